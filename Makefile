@@ -1,0 +1,44 @@
+# `make demo` and `make test` set up what is missing and run; a second run reuses everything.
+PYTHON ?= python3
+MODEL ?= foley
+RUNS ?= 10
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup engine demo test lint bench requirements clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## the virtual environment, with every package pinned and hashed
+
+$(READY): tools/dev.txt tools/setup.sh pyproject.toml
+	PYTHON=$(PYTHON) tools/setup.sh $(VENV)
+	@touch $@
+
+engine: $(READY)
+	@$(BIN)/prebake engine up
+
+demo: engine  ## build foley from its sample, start it, send it a clip, show the measured start
+	$(BIN)/prebake demo --model foley
+
+test: engine  ## every test, lint and type check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: setup  ## what a commit has to pass
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+bench: engine  ## MODEL=foley RUNS=10: start-up against the naive image, in one run on this machine
+	$(BIN)/prebake bench --model $(MODEL) --runs $(RUNS)
+
+requirements: setup  ## lock every requirements file again
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock-requirements.sh
+
+clean:  ## remove what was built here; the cache stays
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,55 @@
+"""all-MiniLM-L6-v2 baked: one graph over the published ``minilm/model.safetensors``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModel
+
+from images.minilm import naive
+from prebake.bake.export import Bake
+
+NOTICES = ("NOTICE", "LICENSE-APACHE-2.0")
+WARMUP = "A container starts warm.\nThe weights lie in the image, and nothing is compiled when the first request comes."
+
+
+class SentenceEmbedding(torch.nn.Module):
+    """Tokens to a unit vector: the encoder, the mean over unmasked tokens, the normalisation."""
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """input_ids and attention_mask [batch, tokens], int64; the embeddings are [batch, 384], float32."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask[..., None].to(hidden.dtype)
+        mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+        return torch.nn.functional.normalize(mean, dim=1)
+
+
+def export(bake: Bake) -> None:
+    """The graph, the licence notices and the warm-up request with the published model's answer."""
+    encoder = AutoModel.from_pretrained(bake.checkpoint / "minilm", local_files_only=True)
+    batch, tokens = torch.export.Dim("batch", max=1024), torch.export.Dim("tokens", max=512)
+    bake.graph(
+        "minilm",
+        SentenceEmbedding(encoder).eval(),
+        cases=[_case([7, 5, 4]), _case([19]), _case([256, 130])],
+        outputs=["embeddings"],
+        dynamic={name: {0: batch, 1: tokens} for name in ("input_ids", "attention_mask")},
+        tolerance=1e-5,
+    )
+    for name in NOTICES:
+        bake.asset(f"minilm/{name}", Path(__file__).with_name(name).read_bytes())
+    answer = naive.load(bake.checkpoint).generate({"texts": WARMUP}, lambda: False)
+    bake.reference({"texts": WARMUP}, answer.body, answer.media_type, tolerance=1e-5)
+
+
+def _case(lengths: list[int]) -> dict[str, torch.Tensor]:
+    """Sentences of these many tokens, padded to the longest; the tokens are arbitrary words of the vocabulary."""
+    longest = max(lengths)
+    ids = torch.arange(len(lengths) * longest).reshape(len(lengths), longest) * 37 % 20_000 + 2_000
+    mask = (torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]).to(torch.int64)
+    return {"input_ids": ids * mask, "attention_mask": mask}

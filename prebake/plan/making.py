@@ -1,0 +1,126 @@
+"""Make the Plan: from a project and what was asked for, to what will be done."""
+
+from __future__ import annotations
+
+from prebake.errors import LockMismatch, LicenceRequired, Problem, SpecInvalid
+from prebake.plan.agreement import pinned_checkpoint
+from prebake.plan.layers import assign_layers, sources_digest
+from prebake.plan.settings import make_settings
+from prebake.plan.values import ContextFile, Options, Plan, digest
+from prebake.spec.lock import RELOCK, LockedFile
+from prebake.spec.project import Project, SourceFile
+
+
+def make_plan(project: Project, options: Options) -> Plan:
+    """Raises SpecInvalid or LockMismatch where no plan can be made."""
+    spec, lock = project.spec, project.lock
+    if lock is None:
+        raise LockMismatch("Nothing is pinned yet:", [], next_action=RELOCK.format(name=spec.name))
+    _check_target(project, options)
+    checkpoint = options.checkpoint or spec.checkpoint
+    files = tuple(sorted(pinned_checkpoint(spec, lock, checkpoint).files, key=lambda file: file.path))
+    settings = make_settings(spec, options.target, checkpoint, files, project.export)
+    code = _prefixed("bake/", _unique((*project.bake, *project.export)))
+    app = _prefixed("app/", (*project.entrypoints, *project.serve, *project.notices))
+    keys = _keys(project, options, settings.to_json(), code)
+    layers = assign_layers(
+        spec, (file for file in files if file.ship), keys, app, project.requirements[options.target]
+    )
+    return Plan(
+        spec=spec,
+        target=options.target,
+        checkpoint=checkpoint,
+        tag=options.tag or f"prebake/{spec.name}:{options.target}-{checkpoint}",
+        base=lock.base,
+        files=files,
+        layers=layers,
+        export_key=keys["export"],
+        compile_key=keys["compile"],
+        context=_context(project, code, app, settings.to_json(), options),
+        naive=bool(project.naive),
+        room=_room(files),
+    )
+
+
+def check_licence(plan: Plan, accepted: str | None) -> None:
+    """Raises LicenceRequired where the checkpoint's terms ask for acceptance and it was not given by their identifier."""
+    licence = plan.spec.checkpoints[plan.checkpoint].licence
+    if licence.acceptance and accepted != licence.id:
+        raise LicenceRequired(
+            f"Checkpoint {plan.checkpoint!r} of {plan.name} is under {licence.id}, which asks to be accepted.",
+            next_action=f"read images/{plan.name}/{licence.text}, then add `--accept-licence {licence.id}`",
+        )
+
+
+def _check_target(project: Project, options: Options) -> None:
+    spec = project.spec
+    problems = []
+    where = f"images/{spec.name}/image.yaml targets"
+    if options.target not in spec.targets:
+        problems.append(Problem(where, f"does not name {options.target!r}", f"it names: {', '.join(spec.targets)}"))
+    for name in (options.target, "export"):
+        if name not in project.requirements:
+            problems.append(Problem(f"images/{spec.name}/requirements/{name}.txt", "is missing"))
+    if not problems:
+        serve, export = (_pin(project.requirements[name], "onnxruntime") for name in (options.target, "export"))
+        if serve != export:
+            problems.append(Problem(where, f"graphs are made with ONNX Runtime {export} and served with {serve}"))
+    if problems:
+        raise SpecInvalid("This target cannot be built:", problems, next_action="correct the files named, `make requirements` locks them")
+
+
+def _pin(requirements: str, package: str) -> str | None:
+    """The version that a requirements lock pins; onnxruntime-gpu counts as onnxruntime."""
+    for line in requirements.splitlines():
+        name, found, version = line.partition("==")
+        if found and name in (package, f"{package}-gpu"):
+            return version.split()[0]
+    return None
+
+
+def _unique(files: tuple[SourceFile, ...]) -> tuple[SourceFile, ...]:
+    return tuple({file.path: file for file in files}.values())
+
+
+def _prefixed(prefix: str, files: tuple[SourceFile, ...]) -> tuple[SourceFile, ...]:
+    return tuple(SourceFile(prefix + file.path, file.data) for file in files)
+
+
+def _keys(project: Project, options: Options, settings: bytes, code: tuple[SourceFile, ...]) -> dict[str, str]:
+    """The keys that say when work has to be done again: of the export stage, and of the compile stage on top of it."""
+    base = digest([project.spec.base, project.lock.base.digest if project.lock else ""])
+    export = digest(
+        {
+            "base": base,
+            "code": sources_digest(code),
+            "requirements": digest(project.requirements["export"]),
+            "settings": settings.decode(),
+            "files": {file.path: file.sha256 for file in project.lock.checkpoints[options.checkpoint or project.spec.checkpoint].files}
+            if project.lock
+            else {},
+        }
+    )
+    return {"base": base, "export": export, "compile": digest({"export": export, "target": options.target})}
+
+
+def _context(
+    project: Project, code: tuple[SourceFile, ...], app: tuple[SourceFile, ...], settings: bytes, options: Options
+) -> tuple[ContextFile, ...]:
+    """The context's files but for what is rendered from templates and the weights."""
+    files = [ContextFile(file.path, file.data) for file in (*code, *app)]
+    files.append(ContextFile("bake/settings.json", settings))
+    for name in (options.target, "export", "torch-cuda"):
+        files.append(ContextFile(f"requirements/{name}.txt", project.requirements[name].encode()))
+    if project.naive:
+        server = SourceFile("naive/serve.py", project.templates["naive/serve.py"].encode())
+        model = _prefixed("naive/", _unique((*project.entrypoints, *project.serve, *project.export, *project.naive)))
+        files += [ContextFile(file.path, file.data) for file in (server, *model)]
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def _room(files: tuple[LockedFile, ...]) -> dict[str, int]:
+    """Bytes needed at most: the store holds every file once; the Engine holds what ships as content and as snapshot,
+    and what is converted once more in the export stage."""
+    every, shipped = sum(file.size for file in files), sum(file.size for file in files if file.ship)
+    converted = every - shipped
+    return {"store": every, "engine": 2 * 2**30 + every + 2 * shipped + 4 * converted}

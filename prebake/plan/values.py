@@ -1,0 +1,92 @@
+"""The whole build as a value, before anything happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from prebake.spec.image import ImageSpec, Target
+from prebake.spec.lock import LockedBase, LockedFile
+
+LayerKind = Literal["dependencies", "weights", "derived", "graphs", "notices", "code"]
+
+
+def canonical(value: Any) -> str:
+    """Canonical JSON: what keys are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+def digest(value: Any) -> str:
+    """sha256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the image, above the base.
+
+    ``inputs`` says what it is made of, by name and digest; its key follows from them. ``size`` is in bytes where it is
+    known before the build.
+    """
+
+    name: str
+    kind: LayerKind
+    paths: tuple[str, ...]
+    inputs: Mapping[str, str]
+    size: int | None = None
+
+    @property
+    def key(self) -> str:
+        return digest({"kind": self.kind, "inputs": dict(self.inputs)})
+
+
+@dataclass(frozen=True)
+class ContextFile:
+    """A file of the build's context: text or code rendered now, or a weight file linked from the store."""
+
+    path: str
+    data: bytes | None = None
+    sha256: str | None = None
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line."""
+
+    target: Target = "cpu"
+    checkpoint: str | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build will do. ``room`` is the disk space it needs at most, in bytes, by where it is needed."""
+
+    spec: ImageSpec
+    target: Target
+    checkpoint: str
+    tag: str
+    base: LockedBase
+    files: tuple[LockedFile, ...]
+    layers: tuple[Layer, ...]
+    export_key: str
+    compile_key: str
+    context: tuple[ContextFile, ...]
+    naive: bool
+    room: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def naive_tag(self) -> str:
+        return f"{self.tag}-naive"
+
+    @property
+    def shipped(self) -> tuple[LockedFile, ...]:
+        return tuple(file for file in self.files if file.ship)

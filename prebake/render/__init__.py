@@ -1,0 +1,1 @@
+"""The Plan to text: Dockerfiles, the context's index, Kubernetes manifests. Pure."""

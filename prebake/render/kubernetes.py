@@ -1,0 +1,44 @@
+"""A Kubernetes Deployment and Service for a built image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prebake.render.environment import render_template
+from prebake.spec.image import ImageSpec, Target
+
+START_FACTOR = 10
+SHORTEST_BUDGET = 60
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What to deploy. ``image`` is a reference by digest; ``ready_seconds`` the measured start, if there is one."""
+
+    image: str
+    target: Target
+    ready_seconds: float | None = None
+    replicas: int = 1
+
+
+def render_deployment(spec: ImageSpec, deployment: Deployment, templates: Mapping[str, str]) -> str:
+    """The YAML of both objects."""
+    measured = deployment.ready_seconds or 0.0
+    return render_template(
+        templates,
+        "kubernetes/deployment.yaml.j2",
+        {
+            "name": spec.name,
+            "title": spec.title,
+            "dns_name": spec.name.replace("_", "-"),
+            "image": deployment.image,
+            "replicas": deployment.replicas,
+            "resources": spec.resources,
+            "gpu": deployment.target != "cpu",
+            "grace_seconds": min(spec.limits.seconds, 120) + 10,
+            "start_factor": START_FACTOR,
+            "start_budget": max(SHORTEST_BUDGET, math.ceil(measured * START_FACTOR)),
+        },
+    )

@@ -1,0 +1,79 @@
+"""Plans and images as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from prebake.plan.values import Plan
+from prebake.spec.image import ImageSpec
+
+
+def size_text(size: int | None) -> str:
+    """Bytes for a person, in the binary units that disks are counted in."""
+    if size is None:
+        return "?"
+    amount, unit = float(size), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 - the last unit reached is what is shown
+        if amount < 1024 or unit == "TiB":
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The plan for programs."""
+    return {
+        "image": plan.name,
+        "target": plan.target,
+        "checkpoint": plan.checkpoint,
+        "tag": plan.tag,
+        "base": asdict(plan.base),
+        "licence": plan.spec.checkpoints[plan.checkpoint].licence.id,
+        "files": [asdict(file) for file in plan.files],
+        "layers": [
+            {"name": layer.name, "kind": layer.kind, "paths": list(layer.paths), "size": layer.size, "key": layer.key}
+            for layer in plan.layers
+        ],
+        "export_key": plan.export_key,
+        "compile_key": plan.compile_key,
+        "room": dict(plan.room),
+    }
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan for people."""
+    shipped = sum(file.size for file in plan.shipped)
+    lines = [
+        f"{plan.spec.title}: image {plan.tag}",
+        f"  target      {plan.target}",
+        f"  base        {plan.base.reference}",
+        f"  checkpoint  {plan.checkpoint}, {len(plan.files)} files, {size_text(sum(file.size for file in plan.files))}"
+        f" ({size_text(shipped)} shipped as published)",
+        f"  licence     {plan.spec.checkpoints[plan.checkpoint].licence.id}",
+        "",
+        "Checkpoint",
+        *(f"  {size_text(file.size):>10}  {file.sha256[:12]}  {file.path}  from {file.source}" for file in plan.files),
+        "",
+        "Layers above the base, from the bottom",
+        *(f"  {size_text(layer.size):>10}  {layer.key[:12]}  {layer.name} ({layer.kind})" for layer in plan.layers),
+        "",
+        "Steps: fetch what is missing, build (packages, export, compile, image), start it, compare its answer, measure",
+        f"Room needed at most: {size_text(plan.room['store'])} in the store, {size_text(plan.room['engine'])} at the Engine",
+    ]
+    return "\n".join(lines)
+
+
+def list_document(specs: Sequence[ImageSpec]) -> list[Mapping[str, Any]]:
+    """A CI matrix: one entry an image and target."""
+    return [
+        {"model": spec.name, "target": target, "checkpoint": spec.checkpoint, "title": spec.title}
+        for spec in specs
+        for target in spec.targets
+    ]
+
+
+def list_text(specs: Sequence[ImageSpec]) -> str:
+    width = max((len(spec.name) for spec in specs), default=0)
+    return "\n".join(f"{spec.name.ljust(width)}  {', '.join(spec.targets):22}  {spec.title}" for spec in specs)

