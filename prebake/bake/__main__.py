@@ -1,0 +1,61 @@
+"""``python -m prebake.bake export|compile``: what the two stages of a build run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from prebake.bake.settings import Settings
+from prebake.errors import PrebakeError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage; a PrebakeError becomes text on stderr and its own exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except PrebakeError as error:
+        print(f"{error.message}\n{error.next_action}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m prebake.bake", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="export|compile")
+    export = verbs.add_parser("export", help="torch modules to graphs")
+    export.add_argument("--image", required=True)
+    export.add_argument("--checkpoint", required=True, type=Path)
+    export.set_defaults(run=_export)
+    compile_ = verbs.add_parser("compile", help="graphs to what the container opens, and the manifest")
+    compile_.add_argument("--exported", required=True, type=Path)
+    compile_.add_argument("--models", required=True, type=Path)
+    compile_.set_defaults(run=_compile)
+    for verb in (export, compile_):
+        verb.add_argument("--settings", required=True, type=Path)
+        verb.add_argument("--out", required=True, type=Path)
+    return parser
+
+
+# Imported by the verb that needs it: the compile stage has no torch.
+def _export(options: argparse.Namespace) -> None:
+    from prebake.bake.export import export_image
+
+    export_image(replace(_settings(options), image=options.image), options.checkpoint, options.out)
+
+
+def _compile(options: argparse.Namespace) -> None:
+    from prebake.bake.compile import compile_image
+
+    compile_image(_settings(options), options.exported, options.models, options.out)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings.from_json(options.settings.read_bytes())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The compile stage: exported graphs to final ones, checked against the framework, and the manifest. No torch here."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+import onnxruntime as ort
+
+from prebake.bake import graph_files, parity
+from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources
+from prebake.bake.errors import BakeError
+from prebake.bake.exported import GRAPH, Exported
+from prebake.bake.manifest import MANIFEST, Compiled, describe, file_entry
+from prebake.bake.optimise import optimised
+from prebake.bake.repoint import CONSTANTS, Report, WeightFiles, repoint
+from prebake.bake.sessions import check_providers, open_session
+from prebake.bake.settings import Settings
+from prebake.errors import ChecksumMismatch
+
+Files = dict[str, dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run of the stage works on. ``models`` holds published and derived files; graphs join them."""
+
+    settings: Settings
+    exported: Exported
+    models: Path
+
+
+def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -> None:
+    """Compile every component: graphs, assets, warm-up and manifest under ``out/models``, and ``out/report.json``.
+
+    Raises ParityFailed, after all components were tried, where a graph answers otherwise than the framework.
+    """
+    job = Job(settings, Exported.load(exported), models)
+    _check_components(job)
+    weights = _weight_files(job)
+    compiled = [_compile(job, name, weights) for name in sorted(settings.components)]
+    findings = [finding for each in compiled for finding in _findings(job, each[0].name)]
+    parity.check(findings)
+    _write_models(job, [each[0] for each in compiled], weights, out / "models")
+    _write_report(job, {each[0].name: each[1] for each in compiled}, findings, out)
+
+
+def _check_components(job: Job) -> None:
+    wanted, got = job.settings.components.keys(), job.exported.components.keys()
+    if wanted != got:
+        raise BakeError(
+            f"Settings name the components {sorted(wanted)}, the export made {sorted(got)}.",
+            next_action="Run the export stage again with the same settings.",
+        )
+    for name in sorted(wanted):
+        check_providers(name, job.settings.components[name].providers)
+
+
+def _weight_files(job: Job) -> Files:
+    """Entries of the published and the derived files. What this stage was given is checked byte for byte; a published
+    file that it was not given, because no graph reads it, is as the lock says."""
+    files: Files = {
+        each.path: {"size": each.size, "sha256": each.sha256, "origin": "published"} for each in job.settings.ship
+    }
+    for path in sorted(job.exported.derived):
+        size = job.models.joinpath(path).stat().st_size
+        files[path] = {"size": size, "sha256": job.exported.derived[path], "origin": "derived"}
+    for path, entry in files.items():
+        if (job.models / path).exists() and (found := digest_file(job.models / path)) != entry["sha256"]:
+            raise ChecksumMismatch(
+                f"{job.models / path} has the sha256 {found}, not {entry['sha256']}.",
+                next_action="Fetch the checkpoint again, then run the export stage again.",
+            )
+    return files
+
+
+def _own_weights(component: str, files: Files) -> Iterator[str]:
+    """Weight files that lie beside the component's graph."""
+    for path in sorted(files):
+        folder, _, name = path.rpartition("/")
+        if folder == component and name.endswith(".safetensors"):
+            yield path
+
+
+def _compile(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
+    own = list(_own_weights(name, files))
+    folder = job.models / name
+    _stage(job, name, folder)
+    with optimised(folder / GRAPH, name, job.settings.components[name].providers) as model:
+        report = repoint(model, WeightFiles([job.models / path for path in own]), folder)
+        graph_files.save(model, folder / GRAPH, name)
+    fields = _key_fields(job, name, {path: files[path]["sha256"] for path in own})
+    final = graph_files.load(folder / GRAPH)
+    print(f"{name}: compiled, {report}", file=sys.stderr)
+    return Compiled(name, f"{name}/{GRAPH}", final, digest_json(fields), fields), report
+
+
+def _stage(job: Job, name: str, folder: Path) -> None:
+    """Put the exported graph where its weights are: external data must lie under the graph's own folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in (folder / GRAPH, folder / CONSTANTS):
+        leftover.unlink(missing_ok=True)
+    shutil.copyfile(job.exported.graph(name), folder / GRAPH)
+    if job.exported.constants(name).exists():
+        shutil.copyfile(job.exported.constants(name), folder / CONSTANTS)
+
+
+def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str, object]:
+    """Everything that the compiled graph follows from. Its sha256 is the compile key."""
+    own, constants = job.settings.components[name], job.exported.constants(name)
+    return {
+        "graph": digest_file(job.exported.graph(name)),
+        "constants": digest_file(constants) if constants.exists() else None,
+        "weights": dict(weights),
+        "target": job.settings.target,
+        "precision": own.precision,
+        "providers": list(own.providers),
+        "session": vars(own.session),
+        "versions": {"onnxruntime": ort.__version__, "onnx_ir": ir.__version__},
+        "bake": digest_sources(Path(__file__).parent),
+    }
+
+
+def _findings(job: Job, name: str) -> tuple[parity.Finding, ...]:
+    own = job.settings.components[name]
+    session = open_session(job.models / name / GRAPH, own.session, own.providers)
+    return parity.compare(name, session, job.exported.cases(name), job.exported.components[name].tolerance)
+
+
+def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path) -> None:
+    for each in compiled:
+        for name, origin in ((GRAPH, "graph"), (CONSTANTS, "derived")):
+            if (job.models / each.name / name).exists():
+                files[f"{each.name}/{name}"] = _place(job.models / each.name / name, target / each.name / name, origin)
+    for path in _warmup_files(job):
+        files[path] = _place(job.exported.model_file(path), target / path, "warmup")
+    for path in job.exported.assets:
+        files[path] = _place(job.exported.model_file(path), target / path, "asset")
+    manifest = describe(job.settings, compiled, files, job.exported.warmup)
+    (target / MANIFEST).write_bytes(canonical_json(manifest))
+
+
+def _warmup_files(job: Job) -> list[str]:
+    root = job.exported.folder / "models"
+    found = (path.relative_to(root).as_posix() for path in (root / "warmup").rglob("*") if path.is_file())
+    return sorted(set(found) - set(job.exported.assets))
+
+
+def _place(source: Path, target: Path, origin: str) -> dict[str, object]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return file_entry(target, origin)
+
+
+def _write_report(job: Job, reports: dict[str, Report], findings: list[parity.Finding], out: Path) -> None:
+    """What is worth knowing of the build and does not belong in the image."""
+    content = {
+        name: {
+            "exported": dict(job.exported.components[name].report),
+            "compiled": report.to_dict(),
+            "parity": [
+                {"case": each.case, "output": each.output, "difference": each.difference, "tolerance": each.tolerance}
+                for each in findings
+                if each.component == name
+            ],
+        }
+        for name, report in reports.items()
+    }
+    (out / "report.json").write_bytes(canonical_json(content))

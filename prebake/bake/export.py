@@ -1,0 +1,209 @@
+"""The export stage: ``images/<name>/export.py`` is called with a ``Bake`` and says what the image holds."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+
+from prebake.bake import graph_files, graphs, pickles
+from prebake.bake.arrays import Array
+from prebake.bake.convert import write_tensors
+from prebake.bake.documents import canonical_json, digest_file
+from prebake.bake.errors import BakeError
+from prebake.bake.exported import WEIGHTS, Exported, ExportedComponent
+from prebake.bake.parity import Case
+from prebake.bake.repoint import WeightFiles, repoint
+from prebake.bake.settings import Settings
+
+_SUFFIXES = {
+    "application/json": "json", "audio/wav": "wav", "image/jpeg": "jpg", "image/png": "png", "text/plain": "txt",
+    "video/mp4": "mp4",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WarmupFile:
+    """A file of the warm-up request."""
+
+    name: str
+    data: bytes
+
+
+class Bake:
+    """What ``export(bake)`` may do. Everything raises BakeError, at once, for what could not be baked."""
+
+    File = WarmupFile
+
+    def __init__(self, settings: Settings, checkpoint: Path, out: Path) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise BakeError(f"{out} is not empty.", next_action="Export into an empty folder.")
+        self.settings = settings
+        self.checkpoint = checkpoint
+        self._exported = Exported(out)
+
+    def open_pickle(self, path: str) -> dict[str, Any]:
+        """The dictionary in a ``.pth`` or ``.bin`` of the checkpoint; see ``prebake.bake.pickles.open_pickle``."""
+        return pickles.open_pickle(self.checkpoint / path)
+
+    def convert(self, component: str, tensors: Mapping[str, torch.Tensor]) -> Path:
+        """Write the component's derived ``model.safetensors``, to be loaded and pointed into, and give its path."""
+        self._check_component(component)
+        path = f"{component}/{WEIGHTS}"
+        if path in self._exported.derived or path in self._published():
+            raise BakeError(
+                f"{path} exists already.", next_action="Convert a component once, or do not ship that file."
+            )
+        target = self._exported.derived_file(path)
+        write_tensors(target, tensors)
+        self._exported.derived[path] = digest_file(target)
+        return target
+
+    def graph(
+        self,
+        component: str,
+        module: torch.nn.Module,
+        cases: Sequence[graphs.Case],
+        outputs: Sequence[str],
+        dynamic: Mapping[str, Mapping[int, graphs.Axis]] | None = None,
+        tolerance: float = 1e-4,
+    ) -> None:
+        """Export ``module``, in eval mode, as the component's graph.
+
+        cases: two or more, by the forward's argument names, of different shapes where any axis is dynamic; the first
+            is traced, and the framework's outputs of each are kept for the compile stage to compare with.
+        dynamic: axes by input: a name, or a ``torch.export.Dim`` where it has bounds. In the first case they must be
+            2 or longer, since torch takes 0 and 1 for constants; let another case have 1 where that may be asked for.
+        tolerance: the largest absolute difference allowed for any element of any output.
+        """
+        self._check_component(component)
+        self._check_graph(component, module, cases, dynamic or {})
+        for number, case in enumerate(cases):
+            self._exported.write_case(component, number, _reference(component, module, case, outputs))
+        model = graphs.export_graph(component, module, cases[0], outputs, dynamic or {})
+        path = self._exported.graph(component)
+        report = repoint(model, WeightFiles(list(self._weights(component))), path.parent)
+        graph_files.save(model, path, component)
+        self._exported.components[component] = ExportedComponent(tolerance, len(cases), report.to_dict())
+        print(f"{component}: exported, {report}", file=sys.stderr)
+
+    def asset(self, path: str, data: bytes) -> None:
+        """A further small file of the image, at ``/models/<path>``."""
+        self._check_free(path)
+        self._write(path, data)
+        self._exported.assets.append(path)
+
+    def reference(
+        self, fields: Mapping[str, str | int | float | WarmupFile], answer: bytes, media_type: str, tolerance: float
+    ) -> None:
+        """The warm-up request, and what the framework answered to it.
+
+        tolerance: the largest absolute difference allowed between samples of a WAV, or between numbers at the same
+            places of a JSON document; of any other media type the bytes must be equal.
+        """
+        if self._exported.warmup:
+            raise BakeError("There is a warm-up request already.", next_action="Give one.")
+        paths = {"answer": f"warmup/answer.{_SUFFIXES.get(media_type, 'bin')}", "request": "warmup/request.json"}
+        files = {name: value for name, value in fields.items() if isinstance(value, WarmupFile)}
+        given = {name: {"file": f"warmup/{value.name}"} for name, value in files.items()}
+        self._write(paths["request"], canonical_json({"fields": {**fields, **given}}))
+        self._write(paths["answer"], answer)
+        for file in files.values():
+            self._check_free(f"warmup/{file.name}")
+            self._write(f"warmup/{file.name}", file.data)
+        self._exported.warmup.update(paths, media_type=media_type, tolerance=tolerance)
+
+    def finish(self) -> None:
+        """Check that every component got its graph, and declare the export complete."""
+        graphless = self.settings.components.keys() - self._exported.components.keys()
+        missing = [f"a graph of '{name}'" for name in sorted(graphless)]
+        missing += [] if self._exported.warmup else ["a warm-up request"]
+        if missing:
+            raise BakeError(f"The export lacks {', '.join(missing)}.", next_action="Complete export.py.")
+        self._exported.assets.sort()
+        self._exported.save()
+
+    def _check_component(self, component: str) -> None:
+        if component not in self.settings.components:
+            known = ", ".join(sorted(self.settings.components))
+            raise BakeError(f"image.yaml has no component '{component}'.", next_action=f"It has: {known}.")
+
+    def _check_graph(
+        self,
+        component: str,
+        module: torch.nn.Module,
+        cases: Sequence[graphs.Case],
+        dynamic: Mapping[str, Mapping[int, graphs.Axis]],
+    ) -> None:
+        shapes = {tuple((name, tuple(each.shape)) for name, each in sorted(case.items())) for case in cases}
+        faults = {
+            "it has a graph already": component in self._exported.components,
+            "the module is in training mode": module.training,
+            "it needs two cases at least": len(cases) < 2,
+            "its cases have one shape, so a dynamic axis would not be checked": any(dynamic.values())
+            and len(shapes) < 2,
+        }
+        for fault, present in faults.items():
+            if present:
+                raise BakeError(f"{component}: {fault}.", next_action="Correct its export.py.")
+
+    def _check_free(self, path: str) -> None:
+        plain = PurePosixPath(path)
+        if plain.is_absolute() or ".." in plain.parts or str(plain) != path or path in ("", ".", "manifest.json"):
+            raise BakeError(f"'{path}' is no path under /models.", next_action="Give a relative one.")
+        if self._exported.model_file(path).exists() or path in self._published() or path in self._exported.derived:
+            raise BakeError(f"{path} exists already.", next_action="Choose another path.")
+
+    def _published(self) -> set[str]:
+        return {each.path for each in self.settings.ship}
+
+    def _weights(self, component: str) -> Iterator[Path]:
+        """The component's weight files: derived, and shipped as published."""
+        folder = f"{component}/"
+        for path in sorted(self._exported.derived):
+            if path.startswith(folder):
+                yield self._exported.derived_file(path)
+        for path in sorted(self._published()):
+            if path.startswith(folder) and path.endswith(".safetensors") and "/" not in path.removeprefix(folder):
+                yield self.checkpoint / path
+
+    def _write(self, path: str, data: bytes) -> None:
+        target = self._exported.model_file(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def _reference(component: str, module: torch.nn.Module, case: graphs.Case, outputs: Sequence[str]) -> Case:
+    with torch.no_grad():
+        answer = module(**case)
+    tensors = (answer,) if isinstance(answer, torch.Tensor) else tuple(answer)
+    if len(tensors) != len(outputs):
+        raise BakeError(f"{component}: {len(tensors)} outputs, {len(outputs)} names.", next_action="Name each output.")
+    return Case(
+        {name: _array(component, name, each) for name, each in case.items()},
+        {name: _array(component, name, each) for name, each in zip(outputs, tensors, strict=True)},
+    )
+
+
+def _array(component: str, name: str, tensor: torch.Tensor) -> Array:
+    if tensor.dtype is torch.bfloat16 or (tensor.is_floating_point() and not bool(tensor.isfinite().all())):
+        raise BakeError(
+            f"{component}: '{name}' is bfloat16, which numpy lacks, or not finite.",
+            next_action="Cast it to float32 in the module; give cases whose values are finite.",
+        )
+    array: Array = tensor.detach().cpu().numpy()
+    return array
+
+
+def export_image(settings: Settings, checkpoint: Path, out: Path) -> None:
+    """Run ``images.<image>.export.export`` for ``settings.image`` into the empty folder ``out``."""
+    module = importlib.import_module(f"images.{settings.image}.export")
+    bake = Bake(settings, checkpoint, out)
+    module.export(bake)
+    bake.finish()

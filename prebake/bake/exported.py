@@ -1,0 +1,99 @@
+"""What the export stage hands to the compile stage: a folder and its ``exported.json``.
+
+- ``derived/<component>/model.safetensors``: weights that are not published as they are needed
+- ``graphs/<component>/model.onnx``: the graph, not yet optimised, and ``constants.safetensors`` beside it
+- ``cases/<component>/<n>.safetensors``: inputs and the framework's outputs, for the parity check
+- ``models/**``: assets and the warm-up request, at their places in the image
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prebake.bake.arrays import Array, read_arrays, write_arrays
+from prebake.bake.documents import canonical_json
+from prebake.bake.errors import BakeError
+from prebake.bake.parity import Case
+from prebake.bake.repoint import CONSTANTS
+
+GRAPH = "model.onnx"
+WEIGHTS = "model.safetensors"
+_SCHEMA = 1
+_IN, _OUT = "inputs/", "outputs/"
+
+
+@dataclass(frozen=True)
+class ExportedComponent:
+    """A graph of the export stage: largest difference allowed, number of cases, and where its initialisers went."""
+
+    tolerance: float
+    cases: int
+    report: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The folder's content: components, sha256 of derived files and the paths under ``models/`` by their origin."""
+
+    folder: Path
+    components: dict[str, ExportedComponent] = field(default_factory=dict)
+    derived: dict[str, str] = field(default_factory=dict)
+    assets: list[str] = field(default_factory=list)
+    warmup: dict[str, Any] = field(default_factory=dict)
+
+    def graph(self, component: str) -> Path:
+        return self.folder / "graphs" / component / GRAPH
+
+    def constants(self, component: str) -> Path:
+        return self.folder / "graphs" / component / CONSTANTS
+
+    def derived_file(self, path: str) -> Path:
+        return self.folder / "derived" / path
+
+    def model_file(self, path: str) -> Path:
+        return self.folder / "models" / path
+
+    def write_case(self, component: str, number: int, case: Case) -> None:
+        arrays: dict[str, Array] = {_IN + name: each for name, each in case.inputs.items()}
+        arrays |= {_OUT + name: each for name, each in case.outputs.items()}
+        write_arrays(self._case(component, number), arrays)
+
+    def cases(self, component: str) -> Sequence[Case]:
+        """The component's cases, in the order in which ``export.py`` gave them."""
+        return [self._read_case(component, number) for number in range(self.components[component].cases)]
+
+    def save(self) -> None:
+        """Write ``exported.json``: the export is complete."""
+        content = {key: value for key, value in asdict(self).items() if key != "folder"}
+        (self.folder / "exported.json").write_bytes(canonical_json({"schema": _SCHEMA, **content}))
+
+    @classmethod
+    def load(cls, folder: Path) -> Exported:
+        """Raises BakeError where the folder holds no complete export of this schema."""
+        try:
+            content = json.loads((folder / "exported.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise _incomplete(folder, str(error)) from None
+        if content.pop("schema", None) != _SCHEMA:
+            raise _incomplete(folder, "exported.json has another schema")
+        components = {name: ExportedComponent(**each) for name, each in content.pop("components").items()}
+        return cls(folder, components, **content)
+
+    def _case(self, component: str, number: int) -> Path:
+        return self.folder / "cases" / component / f"{number}.safetensors"
+
+    def _read_case(self, component: str, number: int) -> Case:
+        arrays = read_arrays(self._case(component, number))
+
+        def part(prefix: str) -> dict[str, Array]:
+            return {name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)}
+
+        return Case(part(_IN), part(_OUT))
+
+
+def _incomplete(folder: Path, why: str) -> BakeError:
+    return BakeError(f"{folder} holds no complete export: {why}.", next_action="Run the export stage again.")

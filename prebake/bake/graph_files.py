@@ -1,0 +1,44 @@
+"""ONNX graphs as files: cleaned of where and how they were made, and byte for byte the same each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+_PRODUCER = "prebake"
+_TRACES = ("doc_string", "metadata_props")  # stack traces, paths of the machine that exported
+
+
+def save(model: ir.Model, path: Path, name: str) -> None:
+    """Write ``model`` to ``path`` as the graph ``name``, external data left where it is."""
+    proto = ir.serde.serialize_model(model)
+    proto.producer_name, proto.producer_version, proto.graph.name = _PRODUCER, "", name
+    _strip(proto)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def load(path: Path) -> ir.Model:
+    """Read a graph; external data are mapped, not read, and resolve against the graph's folder."""
+    return ir.load(path)
+
+
+def sort_initialisers(model: ir.Model) -> None:
+    """Order every graph's initialisers by name: ONNX Runtime saves them in the order of a hash table."""
+    for graph in model.graphs():
+        ordered = sorted(graph.initializers.items())
+        graph.initializers.clear()
+        graph.initializers.update(ordered)
+
+
+def _strip(message: Any) -> None:
+    """Clear what a build leaves behind in a protobuf message and in every message of it, however deep."""
+    for name in _TRACES:
+        if name in message.DESCRIPTOR.fields_by_name:
+            message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in [value] if hasattr(value, "ListFields") else value:
+                _strip(each)

@@ -1,0 +1,69 @@
+"""A torch module to an ONNX graph."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+from prebake.bake.errors import BakeError
+
+OPSET = 20  # the newest that every fusion of the pinned ONNX Runtime knows
+Axis = Any  # a name, or any dimension of torch.export: Dim("tokens", max=512), 8 * Dim("windows"), Dim.AUTO
+Case = Mapping[str, torch.Tensor]
+
+
+def export_graph(
+    component: str,
+    module: torch.nn.Module,
+    case: Case,
+    outputs: Sequence[str],
+    dynamic: Mapping[str, Mapping[int, Axis]],
+) -> ir.Model:
+    """Trace ``module`` with ``case`` and give its graph; initialisers still are the module's own tensors.
+
+    ``case`` holds the forward's arguments by name. An axis of ``dynamic`` given by name is a ``torch.export.Dim`` of
+    that name, one and the same in every input. Raises BakeError where torch cannot export the module.
+    """
+    shapes = _dynamic_shapes(case, dynamic)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            program = torch.onnx.export(
+                module,
+                kwargs=dict(case),
+                dynamo=True,
+                input_names=list(case),
+                output_names=list(outputs),
+                dynamic_shapes=shapes,
+                opset_version=OPSET,
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise _unexportable(component, error) from error
+    if program is None:
+        raise _unexportable(component, TypeError("torch gave no graph"))
+    model = program.model
+    LiftConstantsToInitializersPass(lift_all_constants=False)(model)
+    return model
+
+
+def _dynamic_shapes(case: Case, dynamic: Mapping[str, Mapping[int, Axis]]) -> dict[str, dict[int, Axis]]:
+    dims: dict[str, Axis] = {}
+
+    def dim(axis: Axis) -> Axis:
+        return dims.setdefault(axis, torch.export.Dim(axis)) if isinstance(axis, str) else axis
+
+    return {name: {axis: dim(value) for axis, value in dynamic.get(name, {}).items()} for name in case}
+
+
+def _unexportable(component: str, error: Exception) -> BakeError:
+    cause = error.__cause__ or error
+    return BakeError(
+        f"{component}: torch cannot export this module: {str(cause).strip()[:1500]}",
+        next_action="Rewrite the part of the module that is named, or make the dimension that it fixes static.",
+    )

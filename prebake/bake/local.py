@@ -1,0 +1,49 @@
+"""Both stages on this machine, without a container: a complete /models folder for tests and for trying a model out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prebake.bake.compile import compile_image
+from prebake.bake.documents import digest_file
+from prebake.bake.export import export_image
+from prebake.bake.exported import Exported
+from prebake.bake.settings import Settings, Shipped
+
+
+def bake_folder(image: str, checkpoint: Path, settings: Settings, models: Path) -> None:
+    """Bake ``images/<image>`` from ``checkpoint`` into ``models``, an empty or new folder: all of /models.
+
+    Published files are hard-linked where the disk allows it. Raises what the stages raise.
+    """
+    if image != settings.image:
+        raise ValueError(f"the settings are for {settings.image}, not {image}")
+    models.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="bake-", dir=models.parent) as folder:
+        exported, out = Path(folder, "exported"), Path(folder, "out")
+        export_image(settings, checkpoint, exported)
+        for each in settings.ship:
+            _link(checkpoint / each.path, models / each.path)
+        for path in Exported.load(exported).derived:
+            _link(exported / "derived" / path, models / path)
+        compile_image(settings, exported, models, out)
+        shutil.copytree(out / "models", models, dirs_exist_ok=True)
+
+
+def shipped(checkpoint: Path, paths: Iterable[str]) -> tuple[Shipped, ...]:
+    """What a lock would say of ``paths``, from the files themselves."""
+    return tuple(
+        Shipped(path, (checkpoint / path).stat().st_size, digest_file(checkpoint / path)) for path in sorted(paths)
+    )
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,98 @@
+"""``/models/manifest.json``: what the container is told about its own content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from prebake.bake.documents import digest_file
+from prebake.bake.settings import Settings
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+# Reading on across a gap this small costs less than a second request.
+_GAP = 64 << 10
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One component's final graph, its path under /models, and the compile key with what it was made of."""
+
+    name: str
+    graph: str
+    model: ir.Model
+    key: str
+    key_fields: Mapping[str, object]
+
+
+def describe(
+    settings: Settings, components: Iterable[Compiled], files: Mapping[str, Mapping[str, object]], warmup: object
+) -> dict[str, object]:
+    """The manifest's content. Nothing measured and nothing of this machine is in it."""
+    return {
+        "schema": SCHEMA,
+        "name": settings.image,
+        "target": settings.target,
+        "checkpoint": settings.checkpoint,
+        "model": {"module": settings.module, "revision": settings.model_revision},
+        "components": {each.name: _component(settings, each) for each in components},
+        "files": dict(files),
+        "warmup": warmup,
+        "limits": vars(settings.limits),
+    }
+
+
+def file_entry(path: Path, origin: str) -> dict[str, object]:
+    """Size, sha256 and origin of a file."""
+    return {"size": path.stat().st_size, "sha256": digest_file(path), "origin": origin}
+
+
+def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:
+    own = settings.components[compiled.name]
+    graph = compiled.model.graph
+    return {
+        "graph": compiled.graph,
+        "precision": own.precision,
+        "providers": list(own.providers),
+        "session": vars(own.session),
+        "inputs": {str(value.name): _signature(value) for value in graph.inputs},
+        "outputs": {str(value.name): _signature(value) for value in graph.outputs},
+        "reads": reads(compiled),
+        "key": compiled.key,
+        "key_fields": dict(compiled.key_fields),
+    }
+
+
+def _signature(value: ir.Value) -> list[Any]:
+    dtype = value.dtype or ir.DataType.UNDEFINED  # which numpy() refuses
+    dims = [] if value.shape is None else list(value.shape)
+    return [dtype.numpy().name, [each if isinstance(each, int) else each.value for each in dims]]
+
+
+def reads(compiled: Compiled) -> dict[str, list[list[int]]]:
+    """Byte ranges of each weight file that the graph uses, sorted and merged: what is worth reading ahead."""
+    folder = compiled.graph.rpartition("/")[0]
+    ranges: dict[str, set[Range]] = {}
+    for graph in compiled.model.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor):
+                span = (tensor.offset or 0, tensor.length or 0)
+                ranges.setdefault(f"{folder}/{tensor.location}", set()).add(span)
+    return {path: merge(each) for path, each in sorted(ranges.items())}
+
+
+def merge(ranges: Iterable[Range], gap: int = _GAP) -> list[list[int]]:
+    """``[offset, length]`` pairs, sorted; those that overlap, touch or lie within ``gap`` bytes become one."""
+    merged: list[list[int]] = []
+    for offset, length in sorted(ranges):
+        if merged and offset <= sum(merged[-1]) + gap:
+            merged[-1][1] = max(sum(merged[-1]), offset + length) - merged[-1][0]
+        else:
+            merged.append([offset, length])
+    return merged

@@ -1,0 +1,156 @@
+"""``settings.json``: what the plan tells the export and compile stages about one image and one target.
+
+The plan writes it with ``to_json``, the stages read it with ``from_json``. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
+
+from prebake.bake.documents import canonical_json
+from prebake.bake.errors import SettingsInvalid
+from prebake.errors import Problem
+
+SCHEMA = 1
+OPTIMIZE_LEVELS = ("disable", "basic", "extended")
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A published file that the image holds as it is, from the lock. Checkpoint and /models have it at one path."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """How the container opens a graph. ``optimize`` is what is left to do at start: nothing, as a rule.
+
+    ``prepack`` copies weights into the processor's preferred layout while the session opens: later runs are faster and
+    the first comes later. It is chosen for each component in image.yaml, not measured here, because what is measured
+    would differ from build to build.
+    """
+
+    optimize: str = "disable"
+    prepack: bool = False
+
+
+@dataclass(frozen=True)
+class Component:
+    """How one component is compiled and run. ``precision`` is what its weights and its arithmetic are said to be."""
+
+    precision: str = "fp32"
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    session: Session = Session()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server enforces: request bytes, waiting requests, seconds for one request."""
+
+    body_bytes: int = 64 << 20
+    queue: int = 16
+    seconds: int = 600
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One image for one target. ``module`` is the served one, ``model_revision`` the sha256 of the model's code."""
+
+    image: str
+    module: str
+    target: str
+    checkpoint: str
+    model_revision: str
+    components: Mapping[str, Component]
+    ship: tuple[Shipped, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    def to_json(self) -> bytes:
+        """Canonical JSON, the document's schema number included."""
+        return canonical_json({"schema": SCHEMA, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Settings:
+        """The reverse of ``to_json``. Raises SettingsInvalid with every fault at once."""
+        reader = _Reader()
+        document = reader.document(data)
+        settings = reader.settings(document) if not reader.problems else None
+        if settings is None or reader.problems:
+            raise SettingsInvalid("settings.json cannot be used:", reader.problems, next_action="Plan the build again.")
+        return settings
+
+
+class _Reader:
+    """Collects problems instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def document(self, data: bytes) -> dict[str, Any]:
+        try:
+            document = json.loads(data)
+        except ValueError as error:
+            self.problems.append(Problem("settings.json", f"not JSON: {error}"))
+            return {}
+        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+            self.problems.append(Problem("schema", f"must be {SCHEMA}"))
+            return {}
+        return {key: value for key, value in document.items() if key != "schema"}
+
+    def settings(self, document: dict[str, Any]) -> Settings | None:
+        given = self._known(Settings, document, "")
+        components = self._mapping(given.pop("components", {}), "components")
+        given["components"] = {name: self._component(value, f"components.{name}") for name, value in components.items()}
+        given["ship"] = tuple(
+            self._flat(Shipped, value, f"ship[{index}]") for index, value in enumerate(given.get("ship", ()))
+        )
+        given["limits"] = self._flat(Limits, given.get("limits", {}), "limits")
+        for name in ("image", "module", "target", "checkpoint", "model_revision"):
+            self._typed(given, name, str, "")
+        return None if self.problems else Settings(**given)
+
+    def _component(self, value: object, where: str) -> Component | None:
+        given = self._known(Component, self._mapping(value, where), where)
+        session = self._mapping(given.get("session", {}), f"{where}.session")
+        given["session"] = self._flat(Session, session, f"{where}.session")
+        given["providers"] = tuple(given.get("providers", Component.providers))
+        if session.get("optimize", "disable") not in OPTIMIZE_LEVELS:
+            self.problems.append(Problem(f"{where}.session.optimize", f"must be one of {', '.join(OPTIMIZE_LEVELS)}"))
+        return None if self.problems else Component(**given)
+
+    def _flat(self, kind: type[Any], value: object, where: str) -> Any:
+        given = self._known(kind, self._mapping(value, where), where)
+        for each in fields(kind):
+            if each.name in given:
+                self._typed(given, each.name, {"str": str, "int": int, "bool": bool}[str(each.type)], where)
+        return None if self.problems else kind(**given)
+
+    def _known(self, kind: type[Any], value: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """The fields of ``kind`` in ``value``; a field it does not know, and a needed one missing, are problems."""
+        names = {each.name for each in fields(kind)}
+        needed = {each.name for each in fields(kind) if not _has_default(each)}
+        prefix = f"{where}." if where else ""
+        self.problems += [Problem(prefix + name, "no such setting") for name in sorted(value.keys() - names)]
+        self.problems += [Problem(prefix + name, "missing") for name in sorted(needed - value.keys())]
+        return {name: value[name] for name in value.keys() & names}
+
+    def _mapping(self, value: object, where: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        self.problems.append(Problem(where, "must be an object"))
+        return {}
+
+    def _typed(self, given: Mapping[str, Any], name: str, kind: type, where: str) -> None:
+        value = given.get(name)
+        if name in given and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+            self.problems.append(Problem(f"{where}.{name}".lstrip("."), f"must be {kind.__name__}, not {value!r}"))
+
+
+def _has_default(each: Any) -> bool:
+    return each.default is not MISSING or each.default_factory is not MISSING

@@ -1,0 +1,79 @@
+"""A small checkpoint, its settings, and the folder that both stages make of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from prebake.bake.local import bake_folder, shipped
+from prebake.bake.settings import Component, Settings
+
+TINY_IMAGES = Path(__file__).parent
+
+
+def write_checkpoint(folder: Path) -> Path:
+    """``words/model.safetensors`` as published, ``sound.pth`` as a pickle."""
+    random = torch.Generator().manual_seed(1)
+
+    def values(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        return torch.randn(*shape, generator=random).to(dtype) * 0.2
+
+    words = {
+        "table.weight": values(96, 32),
+        "inner.weight": values(48, 32),
+        "inner.bias": values(48),
+        "outer.weight": values(32, 48),
+        "outer.bias": values(32),
+        "fp16": values(32, 32, dtype=torch.float16),
+        "bf16": values(96, 32, dtype=torch.bfloat16),
+        "nothing": values(0, 32),
+    }
+    (folder / "words").mkdir(parents=True)
+    save_file(words, folder / "words/model.safetensors")
+    sound = {"conv.weight": values(32, 4, 3), "conv.bias": values(32)}
+    torch.save({"state_dict": sound, "metadata": {"rate": 48_000}}, folder / "sound.pth")
+    return folder
+
+
+def tiny_settings(checkpoint: Path) -> Settings:
+    return Settings(
+        image="tiny",
+        module="images.tiny.model",
+        target="cpu",
+        checkpoint="sample",
+        model_revision="0" * 64,
+        components={"words": Component(), "sound": Component()},
+        ship=shipped(checkpoint, ["words/model.safetensors"]),
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tiny_image() -> Iterator[None]:
+    """``images.tiny`` of this folder, importable: ``images`` is a namespace package."""
+    torch.set_num_threads(2)
+    sys.path.insert(0, str(TINY_IMAGES))
+    yield
+    sys.path.remove(str(TINY_IMAGES))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def settings(checkpoint: Path) -> Settings:
+    return tiny_settings(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def models(checkpoint: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory, tiny_image: None) -> Path:
+    """The baked folder; not to be written to."""
+    folder = tmp_path_factory.mktemp("baked") / "models"
+    bake_folder("tiny", checkpoint, settings, folder)
+    return folder

@@ -1,0 +1,187 @@
+"""What must fail a build does, and says where."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from prebake.bake.__main__ import main
+from prebake.bake.arrays import read_arrays, write_arrays
+from prebake.bake.compile import compile_image
+from prebake.bake.errors import BakeError, ParityFailed, SettingsInvalid
+from prebake.bake.export import Bake, export_image
+from prebake.bake.manifest import merge
+from prebake.bake.settings import Component, Session, Settings
+from prebake.errors import ChecksumMismatch
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory, tiny_image: None) -> Path:
+    folder = tmp_path_factory.mktemp("stage") / "exported"
+    export_image(settings, checkpoint, folder)
+    return folder
+
+
+@pytest.fixture
+def stage(exported: Path, checkpoint: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of the export to spoil, and the folder that the compile stage finds at /models."""
+    copy = Path(shutil.copytree(exported, tmp_path / "exported"))
+    final = Path(shutil.copytree(checkpoint / "words", tmp_path / "models/words")).parent
+    shutil.copytree(exported / "derived", final, dirs_exist_ok=True)
+    return copy, final
+
+
+def spoil(case: Path, change: Callable[[Any], Any]) -> None:
+    arrays = read_arrays(case)
+    write_arrays(case, {name: change(each) if name.startswith("outputs/") else each for name, each in arrays.items()})
+
+
+def test_every_difference_is_reported_at_once(stage: tuple[Path, Path], settings: Settings, tmp_path: Path) -> None:
+    copy, final = stage
+    spoil(copy / "cases/words/1.safetensors", lambda each: each + np.float32(0.5))
+    spoil(copy / "cases/sound/0.safetensors", lambda each: each[..., :3])
+    with pytest.raises(ParityFailed) as caught:
+        compile_image(settings, copy, final, tmp_path / "out")
+    assert [problem.where for problem in caught.value.problems] == [
+        "sound, case 1, output 'y'",
+        "words, case 2, output 'scores'",
+    ]
+    assert "differs by 0.5 at most, allowed is 0.0001" in str(caught.value)
+    assert not (tmp_path / "out/models/manifest.json").exists()
+
+
+def test_a_silently_fixed_shape_is_a_difference(settings: Settings, tmp_path: Path) -> None:
+    class Fixed(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * float(x.shape[1])
+
+    bake = Bake(replace(settings, ship=(), components={"c": Component()}), tmp_path, tmp_path / "exported")
+    # No axis is declared dynamic, so the first case's shape becomes the graph's.
+    bake.graph("c", Fixed().eval(), [{"x": torch.ones(2, 3)}, {"x": torch.ones(2, 5)}], ["y"])
+    bake.reference({}, b"", "text/plain", 0)
+    bake.finish()
+    with pytest.raises(ParityFailed, match=r"c, case 2, output 'y': cannot be run"):
+        compile_image(bake.settings, tmp_path / "exported", tmp_path / "models", tmp_path / "out")
+
+
+def test_a_weight_file_that_is_not_the_locks_is_refused(
+    stage: tuple[Path, Path], settings: Settings, tmp_path: Path
+) -> None:
+    copy, final = stage
+    path = final / "words/model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ChecksumMismatch, match=r"words/model\.safetensors"):
+        compile_image(settings, copy, final, tmp_path / "out")
+
+
+def test_an_unfinished_export_is_refused(stage: tuple[Path, Path], settings: Settings, tmp_path: Path) -> None:
+    copy, final = stage
+    (copy / "exported.json").unlink()
+    with pytest.raises(BakeError, match="no complete export"):
+        compile_image(settings, copy, final, tmp_path / "out")
+
+
+def test_tensorrt_is_refused_rather_than_served_otherwise(
+    stage: tuple[Path, Path], settings: Settings, tmp_path: Path
+) -> None:
+    copy, final = stage
+    components = {name: Component(providers=("TensorrtExecutionProvider",)) for name in settings.components}
+    with pytest.raises(BakeError, match="no graphs for TensorrtExecutionProvider"):
+        compile_image(replace(settings, components=components), copy, final, tmp_path / "out")
+
+
+class Double(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+
+TWO = [{"x": torch.ones(2, 3)}, {"x": torch.ones(4, 3)}]
+WRONG: dict[str, tuple[Callable[[Bake], object], str]] = {
+    "unknown component": (lambda bake: bake.graph("voice", Double().eval(), TWO, ["y"]), "no component 'voice'"),
+    "training": (lambda bake: bake.graph("words", Double(), TWO, ["y"]), "training mode"),
+    "one case": (lambda bake: bake.graph("words", Double().eval(), TWO[:1], ["y"]), "two cases"),
+    "one shape": (
+        lambda bake: bake.graph("words", Double().eval(), [TWO[0], TWO[0]], ["y"], {"x": {0: "batch"}}),
+        "one shape",
+    ),
+    "unnamed output": (lambda bake: bake.graph("words", Double().eval(), TWO, ["y", "z"]), "1 outputs, 2 names"),
+    "not finite": (
+        lambda bake: bake.graph("words", Double().eval(), [{"x": torch.full((2, 3), torch.inf)}, TWO[1]], ["y"]),
+        "not finite",
+    ),
+    "published": (lambda bake: bake.convert("words", {}), "exists already"),
+    "outside": (lambda bake: bake.asset("../etc/passwd", b""), "no path under /models"),
+    "absolute": (lambda bake: bake.asset("/etc/passwd", b""), "no path under /models"),
+    "manifest": (lambda bake: bake.asset("manifest.json", b""), "no path under /models"),
+    "nothing": (lambda bake: bake.finish(), "lacks a graph of 'sound', a graph of 'words', a warm-up request"),
+}
+
+
+@pytest.mark.parametrize(("act", "said"), WRONG.values(), ids=WRONG)
+def test_an_export_that_cannot_be_baked_says_so(
+    act: Callable[[Bake], object], said: str, settings: Settings, checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BakeError, match=said):
+        act(Bake(settings, checkpoint, tmp_path / "out"))
+
+
+def test_an_export_into_a_used_folder_is_refused(settings: Settings, checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "old").touch()
+    with pytest.raises(BakeError, match="not empty"):
+        Bake(settings, checkpoint, tmp_path)
+
+
+def test_the_command_gives_the_errors_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "settings.json").write_text('{"schema": 1, "image": 3}')
+    options = ["--settings", str(tmp_path / "settings.json"), "--out", str(tmp_path / "out")]
+    assert main(["compile", *options, "--exported", str(tmp_path), "--models", str(tmp_path)]) == 26
+    said = capsys.readouterr().err
+    assert "components: missing" in said
+    assert "module: missing" in said
+
+
+def test_settings_come_back(settings: Settings) -> None:
+    full = replace(settings, components={"words": Component("fp16", ("CUDAExecutionProvider",), Session(prepack=True))})
+    assert Settings.from_json(full.to_json()) == full
+
+
+def test_every_fault_of_the_settings_is_named(settings: Settings) -> None:
+    document = json.loads(settings.to_json())
+    document |= {"colour": 1, "limits": {"queue": True}, "ship": [{"path": "a"}]}
+    document["components"]["words"]["session"] = {"optimize": "all"}
+    with pytest.raises(SettingsInvalid) as caught:
+        Settings.from_json(json.dumps(document).encode())
+    where = {problem.where for problem in caught.value.problems}
+    wanted = {"colour", "limits.queue", "ship[0].size", "ship[0].sha256", "components.words.session.optimize"}
+    assert wanted == where
+
+
+@pytest.mark.parametrize(
+    ("ranges", "merged"),
+    [
+        ([], []),
+        ([(10, 5), (0, 10)], [[0, 15]]),
+        ([(0, 10), (14, 2)], [[0, 16]]),
+        ([(0, 10), (15, 2)], [[0, 10], [15, 2]]),
+        ([(0, 100), (5, 2), (100, 1)], [[0, 101]]),
+    ],
+)
+def test_ranges_merge(ranges: list[tuple[int, int]], merged: list[list[int]]) -> None:
+    assert merge(ranges, gap=4) == merged
+
+
+def test_the_compile_stage_imports_no_torch() -> None:
+    code = "import sys, prebake.bake.compile, prebake.bake.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3]).returncode == 0

@@ -1,0 +1,189 @@
+"""Export and compile over a model with one of everything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from prebake.bake.documents import canonical_json, digest_file
+from prebake.bake.safetensors_index import read_index
+from prebake.bake.sessions import open_session
+from prebake.bake.settings import Session, Settings
+
+ROOT = Path(__file__).parents[3]
+TINY_IMAGES = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def manifest(models: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((models / "manifest.json").read_bytes())
+    return content
+
+
+def external(models: Path, component: str) -> dict[str, dict[str, str]]:
+    """Each external initialiser's entries: location, offset, length."""
+    graph = onnx.load(str(models / component / "model.onnx"), load_external_data=False).graph
+    return {
+        each.name: {entry.key: entry.value for entry in each.external_data}
+        for each in graph.initializer
+        if each.external_data
+    }
+
+
+def scores(graph: Path, tokens: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    session = open_session(graph, Session(), ["CPUExecutionProvider"])
+    answer: np.ndarray[Any, Any] = session.run(["scores"], {"tokens": tokens})[0]
+    return answer
+
+
+def test_the_manifest_is_canonical_and_names_every_file(models: Path, manifest: dict[str, Any]) -> None:
+    assert (models / "manifest.json").read_bytes() == canonical_json(manifest)
+    present = {path.relative_to(models).as_posix() for path in models.rglob("*") if path.is_file()}
+    assert manifest["files"].keys() | {"manifest.json"} == present
+    for path, entry in manifest["files"].items():
+        assert entry["size"] == (models / path).stat().st_size
+        assert entry["sha256"] == digest_file(models / path)
+
+
+def test_every_file_has_its_origin(manifest: dict[str, Any]) -> None:
+    assert {path: entry["origin"] for path, entry in manifest["files"].items()} == {
+        "words/model.safetensors": "published",
+        "words/model.onnx": "graph",
+        "words/constants.safetensors": "derived",
+        "words/notice.txt": "asset",
+        "sound/model.safetensors": "derived",
+        "sound/constants.safetensors": "derived",
+        "sound/model.onnx": "graph",
+        "warmup/request.json": "warmup",
+        "warmup/clip.bin": "warmup",
+        "warmup/answer.json": "warmup",
+    }
+
+
+def test_signatures_keep_their_dynamic_names(manifest: dict[str, Any]) -> None:
+    words = manifest["components"]["words"]
+    assert words["inputs"] == {"tokens": ["int64", ["batch", "length"]]}
+    assert words["outputs"]["scores"][0] == "float32"
+    assert manifest["components"]["sound"]["inputs"]["x"] == ["float32", [1, 4, "samples"]]
+
+
+def test_the_warm_up_request_refers_to_files_of_the_image(models: Path, manifest: dict[str, Any]) -> None:
+    request = json.loads((models / manifest["warmup"]["request"]).read_bytes())
+    assert request == {"fields": {"prompt": "tick", "clip": {"file": "warmup/clip.bin"}}}
+    assert (models / "warmup/clip.bin").read_bytes() == b"\x00\x01"
+    assert manifest["warmup"]["answer"] == "warmup/answer.json"
+
+
+def test_weights_are_read_where_they_were_published(models: Path, checkpoint: Path) -> None:
+    assert digest_file(models / "words/model.safetensors") == digest_file(checkpoint / "words/model.safetensors")
+    places = [(each["location"], int(each["offset"])) for each in external(models, "words").values()]
+    published = {offset for location, offset in places if location == "model.safetensors"}
+    index = read_index(models / "words/model.safetensors")
+    for name in ("table.weight", "inner.weight", "outer.weight", "bf16"):
+        assert index[name].offset in published, name
+    tied = [offset for location, offset in places if offset == index["table.weight"].offset]
+    assert len(tied) >= 1
+
+
+def test_external_data_have_relative_locations_beside_the_graph(models: Path) -> None:
+    for component in ("words", "sound"):
+        found = external(models, component)
+        assert found
+        assert {each["location"] for each in found.values()} <= {"model.safetensors", "constants.safetensors"}
+
+
+def test_a_linear_weight_is_read_transposed(models: Path) -> None:
+    graph = onnx.load(str(models / "words/model.onnx"), load_external_data=False).graph
+    fused = [node for node in graph.node if node.op_type == "FusedMatMul"]
+    assert len(fused) >= 3  # inner, outer, and the tied table as the last layer
+    assert all(any(each.name == "transB" and each.i == 1 for each in node.attribute) for node in fused)
+
+
+def test_graphs_hold_no_trace_of_the_machine(models: Path) -> None:
+    for path in models.rglob("*.onnx"):
+        data = path.read_bytes()
+        for trace in (str(ROOT), sys.prefix, "site-packages", "export.py", "pkg.torch", "stack_trace"):
+            assert trace.encode() not in data, (path, trace)
+
+
+def test_reads_cover_every_external_tensor(models: Path, manifest: dict[str, Any]) -> None:
+    for component in ("words", "sound"):
+        reads = manifest["components"][component]["reads"]
+        for each in external(models, component).values():
+            begin = int(each["offset"])
+            end = begin + int(each["length"])
+            assert any(
+                offset <= begin and end <= offset + length
+                for offset, length in reads[f"{component}/{each['location']}"]
+            )
+        for path, ranges in reads.items():
+            assert sum(ranges[-1]) <= (models / path).stat().st_size
+
+
+def test_the_answer_is_the_frameworks(models: Path, checkpoint: Path) -> None:
+    from images.tiny.export import Words  # type: ignore[import-not-found]
+
+    module = Words().eval()
+    module.load_state_dict(load_file(checkpoint / "words/model.safetensors"))
+    tokens = torch.randint(0, 96, (3, 11), generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        wanted = module(tokens).numpy()
+    assert np.abs(scores(models / "words/model.onnx", tokens.numpy()) - wanted).max() < 1e-5
+
+
+def test_a_copy_at_another_path_and_a_read_only_folder_open(models: Path, tmp_path: Path) -> None:
+    tokens = np.arange(8).reshape(2, 4)
+    wanted = scores(models / "words/model.onnx", tokens)
+    copy = Path(shutil.copytree(models, tmp_path / "elsewhere"))
+    for path in sorted(copy.rglob("*"), reverse=True):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
+    assert np.array_equal(scores(copy / "words/model.onnx", tokens), wanted)
+    # Root may write anywhere, so modes alone prove nothing: nothing must have been written either.
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == before
+
+
+def test_the_compile_key_follows_from_its_fields(manifest: dict[str, Any]) -> None:
+    for component in manifest["components"].values():
+        assert component["key"] == hashlib.sha256(canonical_json(component["key_fields"])).hexdigest()
+        assert component["key_fields"]["versions"]["onnxruntime"] == ort.__version__
+
+
+def test_two_bakes_in_other_processes_are_equal_byte_for_byte(
+    checkpoint: Path, settings: Settings, models: Path, tmp_path: Path
+) -> None:
+    baked = run_stages(checkpoint, settings, tmp_path, seed="77")
+    for path in sorted(each for each in baked.rglob("*") if each.is_file()):
+        assert path.read_bytes() == (models / path.relative_to(baked)).read_bytes(), path
+
+
+def run_stages(checkpoint: Path, settings: Settings, folder: Path, seed: str) -> Path:
+    """Both commands, as the stages run them; gives the compile stage's ``out/models``."""
+    (folder / "settings.json").write_bytes(settings.to_json())
+    exported, final, out = folder / "exported", folder / "final", folder / "out"
+    common = [sys.executable, "-m", "prebake.bake"]
+    options = ["--settings", str(folder / "settings.json")]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{TINY_IMAGES}", "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "2"}
+    export = ["export", "--image", "tiny", *options, "--checkpoint", str(checkpoint), "--out", str(exported)]
+    subprocess.run([*common, *export], check=True, env=environment, cwd=folder, capture_output=True)
+    shutil.copytree(checkpoint / "words", final / "words")
+    shutil.copytree(exported / "derived", final, dirs_exist_ok=True)
+    compile_ = ["compile", *options, "--exported", str(exported), "--models", str(final), "--out", str(out)]
+    probe = "import runpy, sys; sys.argv = sys.argv[1:]\ntry: runpy.run_module('prebake.bake', run_name='__main__')\n"
+    probe += "except SystemExit as end: sys.exit(end.code or (3 if 'torch' in sys.modules else 0))"
+    # Code 3: the compile stage, which has no torch, imported it.
+    subprocess.run([common[0], "-c", probe, "bake", *compile_], check=True, env=environment, cwd=folder)
+    return out / "models"
