@@ -1,0 +1,113 @@
+"""The endpoints, as one ASGI application without a framework: eight fixed paths need no router."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from entrypoints.fields import describe_fields
+from entrypoints.generate import Generate
+from entrypoints.preload import Preload
+from entrypoints.replies import Receive, Reply, Scope, Send, error_reply, json_reply, send_reply
+from entrypoints.status import Status
+from entrypoints.telemetry import MEDIA_TYPE, Telemetry
+from entrypoints.worker import Worker
+
+GENERATE = "/generate"
+CLIENT_LEFT = 499
+
+
+class App:
+    def __init__(
+        self, preload: Preload, status: Status, telemetry: Telemetry, worker: Worker, generate: Generate
+    ) -> None:
+        self._preload = preload
+        self._status = status
+        self._telemetry = telemetry
+        self._worker = worker
+        self._generate = generate
+        self._pages: dict[str, Callable[[], Reply]] = {
+            "/": self.show_index,
+            "/health": self.show_health,
+            "/metrics": self.show_metrics,
+            "/startup": self.show_startup,
+            "/v2/health/live": self.show_live,
+            "/v2/health/ready": self.show_ready,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        reply = await self._respond(scope, path, receive)
+        known = path if path in self._pages or path == GENERATE else "other"
+        self._telemetry.requests[known, CLIENT_LEFT if reply is None else reply.status] += 1
+        if reply is not None:
+            await send_reply(send, reply)
+
+    async def _respond(self, scope: Scope, path: str, receive: Receive) -> Reply | None:
+        method = scope["method"]
+        if path == GENERATE:
+            if method != "POST":
+                return refuse_method(method, path, "POST")
+            return await self._generate.respond(dict(scope["headers"]), receive)
+        page = self._pages.get(path)
+        if page is None:
+            return error_reply(404, f"There is nothing at {path}; GET / lists what there is.")
+        if method not in ("GET", "HEAD"):
+            return refuse_method(method, path, "GET, HEAD")
+        return page()
+
+    def show_index(self) -> Reply:
+        manifest = self._preload.manifest
+        document = {
+            "name": manifest and manifest.name,
+            "checkpoint": manifest and manifest.checkpoint,
+            "target": manifest and manifest.target,
+            "status": self._status.state,
+            "endpoints": [*(f"GET {path}" for path in self._pages), f"POST {GENERATE}"],
+            "fields": describe_fields(self._worker.fields),
+        }
+        return json_reply(200, document)
+
+    def show_health(self) -> Reply:
+        document = {
+            "status": self._status.state,
+            "device": self._preload.device,
+            "timestamp": write_time(datetime.now(UTC)),
+            "reason": self._status.reason,
+        }
+        return json_reply(200 if self._status.state == "ready" else 503, document)
+
+    def show_live(self) -> Reply:
+        live = self._status.state != "failed"
+        return json_reply(200 if live else 503, {"live": live})
+
+    def show_ready(self) -> Reply:
+        ready = self._status.state == "ready"
+        return json_reply(200 if ready else 503, {"ready": ready})
+
+    def show_startup(self) -> Reply:
+        timeline = self._telemetry.timeline
+        ready = timeline.ready_seconds
+        document = {
+            "state": self._status.state,
+            "reason": self._status.reason,
+            "process_started": write_time(datetime.fromtimestamp(timeline.process_started, UTC)),
+            "ready_seconds": None if ready is None else round(ready, 4),
+            "phases": timeline.describe_phases(),
+            "imports": timeline.imports,
+            "threads": self._preload.threads,
+            "verify": self._preload.verify,
+            "extra_files": self._preload.extra_files,
+        }
+        return json_reply(200, document)
+
+    def show_metrics(self) -> Reply:
+        return Reply(200, self._telemetry.render(self._worker.waiting).encode(), MEDIA_TYPE)
+
+
+def refuse_method(method: str, path: str, allowed: str) -> Reply:
+    return error_reply(405, f"{path} answers {allowed}, not {method}.", headers={"allow": allowed})
+
+
+def write_time(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,90 @@
+"""The port between the server and a model: what ``images/<name>/model.py`` implements and may use.
+
+A model module defines ``create(components: Components) -> Model``. The server calls it once, in a thread, as soon as
+the manifest is read; sessions may still be opening, and ``Components.session`` waits for the one asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FieldKind = Literal["file", "text", "integer", "number", "choice"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One part of a ``POST /generate`` form. ``maximum`` of a text counts characters, of a file bytes."""
+
+    name: str
+    kind: FieldKind
+    help: str
+    required: bool = False
+    default: str | int | float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The body of a 200 response."""
+
+    body: bytes
+    media_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class BadRequest(Exception):
+    """The request cannot be answered, through the client's doing. The text says what is wrong and what is right."""
+
+    def __init__(self, message: str, *, field: str | None = None, status: int = 422) -> None:
+        super().__init__(message)
+        self.field = field
+        self.status = status
+
+
+class Cancelled(Exception):
+    """The client went away, or the server drains: stop working on this request."""
+
+
+class Session(Protocol):
+    """An opened graph, named tensors in and out."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+
+
+class Components(Protocol):
+    """What the image holds for the model."""
+
+    def session(self, name: str) -> Session:
+        """The component's session; waits until it is open. Raises KeyError where the manifest has no such component."""
+
+    def path(self, name: str) -> Path:
+        """A file of the image by its manifest path, such as ``clap/tokenizer.json``."""
+
+
+class Model(Protocol):
+    """A model ready to answer."""
+
+    @property
+    def fields(self) -> Sequence[Field]: ...
+
+    def generate(self, form: Mapping[str, object], cancelled: Cancellation) -> Answer:
+        """Answer one request.
+
+        ``form`` holds every field by name, converted and within its limits: ``bytes`` for a file, ``str``, ``int``,
+        ``float``; a field left out has its default, or is missing where it has none. Called from a worker thread.
+        Raises BadRequest for what only the model can see is wrong, Cancelled when ``cancelled()`` turned true.
+        """
+
+
+class Cancellation(Protocol):
+    """True once the answer is of no use to anybody."""
+
+    def __call__(self) -> bool: ...

@@ -1,0 +1,136 @@
+"""Parts of a form as the values that the model asked for: converted, within their limits, or all refused at once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from entrypoints.checks import suggest
+from entrypoints.contract import Field
+from entrypoints.forms import Form
+from entrypoints.replies import Refusal, error_reply
+
+Value = bytes | str | int | float
+
+
+class Wrong(Exception):
+    """What is wrong with one field."""
+
+
+def convert_form(fields: Sequence[Field], form: Form) -> dict[str, object]:
+    """The model's form: bytes, str, int or float by field name, defaults filled in. Raises Refusal (422)."""
+    known = {field.name: field for field in fields}
+    wrong = {name: f"is no field{suggest(name, list(known))}" for name in form.parts if name not in known}
+    values: dict[str, object] = {}
+    for field in fields:
+        try:
+            value = convert_part(field, form)
+        except Wrong as error:
+            wrong[field.name] = str(error)
+        else:
+            values.update({} if value is None else {field.name: value})
+    if wrong:
+        count = "1 field is" if len(wrong) == 1 else f"{len(wrong)} fields are"
+        named = "; ".join(f"{name} {problem}" for name, problem in wrong.items())
+        raise Refusal(error_reply(422, f"{count} wrong: {named}.", wrong))
+    return values
+
+
+def convert_part(field: Field, form: Form) -> Value | None:
+    """None where the field is left out and has no default."""
+    part = form.parts.get(field.name)
+    if part is None or (part == "" and field.kind != "text"):  # an empty box of a web form
+        if field.required:
+            raise Wrong("is required")
+        return field.default
+    value = read_part(field, part, form)
+    check_limits(field, value)
+    return value
+
+
+def read_part(field: Field, part: object, form: Form) -> Value:
+    if field.kind == "file":
+        return read_file(part, is_json=form.is_json)
+    if field.kind == "choice":
+        return read_choice(part, field.choices)
+    readers: Mapping[str, Callable[[object], Value]] = {
+        "text": read_text,
+        "integer": read_integer,
+        "number": read_number,
+    }
+    return readers[field.kind](part)
+
+
+def read_file(part: object, *, is_json: bool) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    if not isinstance(part, str) or not is_json:
+        raise Wrong("should be a file: send it as multipart/form-data with a file name, or in JSON as base64")
+    try:
+        return base64.b64decode(part, validate=True)
+    except (binascii.Error, ValueError):
+        raise Wrong("should be a file's content in base64") from None
+
+
+def read_text(part: object) -> str:
+    if isinstance(part, bytes):
+        raise Wrong("should be text, not a file")
+    if not isinstance(part, str):
+        raise Wrong("should be text")
+    return part
+
+
+def read_integer(part: object) -> int:
+    if isinstance(part, int) and not isinstance(part, bool):
+        return part
+    if isinstance(part, float) and part.is_integer():
+        return int(part)
+    if isinstance(part, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,300}\s*", part):
+        return int(part)
+    raise Wrong(f"should be a whole number{show(part)}")
+
+
+def read_number(part: object) -> float:
+    try:
+        value = float(part) if isinstance(part, (str, int, float)) and not isinstance(part, bool) else math.nan
+    except (ValueError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise Wrong(f"should be a number{show(part)}")
+    return value
+
+
+def read_choice(part: object, choices: Sequence[str]) -> str:
+    if isinstance(part, str) and part in choices:
+        return part
+    hint = suggest(part, choices) if isinstance(part, str) else ""
+    raise Wrong(f"should be one of {', '.join(choices)}{hint}")
+
+
+def show(part: object) -> str:
+    return f", is {part[:40]!r}" if isinstance(part, str) else ""
+
+
+def check_limits(field: Field, value: Value) -> None:
+    measured = len(value) if isinstance(value, (bytes, str)) else value
+    unit = {"file": " bytes", "text": " characters"}.get(field.kind, "")
+    if field.minimum is not None and measured < field.minimum:
+        raise Wrong(f"should be at least {field.minimum:.12g}{unit}, is {measured:.12g}")
+    if field.maximum is not None and measured > field.maximum:
+        raise Wrong(f"should be at most {field.maximum:.12g}{unit}, is {measured:.12g}")
+
+
+def describe_fields(fields: Sequence[Field]) -> list[dict[str, object]]:
+    """For people and programs that want to fill in the form; limits and choices only where there are some."""
+    described = []
+    for field in fields:
+        entry: dict[str, object] = {"name": field.name, "kind": field.kind, "required": field.required}
+        rest = {"default": field.default, "minimum": field.minimum, "maximum": field.maximum, "help": field.help}
+        entry.update({name: value for name, value in rest.items() if value is not None})
+        if field.choices:
+            entry["choices"] = list(field.choices)
+        described.append(entry)
+    return described

@@ -1,0 +1,237 @@
+"""``/models/manifest.json`` as values: what the builder put into the image and what is to be made of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from entrypoints.checks import (
+    Check,
+    anything,
+    listing,
+    mapping,
+    matching,
+    one_of,
+    record,
+    row,
+    suggest,
+    typed,
+)
+from entrypoints.faults import ManifestFault, MissingFile, NewerSchema
+
+SCHEMA = 1
+NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Component:
+    """One graph. ``reads``: by file of weights, the (offset, length) ranges in bytes that the graph uses."""
+
+    name: str
+    graph: str
+    precision: str
+    providers: tuple[str, ...]
+    optimize: str
+    prepack: bool
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    reads: Mapping[str, tuple[tuple[int, int], ...]]
+    key: str
+
+
+@dataclass(frozen=True)
+class File:
+    """``size`` in bytes."""
+
+    size: int
+    sha256: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """``tolerance``: the largest absolute difference from the framework's answer."""
+
+    request: str
+    answer: str
+    media_type: str
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``queue``: requests that may wait beyond those at work. ``seconds``: of one request's work."""
+
+    body_bytes: int = 64 * 1024 * 1024
+    queue: int = 16
+    seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    name: str
+    target: str
+    checkpoint: str
+    module: str
+    revision: str
+    components: Mapping[str, Component]
+    files: Mapping[str, File]
+    warmup: Warmup
+    limits: Limits
+
+
+text = typed(str, "a string with something in it", bool)
+sha256 = matching(r"[0-9a-f]{64}", "a sha256 in lower-case hexadecimal")
+size = typed(int, "a whole number of bytes", lambda value: value >= 0)
+path = matching(r"(?!/)(?!.*(^|/)\.{0,2}(/|$))[^\\\0]+", "a relative path without empty, . or .. parts")
+tensor: Check = row(matching(r"[a-z0-9]+", "an element type"), listing(typed((str, int), "an axis")))
+finite = typed((int, float), "a number, 0 or more", lambda value: value >= 0 and math.isfinite(value))
+
+LAYOUT = record(
+    {
+        "schema": typed(int, "a whole number"),
+        "name": text,
+        "target": text,
+        "checkpoint": text,
+        "model": record(
+            {"module": matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "a module's dotted name"), "revision": text}
+        ),
+        "components": mapping(
+            text,
+            record(
+                {
+                    "graph": path,
+                    "precision": text,
+                    "providers": listing(text, least=1),
+                    "session": record(
+                        {
+                            "optimize": one_of("disable", "basic", "extended", "layout", "all"),
+                            "prepack": typed(bool, "a boolean"),
+                        }
+                    ),
+                    "inputs": mapping(text, tensor),
+                    "outputs": mapping(text, tensor, least=1),
+                    "reads": mapping(path, listing(row(size, size))),
+                    "key": sha256,
+                    "key_fields": mapping(text, anything),
+                }
+            ),
+        ),
+        "files": mapping(
+            path,
+            record(
+                {
+                    "size": size,
+                    "sha256": sha256,
+                    "origin": one_of("published", "derived", "graph", "asset", "warmup"),
+                }
+            ),
+        ),
+        "warmup": record({"request": path, "answer": path, "media_type": text, "tolerance": finite}),
+        "limits": record(
+            {
+                "body_bytes": typed(int, "a whole number, 1 or more", lambda value: value >= 1),
+                "queue": typed(int, "a whole number, 0 or more", lambda value: value >= 0),
+                "seconds": typed((int, float), "a number above 0", lambda value: 0 < value < math.inf),
+            }
+        ),
+    }
+)
+
+
+def read_manifest(models: Path) -> Manifest:
+    """Read and check all of it. Raises ManifestFault with every problem, NewerSchema, or MissingFile."""
+    source = models / NAME
+    try:
+        content = source.read_bytes()
+    except FileNotFoundError:
+        raise MissingFile(f"{source} is not there") from None
+    except OSError as error:
+        raise ManifestFault(f"{source}: {error.strerror}") from None
+    return parse_manifest(content)
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    document = load_document(content)
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise NewerSchema(f"the manifest has schema {schema}, this entrypoint knows {SCHEMA}")
+    problems: list[str] = []
+    checked = LAYOUT(document, "", problems)
+    if not problems:
+        problems = cross_check(checked)
+    if problems:
+        raise ManifestFault([f"{NAME}: {problem}" for problem in problems])
+    return build_manifest(checked)
+
+
+def load_document(content: bytes) -> Any:
+    """JSON without repeated names and without NaN, which Python's reader would let pass."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"repeated names: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
+        return found
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        return json.loads(content, object_pairs_hook=unique, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise ManifestFault(f"{NAME} is no JSON: {error}") from None
+
+
+def cross_check(document: Mapping[str, Any]) -> list[str]:
+    """Problems between the parts: an unknown schema, files that nobody lists, ranges past the end of their file."""
+    files = document["files"]
+    named = {f"warmup.{part}": document["warmup"][part] for part in ("request", "answer")}
+    problems = [] if document["schema"] == SCHEMA else [f"schema: should be {SCHEMA}"]
+    for name, component in document["components"].items():
+        named[f"components.{name}.graph"] = component["graph"]
+        named.update({f"components.{name}.reads": file for file in component["reads"] if file not in files})
+        for file, ranges in component["reads"].items():
+            end = max((offset + length for offset, length in ranges), default=0)
+            if file in files and end > files[file]["size"]:
+                problems.append(f"components.{name}.reads.{file}: a range ends at {end}, after the end of the file")
+    problems += [
+        f"{where}: files has no {file}{suggest(file, list(files))}"
+        for where, file in named.items()
+        if file not in files
+    ]
+    return problems
+
+
+def build_manifest(document: Mapping[str, Any]) -> Manifest:
+    return Manifest(
+        name=document["name"],
+        target=document["target"],
+        checkpoint=document["checkpoint"],
+        module=document["model"]["module"],
+        revision=document["model"]["revision"],
+        components={name: build_component(name, entry) for name, entry in document["components"].items()},
+        files={name: File(**entry) for name, entry in document["files"].items()},
+        warmup=Warmup(**document["warmup"]),
+        limits=Limits(**document["limits"]),
+    )
+
+
+def build_component(name: str, entry: Mapping[str, Any]) -> Component:
+    return Component(
+        name=name,
+        graph=entry["graph"],
+        precision=entry["precision"],
+        providers=tuple(entry["providers"]),
+        optimize=entry["session"]["optimize"],
+        prepack=entry["session"]["prepack"],
+        inputs={tensor: kind for tensor, (kind, _) in entry["inputs"].items()},
+        outputs={tensor: kind for tensor, (kind, _) in entry["outputs"].items()},
+        reads={file: tuple((offset, length) for offset, length in ranges) for file, ranges in entry["reads"].items()},
+        key=entry["key"],
+    )

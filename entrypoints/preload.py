@@ -1,0 +1,183 @@
+"""The start, overlapped: files are read and hashed during the imports, sessions open while the model's code is loaded.
+
+Everything here runs in threads of its own; the server answers meanwhile. One real inference ends it, and its answer
+must be the framework's.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from entrypoints.answers import find_difference
+from entrypoints.contract import Answer, Components, Model
+from entrypoints.faults import Fault, ManifestFault, ModelFault, SessionFault, WrongAnswer
+from entrypoints.fields import convert_form
+from entrypoints.forms import Form
+from entrypoints.integrity import Verification, advise, check_sizes, find_cause, list_extra, read_ahead
+from entrypoints.log import log_event
+from entrypoints.manifest import Manifest, read_manifest
+from entrypoints.processors import count_processors
+from entrypoints.replies import Refusal
+from entrypoints.sessions import OpenComponents, Opener
+from entrypoints.settings import Settings
+from entrypoints.status import Status
+from entrypoints.timeline import Timeline
+from entrypoints.worker import Worker
+
+LIBRARIES = ("numpy/_core", "numpy.libs", "onnxruntime/capi")
+"""Folders whose shared objects every image loads. Paged in on demand they cost 0.6 s from a cold disk, not 0.1."""
+
+
+class Preload:
+    def __init__(self, settings: Settings, status: Status, timeline: Timeline, worker: Worker) -> None:
+        self.manifest: Manifest | None = None
+        self.threads = settings.threads or count_processors()
+        self.verify = settings.verify
+        self.extra_files: list[str] = []
+        self.live = threading.Event()
+        """Set once the server answers: the imports, which hold the interpreter's lock, wait for it."""
+        self._models = Path(settings.models)
+        self._status = status
+        self._timeline = timeline
+        self._worker = worker
+        self._verification: Verification | None = None
+        self._components: OpenComponents | None = None
+
+    @property
+    def device(self) -> str:
+        target = self.manifest.target if self.manifest else "unknown"
+        return "cuda" if target.startswith(("cuda", "tensorrt")) else target
+
+    def run(self) -> None:
+        """Ends with the status ready or failed, whatever happens."""
+        try:
+            self._start()
+        except BaseException as error:  # a model's SystemExit too: a start without an end would be the worst of all
+            fault = self._explain(error)
+            if self._status.fail(fault):
+                log_event("fault", exit_code=fault.exit_code, reason=fault.reason, action=fault.action)
+
+    def _start(self) -> None:
+        in_background(self._read_libraries)
+        manifest = self._read_files()
+        self.live.wait()
+        model = self._load(manifest)
+        in_background(self._import_forms)
+        self._warm_up(manifest, model)
+        self._wait_for_rest()
+        self._timeline.ready_seconds = self._timeline.now()
+        self._status.become_ready()
+        gc.freeze()  # what was imported lives as long as the process: no collection need look at it again
+        gc.enable()
+        log_event("ready", name=manifest.name, seconds=round(self._timeline.ready_seconds, 3), threads=self.threads)
+
+    def _read_files(self) -> Manifest:
+        with self._timeline.phase("manifest"):
+            manifest = self.manifest = read_manifest(self._models)
+        with self._timeline.phase("sizes"):
+            check_sizes(self._models, manifest.files)
+        self.extra_files = list_extra(self._models, manifest.files)
+        if self.extra_files:
+            log_event("extra files", files=self.extra_files[:20], action="nothing opens them; build the image again")
+        in_background(self._read_ahead, manifest)
+        if self.verify == "full":
+            self._verification = Verification(self._models, manifest, self.threads)
+            in_background(self._time_verification, self._verification)
+        return manifest
+
+    def _load(self, manifest: Manifest) -> Model:
+        for package in ("numpy", "onnxruntime"):
+            with self._timeline.importing(package):
+                importlib.import_module(package)
+        opener = Opener(self._models, manifest, self._timeline, self._verification)
+        self._components = opener.components
+        opener.start(self.threads)
+        with self._timeline.importing(manifest.module):
+            create: Callable[[Components], Model] = importlib.import_module(manifest.module).create
+        with self._timeline.phase("create"):
+            return create(opener.components)
+
+    def _warm_up(self, manifest: Manifest, model: Model) -> None:
+        """Through the same conversion, queue and thread as any request."""
+        warmup = manifest.warmup
+        form = read_request(self._models, manifest)
+        self._worker.start(model)
+        with self._timeline.phase("warm-up"):
+            try:
+                answer = self._worker.submit(convert_form(self._worker.fields, form)).answer.result()
+            except Refusal as refusal:
+                message = json.loads(refusal.reply.body)["error"]["message"]
+                raise ModelFault(f"the warm-up request was refused: {message}") from None
+        with self._timeline.phase("compare"):
+            compare(answer, (self._models / warmup.answer).read_bytes(), warmup.media_type, warmup.tolerance)
+
+    def _wait_for_rest(self) -> None:
+        for session in self._components.sessions.values() if self._components else ():
+            session.result()
+        if self._verification is not None:
+            self._verification.wait()
+
+    def _explain(self, error: BaseException) -> Fault:
+        """The fault at the bottom of it: a damaged file before a session, a session before the model's code."""
+        if self._components is not None:
+            failed = (future.exception() for future in self._components.sessions.values() if future.done())
+            error = next((found for found in failed if found is not None), error)
+        if not isinstance(error, Fault):
+            traceback.print_exception(error)
+            error = ModelFault(f"{type(error).__name__}: {error}")
+        if self.manifest is None or not isinstance(error, (SessionFault, WrongAnswer, ModelFault)):
+            return error
+        return find_cause(error, self._models, self.manifest, self._verification)
+
+    def _read_ahead(self, manifest: Manifest) -> None:
+        with self._timeline.phase("read ahead"):
+            read_ahead(self._models, manifest.components.values())
+
+    def _read_libraries(self) -> None:
+        with self._timeline.phase("read ahead libraries"):
+            for folder in (Path(entry, name) for entry in sys.path for name in LIBRARIES):
+                for library in folder.glob("*.so*"):
+                    advise(library, [(0, 0)])
+
+    def _time_verification(self, verification: Verification) -> None:
+        with self._timeline.phase("verify"):
+            verification.join()
+
+    def _import_forms(self) -> None:
+        """While the warm-up computes, so that the first request does not pay for it."""
+        with self._timeline.importing("python_multipart"):
+            importlib.import_module("python_multipart.multipart")
+
+
+def in_background(function: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=function, args=arguments, name=function.__name__, daemon=True).start()
+
+
+def read_request(models: Path, manifest: Manifest) -> Form:
+    """The warm-up request as a form: its values as JSON would bring them, its files from the image."""
+    name = manifest.warmup.request
+    try:
+        fields = json.loads((models / name).read_bytes())["fields"]
+        files = {key: value["file"] for key, value in fields.items() if isinstance(value, dict)}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ManifestFault(f'{name}: should be {{"fields": {{…}}}}, {type(error).__name__}: {error}') from None
+    unknown = [f"{name}: the manifest has no file {file}" for file in files.values() if file not in manifest.files]
+    if unknown:
+        raise ManifestFault(unknown)
+    contents = {key: (models / file).read_bytes() for key, file in files.items()}
+    return Form({**fields, **contents}, is_json=True)
+
+
+def compare(answer: Answer, expected: bytes, media_type: str, tolerance: float) -> None:
+    if answer.media_type.partition(";")[0] != media_type.partition(";")[0]:
+        raise WrongAnswer(f"its media type should be {media_type}, is {answer.media_type}")
+    difference = find_difference(expected, answer.body, media_type, tolerance)
+    if difference:
+        raise WrongAnswer(difference)

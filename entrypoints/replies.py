@@ -1,0 +1,52 @@
+"""Answers of the server as values, and how they travel over ASGI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, NamedTuple
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Reply(NamedTuple):
+    """``headers`` beside content-type and content-length."""
+
+    status: int
+    body: bytes
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = {}
+
+
+class Refusal(Exception):
+    """A request ends here with this reply."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+def json_reply(status: int, document: object, headers: Mapping[str, str] | None = None) -> Reply:
+    body = json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
+    return Reply(status, body, headers={"cache-control": "no-store", **(headers or {})})
+
+
+def error_reply(
+    status: int, message: str, fields: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> Reply:
+    """``{"error": {"message": …, "fields": {name: what is wrong}}}``."""
+    return json_reply(status, {"error": {"message": message, "fields": dict(fields or {})}}, headers)
+
+
+def encode_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
+    headers = {"content-type": reply.media_type, "content-length": str(len(reply.body)), **reply.headers}
+    return [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Where the client still sends its body, uvicorn goes on reading and dropping it, so that it can read the reply."""
+    await send({"type": "http.response.start", "status": reply.status, "headers": encode_headers(reply)})
+    await send({"type": "http.response.body", "body": reply.body})

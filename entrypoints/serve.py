@@ -1,0 +1,86 @@
+"""The process: bind at once, preload in threads, answer meanwhile, stop in order. ``python3 -m entrypoints.serve``.
+
+Imports here are the few that the bind needs; the rest comes after it, while connections already queue.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from entrypoints.ending import finish
+from entrypoints.timeline import Timeline
+
+if TYPE_CHECKING:
+    from entrypoints.settings import Settings
+
+BACKLOG = 2048
+
+
+def main() -> NoReturn:
+    timeline = Timeline()
+    timeline.note("launch", 0.0)
+    gc.disable()  # until ready: imports make many objects and no garbage
+    sys.setswitchinterval(0.001)  # the loop's wait for the interpreter's lock, five times shorter while others import
+    signal.signal(signal.SIGTERM, stop_early)
+    signal.signal(signal.SIGINT, stop_early)
+    from entrypoints.settings import read_settings
+
+    try:
+        settings = read_settings(os.environ)
+        with timeline.phase("bind"):
+            listening = bind(settings)
+    except Exception as error:
+        end_with(error)
+    run(settings, timeline, listening)
+
+
+def stop_early(_number: int, _frame: FrameType | None) -> None:
+    """Before the loop runs nothing is in flight. Without a handler process 1 ignores the signal (pid_namespaces(7))."""
+    finish(0)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Raises PortInUse, for that and every other reason why the address cannot be had."""
+    listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        from entrypoints.faults import PortInUse
+
+        raise PortInUse(f"{settings.host} port {settings.port}: {error.strerror or error}") from None
+    return listening
+
+
+def run(settings: Settings, timeline: Timeline, listening: socket.socket) -> NoReturn:
+    with timeline.phase("import entrypoints"):
+        from entrypoints.process import Process
+    process = Process(settings, timeline)
+    process.start()  # before uvicorn is imported: the kernel reads files meanwhile
+    with timeline.importing("uvicorn"):
+        import entrypoints.listener  # noqa: F401
+    import asyncio
+
+    asyncio.run(process.serve(listening))
+    finish(0)
+
+
+def end_with(error: Exception) -> NoReturn:
+    from entrypoints.faults import Fault
+    from entrypoints.log import log_event
+
+    if not isinstance(error, Fault):
+        raise error
+    log_event("fault", exit_code=error.exit_code, reason=error.reason, action=error.action)
+    finish(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""ONNX Runtime sessions from the manifest, opened side by side, handed out as they become ready."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entrypoints.checks import suggest
+from entrypoints.faults import Fault, SessionFault
+from entrypoints.integrity import Verification
+from entrypoints.manifest import Component, Manifest
+from entrypoints.timeline import Timeline
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnxruntime
+
+TYPES = {
+    "bfloat16": "bfloat16",
+    "bool": "bool",
+    "float16": "float16",
+    "float32": "float",
+    "float64": "double",
+    "int8": "int8",
+    "int16": "int16",
+    "int32": "int32",
+    "int64": "int64",
+    "string": "string",
+    "uint8": "uint8",
+    "uint16": "uint16",
+    "uint32": "uint32",
+    "uint64": "uint64",
+}
+"""The manifest's element types (numpy's words) in ONNX Runtime's words, as in ``tensor(float)``."""
+
+
+class GraphSession:
+    """One opened graph; ``run`` may be called from any thread."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+
+class OpenComponents:
+    """The image's components for the model: sessions as futures, files by their manifest path."""
+
+    def __init__(self, models: Path, manifest: Manifest) -> None:
+        self._models = models
+        self._files = manifest.files
+        self.sessions: dict[str, Future[GraphSession]] = {name: Future() for name in manifest.components}
+
+    def session(self, name: str) -> GraphSession:
+        """Waits until it is open. Raises KeyError for an unknown name, SessionFault where it cannot open."""
+        if name not in self.sessions:
+            raise KeyError(f"the manifest has no component {name!r}{suggest(name, list(self.sessions))}")
+        return self.sessions[name].result()
+
+    def path(self, name: str) -> Path:
+        if name not in self._files:
+            raise KeyError(f"the manifest has no file {name!r}{suggest(name, list(self._files))}")
+        return self._models / name
+
+
+class Opener:
+    """Opens every component in a thread of its own: creating a session is ONNX Runtime's work, not Python's."""
+
+    def __init__(self, models: Path, manifest: Manifest, timeline: Timeline, verification: Verification | None) -> None:
+        self._models = models
+        self._manifest = manifest
+        self._timeline = timeline
+        self._verification = verification
+        self.components = OpenComponents(models, manifest)
+
+    def start(self, threads: int) -> None:
+        """All sessions share one pool of ``threads``: pools of their own would spin in one another's way."""
+        import onnxruntime
+
+        onnxruntime.set_global_thread_pool_sizes(threads, 1)
+        for component in self._manifest.components.values():
+            threading.Thread(target=self._open, args=(component,), name=f"open-{component.name}", daemon=True).start()
+
+    def _open(self, component: Component) -> None:
+        future = self.components.sessions[component.name]
+        try:
+            if self._verification is not None:
+                self._verification.wait_for(component.graph)  # a corrupt graph may crash its parser
+            with self._timeline.phase(f"open {component.name}"):
+                future.set_result(open_session(self._models, component))
+        except Fault as fault:
+            future.set_exception(fault)
+        except Exception as error:
+            future.set_exception(SessionFault(f"{component.name}: {type(error).__name__}: {error}"))
+
+
+def open_session(models: Path, component: Component) -> GraphSession:
+    """Raises SessionFault where a provider is not there or the graph is not the one that the manifest describes."""
+    import onnxruntime
+
+    absent = [name for name in component.providers if name not in onnxruntime.get_available_providers()]
+    if absent:
+        raise SessionFault(f"{component.name}: this ONNX Runtime has no {', '.join(absent)}")
+    session = onnxruntime.InferenceSession(
+        os.fspath(models / component.graph),
+        make_options(component),
+        providers=list(component.providers),
+        enable_fallback=0,
+    )
+    lost = [name for name in component.providers if name not in session.get_providers()]
+    if lost:
+        raise SessionFault(f"{component.name}: ONNX Runtime left out {', '.join(lost)}")
+    check_signature(component, session)
+    return GraphSession(session)
+
+
+def make_options(component: Component) -> onnxruntime.SessionOptions:
+    import onnxruntime
+
+    level = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.use_per_session_threads = False
+    options.graph_optimization_level = {
+        "disable": level.ORT_DISABLE_ALL,
+        "basic": level.ORT_ENABLE_BASIC,
+        "extended": level.ORT_ENABLE_EXTENDED,
+        "layout": level.ORT_ENABLE_LAYOUT,
+        "all": level.ORT_ENABLE_ALL,
+    }[component.optimize]
+    options.add_session_config_entry("session.disable_prepacking", "0" if component.prepack else "1")
+    return options
+
+
+def check_signature(component: Component, session: onnxruntime.InferenceSession) -> None:
+    """Names and element types of inputs and outputs: a mix-up of graphs is found by name, not by its answers."""
+    for kind, described, actual in (
+        ("inputs", component.inputs, session.get_inputs()),
+        ("outputs", component.outputs, session.get_outputs()),
+    ):
+        expected = {name: f"tensor({TYPES.get(element, element)})" for name, element in described.items()}
+        found = {node.name: node.type for node in actual}
+        if expected != found:
+            raise SessionFault(f"{component.name}: {kind} should be {expected}, the graph has {found}")

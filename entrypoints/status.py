@@ -1,0 +1,52 @@
+"""The one state of the process, written by the start and the signals, read by every endpoint."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import Literal
+
+from entrypoints.faults import Fault
+
+State = Literal["starting", "ready", "failed", "draining"]
+
+
+class Status:
+    """``starting`` becomes ``ready`` or ``failed``; all but ``failed`` may become ``draining``, which is final."""
+
+    def __init__(self) -> None:
+        self.state: State = "starting"
+        self.fault: Fault | None = None
+        self.settled: Future[None] = Future()
+        """Done as soon as the state is no longer ``starting``."""
+        self._lock = threading.Lock()
+
+    @property
+    def reason(self) -> str | None:
+        if self.fault is not None:
+            return self.fault.reason
+        return {"starting": "the model is loading", "draining": "the server is stopping"}.get(self.state)
+
+    def become_ready(self) -> None:
+        with self._lock:
+            if self.state == "starting":
+                self._settle("ready")
+
+    def fail(self, fault: Fault) -> bool:
+        """False where the server was stopping anyway, so that the fault matters to nobody."""
+        with self._lock:
+            if self.state != "starting":
+                return False
+            self.fault = fault
+            self._settle("failed")
+            return True
+
+    def drain(self) -> None:
+        with self._lock:
+            if self.state != "failed":
+                self._settle("draining")
+
+    def _settle(self, state: State) -> None:
+        self.state = state
+        if not self.settled.done():
+            self.settled.set_result(None)

@@ -1,0 +1,101 @@
+"""What ``/metrics`` shows, in Prometheus' text format 0.0.4."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from entrypoints.status import Status
+from entrypoints.timeline import Timeline
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Histogram:
+    """Durations in seconds, counted into buckets."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(BUCKETS)
+        self.sum = 0.0
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def observe(self, seconds: float) -> None:
+        with self._lock:
+            self.sum += seconds
+            self.count += 1
+            for index, bound in enumerate(BUCKETS):
+                if seconds <= bound:
+                    self.counts[index] += 1
+
+    @property
+    def mean(self) -> float:
+        return self.sum / self.count if self.count else 0.0
+
+
+class Telemetry:
+    def __init__(self, timeline: Timeline, status: Status) -> None:
+        self.timeline = timeline
+        self.status = status
+        self.requests: Counter[tuple[str, int]] = Counter()
+        self.in_flight = 0
+        self.generate = Histogram()
+
+    def render(self, queue: int) -> str:
+        timeline = self.timeline
+        starts = {f'{{phase="{escape(p.name)}"}}': p.seconds for p in timeline.phases if p.seconds is not None}
+        requests = {f'{{path="{path}",status="{code}"}}': n for (path, code), n in sorted(self.requests.items())}
+        ready = {} if timeline.ready_seconds is None else {"": timeline.ready_seconds}
+        families = (
+            render_family("prebake_ready", "gauge", "1 once ready.", {"": self.status.state == "ready"}),
+            render_family("prebake_ready_seconds", "gauge", "From process start to ready.", ready),
+            render_family("prebake_start_phase_seconds", "gauge", "Phases of the start; they overlap.", starts),
+            render_family("prebake_requests_total", "counter", "Answered requests; 499: the client left.", requests),
+            render_family("prebake_requests_in_flight", "gauge", "Generate requests taken in.", {"": self.in_flight}),
+            render_family("prebake_queue", "gauge", "Generate requests that wait for a worker.", {"": queue}),
+            render_histogram("prebake_generate_seconds", "The model's time for an answer.", self.generate),
+            render_process(timeline),
+        )
+        return "".join(line + "\n" for family in families for line in family)
+
+
+def render_family(name: str, kind: str, text: str, samples: Mapping[str, float]) -> Iterable[str]:
+    if samples:
+        yield f"# HELP {name} {text}"
+        yield f"# TYPE {name} {kind}"
+    for labels, value in samples.items():
+        yield f"{name}{labels} {float(value):.12g}"
+
+
+def render_histogram(name: str, text: str, histogram: Histogram) -> Iterable[str]:
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} histogram"
+    for bound, count in zip(BUCKETS, histogram.counts, strict=True):
+        yield f'{name}_bucket{{le="{bound:g}"}} {count}'
+    yield f'{name}_bucket{{le="+Inf"}} {histogram.count}'
+    yield f"{name}_sum {histogram.sum:.9g}"
+    yield f"{name}_count {histogram.count}"
+
+
+def render_process(timeline: Timeline) -> Iterable[str]:
+    """The names are those that Prometheus' own client libraries give."""
+    times = os.times()
+    for name, kind, text, value in (
+        ("process_resident_memory_bytes", "gauge", "Resident memory.", measure_resident_bytes()),
+        ("process_cpu_seconds_total", "counter", "User and system time.", times.user + times.system),
+        ("process_start_time_seconds", "gauge", "Since the epoch.", timeline.process_started),
+    ):
+        yield from render_family(name, kind, text, {"": value})
+
+
+def measure_resident_bytes() -> int:
+    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return resident_pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def escape(label: str) -> str:
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
