@@ -1,0 +1,42 @@
+"""Frames as the two visual encoders take them.
+
+Frames are kept in 8 bits, a quarter of the room, and become numbers in -1..1 only for the batch that is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from images.foley.resample import resize_short_side
+
+IMAGE_SIDE = 512
+SYNC_SIDE = 224
+
+_LEVELS = np.arange(256, dtype=np.float32)
+_IMAGE_VALUES = (_LEVELS / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
+_SYNC_VALUES = (_LEVELS * np.float32(1 / 255) - np.float32(0.5)) / np.float32(0.5)
+
+
+def scale_image(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``[height, width, 3]`` to ``[3, 512, 512]``, the aspect ratio not kept, as the image encoder was trained."""
+    picture = PIL.Image.fromarray(frame).resize((IMAGE_SIDE, IMAGE_SIDE), PIL.Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+
+
+def scale_sync(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``[height, width, 3]`` to ``[3, 224, 224]``, short side to 224 and the centre of the long one."""
+    return resize_short_side(frame, SYNC_SIDE)
+
+
+def image_values(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """``n`` scaled images to ``[n, 3, 512, 512]`` in -1..1."""
+    return _IMAGE_VALUES[np.stack(frames)]
+
+
+def sync_values(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """``n`` scaled frames to ``[n, 3, 224, 224]`` in -1..1."""
+    return _SYNC_VALUES[np.stack(frames)]

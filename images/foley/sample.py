@@ -1,0 +1,87 @@
+"""A small checkpoint of the same architecture, from a seed: what CI builds, and what can be tried at once.
+
+The files have the published names, formats and tensor names; the networks are narrow and shallow, and their sound is
+noise. The same seed gives the same bytes: numpy's ``RandomState`` never changes its stream (NEP 19), and the documents
+are written here and not by a library. Weights are float32, since the published files' own type is not part of the facts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from images.foley import sample_shapes, sample_words
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def write(folder: Path, seed: int) -> None:
+    """Write the checkpoint's eleven files into ``folder``, about 50 MB."""
+    for name in ("siglip2", "clap"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    _write_pickles(folder, seed)
+    _write_siglip2(folder / "siglip2", seed)
+    _write_clap(folder / "clap", seed)
+
+
+def _write_pickles(folder: Path, seed: int) -> None:
+    transformer = _tensors(draw(sample_shapes.transformer(), seed))
+    torch.save(transformer, folder / "hunyuanvideo_foley_xl.pth")
+    synchformer = _tensors(draw(sample_shapes.synchformer(), seed))
+    torch.save(synchformer, folder / "synchformer_state_dict.pth")
+    vae = {"state_dict": _tensors(draw(sample_shapes.dac(), seed)), "metadata": {"kwargs": sample_shapes.DAC_KWARGS}}
+    torch.save(vae, folder / "vae_128d_48k.pth")
+
+
+def _write_siglip2(folder: Path, seed: int) -> None:
+    save_file(draw(sample_shapes.siglip2(), seed), folder / "model.safetensors", {"format": "pt"})
+    _write_json(folder / "config.json", sample_shapes.SIGLIP2_CONFIG)
+    _write_json(folder / "preprocessor_config.json", sample_shapes.SIGLIP2_PREPROCESSOR)
+
+
+def _write_clap(folder: Path, seed: int) -> None:
+    words = sample_words.make()
+    size = len(words.vocabulary)
+    tensors = draw(sample_shapes.clap(size), seed) | sample_shapes.clap_tables()
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    _write_json(folder / "config.json", sample_shapes.clap_config(size))
+    _write_json(folder / "tokenizer.json", sample_words.tokenizer(words))
+    _write_json(folder / "vocab.json", words.vocabulary)
+    merges = ["#version: 0.2", *(" ".join(merge) for merge in words.merges)]
+    (folder / "merges.txt").write_text("\n".join(merges) + "\n", encoding="utf-8")
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def draw(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Arrays:
+    """Every tensor, one stream of random numbers for all, each scaled so that signals keep about unit size."""
+    stream = np.random.RandomState(seed)
+    return {
+        name: _scale(name.rpartition(".")[2], stream.standard_normal(shape)).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def _scale(last: str, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    if last in ("alpha", "weight_g"):
+        return (1.0 if last == "alpha" else 0.6) + 0.1 * np.clip(noise, -3, 3)
+    if last == "weight" and noise.ndim == 1:
+        return 1.0 + 0.1 * noise
+    if noise.ndim < 2 or last.endswith("bias"):
+        return 0.05 * noise
+    if last.endswith(("weight", "weight_v")):
+        return noise / np.sqrt(np.prod(noise.shape[1:]))
+    return 0.5 * noise

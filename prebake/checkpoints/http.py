@@ -1,0 +1,60 @@
+"""Files of a web server: one by its URL, or the members of a zip archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+
+from prebake.checkpoints.archive import unpack
+from prebake.checkpoints.delivery import Delivery, delivery_key, waiting
+from prebake.checkpoints.partial import Partial
+from prebake.checkpoints.patience import Patience
+from prebake.checkpoints.progress import Progress
+from prebake.checkpoints.source import RemoteFile, placed
+from prebake.checkpoints.store import Store, Stored
+from prebake.checkpoints.transfer import Request, download, open_client, shown
+from prebake.errors import ChecksumMismatch, SourceError
+from prebake.spec.image import FromHttp
+
+
+class Http:
+    """``from: http``. The locator is an archive's member, or empty for the URL's own bytes."""
+
+    def __init__(self, patience: Patience | None = None, client: httpx.Client | None = None) -> None:
+        self._patience = patience or Patience()
+        self._client = client or open_client(self._patience, netrc=True)
+
+    def resolve(self, spec: FromHttp) -> list[RemoteFile]:
+        if len(spec.files) > 1 and not spec.archive:
+            raise SourceError(
+                f"{shown(spec.url)} is one file, and `files` names {len(spec.files)}.",
+                next_action="give each URL a source of its own, or say `archive: true` where it is a zip archive",
+            )
+        return [
+            RemoteFile(placed(spec.to, file), f"http:{spec.url}", "", file if spec.archive else "")
+            for file in spec.files
+        ]
+
+    def unit(self, file: RemoteFile) -> str:
+        return file.source
+
+    def fetch(self, unit: Sequence[RemoteFile], store: Store, progress: Progress) -> list[Stored]:
+        delivery = Delivery(self._client, self._patience, store, progress)
+        if all(not file.locator for file in unit):
+            return [delivery.bring(file, Request(file.path, file.origin, file.size)) for file in unit]
+        return self._unpack(unit, delivery)
+
+    def _unpack(self, unit: Sequence[RemoteFile], delivery: Delivery) -> list[Stored]:
+        url, store, progress = unit[0].origin, delivery.store, delivery.progress
+        whole = RemoteFile(shown(url), unit[0].source, "", "")
+        key = delivery_key(whole)
+        with store.lock(key, waiting(store, key, whole.path, progress)), Partial(store.partial_path(key)) as partial:
+            download(Request(whole.path, url), partial, self._client, self._patience, progress)
+            try:
+                stored = unpack(partial.path, unit, store, progress, where=shown(url))
+            except (ChecksumMismatch, SourceError):
+                partial.discard()
+                raise
+            partial.discard()
+            return stored

@@ -1,0 +1,169 @@
+"""Files of a Hugging Face repository, by the hub's own library: its endpoint, token, cache and offline settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from huggingface_hub import HfApi, constants, get_token, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
+
+from prebake.checkpoints.delivery import Delivery
+from prebake.checkpoints.patience import PassingError, Patience, persist
+from prebake.checkpoints.progress import Progress
+from prebake.checkpoints.source import RemoteFile, placed
+from prebake.checkpoints.store import Store, Stored
+from prebake.checkpoints.transfer import Request, open_client
+from prebake.errors import ChecksumMismatch, NoNetwork, SourceError
+from prebake.spec.image import FromHub
+
+_PERMISSION = "set HF_TOKEN or run `hf auth login`, and accept the model's terms on its page if it asks for that"
+# The library's transport has changed its HTTP library twice; its own error derives from whichever it uses.
+_TRANSPORT: tuple[type[Exception], ...] = tuple(
+    kind for kind in HfHubHTTPError.__bases__ if issubclass(kind, Exception)
+)
+_PASSING = (408, 429)
+
+
+class Hub:
+    """``from: hub``. ``endpoint`` and ``cache`` are HF_ENDPOINT's and HF_HOME's where they are not given."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        cache: Path | None = None,
+        patience: Patience | None = None,
+        client: httpx.Client | None = None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._cache = cache
+        self._patience = patience or Patience()
+        self._client = client or open_client(self._patience)
+
+    def resolve(self, spec: FromHub) -> list[RemoteFile]:
+        info = persist(
+            lambda: self._ask(spec),
+            self._patience,
+            where=f"the hub's repository {spec.repository}",
+            done=lambda: 0,
+            note=_say_nothing,
+        )
+        published = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+        missing = [file for file in spec.files if file not in published]
+        if missing or info.sha is None:
+            raise SourceError(
+                f"The hub's repository {spec.repository} at {spec.revision} has no file {', '.join(missing)}.",
+                next_action="correct `files` in image.yaml",
+            )
+        source = f"hub:{spec.repository}" + ("" if info.sha == spec.revision else f"@{spec.revision}")
+        return [_remote(spec, file, source, info.sha, published[file]) for file in spec.files]
+
+    def unit(self, file: RemoteFile) -> str:
+        return f"{file.source}:{file.revision}/{file.locator}"
+
+    def fetch(self, unit: Sequence[RemoteFile], store: Store, progress: Progress) -> list[Stored]:
+        return [self._fetch(file, store, progress) for file in unit]
+
+    def _ask(self, spec: FromHub) -> ModelInfo:
+        api = HfApi(endpoint=self._endpoint, library_name="prebake")
+        with _named_failures(spec):
+            return api.model_info(
+                spec.repository, revision=spec.revision, files_metadata=True, timeout=self._patience.read
+            )
+
+    def _fetch(self, file: RemoteFile, store: Store, progress: Progress) -> Stored:
+        return self._from_cache(file, store, progress) or Delivery(self._client, self._patience, store, progress).bring(
+            file, self._request(file)
+        )
+
+    def _from_cache(self, file: RemoteFile, store: Store, progress: Progress) -> Stored | None:
+        """The file of the user's own hub cache, if it is there and the right one."""
+        found = try_to_load_from_cache(_repository(file), file.locator, cache_dir=self._cache, revision=file.revision)
+        if not isinstance(found, str):
+            return None
+        try:
+            stored = store.add_file(Path(found).resolve(), sha256=file.sha256, name=file.path)
+        except ChecksumMismatch:
+            progress.note(file.path, f"{found} has another checksum; downloading instead")
+            return None
+        progress.report(file.path, stored.size, stored.size)
+        return stored
+
+    def _request(self, file: RemoteFile) -> Request:
+        if constants.HF_HUB_OFFLINE:
+            raise _offline(file.path)
+        url = hf_hub_url(_repository(file), file.locator, revision=file.revision, endpoint=self._endpoint)
+        return Request(file.path, url, file.size, _authorization(), _PERMISSION)
+
+
+def _remote(spec: FromHub, file: str, source: str, commit: str, sibling: RepoSibling) -> RemoteFile:
+    """Large files are published with their sha256; small ones lie in git, which names none."""
+    sha256 = sibling.lfs.sha256 if sibling.lfs is not None else None
+    return RemoteFile(placed(spec.to, file), source, commit, file, sibling.size, sha256)
+
+
+def _authorization() -> dict[str, str]:
+    """The user's token, as the library would send it. httpx takes it off where the hub redirects to another host."""
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _say_nothing(text: str) -> None:
+    """Resolving is short: its second tries are not worth a line."""
+
+
+def _repository(file: RemoteFile) -> str:
+    return file.origin.partition("@")[0]
+
+
+def _offline(what: str) -> NoNetwork:
+    return NoNetwork(
+        f"{what} is not in the hub's cache, and HF_HUB_OFFLINE forbids to download it.",
+        next_action="unset HF_HUB_OFFLINE, or point HF_HOME to a cache that has the file",
+    )
+
+
+@contextmanager
+def _named_failures(spec: FromHub) -> Iterator[None]:
+    name = f"The hub's repository {spec.repository}"
+    try:
+        yield
+    except OfflineModeIsEnabled as error:
+        raise _offline(f"{name} at {spec.revision}") from error
+    except GatedRepoError as error:
+        raise SourceError(f"{name} is gated, and this account may not read it.", next_action=_PERMISSION) from error
+    except RepositoryNotFoundError as error:
+        raise SourceError(
+            f"{name} does not exist, or is private and the token may not read it.",
+            next_action=f"check the name; {_PERMISSION}",
+        ) from error
+    except RevisionNotFoundError as error:
+        raise SourceError(
+            f"{name} has no revision {spec.revision}.", next_action="correct `revision` in image.yaml"
+        ) from error
+    except HfHubHTTPError as error:
+        raise _answer(name, error) from error
+    except _TRANSPORT as error:
+        raise PassingError(f"no connection ({str(error) or type(error).__name__})", network=True) from error
+
+
+def _answer(name: str, error: HfHubHTTPError) -> Exception:
+    status = error.response.status_code
+    if status in _PASSING or status >= 500:
+        wait = str(error.response.headers.get("Retry-After", ""))
+        return PassingError(f"the hub answers {status}", network=False, after=float(wait) if wait.isdigit() else None)
+    if status in (401, 403):
+        return SourceError(f"{name} refuses access ({status}).", next_action=_PERMISSION)
+    return SourceError(
+        f"{name}: the hub answers {status}.", next_action="check `repository` and `revision` in image.yaml"
+    )

@@ -1,0 +1,51 @@
+"""Files of a folder of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prebake.checkpoints.progress import Progress
+from prebake.checkpoints.source import RemoteFile, placed
+from prebake.checkpoints.store import Store, Stored
+from prebake.errors import SourceError
+from prebake.spec.image import FromLocal
+
+
+class Local:
+    """``from: local``. A relative folder is taken from the project's ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def resolve(self, spec: FromLocal) -> list[RemoteFile]:
+        folder = self._folder(spec.folder)
+        missing = [file for file in spec.files if not (folder / file).is_file()]
+        if missing:
+            raise SourceError(
+                f"{folder} has no file {', '.join(missing)}.", next_action="correct `folder` or `files` in image.yaml"
+            )
+        return [RemoteFile(placed(spec.to, file), f"local:{spec.folder}", "", file) for file in spec.files]
+
+    def unit(self, file: RemoteFile) -> str:
+        return f"{file.source}/{file.locator}"
+
+    def fetch(self, unit: Sequence[RemoteFile], store: Store, progress: Progress) -> list[Stored]:
+        return [self._store(file, store, progress) for file in unit]
+
+    def _store(self, file: RemoteFile, store: Store, progress: Progress) -> Stored:
+        path = self._folder(file.origin) / file.locator
+        try:
+            size = path.stat().st_size
+            progress.report(file.path, 0, size)
+            stored = store.add_file(path, sha256=file.sha256, name=file.path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+            raise SourceError(
+                f"{file.path}: {path} cannot be read: {error.strerror}.",
+                next_action="put the file there, or correct image.yaml and lock",
+            ) from error
+        progress.report(file.path, size, size)
+        return stored
+
+    def _folder(self, folder: str) -> Path:
+        return self._root / Path(folder).expanduser()

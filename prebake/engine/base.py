@@ -1,0 +1,108 @@
+"""The image that everything else stands on: a pinned reference where it can be had, else one made from Debian's packages."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from docker import DockerClient
+from docker.errors import DockerException, ImageNotFound
+from requests import RequestException
+
+from prebake import process
+from prebake.engine.archive import read_digest
+from prebake.engine.bootstrap import archive_of
+from prebake.engine.connection import Connection
+from prebake.engine.disk import cache_folder
+from prebake.engine.recipe import Recipe
+from prebake.errors import BaseImageError
+from prebake.process import CommandFailed, Narrator, narrate
+
+BaseKind = Literal["pinned", "bootstrap"]
+_CHECK_SECONDS = 10.0
+_PULL_SECONDS = 1800.0
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base image that the Engine has now. ``reference`` is what ``FROM`` takes; ``size`` is in bytes, unpacked."""
+
+    reference: str
+    digest: str
+    kind: BaseKind
+    size: int
+
+
+def resolve_base(
+    connection: Connection, reference: str, choice: str = "auto", *, cache: Path | None = None, say: Narrator = narrate
+) -> Base:
+    """Have a base image in the Engine.
+
+    ``choice`` is ``auto`` (``reference`` where the Engine has it or can pull it, else bootstrap), ``bootstrap``, or another
+    reference, which is taken or nothing. Raises BaseImageError where it cannot be had.
+    """
+    if choice == "bootstrap":
+        return bootstrapped(connection, cache=cache, say=say)
+    wanted = reference if choice == "auto" else choice
+    problem = _have(connection, wanted, say)
+    if problem is None:
+        return _describe(connection, wanted, "pinned")
+    if choice != "auto":
+        raise BaseImageError(f"no base image {wanted}: {problem}", next_action="give --base bootstrap, or an image that the Engine has")
+    say(f"base: {wanted} cannot be had ({problem}); making one")
+    return bootstrapped(connection, cache=cache, say=say)
+
+
+def bootstrapped(
+    connection: Connection, recipe: Recipe | None = None, *, cache: Path | None = None, say: Narrator = narrate
+) -> Base:
+    """The recipe's image, in the Engine already, or loaded from the cache's archive, or made now."""
+    recipe = recipe or Recipe()
+    with closing(connection.client()) as client:
+        if not _has(client, recipe.reference):
+            archive = archive_of(recipe, cache or cache_folder(), say)
+            _load(connection, archive, say)
+            say(f"base: loaded {recipe.reference} ({read_digest(archive)})")
+    return _describe(connection, recipe.reference, "bootstrap")
+
+
+def _load(connection: Connection, archive: Path, say: Narrator) -> None:
+    try:
+        process.run([connection.cli, "load", "--quiet", "--input", archive], env=connection.env, say=say, timeout=600)
+    except CommandFailed as failed:
+        raise BaseImageError(f"the Engine does not load {archive}: {failed.message}", next_action=f"delete {archive} and try again") from failed
+
+
+def _have(connection: Connection, reference: str, say: Narrator) -> str | None:
+    """Have the Engine hold ``reference``; otherwise why it cannot. The registry is asked shortly before anything is pulled."""
+    with closing(connection.client()) as client:
+        if _has(client, reference):
+            return None
+    try:
+        with closing(connection.client(seconds=_CHECK_SECONDS)) as client:
+            client.images.get_registry_data(reference)
+        process.run([connection.cli, "pull", "--quiet", reference], env=connection.env, say=say, timeout=_PULL_SECONDS)
+    except RequestException:
+        return f"its registry did not answer within {_CHECK_SECONDS:g} s"
+    except DockerException as error:
+        return str(getattr(error, "explanation", "") or error)
+    except CommandFailed as failed:
+        return failed.message
+    return None
+
+
+def _has(client: DockerClient, reference: str) -> bool:
+    try:
+        client.images.get(reference)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _describe(connection: Connection, reference: str, kind: BaseKind) -> Base:
+    from prebake.engine.images import inspect_image
+
+    facts = inspect_image(connection, reference)
+    return Base(reference=reference, digest=facts.digest, kind=kind, size=facts.size)

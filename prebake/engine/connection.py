@@ -1,0 +1,186 @@
+"""Finding the Docker Engine, and what is known about the one found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from docker import DockerClient
+from docker.errors import DockerException
+from docker.utils import kwargs_from_env
+from requests import RequestException
+
+from prebake import process
+from prebake.engine import private
+from prebake.engine.disk import free_bytes
+from prebake.errors import EngineUnavailable
+from prebake.process import CommandFailed, Narrator, narrate
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+_CHOICES = ("DOCKER_CONTEXT", "BUILDX_BUILDER", "DOCKER_DEFAULT_PLATFORM")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An Engine that answered: how to reach it by its API and by the docker command.
+
+    ``config`` is the docker command's configuration folder, None for its default one.
+    """
+
+    host: str
+    cli: Path
+    config: Path | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment for the docker command, in which it talks to this Engine and uses its built-in builder."""
+        kept = {name: value for name, value in os.environ.items() if name not in _CHOICES}
+        config = {"DOCKER_CONFIG": str(self.config)} if self.config else {}
+        return {**kept, **config, "DOCKER_HOST": self.host}
+
+    def client(self, *, seconds: float = 120) -> DockerClient:
+        """A new client of the Engine's API; ``seconds`` bounds each call. Close it after use (it is a context manager no
+        more than its own library makes it: ``contextlib.closing``)."""
+        tls = kwargs_from_env().get("tls") if self.host == os.environ.get("DOCKER_HOST") else None
+        return DockerClient(base_url=self.host, timeout=int(seconds), **({"tls": tls} if tls else {}))
+
+    @property
+    def local(self) -> bool:
+        """Whether the Engine is on this machine, by the kind of its address."""
+        return self.host.startswith("unix://")
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What a plan and a report want to know. ``free`` is in bytes, None where the Engine's disk is not this machine's."""
+
+    version: str
+    api_version: str
+    operating_system: str
+    architecture: str
+    containerd_store: bool
+    buildx: str
+    buildkit: str
+    root: Path
+    free: int | None
+    processors: int
+    memory: int
+    nvidia: bool
+
+
+def find_engine(environ: Mapping[str, str] = os.environ, *, private_home: Path | None = None) -> Connection:
+    """The Engine of DOCKER_HOST, else of the docker command's context, else on the default socket, else our private one.
+
+    Raises EngineUnavailable where none answers, or where the docker command or buildx is missing.
+    """
+    own = private.at(private_home)
+    for host in _hosts(environ, own.host):
+        if private.answers(host):
+            return _with_command(host, own, environ)
+        if host == environ.get("DOCKER_HOST"):  # asked for by name: another one would be a surprise
+            break
+    tried = environ.get("DOCKER_HOST") or ", ".join(dict.fromkeys(_hosts(environ, own.host)))
+    raise EngineUnavailable(
+        f"no Docker Engine answers at {tried}",
+        next_action="start Docker, or set DOCKER_HOST right, or run `prebake engine up` for a private one",
+    )
+
+
+def ensure_engine(say: Narrator = narrate, environ: Mapping[str, str] = os.environ) -> Connection:
+    """The Engine that answers, else a private one, started now."""
+    try:
+        return find_engine(environ)
+    except EngineUnavailable:
+        private.up(say=say)
+        return find_engine({name: value for name, value in environ.items() if name != "DOCKER_HOST"})
+
+
+def describe(connection: Connection) -> EngineFacts:
+    """Ask the Engine about itself."""
+    client = connection.client()
+    try:
+        info, version = client.info(), client.version()
+    finally:
+        client.close()
+    root = Path(info["DockerRootDir"])
+    status = {str(name): str(value) for name, value in info.get("DriverStatus") or []}
+    return EngineFacts(
+        version=version["Version"],
+        api_version=version["ApiVersion"],
+        operating_system=info["OperatingSystem"],
+        architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(info["Architecture"], info["Architecture"]),
+        containerd_store=status.get("driver-type", "").startswith("io.containerd.snapshotter"),
+        buildx=_buildx_version(connection),
+        buildkit=_buildkit_version(connection),
+        root=root,
+        free=free_bytes(root) if connection.local and root.exists() else None,
+        processors=info["NCPU"],
+        memory=info["MemTotal"],
+        nvidia="nvidia" in (info.get("Runtimes") or {}) or bool(info.get("DiscoveredDevices")),
+    )
+
+
+def _hosts(environ: Mapping[str, str], own: str) -> list[str]:
+    if environ.get("DOCKER_HOST"):
+        return [environ["DOCKER_HOST"]]
+    context = _context_host(environ)
+    return [*([context] if context else []), DEFAULT_HOST, own]
+
+
+def _context_host(environ: Mapping[str, str]) -> str | None:
+    cli = shutil.which("docker", path=environ.get("PATH"))
+    if cli is None:
+        return None
+    command = [cli, "context", "inspect", "--format", "{{json .Endpoints.docker.Host}}"]
+    found = process.run(command, env=environ, check=False, timeout=10)
+    return str(json.loads(found.stdout)) if found.exit_code == 0 and found.stdout.strip() else None
+
+
+def _with_command(host: str, own: private.PrivateEngine, environ: Mapping[str, str]) -> Connection:
+    """The docker command that has buildx: the one on PATH, else the private engine's."""
+    cli = shutil.which("docker", path=environ.get("PATH"))
+    config = environ.get("DOCKER_CONFIG")
+    candidates = [Connection(host, Path(cli), Path(config) if config else None)] if cli else []
+    if own.cli.exists():
+        candidates.append(Connection(host, own.cli, own.config))
+    for connection in candidates:
+        if _buildx_version(connection):
+            return connection
+    what = "has no buildx" if candidates else "is missing"
+    raise EngineUnavailable(
+        f"an Engine answers at {host}, but the docker command {what}",
+        next_action="install the docker command with the buildx plugin (Debian: docker-cli and docker-buildx)",
+    )
+
+
+def _buildx_version(connection: Connection) -> str:
+    """Such as ``0.29.1``; empty where there is none."""
+    found = process.run([connection.cli, "buildx", "version"], env=connection.env, check=False, timeout=20)
+    words = found.stdout.split()
+    return words[1].lstrip("v") if found.exit_code == 0 and len(words) > 1 else ""
+
+
+def _buildkit_version(connection: Connection) -> str:
+    """Of the Engine's built-in builder, such as ``v0.25.1``; empty where it does not say."""
+    command = [connection.cli, "buildx", "inspect", "default"]
+    try:
+        found = process.run(command, env=connection.env, check=False, timeout=20)
+    except CommandFailed:
+        return ""
+    for line in found.stdout.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "buildkit version":
+            return value.strip()
+    return ""
+
+
+def unavailable(error: DockerException | RequestException, connection: Connection) -> EngineUnavailable:
+    """What to raise where the Engine stopped answering half way."""
+    return EngineUnavailable(
+        f"the Docker Engine at {connection.host} stopped answering: {error}",
+        next_action="see that it runs (`docker info`), then run this again: what was finished is kept",
+    )

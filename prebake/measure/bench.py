@@ -1,0 +1,126 @@
+"""``prebake bench``: fresh containers in turn, ours and the naive image, on the same weights and request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from prebake.measure.floor import Floor, measure_floor
+from prebake.measure.ports import Launcher
+from prebake.measure.starting import Start, time_first_answer, time_ready
+from prebake.measure.statistics import Summary, ratio_interval, summarise
+from prebake.measure.warmup import Warmup, read_warmup
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a benchmark found; every duration in seconds, the lists by run."""
+
+    image: str
+    naive_image: str
+    cache: str
+    ours: Sequence[Start]
+    naive: Sequence[Start]
+    ready: Sequence[float]
+    startup: Mapping[str, Any]
+    floor: Floor
+
+    @property
+    def ttfi(self) -> Summary:
+        return summarise([start.ttfi for start in self.ours])
+
+    @property
+    def naive_ttfi(self) -> Summary:
+        return summarise([start.ttfi for start in self.naive])
+
+    @property
+    def ratio(self) -> float:
+        return self.naive_ttfi.median / self.ttfi.median
+
+    @property
+    def ready_over_floor(self) -> float:
+        return median(self.ready) / self.floor.seconds
+
+    def document(self) -> dict[str, Any]:
+        """The JSON that ``make bench`` writes."""
+        low, high = ratio_interval([start.ttfi for start in self.naive], [start.ttfi for start in self.ours])
+        return {
+            "image": self.image,
+            "naive_image": self.naive_image,
+            "page_cache": self.cache,
+            "ttfi_seconds": self.ttfi.median,
+            "naive_ttfi_seconds": self.naive_ttfi.median,
+            "ready_seconds": median(self.ready),
+            "floor_seconds": self.floor.seconds,
+            "ratio": self.ratio,
+            "ratio_interval_95": [low, high],
+            "ready_over_floor": self.ready_over_floor,
+            "floor": asdict(self.floor),
+            "ttfi": asdict(self.ttfi),
+            "naive_ttfi": asdict(self.naive_ttfi),
+            "phases": self.startup.get("phases", []),
+            "runs": [
+                {"ttfi_seconds": ours.ttfi, "naive_ttfi_seconds": naive.ttfi, "ready_seconds": ready, "live_seconds": ours.live}
+                for ours, naive, ready in zip(self.ours, self.naive, self.ready, strict=True)
+            ],
+        }
+
+
+def run_bench(
+    launcher: Launcher,
+    image: str,
+    naive_image: str,
+    *,
+    runs: int,
+    tell: Callable[[str], None],
+    before: Callable[[], None] = lambda: None,
+    cache: str = "warm",
+) -> Bench:
+    """Alternate the two images, so that a drift of the machine falls on both. ``before`` is called before each start."""
+    warmup = read_warmup(launcher, image)
+    ours: list[Start] = []
+    naive: list[Start] = []
+    ready: list[float] = []
+    startup: Mapping[str, Any] = {}
+    _warm_cache(launcher, (image, naive_image), warmup) if cache == "warm" else None
+    for run in range(runs):
+        before()
+        ours.append(time_first_answer(launcher, image, warmup))
+        before()
+        naive.append(time_first_answer(launcher, naive_image, warmup, steady_runs=1))
+        before()
+        seconds, startup = time_ready(launcher, image)
+        ready.append(seconds)
+        tell(f"run {run + 1}/{runs}: ready {ready[-1]:.2f} s, TTFI {ours[-1].ttfi:.2f} s, naive {naive[-1].ttfi:.2f} s")
+    floor = measure_floor(launcher, image, median(start.steady for start in ours))
+    return Bench(image, naive_image, cache, ours, naive, ready, startup, floor)
+
+
+def _warm_cache(launcher: Launcher, images: Sequence[str], warmup: Warmup) -> None:
+    """One start of each that is not counted: afterwards the page cache holds both."""
+    for image in images:
+        time_first_answer(launcher, image, warmup, steady_runs=0)
+
+
+def table(bench: Bench) -> str:
+    """The benchmark for a person."""
+    low, high = bench.document()["ratio_interval_95"]
+    rows = [
+        ("", "median", "p95", "min", "max"),
+        ("naive TTFI", *_cells(bench.naive_ttfi)),
+        ("Prebake TTFI", *_cells(bench.ttfi)),
+        ("Prebake ready", *_cells(summarise(bench.ready))),
+        ("floor", f"{bench.floor.seconds:.2f}", "", "", ""),
+    ]
+    lines = ["  ".join([row[0].ljust(14), *(cell.rjust(7) for cell in row[1:])]).rstrip() for row in rows]
+    lines.append(
+        f"naive / Prebake {bench.ratio:.1f} times (95% interval {low:.1f} to {high:.1f}); ready / floor {bench.ready_over_floor:.2f}; "
+        f"{len(bench.ours)} runs each, page cache {bench.cache}, seconds"
+    )
+    return "\n".join(lines)
+
+
+def _cells(summary: Summary) -> tuple[str, ...]:
+    return tuple(f"{value:.2f}" for value in (summary.median, summary.p95, summary.minimum, summary.maximum))

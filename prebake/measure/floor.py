@@ -1,0 +1,57 @@
+"""The floor: what no start of this container could go below on this machine.
+
+``floor = container start of an empty program + weight bytes / measured read bandwidth + one steady-state inference``
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from prebake.measure.ports import Launcher
+
+# Reads what the graphs use, the way the server does: big sequential reads into one buffer. Prints bytes and seconds.
+READ_WEIGHTS = """
+import json, time
+manifest = json.load(open("/models/manifest.json"))
+spans = {(f, o, n) for c in manifest["components"].values() for f, rs in c["reads"].items() for o, n in rs}
+buffer = memoryview(bytearray(1 << 22)); total = 0; begin = time.perf_counter()
+for name, offset, left in sorted(spans):
+    with open("/models/" + name, "rb", buffering=0) as file:
+        file.seek(offset)
+        while left > 0 and (count := file.readinto(buffer[: min(left, len(buffer))])):
+            left -= count; total += count
+print(json.dumps({"bytes": total, "seconds": time.perf_counter() - begin}))
+"""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """In seconds, but for ``weight_bytes`` and ``bandwidth`` (bytes a second)."""
+
+    empty_start: float
+    weight_bytes: int
+    bandwidth: float
+    steady: float
+
+    @property
+    def seconds(self) -> float:
+        return self.empty_start + (self.weight_bytes / self.bandwidth if self.bandwidth else 0.0) + self.steady
+
+
+def measure_floor(launcher: Launcher, image: str, steady: float, *, runs: int = 3) -> Floor:
+    """Measure an empty program's start and the read bandwidth in the very image; ``steady`` was measured before."""
+    empty = median(_timed(lambda: launcher.run(image, ["true"])) for _ in range(runs))
+    reads = [json.loads(launcher.run(image, ["python3", "-c", READ_WEIGHTS])) for _ in range(runs)]
+    weight_bytes = int(reads[0]["bytes"])
+    bandwidth = median(weight_bytes / max(read["seconds"], 1e-9) for read in reads)
+    return Floor(empty, weight_bytes, bandwidth, steady)
+
+
+def _timed(act: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    act()
+    return time.perf_counter() - begin

@@ -1,0 +1,87 @@
+"""One start of one image, timed from the request to start the container."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prebake.errors import AnswerDiffers
+from prebake.measure import client
+from prebake.measure.answers import distance
+from prebake.measure.ports import Launcher, Running
+from prebake.measure.warmup import Warmup
+
+DEADLINE = 300.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds since the container's start was asked for; ``steady`` is one later request's own duration.
+
+    ``ready`` is None for an image that has no readiness of its own (the naive one). ``startup`` is the server's account.
+    """
+
+    live: float
+    ready: float | None
+    ttfi: float
+    steady: float
+    difference: float
+    startup: Mapping[str, Any] = field(default_factory=dict)
+
+
+def time_first_answer(launcher: Launcher, image: str, warmup: Warmup, *, steady_runs: int = 3) -> Start:
+    """Start a fresh container and ask at once: the first answer's time is TTFI, and the answer must equal the reference.
+
+    The request is sent as soon as the server is live, and held there until the model is ready.
+    """
+    with launcher.start(image) as container:
+        live = client.wait_until(container, client.is_live, DEADLINE, "live")
+        answer = _answer(container, warmup)
+        ttfi = time.perf_counter() - container.requested
+        difference = check_answer(answer, warmup, image)
+        steady = min(_steady(container, warmup) for _ in range(steady_runs)) if steady_runs else 0.0
+        account = _account(container.port)
+        return Start(live, None, ttfi, steady, difference, account)
+
+
+def time_ready(launcher: Launcher, image: str) -> tuple[float, Mapping[str, Any]]:
+    """Start a fresh container and only watch it: seconds until it says that it is ready, and its own account."""
+    with launcher.start(image) as container:
+        ready = client.wait_until(container, client.is_ready, DEADLINE, "ready")
+        return ready, client.startup(container.port)
+
+
+def check_answer(answer: client.Reply, warmup: Warmup, image: str) -> float:
+    """Raises AnswerDiffers where an answer is not the reference within its tolerance; else their difference."""
+    if answer.status != 200:
+        raise AnswerDiffers(
+            f"{image} answers its own warm-up request with status {answer.status}: {answer.body[:300]!r}",
+            next_action="run the image and send it that request; its log says more",
+        )
+    apart = distance(answer.body, warmup.answer, warmup.media_type)
+    if apart > warmup.tolerance:
+        raise AnswerDiffers(
+            f"{image} answers otherwise than the reference: {apart:.3g} apart, {warmup.tolerance:.3g} allowed.",
+            next_action="compare model.py with export.py's reference; a changed package or graph shows here first",
+        )
+    return apart
+
+
+def _answer(container: Running, warmup: Warmup) -> client.Reply:
+    try:
+        return client.post(container.port, warmup.request)
+    except OSError as error:
+        raise client.failed(container, f"hung up on its first request ({error})") from error
+
+
+def _steady(container: Running, warmup: Warmup) -> float:
+    begin = time.perf_counter()
+    client.post(container.port, warmup.request)
+    return time.perf_counter() - begin
+
+
+def _account(port: int) -> Mapping[str, Any]:
+    reply = client.get(port, "/startup")
+    return client.startup(port) if reply.status == 200 else {}

@@ -1,0 +1,31 @@
+"""A report for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prebake.render.listing import size_text
+
+
+def report_text(report: Mapping[str, Any]) -> str:
+    """What was built, what was reused and why, and how it starts."""
+    lines = [
+        f"image   {report['image']}",
+        f"digest  {report['digest']}",
+        f"size    {size_text(report['size'])} unpacked",
+        "",
+        *(
+            f"  {size_text(layer['size']):>10}  {layer['digest'][7:19]}  {layer['status']:8}{layer['name']}: {layer['reason']}"
+            for layer in report["layers"]
+        ),
+        "",
+        f"ready after {report['ready_seconds']:.2f} s, first answer after {report['ttfi_seconds']:.2f} s "
+        f"(floor {report['floor_seconds']:.2f} s; the answer is {report['difference']:.1e} from the reference)",
+    ]
+    lines += [f"  {phase['start']:6.2f} s  {_seconds(phase)}  {phase['name']}" for phase in report["phases"]]
+    return "\n".join(lines)
+
+
+def _seconds(phase: Mapping[str, Any]) -> str:
+    return "   …    " if phase.get("seconds") is None else f"{phase['seconds']:6.2f} s"

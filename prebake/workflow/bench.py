@@ -1,0 +1,52 @@
+"""``prebake bench``: our image against the naive one; the table, ``build/bench/<model>.json`` and a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prebake.engine.connection import find_engine
+from prebake.engine.launching import EngineLauncher
+from prebake.errors import PrebakeError
+from prebake.measure.bench import run_bench, table
+from prebake.measure.picture import draw_start
+from prebake.measure.report import write_document, write_text
+from prebake.workflow.build import BuildOrder, build_image
+from prebake.workflow.steps import Tell
+
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+
+
+class CannotDropCache(PrebakeError):
+    """The page cache can only be dropped by root, on Linux."""
+
+    exit_code = 43
+
+
+def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[str, Mapping[str, Any]]:
+    """Build both images, start each ``runs`` times in turn; the table, and the document that was written."""
+    before = drop_page_cache if cache == "cold" else _nothing
+    if cache == "cold" and not os.access(DROP_CACHES, os.W_OK):
+        raise CannotDropCache("--cache cold drops the page cache, which only root may.", next_action="run it as root, or leave it out")
+    report = build_image(order, tell)
+    launcher = EngineLauncher(find_engine())
+    image = str(report["image"])
+    bench = run_bench(launcher, image, f"{image}-naive", runs=runs, tell=tell, before=before, cache=cache)
+    document = bench.document()
+    folder = order.root / "build" / "bench"
+    write_document(folder / f"{order.model}.json", document)
+    write_text(folder / f"{order.model}.svg", draw_start(bench.startup.get("phases", []), bench.ttfi.median, bench.naive_ttfi.median, bench.floor.seconds))
+    return table(bench), document
+
+
+def drop_page_cache() -> None:
+    os.sync()
+    DROP_CACHES.write_text("3\n")
+
+
+def _nothing() -> None:
+    """The page cache stays warm."""
+
+

@@ -1,0 +1,145 @@
+"""``build.py --model NAME``: from image.yaml and weights.lock to an image that was started, compared and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from prebake.checkpoints.fetch import fetch
+from prebake.checkpoints.progress import terminal_progress
+from prebake.checkpoints.sources import open_sources
+from prebake.checkpoints.store import Store, default_root
+from prebake.engine.base import resolve_base
+from prebake.engine.build import BuildRequest, BuildResult, build
+from prebake.engine.connection import Connection, describe, find_engine
+from prebake.engine.images import inspect_image, remove_tag, tag_image
+from prebake.engine.launching import EngineLauncher
+from prebake.errors import NoRoom
+from prebake.measure.floor import Floor, measure_floor
+from prebake.measure.ports import Launcher
+from prebake.measure.report import SCHEMA, explain_layers, read_report, write_document
+from prebake.measure.starting import Start, time_first_answer, time_ready
+from prebake.measure.warmup import read_warmup
+from prebake.plan.making import check_licence, make_plan
+from prebake.plan.values import Options, Plan
+from prebake.render.dockerfile import render_context
+from prebake.render.listing import size_text
+from prebake.spec.project import Project, read_project
+from prebake.workflow.context import write_context
+from prebake.workflow.steps import Steps, Tell, only_one
+
+STARTS = 3
+
+
+@dataclass(frozen=True)
+class BuildOrder:
+    """What the command line asked for."""
+
+    root: Path
+    model: str
+    options: Options = field(default_factory=Options)
+    base: str = "auto"
+    accepted_licence: str | None = None
+    naive: bool = False
+
+
+def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
+    """Build, prove and measure one image; the report, which also lies in ``build/<model>/report.json``."""
+    project = read_project(order.root, order.model)
+    plan = make_plan(project, order.options)
+    check_licence(plan, order.accepted_licence)
+    folder = order.root / "build" / plan.name
+    with only_one(folder, plan.name):
+        connection = find_engine()
+        store = Store(default_root())
+        require_room(plan, store, connection)
+        return _carry_out(order, project, plan, folder, connection, store, Steps(tell))
+
+
+def _carry_out(
+    order: BuildOrder, project: Project, plan: Plan, folder: Path, connection: Connection, store: Store, steps: Steps
+) -> Mapping[str, Any]:
+    with steps.step("fetch", f"{len(plan.files)} files, {size_text(sum(file.size for file in plan.files))}"):
+        fetch(plan.files, store, open_sources(order.root, plan.name), terminal_progress())
+    with steps.step("base", plan.base.reference):
+        base = resolve_base(connection, f"{plan.base.reference}@{plan.base.digest}", order.base, say=steps.tell)
+    with steps.step("context", str(folder / "context")):
+        context = write_context(folder / "context", render_context(plan, project.templates), store)
+    candidate = f"{plan.tag}-candidate"
+    with steps.step("build", candidate):
+        result = build(connection, BuildRequest(context, candidate, args={"BASE": base.reference}), say=steps.tell)
+    launcher = EngineLauncher(connection)
+    try:
+        with steps.step("verify", "start it, ask it, compare its answer with the reference"):
+            starts, ready, startup, floor = measure_start(launcher, candidate)
+        tag_image(connection, candidate, plan.tag)
+    finally:
+        remove_tag(connection, candidate)
+    if order.naive and plan.naive:
+        with steps.step("naive", plan.naive_tag):
+            build(connection, BuildRequest(context, plan.naive_tag, args={"BASE": base.reference}, dockerfile="naive.Dockerfile"), say=steps.tell)
+    return _report(plan, folder, connection, result, steps, starts, ready, startup, floor)
+
+
+def measure_start(launcher: Launcher, image: str) -> tuple[Sequence[Start], Sequence[float], Mapping[str, Any], Floor]:
+    """A few fresh starts: for the report, not a benchmark. The first warms the page cache and is not counted."""
+    warmup = read_warmup(launcher, image)
+    time_first_answer(launcher, image, warmup, steady_runs=0)
+    starts, ready, startup = [], [], {}
+    for _ in range(STARTS):
+        starts.append(time_first_answer(launcher, image, warmup))
+        seconds, startup = time_ready(launcher, image)
+        ready.append(seconds)
+    return starts, ready, startup, measure_floor(launcher, image, median(start.steady for start in starts))
+
+
+def require_room(plan: Plan, store: Store, connection: Connection) -> None:
+    """Raises NoRoom before anything is fetched or built, with what is needed and what is free."""
+    missing = sum(file.size for file in plan.files if store.get(file.sha256, file.size) is None)
+    store.require_room(missing)
+    facts = describe(connection)
+    if facts.free is not None and facts.free < plan.room["engine"]:
+        raise NoRoom(
+            f"Building {plan.tag} needs up to {size_text(plan.room['engine'])} where the Engine keeps its images"
+            f" ({facts.root}); {size_text(facts.free)} are free.",
+            next_action="free room there: `docker system df` shows what is used, `docker builder prune` frees build cache",
+        )
+
+
+def _report(
+    plan: Plan,
+    folder: Path,
+    connection: Connection,
+    result: BuildResult,
+    steps: Steps,
+    starts: Sequence[Start],
+    ready: Sequence[float],
+    startup: Mapping[str, Any],
+    floor: Floor,
+) -> Mapping[str, Any]:
+    path = folder / "report.json"
+    image = inspect_image(connection, plan.tag)
+    layers = explain_layers(plan, image.layers, read_report(path))
+    document = {
+        "schema": SCHEMA,
+        "image": plan.tag,
+        "digest": result.digest,
+        "target": plan.target,
+        "checkpoint": plan.checkpoint,
+        "size": image.size,
+        "layers": [asdict(layer) for layer in layers],
+        "keys": {"export": plan.export_key, "compile": plan.compile_key},
+        "steps": steps.seconds,
+        "instructions": [asdict(step) for step in result.steps],
+        "phases": list(startup.get("phases", [])),
+        "ready_seconds": median(ready),
+        "ttfi_seconds": median(start.ttfi for start in starts),
+        "floor_seconds": floor.seconds,
+        "floor": asdict(floor),
+        "difference": max(start.difference for start in starts),
+    }
+    write_document(path, document)
+    return document

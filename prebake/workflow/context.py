@@ -1,0 +1,39 @@
+"""The build's context on disk: rendered text, code, and the checkpoint's files linked from the store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from prebake.checkpoints.store import Store
+from prebake.plan.values import ContextFile
+
+
+def write_context(folder: Path, files: Iterable[ContextFile], store: Store) -> Path:
+    """Write the whole context, replacing what lies there; a reader sees the old one or the new one, never half.
+
+    Every file gets the epoch as its time and a fixed mode, so that the layers made of it do not tell when.
+    """
+    half = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True)
+    for file in files:
+        if file.sha256 is not None:
+            store.link_into(half, file.path, file.sha256)
+        else:
+            _write(half / file.path, file.data or b"", 0o755 if file.executable else 0o644)
+    for path in half.rglob("*"):
+        if path.is_dir():
+            path.chmod(0o755)
+    shutil.rmtree(folder, ignore_errors=True)
+    half.replace(folder)
+    return folder
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(mode)
+    os.utime(path, (0, 0))

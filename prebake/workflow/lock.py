@@ -1,0 +1,48 @@
+"""``prebake lock``: resolve what image.yaml names, and pin it in weights.lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prebake.checkpoints.lock import resolve
+from prebake.checkpoints.progress import terminal_progress
+from prebake.checkpoints.sources import open_sources
+from prebake.checkpoints.store import Store, default_root
+from prebake.engine.base import resolve_digest
+from prebake.errors import LockMismatch, PrebakeError, Problem
+from prebake.measure.report import write_text
+from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, parse_lock, render_lock
+from prebake.spec.project import Project, read_project
+from prebake.workflow.steps import Tell
+
+
+def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> str:
+    """Pin one checkpoint, or every one; the lock's path. Nothing is written unless all of it could be resolved."""
+    project = read_project(root, model, locked=False)
+    path = project.folder / "weights.lock"
+    before = parse_lock(path.read_text(encoding="utf-8"), f"images/{model}/weights.lock") if path.is_file() else None
+    names = [checkpoint] if checkpoint else list(project.spec.checkpoints)
+    if unknown := [name for name in names if name not in project.spec.checkpoints]:
+        problem = Problem(f"images/{model}/image.yaml", f"has no checkpoint {unknown[0]!r}")
+        raise LockMismatch("No such checkpoint:", [problem], next_action=f"choose one of: {', '.join(project.spec.checkpoints)}")
+    store, sources = Store(default_root()), open_sources(root, model)
+    pinned: dict[str, LockedCheckpoint] = dict(before.checkpoints) if before else {}
+    for name in names:
+        tell(f"lock: checkpoint {name}")
+        pinned[name] = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
+    kept = {name: pinned[name] for name in project.spec.checkpoints if name in pinned}
+    write_text(path, render_lock(Lock(_base(project, before, tell), kept)))
+    return str(path.relative_to(root))
+
+
+def _base(project: Project, before: Lock | None, tell: Tell) -> LockedBase:
+    """The base image's digest: from its registry, else as it was pinned before."""
+    reference = project.spec.base
+    known = before.base if before and before.base.reference == reference else None
+    try:
+        return LockedBase(reference, resolve_digest(reference))
+    except PrebakeError as error:
+        if known is None:
+            raise
+        tell(f"lock: the base image keeps its digest, its registry does not answer ({error.message.splitlines()[0]})")
+        return known

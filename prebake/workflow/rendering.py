@@ -1,0 +1,34 @@
+"""``--render DIR``: a Dockerfile and context that plain ``docker buildx build`` turns into the full image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prebake.checkpoints.fetch import fetch
+from prebake.checkpoints.progress import terminal_progress
+from prebake.checkpoints.sources import open_sources
+from prebake.checkpoints.store import Store, default_root
+from prebake.errors import SourceError
+from prebake.plan.making import check_licence
+from prebake.plan.values import Plan
+from prebake.render.dockerfile import render_context
+from prebake.spec.project import Project
+from prebake.workflow.context import write_context
+from prebake.workflow.steps import Tell
+
+# What an earlier rendering leaves at a folder's top; anything else there is somebody's own.
+RENDERED = {"Dockerfile", "naive.Dockerfile", "app", "bake", "checkpoint", "naive", "requirements"}
+
+
+def render_folder(project: Project, plan: Plan, folder: Path, accepted_licence: str | None, tell: Tell) -> None:
+    """Write the context, weights included. Raises SourceError rather than replace a folder that holds anything else."""
+    check_licence(plan, accepted_licence)
+    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - RENDERED):
+        raise SourceError(
+            f"{folder} holds other things than a rendered context.", next_action="name an empty or new folder: --render DIR replaces it"
+        )
+    store = Store(default_root())
+    store.require_room(sum(file.size for file in plan.files if store.get(file.sha256, file.size) is None))
+    fetch(plan.files, store, open_sources(project.root, plan.name), terminal_progress())
+    write_context(folder.resolve(), render_context(plan, project.templates), store)
+    tell(f"rendered: SOURCE_DATE_EPOCH=0 docker buildx build --tag {plan.tag} {folder}")

@@ -1,0 +1,104 @@
+"""A model of two real graphs, with the manners a test needs: it waits for what a test does, and notes what it saw.
+
+answer = factor * (values @ weights) + sum(values)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Components, Field
+
+NOTES = Path(os.environ.get("TINY_NOTES", "."))
+
+
+WRITES: list[str] = []
+
+
+def watch(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook: what this process opens for writing, and is none of our notes."""
+    if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        path = os.fsdecode(arguments[0]) if isinstance(arguments[0], (str, bytes)) else str(arguments[0])
+        if not path.startswith(str(NOTES)):
+            WRITES.append(path)
+
+
+sys.addaudithook(watch)
+
+
+class Tiny:
+    fields: Sequence[Field] = (
+        Field("values", "text", "numbers with commas between them", required=True, maximum=100),
+        Field("factor", "number", "a factor", default=1.0, minimum=-10, maximum=10),
+        Field("repeat", "integer", "how often", default=1, minimum=1, maximum=5),
+        Field(
+            "manner",
+            "choice",
+            "how to behave",
+            default="plain",
+            choices=("plain", "hold", "crash", "leave", "refuse", "write"),
+        ),
+        Field("clip", "file", "any bytes", maximum=8_000_000),
+    )
+
+    def __init__(self, components: Components) -> None:
+        self.linear = components.session("linear")
+        self.total = components.session("total")
+        self.bias = float(components.path("linear/bias.txt").read_text())
+
+    def generate(self, form: Mapping[str, object], cancelled: Cancellation) -> Answer:
+        self.behave(str(form["manner"]), cancelled)
+        values = np.array([[float(value) for value in str(form["values"]).split(",")]], np.float32)
+        if values.shape[1] != 4:
+            raise BadRequest("values should be 4 numbers", field="values")
+        product = self.linear.run({"x": values})["y"]
+        total = self.total.run({"x": values})["y"]
+        clip = form.get("clip", b"")
+        document = {
+            "result": [float(value) for value in (float(str(form["factor"])) * product + total + self.bias).ravel()],
+            "clip": len(clip) if isinstance(clip, bytes) else None,
+            "repeat": form["repeat"],
+        }
+        return Answer(
+            json.dumps(document).encode(), "application/json", {"X-Model": "tiny", "X-Writes": " ".join(WRITES)}
+        )
+
+    def behave(self, manner: str, cancelled: Cancellation) -> None:
+        if manner == "hold":
+            note("holding")
+            while not (NOTES / "release").exists():
+                if cancelled():
+                    note("cancelled")
+                    raise Cancelled
+                time.sleep(0.005)
+        if manner == "write":
+            with tempfile.TemporaryFile(dir="/tmp") as file:
+                file.write(b"seen by the hook")
+        if manner == "crash":
+            raise RuntimeError("the model crashed")
+        if manner == "leave":
+            raise SystemExit(3)
+        if manner == "refuse":
+            raise BadRequest("not today", field="manner", status=409)
+
+
+def note(name: str) -> None:
+    (NOTES / name).touch()
+
+
+def create(components: Components) -> Tiny:
+    if "TINY_START" in os.environ:  # a start that lasts until the test lets it go on
+        note("creating")
+        while not (NOTES / "go").exists():
+            time.sleep(0.005)
+    if "TINY_BREAK" in os.environ:
+        raise RuntimeError("create failed")
+    return Tiny(components)

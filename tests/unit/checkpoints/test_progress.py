@@ -1,0 +1,92 @@
+"""Progress as lines and as a bar, and how long is waited between attempts."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+
+import pytest
+
+from prebake.checkpoints.patience import PassingError, Patience, persist
+from prebake.checkpoints.progress import Bar, Lines, terminal_progress
+from prebake.errors import NoNetwork, SourceError
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_log_gets_a_line_every_few_seconds() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock)
+    lines.expect({"a": 4 << 20, "b": 4 << 20})
+    for step in range(9):
+        clock.now = float(step)
+        lines.report("a", step << 19, 4 << 20)
+    lines.note("b", "waiting")
+    lines.report("b", 4 << 20, 4 << 20)
+    lines.close()
+    assert stream.getvalue().splitlines() == [
+        "0/2 files, 0 B of 8.0 MiB: a",
+        "0/2 files, 2.5 MiB of 8.0 MiB, 512.0 KiB/s: a",
+        "b: waiting",
+        "2 files, 8.0 MiB, 512.0 KiB/s",
+    ]
+
+
+def test_a_bar_draws_over_itself_within_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    stream, clock = io.StringIO(), Clock()
+    bar = Bar(stream, clock)
+    bar.expect({"a" * 80: 1000})
+    bar.report("a" * 80, 0, 1000)
+    clock.now = 1.0
+    bar.report("a" * 80, 500, 1000)
+    bar.close()
+    first, second, last = stream.getvalue().split("\r")[1:]
+    assert first.startswith("[....................] 0/1 files")
+    assert second.startswith("[##########..........] 0/1 files, 500 B of 1000 B, 500 B/s")
+    assert {len(first), len(second)} == {59}
+    assert last.rstrip(" \n") == "1 files, 500 B, 500 B/s"
+    assert last.endswith("\n")
+
+
+def test_bytes_of_an_earlier_run_are_no_speed() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock)
+    lines.report("a", 1000, 1200)
+    clock.now = 10.0
+    lines.report("a", 1200, 1200)
+    assert stream.getvalue().splitlines()[-1] == "1/1 files, 1.2 KiB of 1.2 KiB, 20 B/s: a"
+
+
+def test_the_stream_decides() -> None:
+    controller, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as stream, os.fdopen(controller):
+        assert isinstance(terminal_progress(stream), Bar)
+    assert isinstance(terminal_progress(io.StringIO()), Lines)
+
+
+def test_the_waits_grow_and_are_bounded() -> None:
+    patience = Patience(first=1.0, longest=5.0)
+    for failures, most in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 5.0), (40, 5.0)):
+        delays = [patience.delay(failures) for _ in range(50)]
+        assert most / 2 <= min(delays) <= max(delays) <= most
+        assert len(set(delays)) > 1
+
+
+@pytest.mark.parametrize(("network", "error"), [(True, NoNetwork), (False, SourceError)])
+def test_patience_ends(network: bool, error: type[Exception]) -> None:
+    pauses: list[float] = []
+    patience = Patience(attempts=4, pause=pauses.append)
+
+    def attempt() -> None:
+        raise PassingError("no answer", network=network)
+
+    with pytest.raises(error, match="no answer, 4 times in a row"):
+        persist(attempt, patience, where="there", done=lambda: 0, note=lambda text: None)
+    assert len(pauses) == 3
