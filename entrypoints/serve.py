@@ -25,6 +25,7 @@ BACKLOG = 2048
 def main() -> NoReturn:
     timeline = Timeline()
     timeline.note("launch", 0.0)
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports to its makers from 1.29 on, if let
     gc.disable()  # until ready: imports make many objects and no garbage
     sys.setswitchinterval(0.001)  # the loop's wait for the interpreter's lock, five times shorter while others import
     signal.signal(signal.SIGTERM, stop_early)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -52,7 +52,7 @@ class Finished:
     stderr: str
 
 
-class CommandFailed(PrebakeError):
+class CommandFailed(PrebakeError):  # noqa: N818  named like its siblings in prebake.errors
     """A command ended with another code than 0, could not be started, or ran past its time."""
 
     exit_code: ClassVar[int] = 10
@@ -84,7 +84,8 @@ def run(
 ) -> Finished:
     """Run to the end and keep both outputs. ``env`` replaces the environment; ``timeout`` is in seconds.
 
-    Raises CommandFailed where it cannot be started or runs past ``timeout``, and, with ``check``, for a code other than 0.
+    Raises CommandFailed where it cannot be started or runs past ``timeout``, and, with ``check``, for a code other
+    than 0.
     """
     say(f"$ {_shown(command, secrets)}")
     with _started(command, env=env, cwd=cwd, stdin=input is not None, secrets=secrets) as child:
@@ -92,7 +93,9 @@ def run(
             out, err = child.communicate(input, timeout=timeout)
         except subprocess.TimeoutExpired as expired:
             _end_group(child)
-            raise CommandFailed(_finished(child, command, "", ""), f"no end after {timeout:g} s", secrets=secrets) from expired
+            raise CommandFailed(
+                _finished(child, command, "", ""), f"no end after {timeout:g} s", secrets=secrets
+            ) from expired
     return _checked(_finished(child, command, out, err), check, secrets)
 
 
@@ -108,7 +111,8 @@ def stream(
     say: Narrator = silent,
     secrets: Sequence[str] = (),
 ) -> int:
-    """Run and hand over every line as it comes, in the caller's thread. Returns the exit code; raises as ``run`` does."""
+    """Run and hand over every line as it comes, in the caller's thread. Returns the exit code; raises as ``run``
+    does."""
     say(f"$ {_shown(command, secrets)}")
     with _started(command, env=env, cwd=cwd, stdin=False, secrets=secrets) as child:
         deadline = None if timeout is None else monotonic() + timeout
@@ -117,17 +121,26 @@ def stream(
                 to(redact(line, secrets))
         except TimeoutError as expired:
             _end_group(child)
-            raise CommandFailed(_finished(child, command, "", ""), f"no end after {timeout:g} s", secrets=secrets) from expired
+            raise CommandFailed(
+                _finished(child, command, "", ""), f"no end after {timeout:g} s", secrets=secrets
+            ) from expired
         child.wait()
     return _checked(_finished(child, command, "", ""), check, secrets).exit_code
 
 
-def start_daemon(command: Command, *, env: Mapping[str, str], log: Path, say: Narrator = silent) -> subprocess.Popen[bytes]:
+def start_daemon(
+    command: Command, *, env: Mapping[str, str], log: Path, say: Narrator = silent
+) -> subprocess.Popen[bytes]:
     """Start a process that outlives this one, in a session of its own, both outputs appended to ``log``."""
     say(f"$ {_shown(command, ())}")
     with log.open("ab") as output:
         return subprocess.Popen(
-            _words(command), env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            _words(command),
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
 
 
@@ -189,7 +202,8 @@ def _popen(
 
 @contextmanager
 def _termination_raises() -> Iterator[None]:
-    """SIGTERM raises Interrupted meanwhile, where nobody else handles it: by default it would leave the child behind."""
+    """SIGTERM raises Interrupted meanwhile, where nobody else handles it: by default it would leave the child
+    behind."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -201,27 +215,25 @@ def _termination_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _raise_interrupted(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(f"stopped by {signal.Signals(number).name}", next_action="run it again: what was finished is kept")
+def _raise_interrupted(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(
+        f"stopped by {signal.Signals(number).name}", next_action="run it again: what was finished is kept"
+    )
 
 
 def _end_group(child: subprocess.Popen[str]) -> None:
     """Ask the whole group to stop, then make it. The group outlives its leader where a grandchild holds on."""
     if child.poll() is None:
         _signal_group(child.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
     _signal_group(child.pid, signal.SIGKILL)
     child.wait()
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        pass
 
 
 def _lines(
@@ -229,7 +241,6 @@ def _lines(
 ) -> Iterator[tuple[Narrator, str]]:
     lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
     for name, pipe in (("out", child.stdout), ("err", child.stderr)):
-        assert pipe is not None
         threading.Thread(target=_pump, args=(name, pipe, lines), daemon=True).start()
     child.stdout = child.stderr = None  # the threads close them: closing under a blocked reader would wait for it
     open_pipes = 2
@@ -244,8 +255,9 @@ def _lines(
             yield sinks[name], line
 
 
-def _pump(name: str, pipe: IO[str], lines: queue.Queue[tuple[str, str | None]]) -> None:
-    with pipe:
-        for line in pipe:
-            lines.put((name, line.rstrip("\r\n")))
+def _pump(name: str, pipe: IO[str] | None, lines: queue.Queue[tuple[str, str | None]]) -> None:
+    if pipe is not None:
+        with pipe:
+            for line in pipe:
+                lines.put((name, line.rstrip("\r\n")))
     lines.put((name, None))

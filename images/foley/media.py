@@ -101,7 +101,7 @@ def check_size(width: int, height: int) -> None:
     if min(width, height) < SMALLEST or width * height > LARGEST:
         shown = f"{width}x{height}" if width and height else "larger, or of no size"  # libav stopped at max_pixels
         raise BadRequest(
-            f"the video is {shown}: the model takes {LARGEST} pixels at most (4096x2304) and sides of {SMALLEST} at least",
+            f"the video is {shown}: the model takes {LARGEST} pixels at most (4096x2304), sides of {SMALLEST} or more",
             field=FIELD,
         )
 

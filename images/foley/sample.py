@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from images.foley import sample_shapes, sample_words
 
@@ -41,7 +41,7 @@ def _write_pickles(folder: Path, seed: int) -> None:
 
 
 def _write_siglip2(folder: Path, seed: int) -> None:
-    save_file(draw(sample_shapes.siglip2(), seed), folder / "model.safetensors", {"format": "pt"})
+    (folder / "model.safetensors").write_bytes(save(draw(sample_shapes.siglip2(), seed), {"format": "pt"}))
     _write_json(folder / "config.json", sample_shapes.SIGLIP2_CONFIG)
     _write_json(folder / "preprocessor_config.json", sample_shapes.SIGLIP2_PREPROCESSOR)
 
@@ -50,7 +50,7 @@ def _write_clap(folder: Path, seed: int) -> None:
     words = sample_words.make()
     size = len(words.vocabulary)
     tensors = draw(sample_shapes.clap(size), seed) | sample_shapes.clap_tables()
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    (folder / "model.safetensors").write_bytes(save(tensors, {"format": "pt"}))
     _write_json(folder / "config.json", sample_shapes.clap_config(size))
     _write_json(folder / "tokenizer.json", sample_words.tokenizer(words))
     _write_json(folder / "vocab.json", words.vocabulary)
@@ -77,7 +77,7 @@ def draw(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Arrays:
 
 def _scale(last: str, noise: NDArray[np.float64]) -> NDArray[np.float64]:
     if last in ("alpha", "weight_g"):
-        return (1.0 if last == "alpha" else 0.6) + 0.1 * np.clip(noise, -3, 3)
+        return (1.0 if last == "alpha" else 0.66) + 0.1 * np.clip(noise, -3, 3)
     if last == "weight" and noise.ndim == 1:
         return 1.0 + 0.1 * noise
     if noise.ndim < 2 or last.endswith("bias"):

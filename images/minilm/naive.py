@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from entrypoints.contract import Answer, Cancellation, Field
-from images.minilm.texts import FIELDS, read_sentences, write_answer
+from images.minilm.texts import read_sentences, write_answer
 
 
 class NaiveMiniLm:
@@ -21,13 +20,10 @@ class NaiveMiniLm:
         self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
         self._tokens = json.loads((folder / "sentence_bert_config.json").read_bytes())["max_seq_length"]
 
-    @property
-    def fields(self) -> Sequence[Field]:
-        return FIELDS
-
-    def generate(self, form: Mapping[str, object], cancelled: Cancellation) -> Answer:  # noqa: ARG002 one batch
-        """The embeddings of the form's sentences, all in one batch. Raises BadRequest."""
-        return write_answer(self.embed(read_sentences(form)).numpy())
+    def generate(self, fields: Mapping[str, object]) -> tuple[bytes, str]:
+        """The answer's body and media type, all sentences in one batch. Raises BadRequest."""
+        answer = write_answer(self.embed(read_sentences(fields)).numpy())
+        return answer.body, answer.media_type
 
     @torch.no_grad()
     def embed(self, sentences: Sequence[str]) -> torch.Tensor:

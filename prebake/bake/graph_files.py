@@ -26,7 +26,7 @@ def load(path: Path) -> ir.Model:
 
 
 def sort_initialisers(model: ir.Model) -> None:
-    """Order every graph's initialisers by name: ONNX Runtime saves them in the order of a hash table."""
+    """Order every graph's initialisers by name, whatever order ONNX Runtime happened to keep them in."""
     for graph in model.graphs():
         ordered = sorted(graph.initializers.items())
         graph.initializers.clear()

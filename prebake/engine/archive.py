@@ -1,4 +1,5 @@
-"""An image of one layer as a file that every Engine loads under the same digest: an OCI layout, with a manifest for older ones."""
+"""An image of one layer as a file that every Engine loads under the same digest: an OCI layout, with a manifest for
+older ones."""
 
 from __future__ import annotations
 
@@ -7,8 +8,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +21,8 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 @dataclass(frozen=True)
 class Layer:
-    """A gzipped layer on disk. ``diff`` and ``digest`` are ``sha256:…`` of the plain tar and of the file; sizes in bytes."""
+    """A gzipped layer on disk. ``diff`` and ``digest`` are ``sha256:…`` of the plain tar and of the file; sizes in
+    bytes."""
 
     file: Path
     diff: str
@@ -34,7 +35,9 @@ def write_layer(source: IO[bytes], target: Path, keeps: Callable[[str], bool]) -
     """Copy a tar into a deterministic, gzipped one: the members that ``keeps`` (of their absolute path) says, sorted,
     with epoch times, numeric owners, no set-user-id bits and no extended attributes. ``source`` must be seekable."""
     with tarfile.open(fileobj=source) as tree, target.open("wb") as file:
-        members = sorted((member for member in tree if keeps("/" + member.name.strip("./"))), key=lambda member: member.name)
+        members = sorted(
+            (member for member in tree if keeps("/" + member.name.strip("./"))), key=lambda member: member.name
+        )
         packed = _Hashed(file)
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=packed, mtime=0) as zipped:
             plain = _Hashed(zipped)
@@ -45,7 +48,9 @@ def write_layer(source: IO[bytes], target: Path, keeps: Callable[[str], bool]) -
     return Layer(target, plain.digest, packed.digest, packed.written, unpacked)
 
 
-def write_archive(layer: Layer, target: Path, *, reference: str, config: Mapping[str, Any], architecture: str, made_by: str) -> str:
+def write_archive(
+    layer: Layer, target: Path, *, reference: str, config: Mapping[str, Any], architecture: str, made_by: str
+) -> str:
     """Write the image archive and return the digest of its manifest. ``config`` holds ``Env``, ``Cmd`` and so on."""
     image = _canonical(
         {
@@ -65,7 +70,10 @@ def write_archive(layer: Layer, target: Path, *, reference: str, config: Mapping
             "layers": [{"mediaType": _LAYER, "digest": layer.digest, "size": layer.size}],
         }
     )
-    names = {"io.containerd.image.name": f"docker.io/{reference}", "org.opencontainers.image.ref.name": reference.partition(":")[2]}
+    names = {
+        "io.containerd.image.name": f"docker.io/{reference}",
+        "org.opencontainers.image.ref.name": reference.partition(":")[2],
+    }
     entry = {"mediaType": _MANIFEST, "digest": _digest(manifest), "size": len(manifest), "annotations": names}
     older = [{"Config": _blob(_digest(image)), "RepoTags": [reference], "Layers": [_blob(layer.digest)]}]
     files = {
@@ -78,16 +86,15 @@ def write_archive(layer: Layer, target: Path, *, reference: str, config: Mapping
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for name, content in files.items():
             archive.addfile(_file(name, len(content)), io.BytesIO(content))
-        with layer.file.open("rb") as content:
-            archive.addfile(_file(_blob(layer.digest), layer.size), content)
+        with layer.file.open("rb") as packed:
+            archive.addfile(_file(_blob(layer.digest), layer.size), packed)
     return _digest(manifest)
 
 
 def read_digest(archive: Path) -> str:
     """The digest of the image in an archive that ``write_archive`` wrote."""
     with tarfile.open(archive) as files:
-        index = files.extractfile("index.json")
-        assert index is not None
+        index = files.extractfile("index.json") or io.BytesIO(b"{}")
         return str(json.load(index)["manifests"][0]["digest"])
 
 
@@ -122,7 +129,7 @@ def _blob(digest: str) -> str:
 class _Hashed(io.RawIOBase):
     """Passes on what is written, and knows its digest and length."""
 
-    def __init__(self, to: IO[bytes]) -> None:
+    def __init__(self, to: IO[bytes] | gzip.GzipFile) -> None:
         self._to = to
         self._sum = hashlib.sha256()
         self.written = 0

@@ -1,4 +1,5 @@
-"""The image that everything else stands on: a pinned reference where it can be had, else one made from Debian's packages."""
+"""The image that everything else stands on: a pinned reference where it can be had, else one made from Debian's
+packages."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from prebake.engine.archive import read_digest
 from prebake.engine.bootstrap import archive_of
 from prebake.engine.connection import Connection
 from prebake.engine.disk import cache_folder
+from prebake.engine.images import inspect_image
 from prebake.engine.recipe import Recipe
 from prebake.errors import BaseImageError
 from prebake.process import CommandFailed, Narrator, narrate
@@ -40,8 +42,8 @@ def resolve_base(
 ) -> Base:
     """Have a base image in the Engine.
 
-    ``choice`` is ``auto`` (``reference`` where the Engine has it or can pull it, else bootstrap), ``bootstrap``, or another
-    reference, which is taken or nothing. Raises BaseImageError where it cannot be had.
+    ``choice`` is ``auto`` (``reference`` where the Engine has it or can pull it, else bootstrap), ``bootstrap``, or
+    another reference, which is taken or nothing. Raises BaseImageError where it cannot be had.
     """
     if choice == "bootstrap":
         return bootstrapped(connection, cache=cache, say=say)
@@ -50,7 +52,9 @@ def resolve_base(
     if problem is None:
         return _describe(connection, wanted, "pinned")
     if choice != "auto":
-        raise BaseImageError(f"no base image {wanted}: {problem}", next_action="give --base bootstrap, or an image that the Engine has")
+        raise BaseImageError(
+            f"no base image {wanted}: {problem}", next_action="give --base bootstrap, or an image that the Engine has"
+        )
     say(f"base: {wanted} cannot be had ({problem}); making one")
     return bootstrapped(connection, cache=cache, say=say)
 
@@ -72,11 +76,14 @@ def _load(connection: Connection, archive: Path, say: Narrator) -> None:
     try:
         process.run([connection.cli, "load", "--quiet", "--input", archive], env=connection.env, say=say, timeout=600)
     except CommandFailed as failed:
-        raise BaseImageError(f"the Engine does not load {archive}: {failed.message}", next_action=f"delete {archive} and try again") from failed
+        raise BaseImageError(
+            f"the Engine does not load {archive}: {failed.message}", next_action=f"delete {archive} and try again"
+        ) from failed
 
 
 def _have(connection: Connection, reference: str, say: Narrator) -> str | None:
-    """Have the Engine hold ``reference``; otherwise why it cannot. The registry is asked shortly before anything is pulled."""
+    """Have the Engine hold ``reference``; otherwise why it cannot. The registry is asked shortly before anything is
+    pulled."""
     with closing(connection.client()) as client:
         if _has(client, reference):
             return None
@@ -102,7 +109,5 @@ def _has(client: DockerClient, reference: str) -> bool:
 
 
 def _describe(connection: Connection, reference: str, kind: BaseKind) -> Base:
-    from prebake.engine.images import inspect_image
-
     facts = inspect_image(connection, reference)
     return Base(reference=reference, digest=facts.digest, kind=kind, size=facts.size)

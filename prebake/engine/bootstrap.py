@@ -65,7 +65,9 @@ def _bootstrap(recipe: Recipe, tree: Path, say: Narrator) -> None:
     command = ["mmdebstrap", "--quiet", "--variant=essential", "--format=tar", f"--include={','.join(recipe.packages)}"]
     hook = f"--customize-hook={_COMPILE}"
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"}
-    process.run([*command, hook, recipe.suite, tree, *_lines(recipe.suite, say)], env=environment, say=say, timeout=1800)
+    process.run(
+        [*command, hook, recipe.suite, tree, *_lines(recipe.suite, say)], env=environment, say=say, timeout=1800
+    )
 
 
 def _lines(suite: str, say: Narrator) -> list[str]:

@@ -20,8 +20,8 @@ from prebake.process import Narrator, narrate
 class BuildRequest:
     """What to build. ``secrets`` are files by id; ``named_contexts`` folders or ``docker-image://…`` by name.
 
-    ``outputs`` are buildx' ``--output`` values; without any the image goes into the Engine, as ``tag``. ``network`` is ``default``
-    (a bridge), ``host`` or ``none``. ``platform`` is such as ``linux/amd64``.
+    ``outputs`` are buildx' ``--output`` values; without any the image goes into the Engine, as ``tag``. ``network``
+    is ``default`` (a bridge), ``host`` or ``none``. ``platform`` is such as ``linux/amd64``.
     """
 
     context: Path
@@ -40,14 +40,32 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """``digest`` is the image's as the Engine names it (its manifest's, with the containerd store; else its config's); empty
-    where the output is no image. ``seconds`` are wall clock, of the whole build."""
+    """``digest`` is the image's as the Engine names it (its manifest's, with the containerd store; else its
+    config's); empty where the output is no image. ``seconds`` are wall clock, of the whole build."""
 
     digest: str
     config_digest: str
     steps: tuple[Step, ...]
     seconds: float
     log: tuple[str, ...]
+    record: str  # BuildKit's name of the build
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A layer as a registry would hold it: ``digest`` and ``size`` (bytes) of the packed file."""
+
+    media_type: str
+    digest: str
+    size: int
+
+
+def layer_blobs(connection: Connection, result: BuildResult) -> tuple[Blob, ...]:
+    """The packed layers of a finished build, from BuildKit's record of it: the Engine's API tells only the plain
+    tars' digests."""
+    words = ["buildx", "history", "inspect", "attachment", "--builder=default", result.record, result.digest]
+    manifest = json.loads(process.run([connection.cli, *words], env=connection.env, timeout=60).stdout)
+    return tuple(Blob(layer["mediaType"], layer["digest"], layer["size"]) for layer in manifest["layers"])
 
 
 def build(connection: Connection, request: BuildRequest, *, say: Narrator = narrate) -> BuildResult:
@@ -77,6 +95,7 @@ def build(connection: Connection, request: BuildRequest, *, say: Narrator = narr
         steps=progress.steps,
         seconds=seconds,
         log=tuple(progress.log),
+        record=facts.get("buildx.build.ref", "").rpartition("/")[2],
     )
 
 
@@ -100,4 +119,6 @@ def _arguments(request: BuildRequest, metadata: Path) -> list[str]:
 def _failed(request: BuildRequest, progress: Progress, code: int) -> BuildFailed:
     instruction, lines = progress.failure or (f"buildx ended with code {code}", progress.log[-12:])
     text = "\n".join([f"{request.context}: {instruction}", *(f"  {line}" for line in lines)])
-    return BuildFailed(text, next_action="mend that instruction, or what it reads, and build again: earlier steps are cached")
+    return BuildFailed(
+        text, next_action="mend that instruction, or what it reads, and build again: earlier steps are cached"
+    )

@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker
 from docker import DockerClient
-from docker.errors import DockerException
-from docker.utils import kwargs_from_env
-from requests import RequestException
 
 from prebake import process
 from prebake.engine import private
 from prebake.engine.disk import free_bytes
 from prebake.errors import EngineUnavailable
-from prebake.process import CommandFailed, Narrator, narrate
+from prebake.process import Narrator, narrate
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 _CHOICES = ("DOCKER_CONTEXT", "BUILDX_BUILDER", "DOCKER_DEFAULT_PLATFORM")
@@ -43,10 +41,10 @@ class Connection:
         return {**kept, **config, "DOCKER_HOST": self.host}
 
     def client(self, *, seconds: float = 120) -> DockerClient:
-        """A new client of the Engine's API; ``seconds`` bounds each call. Close it after use (it is a context manager no
-        more than its own library makes it: ``contextlib.closing``)."""
-        tls = kwargs_from_env().get("tls") if self.host == os.environ.get("DOCKER_HOST") else None
-        return DockerClient(base_url=self.host, timeout=int(seconds), **({"tls": tls} if tls else {}))
+        """A new client of the Engine's API, to be closed after use; ``seconds`` bounds each call."""
+        if self.host == os.environ.get("DOCKER_HOST"):  # with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH
+            return docker.from_env(timeout=int(seconds))
+        return DockerClient(base_url=self.host, timeout=int(seconds))
 
     @property
     def local(self) -> bool:
@@ -56,7 +54,8 @@ class Connection:
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What a plan and a report want to know. ``free`` is in bytes, None where the Engine's disk is not this machine's."""
+    """What a plan and a report want to know. ``free`` is in bytes, None where the Engine's disk is not this
+    machine's."""
 
     version: str
     api_version: str
@@ -73,7 +72,8 @@ class EngineFacts:
 
 
 def find_engine(environ: Mapping[str, str] = os.environ, *, private_home: Path | None = None) -> Connection:
-    """The Engine of DOCKER_HOST, else of the docker command's context, else on the default socket, else our private one.
+    """The Engine of DOCKER_HOST, else of the docker command's context, else on the default socket, else our private
+    one.
 
     Raises EngineUnavailable where none answers, or where the docker command or buildx is missing.
     """
@@ -166,21 +166,9 @@ def _buildx_version(connection: Connection) -> str:
 
 def _buildkit_version(connection: Connection) -> str:
     """Of the Engine's built-in builder, such as ``v0.25.1``; empty where it does not say."""
-    command = [connection.cli, "buildx", "inspect", "default"]
-    try:
-        found = process.run(command, env=connection.env, check=False, timeout=20)
-    except CommandFailed:
-        return ""
+    found = process.run([connection.cli, "buildx", "inspect", "default"], env=connection.env, check=False, timeout=20)
     for line in found.stdout.splitlines():
         name, _, value = line.partition(":")
         if name.strip().lower() == "buildkit version":
             return value.strip()
     return ""
-
-
-def unavailable(error: DockerException | RequestException, connection: Connection) -> EngineUnavailable:
-    """What to raise where the Engine stopped answering half way."""
-    return EngineUnavailable(
-        f"the Docker Engine at {connection.host} stopped answering: {error}",
-        next_action="see that it runs (`docker info`), then run this again: what was finished is kept",
-    )

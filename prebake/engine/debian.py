@@ -32,11 +32,15 @@ class Source:
 def require_debian() -> None:
     """Raises EngineUnavailable where packages cannot be had: not root, no apt-get, not Debian."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise EngineUnavailable("no Docker Engine answers, and this machine has no apt-get to fetch one with", next_action=_BY_HAND)
+        raise EngineUnavailable(
+            "no Docker Engine answers, and this machine has no apt-get to fetch one with", next_action=_BY_HAND
+        )
     if os.geteuid() != 0:
         raise EngineUnavailable("no Docker Engine answers, and starting a private one needs root", next_action=_BY_HAND)
     if release().get("ID") != "debian":
-        raise EngineUnavailable(f"no private engine for {release().get('ID', 'this system')}, only for Debian", next_action=_BY_HAND)
+        raise EngineUnavailable(
+            f"no private engine for {release().get('ID', 'this system')}, only for Debian", next_action=_BY_HAND
+        )
 
 
 def release() -> dict[str, str]:
@@ -47,7 +51,8 @@ def release() -> dict[str, str]:
 
 
 def sources(say: Narrator) -> tuple[Source, ...]:
-    """This machine's Debian sources of its own release, the release proper first. apt lists are fetched where absent."""
+    """This machine's Debian sources of its own release, the release proper first. apt lists are fetched where
+    absent."""
     codename = release()["VERSION_CODENAME"]
     found = _sources_of(codename)
     if not found:
@@ -62,10 +67,19 @@ def sources(say: Narrator) -> tuple[Source, ...]:
 
 
 def _sources_of(codename: str) -> tuple[Source, ...]:
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages", "Component: main"]
+    command = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI) $(CODENAME)",
+        "Created-By: Packages",
+        "Component: main",
+    ]
     pairs = {tuple(line.split()) for line in process.run(command, env=_environment()).stdout.splitlines()}
     wanted = (codename, f"{codename}-updates", f"{codename}-security")
-    return tuple(Source(pair[0], pair[1]) for name in wanted for pair in sorted(pairs) if len(pair) == 2 and pair[1] == name)
+    return tuple(
+        Source(pair[0], pair[1]) for name in wanted for pair in sorted(pairs) if len(pair) == 2 and pair[1] == name
+    )
 
 
 def has_package(name: str) -> bool:

@@ -29,7 +29,7 @@ def require_room(path: Path, needed: int, *, what: str) -> None:
     if available < needed:
         raise NoRoom(
             f"{what} needs {size_text(needed)} at {path}; {size_text(available)} are free",
-            next_action="free some room there (`docker system prune` for the Engine), or choose another disk by PREBAKE_CACHE",
+            next_action="free some room there (Engine: `docker system prune`), or set PREBAKE_CACHE to another disk",
         )
 
 

@@ -26,7 +26,8 @@ class LayerFacts:
 class ImageFacts:
     """``digest`` is the manifest's with the containerd image store, otherwise that of the image's configuration.
 
-    ``size`` is the sum of the unpacked layers, in bytes; ``config`` is ``Env``, ``Cmd``, ``User`` and so on as the Engine has them.
+    ``size`` is the sum of the unpacked layers, in bytes; ``config`` is ``Env``, ``Cmd``, ``User`` and so on as the
+    Engine has them.
     """
 
     reference: str
@@ -54,4 +55,6 @@ def _layers(diffs: list[str], history: list[Mapping[str, Any]]) -> tuple[LayerFa
     made = [entry for entry in history if entry["Size"] > 0]
     if len(made) != len(diffs):  # a layer without content; then only the sizes in order are known
         made = (made + [{"Size": 0, "CreatedBy": ""}] * len(diffs))[: len(diffs)]
-    return tuple(LayerFacts(diff, int(entry["Size"]), str(entry["CreatedBy"])) for diff, entry in zip(diffs, made, strict=True))
+    return tuple(
+        LayerFacts(diff, int(entry["Size"]), str(entry["CreatedBy"])) for diff, entry in zip(diffs, made, strict=True)
+    )

@@ -1,8 +1,8 @@
 """The private engine's own bridge, address range and packet rules.
 
-Two dockerd on one machine would fight over the bridge ``docker0`` and over iptables' ``DOCKER`` chains (each flushes them when
-it starts). So the private one is told to leave iptables alone, and gets three rules of ours instead, named by a comment.
-Ports published on loopback need none: Docker's user-space proxy carries those in either case.
+Two dockerd on one machine would fight over the bridge ``docker0`` and over iptables' ``DOCKER`` chains (each flushes
+them when it starts). So the private one is told to leave iptables alone, and gets three rules of ours instead, named
+by a comment. Ports published on loopback need none: Docker's user-space proxy carries those in either case.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from prebake.process import CommandFailed, Narrator
 # linux/sockios.h
 _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCBRADDBR, _SIOCBRDELBR = 0x8914, 0x8916, 0x891C, 0x89A0, 0x89A1
 _IFF_UP = 1
-_RANGES = [ipaddress.ip_network(f"10.209.{16 * index}.0/20") for index in range(16)]
+_RANGES = [ipaddress.ip_network(f"10.209.{index}.0/24") for index in range(256)]
 
 
 @dataclass(frozen=True)
 class Network:
-    """A bridge's name, and the /20 of which the first /24 is the bridge's and the upper half is for further networks."""
+    """A bridge's name, and the /24 that it and its containers take their addresses from."""
 
     bridge: str
     addresses: str
@@ -39,14 +39,10 @@ class Network:
         """The bridge's own address, with its prefix length."""
         return f"{ipaddress.ip_network(self.addresses)[1]}/24"
 
-    @property
-    def pool(self) -> str:
-        """Where networks made later take theirs."""
-        return str(list(ipaddress.ip_network(self.addresses).subnets(new_prefix=21))[1])
-
 
 def choose(home: Path) -> Network:
-    """The bridge of the engine at ``home``: a name of its own, and the first range that no route of this machine touches."""
+    """The bridge of the engine at ``home``: a name of its own, and the first range that no route of this machine
+    touches."""
     name = "pb-" + hashlib.sha256(str(home).encode()).hexdigest()[:8]
     taken = [route for interface, route in _routes() if interface != name]
     for addresses in _RANGES:
@@ -84,7 +80,10 @@ def _rules(network: Network) -> list[tuple[str, list[str]]]:
     own = network.addresses
     return [
         ("nat POSTROUTING", ["-s", own, "!", "-d", own, *comment, "-j", "MASQUERADE"]),
-        ("filter FORWARD", ["-d", own, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", *comment, "-j", "ACCEPT"]),
+        (
+            "filter FORWARD",
+            ["-d", own, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", *comment, "-j", "ACCEPT"],
+        ),
         ("filter FORWARD", ["-s", own, *comment, "-j", "ACCEPT"]),
     ]
 
@@ -108,7 +107,7 @@ def _routes() -> list[tuple[str, ipaddress.IPv4Network]]:
         interface, destination, *_, mask = line.split()[:8]
         if int(mask, 16):
             address, bits = (socket.inet_ntoa(struct.pack("=I", int(word, 16))) for word in (destination, mask))
-            found.append((interface, ipaddress.ip_network(f"{address}/{bits}", strict=False)))
+            found.append((interface, ipaddress.IPv4Network(f"{address}/{bits}", strict=False)))
     return found
 
 

@@ -1,4 +1,5 @@
-"""How this machine reaches Python packages, for the ``RUN pip install`` of a build: its CA bundle, indexes and wheelhouse.
+"""How this machine reaches Python packages, for the ``RUN pip install`` of a build: its CA bundle, indexes and
+wheelhouse.
 
 The same things let a build work behind a company's proxy, or with no network but a folder of wheels.
 """
@@ -16,7 +17,8 @@ _CERTIFICATES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 @dataclass(frozen=True)
 class PipAccess:
-    """``ca`` is a PEM bundle, ``wheelhouse`` a folder of wheels; ``indexes`` are pip's variables for the build's environment.
+    """``ca`` is a PEM bundle, ``wheelhouse`` a folder of wheels; ``indexes`` are pip's variables for the build's
+    environment.
 
     ``left_out`` names what a build cannot reach, such as an index on this machine's own disk.
     """
@@ -30,7 +32,11 @@ class PipAccess:
 def pip_access(environ: Mapping[str, str] = os.environ) -> PipAccess:
     """Read pip's environment variables and configuration files, the former first, as pip does."""
     settings = _configured(environ)
-    certificates = [environ.get(name) for name in _CERTIFICATES[:1]] + [settings.get("cert")] + [environ.get(name) for name in _CERTIFICATES[1:]]
+    certificates = (
+        [environ.get(name) for name in _CERTIFICATES[:1]]
+        + [settings.get("cert")]
+        + [environ.get(name) for name in _CERTIFICATES[1:]]
+    )
     links = (environ.get("PIP_FIND_LINKS") or settings.get("find-links", "")).split()
     folders = [Path(link.removeprefix("file://")).expanduser() for link in links]
     houses = [folder for folder in folders if folder.is_dir()]

@@ -1,7 +1,8 @@
 """A private Docker Engine from Debian's packages, for a Debian machine where none answers.
 
 Everything lies under one folder: programs unpacked from packages, images, sockets, logs. Into the system itself go only
-iptables and ca-certificates, where missing. Other engines on the machine are left alone: their bridge, rules and processes.
+iptables and ca-certificates, where missing. Other engines on the machine are left alone: their bridge, rules and
+processes.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ def up(home: Path | None = None, say: Narrator = narrate) -> PrivateEngine:
     """
     engine = at(home)
     if len(str(engine.home)) > _LONGEST_HOME:
-        raise EngineUnavailable(f"{engine.home}: too long for a socket's path", next_action="set PREBAKE_CACHE to a shorter path")
+        raise EngineUnavailable(
+            f"{engine.home}: too long for a socket's path", next_action="set PREBAKE_CACHE to a shorter path"
+        )
     with locked(engine.home / "lock", what=f"the private engine in {engine.home}", say=say):
         if answers(engine.host):
             say(f"engine: {engine.host} answers already")
@@ -200,7 +203,8 @@ def _link_programs(engine: PrivateEngine) -> None:
 
 
 def _clear_stale(engine: PrivateEngine, say: Narrator) -> None:
-    """Remove pid files of processes that are gone, or whose number another program has now; dockerd would refuse to start."""
+    """Remove pid files of processes that are gone, or whose number another program has now; dockerd would refuse to
+    start."""
     for file in (engine.pidfile, engine.run / "exec" / "containerd" / "containerd.pid"):
         if file.exists() and _our_process(file, str(engine.home)) is None:
             say(f"engine: removing stale {file}")
@@ -229,10 +233,8 @@ def _start(engine: PrivateEngine, say: Narrator) -> None:
     network.set_up(own, engine.home / "network.json", say)
     _write_settings(engine, own)
     path = f"{engine.programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    command = ["dockerd", "--config-file", engine.home / "daemon.json"]
-    child = process.start_daemon(
-        [engine.programs / command[0], *command[1:]], env={**os.environ, "PATH": path}, log=engine.log, say=say
-    )
+    command = (engine.programs / "dockerd", "--config-file", engine.home / "daemon.json")
+    child = process.start_daemon(command, env={**os.environ, "PATH": path}, log=engine.log, say=say)
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
         if answers(engine.host, seconds=2):
@@ -266,7 +268,7 @@ def _write_settings(engine: PrivateEngine, own: network.Network) -> None:
         "bridge": own.bridge,
         "iptables": False,
         "ip6tables": False,
-        "default-address-pools": [{"base": own.pool, "size": 24}],
+        # no default-address-pools: with them, a second start deletes docker0, another engine's or not (moby, daemon_unix.go)
     }
     (engine.home / "daemon.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 

@@ -1,6 +1,7 @@
 """What ``buildx build --progress rawjson`` says, turned into steps, quiet narration and the reason of a failure.
 
-Each line is a SolveStatus of BuildKit's client (client/graph.go): vertexes with their times, and their output in base64.
+Each line is a SolveStatus of BuildKit's client (client/graph.go): vertexes with their times, and their output in
+base64.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _TAIL = 30
 
 @dataclass(frozen=True)
 class Step:
-    """One Dockerfile instruction as it was carried out. ``stage`` is empty where the Dockerfile has but one, unnamed."""
+    """One Dockerfile instruction as it was carried out. ``stage`` is empty where the Dockerfile has but one,
+    unnamed."""
 
     stage: str
     instruction: str
@@ -66,8 +68,11 @@ class Progress:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The Dockerfile's instructions, in the order in which BuildKit named them."""
-        named = ((vertex, _NAME.match(vertex.name)) for vertex in self._vertexes.values())
+        """The Dockerfile's instructions that took part, in the order in which they began."""
+        begun = sorted(
+            (vertex for vertex in self._vertexes.values() if vertex.started), key=lambda vertex: str(vertex.started)
+        )
+        named = ((vertex, _NAME.match(vertex.name)) for vertex in begun)
         return tuple(
             Step(match["stage"] or "", match["instruction"], round(vertex.seconds, 3), vertex.cached)
             for vertex, match in named
@@ -102,7 +107,7 @@ class Progress:
 
     def _output(self, output: Mapping[str, Any]) -> None:
         text = base64.b64decode(output.get("data") or b"").decode(errors="replace")
-        lines = [line.rpartition("\r")[2] for line in text.splitlines()]
+        lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.removesuffix("\n").split("\n")]
         self._vertexes.setdefault(output["vertex"], _Vertex("")).output.extend(lines)
         self.log.extend(lines)
 

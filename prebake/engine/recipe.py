@@ -1,4 +1,5 @@
-"""What the bootstrapped base image is made of: packages, and what of them a served model never reads. A value, without effects."""
+"""What the bootstrapped base image is made of: packages, and what of them a served model never reads. A value,
+without effects."""
 
 from __future__ import annotations
 
@@ -18,18 +19,22 @@ DROPPED = """
 /boot /home/* /media /mnt /srv /dev/* /proc/* /sys/* /run/* /tmp/*
 
 # of the building machine, or of the moment
-/etc/hostname /etc/resolv.conf /etc/machine-id /etc/apt /var/backups/* /var/cache/* /var/log/* /var/lib/apt /var/lib/systemd
+/etc/hostname /etc/resolv.conf /etc/machine-id /etc/apt /var/backups/* /var/cache/* /var/log/* /var/lib/apt
+/var/lib/systemd
 
 # no package manager and no perl: an image is replaced, not changed. dpkg's status stays, for scanners
 /usr/bin/perl* /usr/share/perl /usr/share/perl5 /usr/lib/*/perl /usr/lib/*/perl-base /usr/lib/*/libperl.so* /etc/perl
-/usr/bin/apt* /usr/bin/dpkg* /usr/sbin/dpkg* /usr/lib/dpkg /usr/share/dpkg /etc/dpkg /etc/debconf.conf /usr/share/debconf
+/usr/bin/apt* /usr/bin/dpkg* /usr/sbin/dpkg* /usr/lib/dpkg /usr/share/dpkg /etc/dpkg /etc/debconf.conf
+/usr/share/debconf
 /usr/bin/deb-* /usr/bin/debconf* /usr/share/doc-base /usr/sbin/update-ca-certificates
 /var/lib/dpkg/info/*.list /var/lib/dpkg/info/*inst /var/lib/dpkg/info/*rm /var/lib/dpkg/info/*.shlibs
 /var/lib/dpkg/info/*.symbols /var/lib/dpkg/info/*.triggers /var/lib/dpkg/info/*.templates /var/lib/dpkg/status-old
 
 # no init, no log-ins, no terminals
-/usr/lib/systemd /etc/systemd /usr/lib/udev /etc/udev /etc/init.d /etc/rc?.d /usr/lib/init /etc/cron.daily /etc/logrotate.d
-/usr/share/pam* /usr/share/bash-completion /usr/share/lintian /usr/share/bug /usr/share/menu /usr/share/man /usr/share/info
+/usr/lib/systemd /etc/systemd /usr/lib/udev /etc/udev /etc/init.d /etc/rc?.d /usr/lib/init /etc/cron.daily
+/etc/logrotate.d
+/usr/share/pam* /usr/share/bash-completion /usr/share/lintian /usr/share/bug /usr/share/menu /usr/share/man
+/usr/share/info
 /usr/share/locale /usr/share/util-linux /usr/share/gdb /usr/lib/valgrind /usr/share/applications /usr/share/pixmaps
 /usr/share/polkit-1 /usr/share/tabset
 
@@ -72,7 +77,9 @@ class Recipe:
     @cached_property
     def _drops(self) -> re.Pattern[str]:
         lines = (line for line in self.dropped.splitlines() if not line.startswith("#"))
-        return re.compile("|".join(f"{translate(word)[:-2]}(?:/.*)?\\Z" for line in lines for word in line.split()), re.DOTALL)
+        return re.compile(
+            "|".join(f"{translate(word)[:-2]}(?:/.*)?\\Z" for line in lines for word in line.split()), re.DOTALL
+        )
 
 
 def architecture() -> str:

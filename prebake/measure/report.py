@@ -17,7 +17,8 @@ class BuiltLayer(Protocol):
     """A layer of a built image as the Engine tells it."""
 
     @property
-    def digest(self) -> str: ...
+    def diff(self) -> str:
+        """sha256 of the plain tar (``sha256:…``), an OCI diff id."""
 
     @property
     def size(self) -> int: ...
@@ -43,16 +44,16 @@ def explain_layers(plan: Plan, built: Sequence[BuiltLayer], earlier: Mapping[str
     base = built[: len(built) - len(plan.layers)]
     reports = [_base_report(layer, index, before) for index, layer in enumerate(base)]
     for layer, found in zip(plan.layers, built[len(base) :], strict=True):
-        status, reason = _why(layer, found.digest, before.get(layer.name))
-        reports.append(LayerReport(layer.name, layer.kind, found.digest, found.size, layer.key, layer.inputs, status, reason))
+        status, reason = _why(layer, found.diff, before.get(layer.name))
+        reports.append(LayerReport(layer.name, layer.kind, found.diff, found.size, layer.key, layer.inputs, status, reason))
     return reports
 
 
 def _base_report(layer: BuiltLayer, index: int, before: Mapping[str, Mapping[str, Any]]) -> LayerReport:
     name = f"base {index + 1}"
-    same = name in before and before[name]["digest"] == layer.digest
+    same = name in before and before[name]["digest"] == layer.diff
     status, reason = ("reused", "the base image is the same") if same else ("built", "the base image is new here")
-    return LayerReport(name, "base", layer.digest, layer.size, layer.digest, {}, status, reason)
+    return LayerReport(name, "base", layer.diff, layer.size, layer.diff, {}, status, reason)
 
 
 def _why(layer: Layer, digest: str, earlier: Mapping[str, Any] | None) -> tuple[str, str]:

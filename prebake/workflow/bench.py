@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from prebake.engine.connection import find_engine
-from prebake.engine.launching import EngineLauncher
 from prebake.errors import PrebakeError
 from prebake.measure.bench import run_bench, table
 from prebake.measure.picture import draw_start
 from prebake.measure.report import write_document, write_text
 from prebake.workflow.build import BuildOrder, build_image
+from prebake.workflow.launching import EngineLauncher
 from prebake.workflow.steps import Tell
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")

@@ -15,8 +15,8 @@ from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import resolve_base
 from prebake.engine.build import BuildRequest, BuildResult, build
 from prebake.engine.connection import Connection, describe, find_engine
-from prebake.engine.images import inspect_image, remove_tag, tag_image
-from prebake.engine.launching import EngineLauncher
+from prebake.engine.images import inspect_image
+from prebake.engine.tags import remove_tag, tag_image
 from prebake.errors import NoRoom
 from prebake.measure.floor import Floor, measure_floor
 from prebake.measure.ports import Launcher
@@ -29,6 +29,8 @@ from prebake.render.dockerfile import render_context
 from prebake.render.listing import size_text
 from prebake.spec.project import Project, read_project
 from prebake.workflow.context import write_context
+from prebake.workflow.launching import EngineLauncher
+from prebake.workflow.packages import pip_inputs
 from prebake.workflow.steps import Steps, Tell, only_one
 
 STARTS = 3
@@ -70,7 +72,7 @@ def _carry_out(
         context = write_context(folder / "context", render_context(plan, project.templates), store)
     candidate = f"{plan.tag}-candidate"
     with steps.step("build", candidate):
-        result = build(connection, BuildRequest(context, candidate, args={"BASE": base.reference}), say=steps.tell)
+        result = build_context(connection, context, candidate, base.reference, "Dockerfile", steps.tell)
     launcher = EngineLauncher(connection)
     try:
         with steps.step("verify", "start it, ask it, compare its answer with the reference"):
@@ -80,8 +82,22 @@ def _carry_out(
         remove_tag(connection, candidate)
     if order.naive and plan.naive:
         with steps.step("naive", plan.naive_tag):
-            build(connection, BuildRequest(context, plan.naive_tag, args={"BASE": base.reference}, dockerfile="naive.Dockerfile"), say=steps.tell)
+            build_context(connection, context, plan.naive_tag, base.reference, "naive.Dockerfile", steps.tell)
     return _report(plan, folder, connection, result, steps, starts, ready, startup, floor)
+
+
+def build_context(connection: Connection, context: Path, tag: str, base: str, dockerfile: str, tell: Tell) -> BuildResult:
+    """One Dockerfile of a context, into the Engine. SOURCE_DATE_EPOCH gives every copied file and folder the epoch."""
+    with pip_inputs() as inputs:
+        request = BuildRequest(
+            context,
+            tag,
+            dockerfile=context / dockerfile,
+            args={"BASE": base, "SOURCE_DATE_EPOCH": "0"},
+            secrets=inputs.secrets,
+            named_contexts=inputs.contexts,
+        )
+        return build(connection, request, say=tell)
 
 
 def measure_start(launcher: Launcher, image: str) -> tuple[Sequence[Start], Sequence[float], Mapping[str, Any], Floor]:

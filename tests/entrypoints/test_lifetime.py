@@ -182,6 +182,14 @@ def list_threads(pid: int) -> list[str]:
     return [(task / "comm").read_text().strip() for task in Path(f"/proc/{pid}/task").iterdir()]
 
 
+def test_the_runtime_keeps_to_itself(start: Start, tmp_path: Path) -> None:
+    """ONNX Runtime's telemetry would leave a device's name and a database here; on CI machines it is off by itself."""
+    home = tmp_path / "home"
+    home.mkdir()
+    start(HOME=str(home), CI="", ORT_RUNNING_UNIT_TESTS="").wait_for("ready")
+    assert not list(home.rglob("*"))
+
+
 def test_a_large_form_is_never_written_to_disk(start: Start) -> None:
     """The container's file system is read-only; the tiny model listens to what its process opens for writing."""
     nowhere = dict.fromkeys(("TMPDIR", "TEMP", "TMP", "HOME"), "/nonexistent")

@@ -1,4 +1,4 @@
-"""Times fresh starts over 400 MB of weights: ``python -m tests.entrypoints.timing --runs 15``. Figures: docs/startup.md.
+"""Times fresh starts over 400 MB of weights: ``python -m tests.entrypoints.timing --runs 15``; see docs/startup.md.
 
 Every start is a process of its own; a client polls liveness from before the bind until readiness.
 """

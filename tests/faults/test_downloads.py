@@ -20,7 +20,7 @@ from prebake.checkpoints.patience import Patience
 from prebake.checkpoints.progress import Silent
 from prebake.checkpoints.source import as_remote
 from prebake.checkpoints.store import Store
-from prebake.errors import ChecksumMismatch, NoNetwork, NoRoom, PrebakeError, SourceError
+from prebake.errors import ChecksumMismatch, NoNetwork, NoRoom, SourceError
 from prebake.spec.lock import LockedFile
 from tests.unit.checkpoints.parts import HASTY, Diary, locked, some_bytes
 from tests.unit.checkpoints.webserver import Fault, WebServer, serve
@@ -233,11 +233,12 @@ def test_no_network_says_so_and_what_to_do(store: Store) -> None:
 
 def test_one_failure_stops_the_others_and_keeps_what_they_have(web: WebServer, store: Store) -> None:
     web.files["/b"] = some_bytes(2_000_000, seed=2)
-    web.fail("/b", Fault(stall=500_000))
+    web.fail("/b", *[Fault(stall=500_000)] * 3)
     web.fail("/a.safetensors", Fault(status=404))
     other = file_of(web, "b", web.files["/b"])
-    with pytest.raises(PrebakeError):
+    with pytest.raises(SourceError, match="does not exist"):
         bring([file_of(web), other], store)
+    assert len(web.requests("/b")) <= 1
     bring([other], store)
     check_held(store, other, web.files["/b"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -35,6 +35,13 @@ def check(module: nn.Module, shapes: Shapes, source: str, ignored: Sequence[str]
             + "\n".join(f"  {fault}" for fault in faults)
             + "\nIs this the published file, whole, and of this model?"
         )
+
+
+def require(shapes: Collection[str], names: Sequence[str], source: str) -> None:
+    """Raise TensorsDiffer, naming them, where any of ``names`` is absent: the network's sizes are read from those."""
+    missing = [f"  missing {name}" for name in names if name not in shapes]
+    if missing:
+        raise TensorsDiffer(f"{source}: tensors that tell the network's sizes are absent:\n" + "\n".join(missing))
 
 
 def find_faults(wanted: Shapes, given: Shapes, ignored: Sequence[str] = ()) -> list[str]:

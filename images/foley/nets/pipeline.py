@@ -58,7 +58,7 @@ def generate(networks: Networks, order: Order) -> NDArray[np.float32]:
     visual = networks.siglip2(images)[None]
     sync = torch.cat([networks.synchformer(some) for some in _windows(syncs).split(WINDOWS_AT_ONCE)])[None]
     latents = torch.from_numpy(make_noise(networks.transformer.config.latent, latent_length(len(syncs)), order.seed))
-    latents = _denoise(networks.transformer, latents, (text, visual, sync), order)
+    latents = denoise(networks.transformer, latents, (text, visual, sync), order)
     samples: NDArray[np.float32] = networks.decoder(latents).flatten().numpy()
     return samples
 
@@ -68,7 +68,7 @@ def _embed_texts(networks: Networks, texts: list[str]) -> Tensor:
     return networks.clap(tokens["input_ids"], tokens["attention_mask"])[:, :LONGEST_TEXT]
 
 
-def _denoise(transformer: nn.Module, latents: Tensor, features: Sequence[Tensor], order: Order) -> Tensor:
+def denoise(transformer: nn.Module, latents: Tensor, features: Sequence[Tensor], order: Order) -> Tensor:
     """Euler steps down to time 0; where there is guidance, the unconditional row goes before the conditional one."""
     rows = 2 if order.guidance > 1 else 1
     text, visual, sync = (feature[-rows:].expand(rows, *feature.shape[1:]) for feature in features)

@@ -31,9 +31,11 @@ def find_transformer(checkpoint: Path) -> str:
 
 
 def load_transformer(tensors: Mapping[str, Tensor], source: str) -> transformer.Transformer:
-    """Raises TensorsDiffer; KeyError, naming the tensor, where one that tells the sizes is missing."""
+    """From a whole published file, of either size. Raises TensorsDiffer."""
+    shapes = shapes_of(tensors)
+    loading.require(shapes, transformer.TELLING, source)
     with torch.device("meta"):
-        network = transformer.Transformer(transformer.read_config(shapes_of(tensors)))
+        network = transformer.Transformer(transformer.read_config(shapes))
     loading.load(network, tensors, source, TRANSFORMER_UNUSED)
     return network
 
@@ -56,6 +58,7 @@ def load_synchformer(tensors: Mapping[str, Tensor]) -> synchformer.Synchformer:
     if strangers:
         raise loading.TensorsDiffer(f"{SYNCHFORMER}: tensors of no known part:\n  " + "\n  ".join(strangers))
     visual = loading.select(tensors, synchformer.PREFIX)
+    loading.require(visual, synchformer.TELLING, f"{SYNCHFORMER}, {synchformer.PREFIX}*")
     with torch.device("meta"):
         network = synchformer.Synchformer(synchformer.read_config(shapes_of(visual)))
     loading.load(network, visual, SYNCHFORMER, synchformer.UNUSED)

@@ -18,6 +18,8 @@ OTHER_PARTS = ("afeat_extractor.", "vproj.", "aproj.", "transformer.")
 UNUSED = ("patch_embed.proj.",)
 """In the visual half of the file, and not in its computation: a patch embedding for single images."""
 
+TELLING = ("cls_token",)
+"""The tensor that tells the width."""
 HEAD_SIZE = 64
 TUBELET, PATCH = 2, 16
 SLOTS, SITES = 8, 196

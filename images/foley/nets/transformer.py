@@ -35,8 +35,18 @@ class TransformerConfig:
     single_blocks: int
 
 
+TELLING = (
+    "audio_embedder.proj.weight",
+    "cond_in.linear_1.weight",
+    "empty_clip_feat",
+    "empty_sync_feat",
+    "single_blocks.0.q_norm.weight",
+)
+"""The tensors that tell the sizes."""
+
+
 def read_config(shapes: Mapping[str, tuple[int, ...]]) -> TransformerConfig:
-    """The sizes behind a published state dict. Raises KeyError, naming the tensor, where one needed is absent."""
+    """The sizes behind a published state dict, which holds all that are ``TELLING``."""
     size, latent, _ = shapes["audio_embedder.proj.weight"]
     return TransformerConfig(
         latent=latent,

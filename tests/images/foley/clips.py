@@ -11,7 +11,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-
 _FAST = {
     "libx264": {"preset": "ultrafast"},
     "libvpx": {"deadline": "realtime", "cpu-used": "16"},

@@ -52,7 +52,17 @@ def resize_with_torch(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cropped
 
 
-ODD_SIZES = [(720, 1280), (1280, 720), (1080, 1920), (2160, 3840), (224, 224), (224, 400), (225, 227), (16, 16), (17, 900)]
+ODD_SIZES = [
+    (720, 1280),
+    (1280, 720),
+    (1080, 1920),
+    (2160, 3840),
+    (224, 224),
+    (224, 400),
+    (225, 227),
+    (16, 16),
+    (17, 900),
+]
 
 
 @pytest.mark.parametrize("size", [*ODD_SIZES, *np.random.RandomState(3).randint(16, 600, (16, 2)).tolist()])

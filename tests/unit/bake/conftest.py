@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from prebake.bake.export import export_image
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.settings import Component, Settings
 
@@ -76,4 +77,12 @@ def models(checkpoint: Path, settings: Settings, tmp_path_factory: pytest.TempPa
     """The baked folder; not to be written to."""
     folder = tmp_path_factory.mktemp("baked") / "models"
     bake_folder("tiny", checkpoint, settings, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory, tiny_image: None) -> Path:
+    """What the export stage hands on; not to be written to."""
+    folder = tmp_path_factory.mktemp("stage") / "exported"
+    export_image(settings, checkpoint, folder)
     return folder

@@ -19,17 +19,10 @@ from prebake.bake.__main__ import main
 from prebake.bake.arrays import read_arrays, write_arrays
 from prebake.bake.compile import compile_image
 from prebake.bake.errors import BakeError, ParityFailed, SettingsInvalid
-from prebake.bake.export import Bake, export_image
+from prebake.bake.export import Bake
 from prebake.bake.manifest import merge
 from prebake.bake.settings import Component, Session, Settings
 from prebake.errors import ChecksumMismatch
-
-
-@pytest.fixture(scope="module")
-def exported(checkpoint: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory, tiny_image: None) -> Path:
-    folder = tmp_path_factory.mktemp("stage") / "exported"
-    export_image(settings, checkpoint, folder)
-    return folder
 
 
 @pytest.fixture

@@ -112,8 +112,10 @@ def test_a_linear_weight_is_read_transposed(models: Path) -> None:
     assert all(any(each.name == "transB" and each.i == 1 for each in node.attribute) for node in fused)
 
 
-def test_graphs_hold_no_trace_of_the_machine(models: Path) -> None:
-    for path in models.rglob("*.onnx"):
+def test_graphs_hold_no_trace_of_the_machine(models: Path, exported: Path) -> None:
+    graphs = [*models.rglob("*.onnx"), *exported.rglob("*.onnx")]
+    assert len(graphs) == 4
+    for path in graphs:
         data = path.read_bytes()
         for trace in (str(ROOT), sys.prefix, "site-packages", "export.py", "pkg.torch", "stack_trace"):
             assert trace.encode() not in data, (path, trace)

@@ -1,118 +1,74 @@
-"""image.yaml against weights.lock: every difference at once."""
+"""What resolving pins is what the plan expects of a lock, for every kind of source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from prebake.checkpoints.lock import check_lock
-from prebake.errors import LockMismatch
-from prebake.spec.image import Checkpoint, FromHttp, FromHub, FromLocal, FromPypi, FromSample, ImageSpec, Licence
-from prebake.spec.image import Source as Spec
-from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedFile, parse_lock, render_lock
-from tests.unit.checkpoints.parts import named
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SOURCES: tuple[Spec, ...] = (
-    named(FromSample, "sample", seed=1, files=("a.safetensors",), ship=("a.safetensors",)),
-    named(FromHub, "hub", repository="o/n", revision=COMMIT, files=("b",), to="hub"),
-    named(FromHub, "hub", repository="o/n", revision="v1", files=("c",), to="hub"),
-    named(FromHttp, "http", url="https://example.org/d", files=("d",)),
-    named(FromHttp, "http", url="https://example.org/z", files=("e",), archive=True),
-    named(FromLocal, "local", folder="weights", files=("f",)),
-    named(FromPypi, "pypi", package="p", version="1", root="r", files=("g",)),
-)
+from prebake.checkpoints.http import Http
+from prebake.checkpoints.hub import Hub
+from prebake.checkpoints.local import Local
+from prebake.checkpoints.lock import resolve
+from prebake.checkpoints.pypi import Pypi
+from prebake.checkpoints.sample import Sample
+from prebake.checkpoints.source import Sources
+from prebake.checkpoints.store import Store
+from prebake.errors import NoRoom
+from prebake.plan.agreement import expect_files
+from prebake.spec.image import Checkpoint
+from tests.unit.checkpoints.hubserver import COMMIT, REPOSITORY, serve_hub
+from tests.unit.checkpoints.parts import HASTY, Diary, some_bytes
+from tests.unit.checkpoints.test_sources import write_image, write_wheel, zipped
 
 
-def file(path: str, source: str, revision: str, locator: str, *, ship: bool = False) -> LockedFile:
-    return LockedFile(path, source, revision, locator, 1, "0" * 64, "MIT", ship)
-
-
-FILES = (
-    file("a.safetensors", "sample", "1", "a.safetensors", ship=True),
-    file("hub/b", "hub:o/n", COMMIT, "b"),
-    file("hub/c", "hub:o/n@v1", "f" * 40, "c"),
-    file("d", "http:https://example.org/d", "", ""),
-    file("e", "http:https://example.org/z", "", "e"),
-    file("f", "local:weights", "", "f"),
-    file("g", "pypi:p", "1", "r/g"),
-)
-
-
-def spec(*sources: Spec) -> ImageSpec:
-    checkpoint = Checkpoint(licence=Licence(id="MIT"), sources=sources or SOURCES)
-    return ImageSpec.model_validate(
-        {
-            "schema": 1,
-            "name": "tiny",
-            "title": "Tiny",
-            "base": "debian:12",
-            "checkpoint": "published",
-            "checkpoints": {"published": checkpoint},
-            "components": {"a": {}},
-        }
-    )
-
-
-def lock(*files: LockedFile) -> Lock:
-    checkpoint = LockedCheckpoint("MIT", files or FILES)
-    return Lock(LockedBase("debian:12", "sha256:" + "0" * 64), {"published": checkpoint})
-
-
-def test_a_lock_that_fits() -> None:
-    check_lock(spec(), lock(), "weights.lock")
-    check_lock(spec(), parse_lock(render_lock(lock()), "weights.lock"), "weights.lock")
-
-
-@pytest.mark.parametrize(
-    ("index", "change", "says"),
-    [
-        (
-            0,
-            lambda source: source.model_copy(update={"seed": 2}),
-            "a.safetensors: has revision '1', image.yaml says '2'",
-        ),
-        (0, lambda source: source.model_copy(update={"ship": ()}), "has ship True, image.yaml says False"),
-        (1, lambda source: source.model_copy(update={"revision": "f" * 40}), f"has revision '{COMMIT}'"),
-        (
-            1,
-            lambda source: source.model_copy(update={"repository": "x/y"}),
-            "source 'hub:o/n', image.yaml says 'hub:x/y'",
-        ),
-        (2, lambda source: source.model_copy(update={"revision": "v2"}), "'hub:o/n@v1', image.yaml says 'hub:o/n@v2'"),
-        (3, lambda source: source.model_copy(update={"archive": True}), "d: has locator '', image.yaml says 'd'"),
-        (5, lambda source: source.model_copy(update={"folder": "other"}), "image.yaml says 'local:other'"),
-        (6, lambda source: source.model_copy(update={"root": None}), "g: has locator 'r/g', image.yaml says 'g'"),
-        (6, lambda source: source.model_copy(update={"version": "2"}), "has revision '1', image.yaml says '2'"),
-        (6, lambda source: source.model_copy(update={"files": ("h",)}), "weights.lock: published: h: is missing"),
-    ],
-)
-def test_one_difference(index: int, change: Callable[[Spec], Spec], says: str) -> None:
-    sources = [*SOURCES]
-    sources[index] = change(sources[index])
-    with pytest.raises(LockMismatch) as caught:
-        check_lock(spec(*sources), lock(), "weights.lock")
-    assert says in str(caught.value)
-    assert "prebake lock --model tiny" in caught.value.next_action
-
-
-def test_every_difference_at_once() -> None:
-    other = replace(lock(*FILES[1:], file("z", "sample", "1", "z")), base=LockedBase("debian:11", "sha256:" + "0" * 64))
-    held = other.checkpoints["published"]
-    checkpoints = {"published": replace(held, licence="Apache-2.0"), "old": held}
-    with pytest.raises(LockMismatch) as caught:
-        check_lock(spec(), replace(other, checkpoints=checkpoints), "weights.lock")
-    assert [str(problem) for problem in caught.value.problems] == [
-        "weights.lock: base: is 'debian:11', image.yaml says 'debian:12'",
-        "weights.lock: old: is a checkpoint that image.yaml does not have",
-        "weights.lock: published: licence: is 'Apache-2.0', image.yaml says 'MIT'",
-        "weights.lock: published: a.safetensors: is missing",
-        "weights.lock: published: z: is not in image.yaml",
+def image_sources(web: str) -> list[dict[str, object]]:
+    wheel = {"from": "pypi", "package": "tiny-weights", "version": "1.2", "root": "tiny/model"}
+    hub = {"from": "hub", "repository": REPOSITORY}
+    return [
+        {"from": "sample", "seed": 3, "files": ("clap/model.safetensors",), "ship": ("clap/model.safetensors",)},
+        {**hub, "revision": "main", "files": ("model.safetensors", "config.json"), "ship": ("config.json",), "to": "a"},
+        {**hub, "revision": COMMIT, "files": ("model.safetensors",), "to": "b"},
+        {"from": "http", "url": f"{web}/plain", "files": ("m.bin",), "to": "c"},
+        {"from": "http", "url": f"{web}/all.zip", "files": ("x", "y"), "archive": True},
+        {"from": "local", "folder": "images", "files": ("tiny/sample.py",), "to": "d"},
+        {**wheel, "files": ("model.safetensors", "config.json"), "to": "e"},
     ]
 
 
-def test_a_checkpoint_that_is_not_locked() -> None:
-    with pytest.raises(LockMismatch, match=r"published: is a checkpoint of image.yaml that is not locked"):
-        check_lock(spec(), replace(lock(), checkpoints={}), "weights.lock")
+def test_what_is_pinned_is_what_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_wheel(tmp_path / "wheels")
+    write_image(tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    with serve_hub() as hub:
+        hub.publish("model.safetensors", some_bytes(1000), large=True)
+        hub.publish("config.json", b"{}", large=False)
+        hub.files |= {"/plain": b"plain", "/all.zip": zipped({"x": b"x", "y": b"y"})}
+        sources: Sources = {
+            "sample": Sample(tmp_path, "tiny"),
+            "hub": Hub(endpoint=hub.url, cache=tmp_path / "hf", patience=HASTY),
+            "http": Http(HASTY),
+            "local": Local(tmp_path),
+            "pypi": Pypi(),
+        }
+        checkpoint = Checkpoint.model_validate({"licence": {"id": "MIT"}, "sources": tuple(image_sources(hub.url))})
+        locked = resolve(checkpoint, Store(tmp_path / "store"), sources, Diary())
+    expected = expect_files(checkpoint)
+    assert [file.path for file in locked.files] == sorted(expected)
+    for file in locked.files:
+        says = expected[file.path]
+        assert (file.source, file.locator, file.ship) == (says.source, says.locator, says.ship)
+        assert says.revision in (file.revision, None)
+        assert file.licence == locked.licence == "MIT"
+
+
+def test_resolving_looks_for_room_first(tmp_path: Path) -> None:
+    with serve_hub() as hub:
+        hub.publish("vocab.json", some_bytes(5000), large=False)
+        spec = {"from": "hub", "repository": REPOSITORY, "revision": "main", "files": ("vocab.json",)}
+        checkpoint = Checkpoint.model_validate({"licence": {"id": "MIT"}, "sources": (spec,)})
+        store = Store(tmp_path / "store", free=lambda folder: 4999)
+        with pytest.raises(NoRoom):
+            resolve(checkpoint, store, {"hub": Hub(endpoint=hub.url, cache=tmp_path, patience=HASTY)}, Diary())
+    assert [seen.path.partition("/resolve/")[1] for seen in hub.seen] == [""]

@@ -1,0 +1,281 @@
+"""Containers: started hardened, waited for with a deadline, and removed whatever happens."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from docker import DockerClient
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import DeviceRequest, Mount
+
+from prebake.engine.connection import Connection
+from prebake.errors import EngineError, StartFailed
+from prebake.process import Narrator, narrate
+
+Found = TypeVar("Found")
+
+LABEL = "org.prebake.run"
+USER = "65532:65532"  # a number: Kubernetes' runAsNonRoot cannot check a name
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A folder or file of the Engine's machine, seen in the container at ``target``."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What to run. Hardened unless told otherwise: read-only root, no capabilities, a numeric user, no new privileges.
+
+    ``ports`` are container ports, published on 127.0.0.1 at ports of the Engine's choice. ``tmpfs`` are mount options
+    by path, ``memory`` is in bytes, ``processors`` a number of CPUs, ``gpus`` a number (-1 for all). ``owner`` goes
+    into the label by which strays are found.
+    """
+
+    image: str
+    command: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ports: Sequence[int] = ()
+    binds: Sequence[Bind] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=lambda: {"/tmp": "size=256m,mode=1777"})  # noqa: S108
+    user: str = USER
+    read_only: bool = True
+    capabilities: Sequence[str] = ()
+    network: str | None = None
+    memory: int | None = None
+    processors: float | None = None
+    gpus: int = 0
+    owner: str = field(default_factory=lambda: str(os.getpid()))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container ended. ``killed`` says that it ran out of memory."""
+
+    exit_code: int
+    killed: bool
+
+
+class Running:
+    """A started container."""
+
+    def __init__(self, container: Container, client: DockerClient) -> None:
+        self._container = container
+        self._client = client
+
+    @property
+    def id(self) -> str:
+        return str(self._container.id)
+
+    @property
+    def started_at(self) -> str:
+        """When the Engine started its process, RFC 3339 with nanoseconds."""
+        return str(self._state()["StartedAt"])
+
+    def address(self, port: int) -> tuple[str, int]:
+        """Where a published container port is reached from this machine. Raises StartFailed where the container
+        ended."""
+        bindings = self._attributes()["NetworkSettings"]["Ports"].get(f"{port}/tcp")
+        if not bindings:
+            raise self.failure(f"port {port} is not published")
+        return str(bindings[0]["HostIp"]), int(bindings[0]["HostPort"])
+
+    def ended(self) -> Ended | None:
+        """None while it runs."""
+        state = self._state()
+        return (
+            None
+            if state["Status"] in ("running", "created", "paused")
+            else Ended(state["ExitCode"], state["OOMKilled"])
+        )
+
+    def wait(self, seconds: float) -> Ended:
+        """Until it ends. Raises StartFailed where that takes longer."""
+        deadline = time.monotonic() + seconds
+        while (end := self.ended()) is None:
+            if time.monotonic() > deadline:
+                raise self.failure(f"did not end within {seconds:g} s")
+            time.sleep(_POLL_SECONDS)
+        return end
+
+    def wait_until(self, condition: Callable[[], Found | None], seconds: float, what: str) -> Found:
+        """Until ``condition`` gives something. Raises StartFailed, with the last lines of the log, where the
+        container ends before that or ``seconds`` pass."""
+        deadline = time.monotonic() + seconds
+        while (found := condition()) is None:
+            end = self.ended()
+            if end is not None:
+                raise self.failure(
+                    f"ended with code {end.exit_code}{' (out of memory)' if end.killed else ''} before {what}"
+                )
+            if time.monotonic() > deadline:
+                raise self.failure(f"no {what} within {seconds:g} s")
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def logs(self) -> str:
+        """Everything that it printed, both outputs in order."""
+        return bytes(self._container.logs()).decode(errors="replace")
+
+    def stop(self, seconds: float = 10) -> Ended:
+        """Ask it to end (SIGTERM), and end it after ``seconds``."""
+        self._container.stop(timeout=int(seconds))
+        return self.wait(seconds)
+
+    def kill(self, signal: str = "SIGKILL") -> None:
+        """Send a signal to its first process."""
+        self._container.kill(signal)
+
+    def run(self, command: Sequence[str]) -> tuple[int, str]:
+        """Run a command inside; its exit code and output."""
+        result = self._container.exec_run(list(command))
+        return int(result.exit_code or 0), _text(result.output)
+
+    def failure(self, what: str) -> StartFailed:
+        """An error about this container, with the end of its log."""
+        tail = "\n".join(f"  {line}" for line in self.logs().splitlines()[-20:])
+        name = self._attributes()["Config"]["Image"]
+        return StartFailed(
+            f"container of {name} {what}:\n{tail}", next_action="read the log above; mend the image and build it again"
+        )
+
+    def _attributes(self) -> dict[str, Any]:
+        self._container.reload()
+        return dict(self._container.attrs)
+
+    def _state(self) -> dict[str, Any]:
+        return dict(self._attributes()["State"])
+
+
+def _text(output: Any) -> str:
+    """The library types output as a stream or not; here it is never one."""
+    return bytes(output).decode(errors="replace")
+
+
+@contextmanager
+def running(connection: Connection, spec: ContainerSpec) -> Iterator[Running]:
+    """Start a container; it is removed, with its volumes, when the block is left. Raises EngineError where the Engine
+    refuses."""
+    with closing(connection.client()) as client:
+        container = _create(client, spec)
+        try:
+            _start(container, spec)
+            yield Running(container, client)
+        finally:
+            _remove(container)
+
+
+def run_to_end(connection: Connection, spec: ContainerSpec, *, seconds: float) -> tuple[Ended, str]:
+    """Run a container until it ends by itself, and take its log."""
+    with running(connection, spec) as container:
+        return container.wait(seconds), container.logs()
+
+
+def copy_out(connection: Connection, image: str, path: str, target: Path) -> Path:
+    """Copy one file of an image to ``target``, without running it. Raises EngineError where it has none of that
+    path."""
+    with closing(connection.client()) as client:
+        container = _create(client, ContainerSpec(image, command=["none"], entrypoint=[]))
+        try:
+            _extract(container, path, target)
+        except NotFound as missing:
+            raise EngineError(f"{image} has no {path}", next_action="see its layers by `docker history`") from missing
+        finally:
+            _remove(container)
+    return target
+
+
+def remove_strays(connection: Connection, *, owner: str | None = None, say: Narrator = narrate) -> int:
+    """Remove containers that a killed process left: those of ``owner``, or of processes of this machine that are
+    gone."""
+    removed = 0
+    with closing(connection.client()) as client:
+        for container in client.containers.list(all=True, filters={"label": LABEL}):
+            whose = str(container.labels.get(LABEL, ""))
+            if whose == owner or (owner is None and whose.isdecimal() and not Path(f"/proc/{whose}").exists()):
+                say(f"removing stray container {container.name} of {whose}")
+                _remove(container)
+                removed += 1
+    return removed
+
+
+def _create(client: DockerClient, spec: ContainerSpec) -> Container:
+    try:
+        return client.containers.create(spec.image, list(spec.command) if spec.command else None, **_options(spec))
+    except ImageNotFound as missing:
+        raise EngineError(f"the Engine has no image {spec.image}", next_action="build it first") from missing
+    except DockerException as refused:
+        raise _refused(spec, refused) from refused
+
+
+def _options(spec: ContainerSpec) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "environment": dict(spec.environment),
+        "ports": {f"{port}/tcp": ("127.0.0.1", None) for port in spec.ports},
+        "mounts": [Mount(bind.target, str(bind.source), type="bind", read_only=bind.read_only) for bind in spec.binds],
+        "tmpfs": dict(spec.tmpfs),
+        "user": spec.user,
+        "read_only": spec.read_only,
+        "cap_drop": ["ALL"],
+        "cap_add": list(spec.capabilities),
+        "security_opt": ["no-new-privileges"],
+        "labels": {LABEL: spec.owner},
+        "mem_limit": spec.memory,
+        "nano_cpus": None if spec.processors is None else int(spec.processors * 1e9),
+        "network": spec.network,
+        "device_requests": [DeviceRequest(count=spec.gpus, capabilities=[["gpu"]])] if spec.gpus else [],
+    }
+    if spec.entrypoint is not None:
+        options["entrypoint"] = list(spec.entrypoint)
+    return options
+
+
+def _start(container: Container, spec: ContainerSpec) -> None:
+    try:
+        container.start()
+    except APIError as refused:
+        raise _refused(spec, refused) from refused
+
+
+def _refused(spec: ContainerSpec, error: DockerException) -> EngineError:
+    why = getattr(error, "explanation", None) or error
+    return EngineError(
+        f"the Engine does not run {spec.image}: {why}",
+        next_action="see `docker info`, and whether the image was built here",
+    )
+
+
+def _remove(container: Container) -> None:
+    with suppress(NotFound):
+        container.remove(force=True, v=True)
+
+
+def _extract(container: Container, path: str, target: Path) -> None:
+    """The Engine sends a tar of the one file."""
+    chunks, _ = container.get_archive(path)
+    with tempfile.TemporaryFile() as received:
+        for chunk in chunks:
+            received.write(chunk)
+        received.seek(0)
+        with tarfile.open(fileobj=received) as archive:
+            source = archive.extractfile(archive.next() or tarfile.TarInfo())
+            if source is None:
+                raise EngineError(f"{path} is no plain file", next_action="name a file")
+            with source, target.open("wb") as file:
+                while block := source.read(1 << 20):
+                    file.write(block)

@@ -1,0 +1,31 @@
+"""Names of images at the Engine."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from docker.errors import APIError, ImageNotFound
+
+from prebake.engine.connection import Connection
+from prebake.errors import EngineError
+
+
+def tag_image(connection: Connection, reference: str, name: str) -> None:
+    """Give an image a further name; one that another image had moves. Raises EngineError where there is no such image."""
+    repository, _, tag = name.rpartition(":")
+    with closing(connection.client()) as client:
+        try:
+            client.images.get(reference).tag(repository, tag)
+        except (ImageNotFound, APIError) as error:
+            raise EngineError(f"the Engine does not name {reference} {name}: {error}", next_action="see `docker images`") from error
+
+
+def remove_tag(connection: Connection, name: str) -> None:
+    """Take a name away; the image goes with its last one. Nothing happens where there is no such name."""
+    with closing(connection.client()) as client:
+        try:
+            client.images.remove(name, noprune=True)
+        except ImageNotFound:
+            return
+        except APIError as error:
+            raise EngineError(f"the Engine does not remove {name}: {error}", next_action="see `docker ps`: a container may use it") from error

@@ -1,0 +1,56 @@
+"""Measuring meets the Engine: containers started as they would be deployed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from prebake.engine.connection import Connection
+from prebake.engine.containers import ContainerSpec, Running, copy_out, run_to_end, running
+from prebake.errors import StartFailed
+
+SERVER_PORT = 8000
+PROGRAM_SECONDS = 600.0
+
+
+class StartedServer:
+    """A running server, reached on loopback."""
+
+    def __init__(self, container: Running, requested: float) -> None:
+        self._container = container
+        self.requested = requested
+        self.port = container.address(SERVER_PORT)[1]
+
+    def logs(self) -> str:
+        return self._container.logs()
+
+    def exit_code(self) -> int | None:
+        ended = self._container.ended()
+        return None if ended is None else ended.exit_code
+
+
+class EngineLauncher:
+    """The Launcher that measuring needs, on a Docker Engine."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def start(self, image: str) -> Iterator[StartedServer]:
+        requested = time.perf_counter()
+        with running(self._connection, ContainerSpec(image, ports=[SERVER_PORT])) as container:
+            yield StartedServer(container, requested)
+
+    def run(self, image: str, command: Sequence[str]) -> str:
+        spec = ContainerSpec(image, command=list(command[1:]), entrypoint=[command[0]])
+        ended, output = run_to_end(self._connection, spec, seconds=PROGRAM_SECONDS)
+        if ended.exit_code:
+            raise StartFailed(f"{command[0]} in {image} ended with {ended.exit_code}:\n{output}", next_action="run it by hand in the image")
+        return output
+
+    def read(self, image: str, path: str) -> bytes:
+        with tempfile.TemporaryDirectory(prefix="prebake-read-") as folder:
+            return copy_out(self._connection, image, path, Path(folder) / "file").read_bytes()
