@@ -52,7 +52,7 @@ class Finished:
     stderr: str
 
 
-class CommandFailed(PrebakeError):  # noqa: N818  named like its siblings in prebake.errors
+class CommandFailed(PrebakeError):
     """A command ended with another code than 0, could not be started, or ran past its time."""
 
     exit_code: ClassVar[int] = 10

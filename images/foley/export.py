@@ -56,7 +56,7 @@ def export(bake: Bake) -> None:
     )
     video = make_clip()
     order = pipeline.Order(video=video, prompt=PROMPT, steps=WARMUP_STEPS)
-    fields = {"video": bake.File("video.mp4", video), "prompt": PROMPT, "steps": WARMUP_STEPS}
+    fields: dict[str, Any] = {"video": bake.File("video.mp4", video), "prompt": PROMPT, "steps": WARMUP_STEPS}
     bake.reference(fields, write_wav(pipeline.generate(networks, order)), WAV, tolerance=TOLERANCE)
 
 

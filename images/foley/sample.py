@@ -2,12 +2,13 @@
 
 The files have the published names, formats and tensor names; the networks are narrow and shallow, and their sound is
 noise. The same seed gives the same bytes: numpy's ``RandomState`` never changes its stream (NEP 19), and the documents
-are written here and not by a library. Weights are float32, since the published files' own type is not part of the facts.
+are written here and not by a library. Weights are float32, since the type of the published ones is not known.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,13 +76,13 @@ def draw(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Arrays:
     }
 
 
-def _scale(last: str, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scale(last: str, noise: NDArray[Any]) -> NDArray[Any]:
     if last in ("alpha", "weight_g"):
-        return (1.0 if last == "alpha" else 0.66) + 0.1 * np.clip(noise, -3, 3)
+        return (1.0 if last == "alpha" else 0.66) + 0.1 * noise.clip(-3, 3)
     if last == "weight" and noise.ndim == 1:
         return 1.0 + 0.1 * noise
     if noise.ndim < 2 or last.endswith("bias"):
         return 0.05 * noise
     if last.endswith(("weight", "weight_v")):
-        return noise / np.sqrt(np.prod(noise.shape[1:]))
+        return noise / math.sqrt(math.prod(noise.shape[1:]))
     return 0.5 * noise

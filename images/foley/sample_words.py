@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
@@ -44,7 +45,7 @@ def make() -> Words:
     while len(merges) < MERGES:
         pairs: Counter[Pair] = Counter()
         for word, count in words.items():
-            for pair in zip(word, word[1:], strict=False):
+            for pair in pairwise(word):
                 pairs[pair] += count
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         words = Counter({_merge(word, best): count for word, count in words.items()})

@@ -91,12 +91,14 @@ def find_engine(environ: Mapping[str, str] = os.environ, *, private_home: Path |
 
 
 def ensure_engine(say: Narrator = narrate, environ: Mapping[str, str] = os.environ) -> Connection:
-    """The Engine that answers, else a private one, started now."""
+    """The Engine that answers, else a private one, started now; one asked for by DOCKER_HOST is not replaced."""
     try:
         return find_engine(environ)
     except EngineUnavailable:
+        if environ.get("DOCKER_HOST"):
+            raise
         private.up(say=say)
-        return find_engine({name: value for name, value in environ.items() if name != "DOCKER_HOST"})
+        return find_engine(environ)
 
 
 def describe(connection: Connection) -> EngineFacts:

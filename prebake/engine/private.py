@@ -229,6 +229,8 @@ def _start(engine: PrivateEngine, say: Narrator) -> None:
         _stop(running)
     engine.run.mkdir(parents=True, exist_ok=True)
     network.tear_down(engine.home / "network.json")
+    # The Engine remembers its bridge's addresses, and would put them back where another range was chosen now.
+    shutil.rmtree(engine.home / "data" / "network", ignore_errors=True)
     own = network.choose(engine.home)
     network.set_up(own, engine.home / "network.json", say)
     _write_settings(engine, own)
@@ -268,7 +270,7 @@ def _write_settings(engine: PrivateEngine, own: network.Network) -> None:
         "bridge": own.bridge,
         "iptables": False,
         "ip6tables": False,
-        # no default-address-pools: with them, a second start deletes docker0, another engine's or not (moby, daemon_unix.go)
+        # no default-address-pools: with them a second start deletes docker0, whosever it is (moby's daemon_unix.go)
     }
     (engine.home / "daemon.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from prebake.plan.values import Layer, digest
 from prebake.spec.image import ImageSpec
@@ -23,6 +24,21 @@ def split_by_size(shipped: Iterable[LockedFile]) -> tuple[tuple[LockedFile, ...]
     return tuple(file for file in files if file.size >= LARGE), tuple(file for file in files if file.size < LARGE)
 
 
+@dataclass(frozen=True)
+class Tree:
+    """A folder of the build's context that becomes one layer of published files; its files lie at ``models/<path>`` in it."""
+
+    folder: str
+    files: tuple[LockedFile, ...]
+
+
+def weight_trees(shipped: Iterable[LockedFile]) -> tuple[Tree, ...]:
+    """The trees of the published files, in the order of their layers: each large file alone, the small ones together."""
+    large, small = split_by_size(shipped)
+    groups = [(file,) for file in large] + ([small] if small else [])
+    return tuple(Tree(f"published/{index:02}", files) for index, files in enumerate(groups))
+
+
 def assign_layers(
     spec: ImageSpec, shipped: Iterable[LockedFile], keys: Mapping[str, str], app: tuple[SourceFile, ...], requirements: str
 ) -> tuple[Layer, ...]:
@@ -30,10 +46,8 @@ def assign_layers(
 
     ``keys`` holds the ``export`` and ``compile`` keys.
     """
-    large, small = split_by_size(shipped)
     layers = [Layer("packages", "dependencies", ("/opt/prebake",), {"base": keys["base"], "requirements": digest(requirements)})]
-    layers += [_published(file.path, (file,)) for file in large]
-    layers += [_published("published files", small)] if small else []
+    layers += [_published(tree.files) for tree in weight_trees(shipped)]
     layers += [
         Layer(f"{name} (derived)", "derived", (f"/models/{name}",), {"export key": keys["export"]})
         for name, component in spec.components.items()
@@ -44,9 +58,9 @@ def assign_layers(
     return tuple(layers)
 
 
-def _published(name: str, files: tuple[LockedFile, ...]) -> Layer:
+def _published(files: tuple[LockedFile, ...]) -> Layer:
     return Layer(
-        name,
+        files[0].path if len(files) == 1 else "published files",
         "weights",
         tuple(f"/models/{file.path}" for file in files),
         {file.path: file.sha256 for file in files},

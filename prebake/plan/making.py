@@ -111,6 +111,7 @@ def _context(
     files.append(ContextFile("bake/settings.json", settings))
     for name in (options.target, "export", "torch-cuda"):
         files.append(ContextFile(f"requirements/{name}.txt", project.requirements[name].encode()))
+    files.append(ContextFile("slim.py", project.templates["slim.py"].encode()))
     if project.naive:
         server = SourceFile("naive/serve.py", project.templates["naive/serve.py"].encode())
         model = _prefixed("naive/", _unique((*project.entrypoints, *project.serve, *project.export, *project.naive)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prebake.plan.layers import split_by_size
+from prebake.plan.layers import weight_trees
 from prebake.plan.values import ContextFile, Plan
 from prebake.render.environment import render_template
 
@@ -18,12 +18,15 @@ def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFil
     names = ["Dockerfile", *(["naive.Dockerfile"] if plan.naive else [])]
     values = _values(plan)
     rendered = [ContextFile(name, render_template(templates, f"{name}.j2", values).encode()) for name in names]
-    weights = [ContextFile(f"checkpoint/{file.path}", sha256=file.sha256) for file in plan.files]
+    weights = [
+        *(ContextFile(f"{tree.folder}/models/{file.path}", sha256=file.sha256) for tree in weight_trees(plan.shipped) for file in tree.files),
+        *(ContextFile(f"checkpoint/{file.path}", sha256=file.sha256) for file in plan.files if not file.ship),
+    ]
     return tuple(sorted((*plan.context, *rendered, *weights), key=lambda file: file.path))
 
 
 def _values(plan: Plan) -> dict[str, Any]:
-    large, small = split_by_size(plan.shipped)
+    trees = weight_trees(plan.shipped)
     return {
         "name": plan.name,
         "title": plan.spec.title,
@@ -32,8 +35,8 @@ def _values(plan: Plan) -> dict[str, Any]:
         "tag": plan.tag,
         "base": f"{plan.base.reference}@{plan.base.digest}" if plan.base.digest else plan.base.reference,
         "components": [{"name": name, "derived": item.derived} for name, item in plan.spec.components.items()],
-        "large": [file.path for file in large],
-        "bundle": [file.path for file in small],
+        "trees": [tree.folder for tree in trees],
+        "shipped": [{"tree": tree.folder, "path": file.path} for tree in trees for file in tree.files],
         "cuda_libraries": [f"/opt/prebake/nvidia/{path}" for path in CUDA_LIBRARIES] + ["/opt/prebake/tensorrt_libs"],
         "labels": _labels(plan),
     }

@@ -24,9 +24,11 @@ def write_context(folder: Path, files: Iterable[ContextFile], store: Store) -> P
             store.link_into(half, file.path, file.sha256)
         else:
             _write(half / file.path, file.data or b"", 0o755 if file.executable else 0o644)
+    (half / "checkpoint").mkdir(exist_ok=True)  # it is mounted, also where every file is shipped as published
     for path in half.rglob("*"):
         if path.is_dir():
             path.chmod(0o755)
+            os.utime(path, (0, 0))
     shutil.rmtree(folder, ignore_errors=True)
     half.replace(folder)
     return folder

@@ -17,7 +17,7 @@ from prebake.workflow.context import write_context
 from prebake.workflow.steps import Tell
 
 # What an earlier rendering leaves at a folder's top; anything else there is somebody's own.
-RENDERED = {"Dockerfile", "naive.Dockerfile", "app", "bake", "checkpoint", "naive", "requirements"}
+RENDERED = {"Dockerfile", "naive.Dockerfile", "app", "bake", "checkpoint", "naive", "published", "requirements", "slim.py"}
 
 
 def render_folder(project: Project, plan: Plan, folder: Path, accepted_licence: str | None, tell: Tell) -> None:

@@ -31,7 +31,7 @@ OURS: dict[str, set[str]] = {
 # What each room may import of others' packages.
 THEIRS: dict[str, set[str]] = {
     "prebake/spec": {"pydantic", "pydantic_core", "yaml"},
-    "prebake/bake": {"numpy", "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "safetensors"},
+    "prebake/bake": {"numpy", "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "safetensors", "ml_dtypes"},
     "prebake/render": {"jinja2"},
     "prebake/checkpoints": {"httpx", "huggingface_hub"},
     "prebake/engine": {"docker", "requests"},

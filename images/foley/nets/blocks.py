@@ -113,7 +113,7 @@ class TripleBlock(nn.Module):
 
     def _split(self, merged: Tensor, parts: int) -> tuple[Tensor, ...]:
         """``[B, N, parts * C]``, the parts one after the other, as ``parts`` times ``[B, N, H, D]``."""
-        return tuple(part.unflatten(-1, (-1, self.head_size)) for part in merged.chunk(parts, dim=-1))
+        return tuple(torch.unflatten(part, -1, (-1, self.head_size)) for part in merged.chunk(parts, dim=-1))
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -143,5 +143,5 @@ class SingleBlock(nn.Module):
 
     def _attend_self(self, audio: Tensor, by: Rotation) -> Tensor:
         # Here, unlike in the triple blocks, query, key and value lie innermost: (H, D, 3).
-        queries, keys, values = self.linear_qkv(audio).unflatten(-1, (-1, self.head_size, 3)).unbind(-1)
+        queries, keys, values = torch.unflatten(self.linear_qkv(audio), -1, (-1, self.head_size, 3)).unbind(-1)
         return attend(rotate(self.q_norm(queries), by), rotate(self.k_norm(keys), by), values)

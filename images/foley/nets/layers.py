@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 MACHINE_EPSILON = 1.1920929e-07
 """float32's: the QK-norm of the single blocks adds it, as the framework's default did where the weights were made."""
@@ -36,7 +36,7 @@ class ConvMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         channels = x.transpose(1, 2)
-        gated = F.silu(self.w1(channels)) * self.w3(channels)
+        gated = functional.silu(self.w1(channels)) * self.w3(channels)
         out: Tensor = self.w2(gated).transpose(1, 2)
         return out
 
@@ -51,7 +51,7 @@ class GatedUnit(nn.Module):
         self.w3 = nn.Linear(features, size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.w2(F.silu(self.w1(x)) * self.w3(x))
+        out: Tensor = self.w2(functional.silu(self.w1(x)) * self.w3(x))
         return out
 
 
@@ -65,7 +65,7 @@ class Mlp(nn.Module):
         self.approximate = approximate
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
+        out: Tensor = self.fc2(functional.gelu(self.fc1(x), approximate=self.approximate))
         return out
 
 
@@ -78,7 +78,7 @@ class Modulation(nn.Module):
         self.parts = parts
 
     def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.linear(F.silu(condition)).chunk(self.parts, dim=-1))
+        return tuple(self.linear(functional.silu(condition)).chunk(self.parts, dim=-1))
 
 
 def conv_mlp_width(size: int) -> int:
@@ -88,12 +88,12 @@ def conv_mlp_width(size: int) -> int:
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
     """LayerNorm without gain or bias, then ``* (1 + scale) + shift``."""
-    return F.layer_norm(x, x.shape[-1:], eps=eps) * (1.0 + scale) + shift
+    return functional.layer_norm(x, x.shape[-1:], eps=eps) * (1.0 + scale) + shift
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Softmax attention without a mask, scale 1/sqrt(D), over heads ``[B, N, H, D]``; heads merged: ``[B, N, H * D]``."""
-    merged = F.scaled_dot_product_attention(
+    """Softmax attention without a mask, scale 1/sqrt(D), over heads ``[B, N, H, D]``; gives ``[B, N, H * D]``."""
+    merged = functional.scaled_dot_product_attention(
         queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
     )
     return merged.transpose(1, 2).flatten(2)

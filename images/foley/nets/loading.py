@@ -10,7 +10,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 
 class TensorsDiffer(ValueError):
-    """A file's tensors are not the ones that the network has. The text lists every missing, extra and mis-shaped one."""
+    """A file's tensors are not the ones that the network has. The text lists all missing, extra and mis-shaped ones."""
 
 
 def load(module: nn.Module, tensors: Mapping[str, Tensor], source: str, ignored: Sequence[str] = ()) -> None:
@@ -26,9 +26,7 @@ def load(module: nn.Module, tensors: Mapping[str, Tensor], source: str, ignored:
 
 def check(module: nn.Module, shapes: Shapes, source: str, ignored: Sequence[str] = ()) -> None:
     """Hold a file's names and shapes against ``module``'s own. Raises TensorsDiffer."""
-    faults = find_faults(
-        {name: parameter.shape for name, parameter in module.named_parameters()}, shapes, ignored
-    )
+    faults = find_faults({name: parameter.shape for name, parameter in module.named_parameters()}, shapes, ignored)
     if faults:
         raise TensorsDiffer(
             f"{source}: {len(faults)} of its tensors are not those of {type(module).__name__}:\n"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import av
 import numpy as np
 import PIL.Image
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from images.foley.frames import IMAGE_RATE, LONGEST, STRIDE, SYNC_RATE, WINDOW, Clock, latent_length
+from images.foley.nets.dac import DacDecoder
+from images.foley.nets.transformer import Transformer
 from images.foley.sampler import make_noise
 
 IMAGE_SIDE, SYNC_SIDE = 512, 224
@@ -34,8 +37,8 @@ class Networks:
     clap: Callable[[Tensor, Tensor], Tensor]
     siglip2: Callable[[Tensor], Tensor]
     synchformer: Callable[[Tensor], Tensor]
-    transformer: nn.Module
-    decoder: nn.Module
+    transformer: Transformer
+    decoder: DacDecoder
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def generate(networks: Networks, order: Order) -> NDArray[np.float32]:
     images, syncs = read_views(order.video)
     text = _embed_texts(networks, [order.negative_prompt, order.prompt])
     visual = networks.siglip2(images)[None]
-    sync = torch.cat([networks.synchformer(some) for some in _windows(syncs).split(WINDOWS_AT_ONCE)])[None]
+    sync = torch.cat([networks.synchformer(some) for some in torch.split(_windows(syncs), WINDOWS_AT_ONCE)])[None]
     latents = torch.from_numpy(make_noise(networks.transformer.config.latent, latent_length(len(syncs)), order.seed))
     latents = denoise(networks.transformer, latents, (text, visual, sync), order)
     samples: NDArray[np.float32] = networks.decoder(latents).flatten().numpy()
@@ -68,13 +71,13 @@ def _embed_texts(networks: Networks, texts: list[str]) -> Tensor:
     return networks.clap(tokens["input_ids"], tokens["attention_mask"])[:, :LONGEST_TEXT]
 
 
-def denoise(transformer: nn.Module, latents: Tensor, features: Sequence[Tensor], order: Order) -> Tensor:
+def denoise(transformer: Transformer, latents: Tensor, features: Sequence[Tensor], order: Order) -> Tensor:
     """Euler steps down to time 0; where there is guidance, the unconditional row goes before the conditional one."""
     rows = 2 if order.guidance > 1 else 1
     text, visual, sync = (feature[-rows:].expand(rows, *feature.shape[1:]) for feature in features)
     conditional = torch.tensor([False, True])[-rows:]
     sigmas = torch.linspace(1, 0, order.steps + 1)
-    for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, following in pairwise(sigmas):
         batch, time = latents.expand(rows, -1, -1), (1000.0 * sigma).expand(rows)
         velocity = transformer(batch, time, text, visual, sync, conditional)
         if rows == 2:
@@ -109,10 +112,10 @@ def scale_image(frame: Frames) -> Tensor:
 
 
 def scale_sync(frame: Frames) -> Tensor:
-    """``[height, width, 3]`` to ``[3, 224, 224]``: short side to 224 by antialiased bicubic in 8 bits, the centre cut."""
+    """``[height, width, 3]`` to ``[3, 224, 224]``: short side to 224 by antialiased bicubic in 8 bits, centre cut."""
     pixels = torch.from_numpy(frame).permute(2, 0, 1)[None]
     height, width = (int(SYNC_SIDE * side / min(frame.shape[:2])) for side in frame.shape[:2])
-    resized = F.interpolate(pixels, (height, width), mode="bicubic", antialias=True)[0]
+    resized = functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)[0]
     top, left = round((height - SYNC_SIDE) / 2), round((width - SYNC_SIDE) / 2)
     return _normalise(resized[:, top : top + SYNC_SIDE, left : left + SYNC_SIDE])
 

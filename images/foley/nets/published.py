@@ -52,7 +52,7 @@ def load_decoder(file: Mapping[str, Any]) -> dac.DacDecoder:
 
 
 def load_synchformer(tensors: Mapping[str, Tensor]) -> synchformer.Synchformer:
-    """From the whole published file: the visual half, strictly, and no part but the known ones. Raises TensorsDiffer."""
+    """From the whole published file: its visual half strictly, and no part but the known ones. Raises TensorsDiffer."""
     known = (synchformer.PREFIX, *synchformer.OTHER_PARTS)
     strangers = [f"unexpected {name}" for name in sorted(tensors) if not name.startswith(known)]
     if strangers:

@@ -49,5 +49,5 @@ def rotation(places: Tensor, speeds: Tensor) -> Rotation:
 def rotate(heads: Tensor, by: Rotation) -> Tensor:
     """Turn adjacent pairs of the last axis of ``heads [B, N, H, D]``."""
     cosine, sine = by
-    even, odd = heads.unflatten(-1, (-1, 2)).unbind(-1)
+    even, odd = torch.unflatten(heads, -1, (-1, 2)).unbind(-1)
     return torch.stack((even * cosine - odd * sine, odd * cosine + even * sine), dim=-1).flatten(-2)

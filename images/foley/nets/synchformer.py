@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from images.foley.nets.layers import Mlp, attend
 from images.foley.nets.transformer import count_blocks
@@ -55,14 +55,14 @@ class DividedAttention(nn.Module):
 
     def forward(self, x: Tensor, through_time: bool) -> Tensor:
         """``x [W, 1 + slots * sites, C]``, the class token first, then the patches of one time slot after the other."""
-        queries, keys, values = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        queries, keys, values = torch.unflatten(self.qkv(x), -1, (3, self.heads, -1)).unbind(2)
         overall = attend(queries[:, :1], keys, values)
         grouped = attend(
             _group(queries, through_time).flatten(0, 1),
             _lead(keys, through_time).flatten(0, 1),
             _lead(values, through_time).flatten(0, 1),
         )
-        grid = grouped.unflatten(0, (-1, SITES if through_time else SLOTS))
+        grid = torch.unflatten(grouped, 0, (-1, SITES if through_time else SLOTS))
         patches = (grid.transpose(1, 2) if through_time else grid).flatten(1, 2)
         out: Tensor = self.proj(torch.cat((overall, patches), dim=1))
         return out
@@ -70,7 +70,7 @@ class DividedAttention(nn.Module):
 
 def _group(heads: Tensor, through_time: bool) -> Tensor:
     """The patches of ``heads [W, 1 + slots * sites, H, D]`` as ``[W, groups, members, H, D]``."""
-    grid = heads[:, 1:].unflatten(1, (SLOTS, SITES))
+    grid = torch.unflatten(heads[:, 1:], 1, (SLOTS, SITES))
     return grid.transpose(1, 2) if through_time else grid
 
 
@@ -111,14 +111,14 @@ class FusedAttention(nn.Module):
         self.out_proj = nn.Linear(size, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        merged = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        queries, keys, values = merged.unflatten(-1, (3, self.heads, -1)).unbind(2)
+        merged = functional.linear(x, self.in_proj_weight, self.in_proj_bias)
+        queries, keys, values = torch.unflatten(merged, -1, (3, self.heads, -1)).unbind(2)
         out: Tensor = self.out_proj(attend(queries, keys, values))
         return out
 
 
 class SpatialAggregation(nn.Module):
-    """The patches of one time slot to one vector: a transformer layer over them and a class token, whose row is kept."""
+    """The patches of one time slot to one vector: a transformer layer over them and a class token, whose row it is."""
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class SpatialAggregation(nn.Module):
         """``slots [W * slots, sites, C]`` to ``[W * slots, C]``."""
         x = torch.cat((self.cls_token.expand(slots.shape[0], -1, -1), slots), dim=1)
         x = (x + self.self_attn(self.norm1(x)))[:, 0]
-        out: Tensor = x + self.linear2(F.gelu(self.linear1(self.norm2(x))))
+        out: Tensor = x + self.linear2(functional.gelu(self.linear1(self.norm2(x))))
         return out
 
 
@@ -154,7 +154,7 @@ class Synchformer(nn.Module):
 
     def __init__(self, config: SynchformerConfig) -> None:
         super().__init__()
-        size = config.size
+        self.config, size = config, config.size
         self.cls_token = nn.Parameter(torch.zeros(1, 1, size))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + SITES, size))
         self.temp_embed = nn.Parameter(torch.zeros(1, SLOTS, size))
@@ -167,8 +167,8 @@ class Synchformer(nn.Module):
         x = self._embed(windows)
         for block in self.blocks:
             x = block(x)
-        patches = self.norm(x[:, 1:]).unflatten(1, (SLOTS, SITES)).flatten(0, 1)
-        out: Tensor = self.spatial_attn_agg(patches).unflatten(0, (-1, SLOTS))
+        patches = torch.unflatten(self.norm(x[:, 1:]), 1, (SLOTS, SITES)).flatten(0, 1)
+        out: Tensor = torch.unflatten(self.spatial_attn_agg(patches), 0, (-1, SLOTS))
         return out
 
     def _embed(self, windows: Tensor) -> Tensor:

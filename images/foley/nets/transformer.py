@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from images.foley.nets.blocks import TRIPLE_EPS, SingleBlock, TripleBlock, make_turns
 from images.foley.nets.layers import ConvMlp, GatedUnit
@@ -96,7 +96,7 @@ class TextEmbedder(nn.Module):
         self.linear_2 = nn.Linear(size, size)
 
     def forward(self, text: Tensor) -> Tensor:
-        out: Tensor = self.linear_2(F.silu(self.linear_1(text)))
+        out: Tensor = self.linear_2(functional.silu(self.linear_1(text)))
         return out
 
 
@@ -120,7 +120,7 @@ class FinalLayer(nn.Module):
         self.linear = nn.Linear(size, latent)
 
     def forward(self, audio: Tensor) -> Tensor:
-        out: Tensor = self.linear(F.layer_norm(audio, audio.shape[-1:], eps=TRIPLE_EPS)).transpose(1, 2)
+        out: Tensor = self.linear(functional.layer_norm(audio, audio.shape[-1:], eps=TRIPLE_EPS)).transpose(1, 2)
         return out
 
 

@@ -30,7 +30,7 @@ def fill_all(shapes: Mapping[str, Sequence[int]]) -> dict[str, NDArray[np.float3
 
 def _scale(last: str, noise: NDArray[Any]) -> NDArray[Any]:
     if last in MAGNITUDES:
-        return MAGNITUDES[last] + 0.1 * np.clip(noise, -3, 3)
+        return MAGNITUDES[last] + 0.1 * noise.clip(-3, 3)
     if last == "weight" and noise.ndim == 1:
         return 1.0 + 0.1 * noise
     if last.endswith("bias") or noise.ndim < 2:

@@ -51,7 +51,9 @@ def test_every_stage_of_the_decoder(case: str) -> None:
         "mid_pre_tanh": network.decoder.model[-2],
     }
     seen = outputs(network, parts, latents)
-    assert {name: worst(seen[name], vectors[name]) for name in parts} == pytest.approx(dict.fromkeys(parts, 0), abs=INSIDE)
+    assert {name: worst(seen[name], vectors[name]) for name in parts} == pytest.approx(
+        dict.fromkeys(parts, 0), abs=INSIDE
+    )
 
 
 @pytest.mark.parametrize("case", TINY)
@@ -74,7 +76,8 @@ def check_encoder(network: dac.DacEncoder, case: str, step: int = 1) -> None:
 def outputs(network: nn.Module, parts: dict[str, nn.Module], given: Tensor) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
     handles = [
-        part.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out})) for name, part in parts.items()
+        part.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out}))
+        for name, part in parts.items()
     ]
     with torch.inference_mode():
         network(given)

@@ -21,11 +21,14 @@ def test_torch(case: str) -> None:
     vectors = golden(case)
     features = {name: torch.from_numpy(vectors[f"in_{name}"]) for name in ("siglip", "sync", "text", "text_negative")}
     text = torch.cat((features["text_negative"], features["text"]))
-    sync = features["sync"].unflatten(1, (-1, 8))
+    sync = torch.unflatten(features["sync"], 1, (-1, 8))
     order = pipeline.Order(b"", "", steps=int(vectors["steps"]), guidance=float(vectors["guidance"]))
     with torch.inference_mode():
         latents = pipeline.denoise(
-            networks.tiny_transformer(), torch.from_numpy(vectors["in_latents"]), (text, features["siglip"], sync), order
+            networks.tiny_transformer(),
+            torch.from_numpy(vectors["in_latents"]),
+            (text, features["siglip"], sync),
+            order,
         )
         audio = networks.tiny_decoder()(latents)
     assert worst(latents, vectors["out_latents"]) < LATENTS

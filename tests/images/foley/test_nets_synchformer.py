@@ -34,7 +34,9 @@ def check_stages(network: Synchformer, windows: Tensor, vectors: Golden) -> None
     seen: dict[str, Tensor] = {}
     handles = [
         network.patch_embed_3d.register_forward_hook(lambda _, __, out: seen.update(mid_patch_embed=out)),
-        network.blocks[0].register_forward_hook(lambda _, given, out: seen.update(mid_block0_in=given[0], mid_block0_out=out)),
+        network.blocks[0].register_forward_hook(
+            lambda _, given, out: seen.update(mid_block0_in=given[0], mid_block0_out=out)
+        ),
         network.blocks[-1].register_forward_hook(lambda _, __, out: seen.update(mid_block_last_out=out)),
     ]
     with torch.inference_mode():
@@ -55,7 +57,7 @@ def test_the_published_list_is_this_network_and_known_parts() -> None:
     with torch.device("meta"):
         network = Synchformer(read_config(visual))
     loading.check(network, visual, "synchformer_full", UNUSED)
-    assert (network.blocks[0].attn.heads, len(network.blocks)) == (12, 12)
+    assert (network.config.heads, network.config.blocks) == (12, 12)
 
 
 def test_a_part_that_is_not_known_is_an_error() -> None:

@@ -28,7 +28,7 @@ def inputs(vectors: Golden, conditional: bool = True) -> dict[str, Tensor]:
         "timestep": torch.from_numpy(vectors["in_t"]),
         "text": torch.from_numpy(vectors["in_cond"]),
         "visual": torch.from_numpy(vectors["in_clip_feat"]),
-        "sync": sync.unflatten(1, (-1, 8)),
+        "sync": torch.unflatten(sync, 1, (-1, 8)),
         "conditional": torch.full((len(sync),), conditional),
     }
 
@@ -102,7 +102,9 @@ def test_published_widths_in_torch_and_as_a_graph() -> None:
     with torch.inference_mode():
         assert worst(network(**inputs(vectors)), vectors["out"]) < LIMIT
         expected = network(**other)
-    graph = graph_runs.Graph(network, foley.transformer_case(network, *foley.TRANSFORMER_SIZES[0]), foley.TRANSFORMER_AXES)
+    graph = graph_runs.Graph(
+        network, foley.transformer_case(network, *foley.TRANSFORMER_SIZES[0]), foley.TRANSFORMER_AXES
+    )
     assert worst(graph.run(**inputs(vectors)), vectors["out"]) < LIMIT
     assert worst(graph.run(**other), expected) < LIMIT
 
@@ -129,6 +131,8 @@ def test_what_is_served_leaves_out_only_what_has_no_effect() -> None:
     left_out = network.state_dict().keys() - served.keys()
     assert {name.split(".")[1] for name in left_out} == {"1"}
     disturbed = Transformer(network.config).eval()
-    disturbed.load_state_dict(network.state_dict() | {name: torch.full_like(network.state_dict()[name], 9.0) for name in left_out})
+    disturbed.load_state_dict(
+        network.state_dict() | {name: torch.full_like(network.state_dict()[name], 9.0) for name in left_out}
+    )
     with torch.inference_mode():
         assert worst(disturbed(**inputs(vectors)), vectors["out"]) < LIMIT

@@ -34,7 +34,8 @@ def test_trajectory() -> None:
 
     def velocity(x: Latents, time: np.float32) -> Latents:
         seen.append(x)
-        return np.sin(np.float32(1.5) * x) - x * time / TIMES + np.float32(0.1)
+        out: Latents = np.sin(np.float32(1.5) * x) - x * time / TIMES + np.float32(0.1)
+        return out
 
     last = denoise(SCHEDULER["traj_x0"], 5, velocity, never)
     assert last.dtype == np.float32

@@ -60,7 +60,7 @@ def project() -> Project:
         bake=(SourceFile("prebake/bake/export.py", b"bake"),),
         notices=(),
         requirements={name: "onnxruntime==1.31.1 \\\n" for name in ("cpu", "cuda", "export", "torch-cuda")},
-        templates={"naive/serve.py": "server"},
+        templates={"naive/serve.py": "server", "slim.py": "slim"},
     )
 
 

@@ -28,7 +28,7 @@ def test_layers_stand_in_order_of_change_and_a_large_file_has_its_own(project: P
     assert [(layer.kind, layer.name) for layer in plan.layers] == [
         ("dependencies", "packages"),
         ("weights", "net/model.safetensors"),
-        ("weights", "published files"),
+        ("weights", "net/vocab.txt"),
         ("derived", "old (derived)"),
         ("graphs", "graphs"),
         ("code", "code"),

@@ -52,7 +52,9 @@ def test_the_rendered_dockerfiles_are_the_golden_ones(name: str, target: Target)
 def test_the_context_has_what_the_dockerfile_copies(name: str, target: Target) -> None:
     project, plan = plan_of(name, target)
     paths = {file.path for file in render_context(plan, project.templates)}
-    assert {f"checkpoint/{file.path}" for file in plan.files} <= paths
+    assert {f"checkpoint/{file.path}" for file in plan.files if not file.ship} <= paths
+    shipped = {path.split("/models/", 1)[1] for path in paths if path.startswith("published/")}
+    assert shipped == {file.path for file in plan.shipped}
     assert {"bake/settings.json", "app/entrypoints/serve.py", f"requirements/{target}.txt", "requirements/export.txt"} <= paths
     assert f"app/images/{name}/model.py" in paths
     assert f"app/images/{name}/export.py" not in paths
