@@ -80,27 +80,25 @@ class Opener:
         self.components = OpenComponents(models, manifest)
 
     def start(self, threads: int) -> None:
-        """All sessions share one pool of ``threads``: pools of their own would spin in one another's way."""
-        import onnxruntime
-
-        onnxruntime.set_global_thread_pool_sizes(threads, 1)
+        """Each session computes with ``threads`` threads of its own."""
         for component in self._manifest.components.values():
-            threading.Thread(target=self._open, args=(component,), name=f"open-{component.name}", daemon=True).start()
+            name = f"open-{component.name}"
+            threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
 
-    def _open(self, component: Component) -> None:
+    def _open(self, component: Component, threads: int) -> None:
         future = self.components.sessions[component.name]
         try:
             if self._verification is not None:
                 self._verification.wait_for(component.graph)  # a corrupt graph may crash its parser
             with self._timeline.phase(f"open {component.name}"):
-                future.set_result(open_session(self._models, component))
+                future.set_result(open_session(self._models, component, threads))
         except Fault as fault:
             future.set_exception(fault)
         except Exception as error:
             future.set_exception(SessionFault(f"{component.name}: {type(error).__name__}: {error}"))
 
 
-def open_session(models: Path, component: Component) -> GraphSession:
+def open_session(models: Path, component: Component, threads: int) -> GraphSession:
     """Raises SessionFault where a provider is not there or the graph is not the one that the manifest describes."""
     import onnxruntime
 
@@ -109,7 +107,7 @@ def open_session(models: Path, component: Component) -> GraphSession:
         raise SessionFault(f"{component.name}: this ONNX Runtime has no {', '.join(absent)}")
     session = onnxruntime.InferenceSession(
         os.fspath(models / component.graph),
-        make_options(component),
+        make_options(component, threads),
         providers=list(component.providers),
         enable_fallback=0,
     )
@@ -120,13 +118,15 @@ def open_session(models: Path, component: Component) -> GraphSession:
     return GraphSession(session)
 
 
-def make_options(component: Component) -> onnxruntime.SessionOptions:
+def make_options(component: Component, threads: int) -> onnxruntime.SessionOptions:
     import onnxruntime
 
     level = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.use_per_session_threads = False
+    options.intra_op_num_threads = threads
+    # A waiting thread sleeps instead of spinning: it would take the core that imports, decodes or runs another graph.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.graph_optimization_level = {
         "disable": level.ORT_DISABLE_ALL,
         "basic": level.ORT_ENABLE_BASIC,

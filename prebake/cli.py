@@ -39,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(f"Stopped by {signal.Signals(number).name}.", next_action="run it again: what was finished is kept")
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise Interrupted(
+        f"Stopped by {signal.Signals(number).name}.", next_action="run it again: what was finished is kept"
+    )
 
 
 def _fail(error: PrebakeError) -> int:
@@ -155,7 +157,7 @@ def _engine(asked: argparse.Namespace) -> None:
     print(act(asked.action, _tell))
 
 
-def _schema(asked: argparse.Namespace) -> None:
+def _schema(_asked: argparse.Namespace) -> None:
     from prebake.spec.reading import json_schema
 
     _print_json(json_schema())
@@ -180,7 +182,9 @@ def _parser() -> argparse.ArgumentParser:
     bench = _verb(verbs, "bench", _bench, "measure start-up against the naive image, in one run")
     _image_flags(bench)
     bench.add_argument("--runs", type=_positive, default=10)
-    bench.add_argument("--cache", choices=("warm", "cold"), default="warm", help="cold drops the page cache before each start (root)")
+    bench.add_argument(
+        "--cache", choices=("warm", "cold"), default="warm", help="cold drops the page cache before each start (root)"
+    )
     bench.add_argument("--json", action="store_true")
 
     demo = _verb(verbs, "demo", _demo, "build, start, send a real request, show the measured start")
@@ -200,7 +204,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verb(verbs: Any, name: str, run: Verb, what: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=what, description=what, allow_abbrev=False)
-    parser.add_argument("--project", default=".", metavar="DIR", help="the folder that holds images/ (default: this one)")
+    parser.add_argument(
+        "--project", default=".", metavar="DIR", help="the folder that holds images/ (default: this one)"
+    )
     parser.set_defaults(run=run)
     return parser
 

@@ -3,6 +3,7 @@ packages."""
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from prebake.process import CommandFailed, Narrator, narrate
 
 BaseKind = Literal["pinned", "bootstrap"]
 _CHECK_SECONDS = 10.0
+_FORGET_SECONDS = 3600.0  # how long a registry that did not answer is not asked again
 _PULL_SECONDS = 1800.0
 
 
@@ -48,7 +50,8 @@ def resolve_base(
     if choice == "bootstrap":
         return bootstrapped(connection, cache=cache, say=say)
     wanted = reference if choice == "auto" else choice
-    problem = _have(connection, wanted, say)
+    silence = (cache or cache_folder()) / "base" / "registry-is-silent"
+    problem = _have(connection, wanted, say, silence if choice == "auto" else None)
     if problem is None:
         return _describe(connection, wanted, "pinned")
     if choice != "auto":
@@ -81,17 +84,37 @@ def _load(connection: Connection, archive: Path, say: Narrator) -> None:
         ) from failed
 
 
-def _have(connection: Connection, reference: str, say: Narrator) -> str | None:
-    """Have the Engine hold ``reference``; otherwise why it cannot. The registry is asked shortly before anything is
-    pulled."""
+def resolve_digest(connection: Connection, reference: str) -> str:
+    """The digest (``sha256:…``) that a reference has at its registry now. Raises BaseImageError where it does not tell."""
+    try:
+        with closing(connection.client(seconds=_CHECK_SECONDS)) as client:
+            return str(client.images.get_registry_data(reference).id)
+    except (RequestException, DockerException) as error:
+        why = str(getattr(error, "explanation", "") or error)
+        raise BaseImageError(
+            f"no digest of {reference}: {why}", next_action="run it where the image's registry can be reached"
+        ) from error
+
+
+def _have(connection: Connection, reference: str, say: Narrator, silence: Path | None = None) -> str | None:
+    """Have the Engine hold ``reference``; otherwise why it cannot.
+
+    The registry is asked shortly before anything is pulled, and one that kept silent not again for an hour: ``silence``
+    is the file that remembers it.
+    """
     with closing(connection.client()) as client:
         if _has(client, reference):
             return None
+    if silence and silence.exists() and time.time() - silence.stat().st_mtime < _FORGET_SECONDS:
+        return "its registry did not answer within the last hour"
     try:
         with closing(connection.client(seconds=_CHECK_SECONDS)) as client:
             client.images.get_registry_data(reference)
         process.run([connection.cli, "pull", "--quiet", reference], env=connection.env, say=say, timeout=_PULL_SECONDS)
     except RequestException:
+        if silence:
+            silence.parent.mkdir(parents=True, exist_ok=True)
+            silence.touch()
         return f"its registry did not answer within {_CHECK_SECONDS:g} s"
     except DockerException as error:
         return str(getattr(error, "explanation", "") or error)

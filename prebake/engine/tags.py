@@ -11,13 +11,15 @@ from prebake.errors import EngineError
 
 
 def tag_image(connection: Connection, reference: str, name: str) -> None:
-    """Give an image a further name; one that another image had moves. Raises EngineError where there is no such image."""
+    """Give an image a further name, taken from another image if need be. Raises EngineError where there is none."""
     repository, _, tag = name.rpartition(":")
     with closing(connection.client()) as client:
         try:
             client.images.get(reference).tag(repository, tag)
         except (ImageNotFound, APIError) as error:
-            raise EngineError(f"the Engine does not name {reference} {name}: {error}", next_action="see `docker images`") from error
+            raise EngineError(
+                f"the Engine does not name {reference} {name}: {error}", next_action="see `docker images`"
+            ) from error
 
 
 def remove_tag(connection: Connection, name: str) -> None:
@@ -28,4 +30,6 @@ def remove_tag(connection: Connection, name: str) -> None:
         except ImageNotFound:
             return
         except APIError as error:
-            raise EngineError(f"the Engine does not remove {name}: {error}", next_action="see `docker ps`: a container may use it") from error
+            raise EngineError(
+                f"the Engine does not remove {name}: {error}", next_action="see `docker ps`: a container may use it"
+            ) from error

@@ -34,7 +34,7 @@ def _apart(one: Any, other: Any) -> float:
 
 
 def _numbers(value: Any, path: str = "") -> Iterator[Any]:
-    """Every leaf: numbers as floats, anything else with its path, so that a shape of another kind never compares equal."""
+    """Every leaf: numbers as floats, anything else with its path, so that another shape never compares equal."""
     if isinstance(value, dict):
         for key in sorted(value):
             yield f"{path}.{key}"

@@ -62,7 +62,12 @@ class Bench:
             "naive_ttfi": asdict(self.naive_ttfi),
             "phases": self.startup.get("phases", []),
             "runs": [
-                {"ttfi_seconds": ours.ttfi, "naive_ttfi_seconds": naive.ttfi, "ready_seconds": ready, "live_seconds": ours.live}
+                {
+                    "ttfi_seconds": ours.ttfi,
+                    "naive_ttfi_seconds": naive.ttfi,
+                    "ready_seconds": ready,
+                    "live_seconds": ours.live,
+                }
                 for ours, naive, ready in zip(self.ours, self.naive, self.ready, strict=True)
             ],
         }

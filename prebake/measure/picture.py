@@ -15,11 +15,17 @@ STYLE = (
 
 
 def draw_start(phases: Sequence[Mapping[str, Any]], ttfi: float, naive_ttfi: float, floor: float) -> str:
-    """Bars on one time axis in seconds; the phases count from the process's own start, so they begin after 0."""
+    """Bars on one time axis in seconds; the phases count from the process's own start."""
     timed = [phase for phase in phases if phase.get("seconds") is not None]
     scale = (WIDTH - LEFT - 70) / max(naive_ttfi, ttfi, 1e-9)
-    rows = [_bar(0, "naive: first answer", 0.0, naive_ttfi, scale, "naive"), _bar(1, "Prebake: first answer", 0.0, ttfi, scale, "ours")]
-    rows += [_bar(index + 2, f"· {phase['name']}", phase["start"], phase["seconds"], scale, "phase") for index, phase in enumerate(timed)]
+    rows = [
+        _bar(0, "naive: first answer", 0.0, naive_ttfi, scale, "naive"),
+        _bar(1, "Prebake: first answer", 0.0, ttfi, scale, "ours"),
+    ]
+    rows += [
+        _bar(index + 2, f"· {phase['name']}", phase["start"], phase["seconds"], scale, "phase")
+        for index, phase in enumerate(timed)
+    ]
     height = ROW * len(rows) + 34
     line = LEFT + floor * scale
     return (

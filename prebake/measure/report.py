@@ -45,7 +45,9 @@ def explain_layers(plan: Plan, built: Sequence[BuiltLayer], earlier: Mapping[str
     reports = [_base_report(layer, index, before) for index, layer in enumerate(base)]
     for layer, found in zip(plan.layers, built[len(base) :], strict=True):
         status, reason = _why(layer, found.diff, before.get(layer.name))
-        reports.append(LayerReport(layer.name, layer.kind, found.diff, found.size, layer.key, layer.inputs, status, reason))
+        reports.append(
+            LayerReport(layer.name, layer.kind, found.diff, found.size, layer.key, layer.inputs, status, reason)
+        )
     return reports
 
 
@@ -61,7 +63,10 @@ def _why(layer: Layer, digest: str, earlier: Mapping[str, Any] | None) -> tuple[
         return "built", "no earlier build here had this layer"
     changed = changed_inputs(layer.inputs, earlier.get("inputs", {}))
     if earlier["digest"] == digest:
-        return "reused", f"same bytes, though {', '.join(changed)} changed" if changed else "nothing it is made of changed"
+        return (
+            "reused",
+            f"same bytes, though {', '.join(changed)} changed" if changed else "nothing it is made of changed",
+        )
     if changed:
         return "rebuilt", f"changed: {', '.join(changed)}"
     return "rebuilt", "nothing it is made of changed: it was made again, to other bytes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from prebake.errors import AnswerDiffers
@@ -41,7 +42,7 @@ def time_first_answer(launcher: Launcher, image: str, warmup: Warmup, *, steady_
         answer = _answer(container, warmup)
         ttfi = time.perf_counter() - container.requested
         difference = check_answer(answer, warmup, image)
-        steady = min(_steady(container, warmup) for _ in range(steady_runs)) if steady_runs else 0.0
+        steady = median(_steady(container, warmup) for _ in range(steady_runs)) if steady_runs else 0.0
         account = _account(container.port)
         return Start(live, None, ttfi, steady, difference, account)
 

@@ -36,7 +36,7 @@ def ratio_interval(
     above: Sequence[float], below: Sequence[float], *, level: float = 0.95, draws: int = 2000
 ) -> tuple[float, float]:
     """The bootstrap interval of median(above) / median(below); the draws are seeded, so that a table repeats."""
-    chance = random.Random(0)
+    chance = random.Random(0)  # noqa: S311 - resampling, no secret
     ratios = sorted(
         median(chance.choices(above, k=len(above))) / median(chance.choices(below, k=len(below))) for _ in range(draws)
     )

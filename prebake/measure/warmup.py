@@ -30,5 +30,8 @@ def read_warmup(launcher: Launcher, image: str) -> Warmup:
         else:
             fields[name] = str(value)
     return Warmup(
-        Request(fields), launcher.read(image, f"{MODELS}/{manifest['answer']}"), manifest["media_type"], manifest["tolerance"]
+        Request(fields),
+        launcher.read(image, f"{MODELS}/{manifest['answer']}"),
+        manifest["media_type"],
+        manifest["tolerance"],
     )

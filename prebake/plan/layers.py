@@ -40,13 +40,21 @@ def weight_trees(shipped: Iterable[LockedFile]) -> tuple[Tree, ...]:
 
 
 def assign_layers(
-    spec: ImageSpec, shipped: Iterable[LockedFile], keys: Mapping[str, str], app: tuple[SourceFile, ...], requirements: str
+    spec: ImageSpec,
+    shipped: Iterable[LockedFile],
+    keys: Mapping[str, str],
+    app: tuple[SourceFile, ...],
+    requirements: str,
 ) -> tuple[Layer, ...]:
     """Every layer above the base, in the order of the image: by how often it changes.
 
     ``keys`` holds the ``export`` and ``compile`` keys.
     """
-    layers = [Layer("packages", "dependencies", ("/opt/prebake",), {"base": keys["base"], "requirements": digest(requirements)})]
+    layers = [
+        Layer(
+            "packages", "dependencies", ("/opt/prebake",), {"base": keys["base"], "requirements": digest(requirements)}
+        )
+    ]
     layers += [_published(tree.files) for tree in weight_trees(shipped)]
     layers += [
         Layer(f"{name} (derived)", "derived", (f"/models/{name}",), {"export key": keys["export"]})

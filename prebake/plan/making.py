@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prebake.errors import LockMismatch, LicenceRequired, Problem, SpecInvalid
+from prebake.errors import LicenceRequired, LockMismatch, Problem, SpecInvalid
 from prebake.plan.agreement import pinned_checkpoint
 from prebake.plan.layers import assign_layers, sources_digest
 from prebake.plan.settings import make_settings
@@ -23,9 +23,7 @@ def make_plan(project: Project, options: Options) -> Plan:
     code = _prefixed("bake/", _unique((*project.bake, *project.export)))
     app = _prefixed("app/", (*project.entrypoints, *project.serve, *project.notices))
     keys = _keys(project, options, settings.to_json(), code)
-    layers = assign_layers(
-        spec, (file for file in files if file.ship), keys, app, project.requirements[options.target]
-    )
+    layers = assign_layers(spec, (file for file in files if file.ship), keys, app, project.requirements[options.target])
     return Plan(
         spec=spec,
         target=options.target,
@@ -66,7 +64,11 @@ def _check_target(project: Project, options: Options) -> None:
         if serve != export:
             problems.append(Problem(where, f"graphs are made with ONNX Runtime {export} and served with {serve}"))
     if problems:
-        raise SpecInvalid("This target cannot be built:", problems, next_action="correct the files named, `make requirements` locks them")
+        raise SpecInvalid(
+            "This target cannot be built:",
+            problems,
+            next_action="correct the files named, `make requirements` locks them",
+        )
 
 
 def _pin(requirements: str, package: str) -> str | None:
@@ -95,7 +97,10 @@ def _keys(project: Project, options: Options, settings: bytes, code: tuple[Sourc
             "code": sources_digest(code),
             "requirements": digest(project.requirements["export"]),
             "settings": settings.decode(),
-            "files": {file.path: file.sha256 for file in project.lock.checkpoints[options.checkpoint or project.spec.checkpoint].files}
+            "files": {
+                file.path: file.sha256
+                for file in project.lock.checkpoints[options.checkpoint or project.spec.checkpoint].files
+            }
             if project.lock
             else {},
         }

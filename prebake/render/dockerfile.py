@@ -10,7 +10,15 @@ from prebake.plan.values import ContextFile, Plan
 from prebake.render.environment import render_template
 
 # Where the CUDA packages of PyPI put their libraries, below the folder that pip installs into.
-CUDA_LIBRARIES = ("cu13/lib", "cudnn/lib", "cuda_runtime/lib", "cublas/lib", "cufft/lib", "curand/lib", "cuda_nvrtc/lib")
+CUDA_LIBRARIES = (
+    "cu13/lib",
+    "cudnn/lib",
+    "cuda_runtime/lib",
+    "cublas/lib",
+    "cufft/lib",
+    "curand/lib",
+    "cuda_nvrtc/lib",
+)
 
 
 def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFile, ...]:
@@ -19,7 +27,11 @@ def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFil
     values = _values(plan)
     rendered = [ContextFile(name, render_template(templates, f"{name}.j2", values).encode()) for name in names]
     weights = [
-        *(ContextFile(f"{tree.folder}/models/{file.path}", sha256=file.sha256) for tree in weight_trees(plan.shipped) for file in tree.files),
+        *(
+            ContextFile(f"{tree.folder}/models/{file.path}", sha256=file.sha256)
+            for tree in weight_trees(plan.shipped)
+            for file in tree.files
+        ),
         *(ContextFile(f"checkpoint/{file.path}", sha256=file.sha256) for file in plan.files if not file.ship),
     ]
     return tuple(sorted((*plan.context, *rendered, *weights), key=lambda file: file.path))

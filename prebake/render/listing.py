@@ -15,7 +15,7 @@ def size_text(size: int | None) -> str:
     if size is None:
         return "?"
     amount, unit = float(size), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 - the last unit reached is what is shown
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if amount < 1024 or unit == "TiB":
             break
         amount /= 1024

@@ -13,7 +13,14 @@ from prebake.spec.yamlfile import Document
 def find_impossible(document: Document) -> list[Problem]:
     """Every impossible combination; fields of a wrong type are passed over, being reported already."""
     data = document.data if isinstance(document.data, dict) else {}
-    checks = (_default_checkpoint, _shipped_files, _one_file_twice, _components_have_weights, _bf16_on_cpu, _licence_text)
+    checks = (
+        _default_checkpoint,
+        _shipped_files,
+        _one_file_twice,
+        _components_have_weights,
+        _bf16_on_cpu,
+        _licence_text,
+    )
     return [problem for check in checks for problem in check(document, data)]
 
 
@@ -55,7 +62,9 @@ def _shipped_files(document: Document, data: Mapping[str, Any]) -> Iterator[Prob
                 near = difflib.get_close_matches(file, files, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else "add it to files"
                 yield Problem(
-                    document.place(("checkpoints", name, "sources", index, "ship")), f"ships {file!r}, which is not among files", hint
+                    document.place(("checkpoints", name, "sources", index, "ship")),
+                    f"ships {file!r}, which is not among files",
+                    hint,
                 )
             elif file.endswith((".pth", ".pt", ".bin", ".ckpt", ".pkl")):
                 yield Problem(
@@ -71,14 +80,18 @@ def _one_file_twice(document: Document, data: Mapping[str, Any]) -> Iterator[Pro
         for file in placed(source, "files"):
             if (name, file) in seen:
                 first = f"sources[{seen[name, file]}]"
-                yield Problem(document.place(("checkpoints", name, "sources", index, "files")), f"{file!r} comes from {first} too")
+                yield Problem(
+                    document.place(("checkpoints", name, "sources", index, "files")), f"{file!r} comes from {first} too"
+                )
             seen[name, file] = index
 
 
 def _components_have_weights(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
     shipped: dict[str, set[str]] = {}
     for name, _, source in _sources(data):
-        folders = {file.split("/")[0] for file in placed(source, "ship") if file.endswith(".safetensors") and "/" in file}
+        folders = {
+            file.split("/")[0] for file in placed(source, "ship") if file.endswith(".safetensors") and "/" in file
+        }
         shipped.setdefault(name, set()).update(folders)
     for component, settings in _mapping(data.get("components")).items():
         for checkpoint, folders in shipped.items():
@@ -107,5 +120,7 @@ def _licence_text(document: Document, data: Mapping[str, Any]) -> Iterator[Probl
         licence = _mapping(_mapping(checkpoint).get("licence"))
         if licence.get("acceptance") is True and not licence.get("text"):
             yield Problem(
-                document.place(("checkpoints", name, "licence")), "asks for acceptance and names no text to read", "add `text: README.md`"
+                document.place(("checkpoints", name, "licence")),
+                "asks for acceptance and names no text to read",
+                "add `text: README.md`",
             )

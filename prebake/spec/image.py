@@ -138,12 +138,16 @@ class ImageSpec(Part):
     name: Name
     title: str
     description: str = ""
-    base: str = Field(default="python:3.11-slim-bookworm", description="Base image; its digest is pinned in weights.lock")
+    base: str = Field(
+        default="python:3.11-slim-bookworm", description="Base image; its digest is pinned in weights.lock"
+    )
     targets: tuple[Target, ...] = Field(default=("cpu",), min_length=1)
     checkpoint: Name = Field(description="The checkpoint that is built when none is named")
     checkpoints: dict[Name, Checkpoint] = Field(min_length=1)
     components: dict[Name, Component] = Field(min_length=1)
     code: Code = Code()
-    notices: tuple[RelativePath, ...] = Field(default=(), description="Licence texts of the image's folder that it ships")
+    notices: tuple[RelativePath, ...] = Field(
+        default=(), description="Licence texts of the image's folder that it ships"
+    )
     limits: Limits = Limits()
     resources: Resources = Resources()

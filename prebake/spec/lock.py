@@ -100,7 +100,9 @@ def _lock(document: Any, where: str, problems: list[Problem]) -> Lock | None:
     checkpoints = {
         name: LockedCheckpoint(
             licence=str(entry.get("licence", "")),
-            files=tuple(_file(item, f"{where}: {name}[{index}]", problems) for index, item in enumerate(entry["files"])),
+            files=tuple(
+                _file(item, f"{where}: {name}[{index}]", problems) for index, item in enumerate(entry["files"])
+            ),
         )
         for name, entry in (document.get("checkpoints") or {}).items()
     }
@@ -108,7 +110,16 @@ def _lock(document: Any, where: str, problems: list[Problem]) -> Lock | None:
 
 
 def _file(item: Mapping[str, Any], where: str, problems: list[Problem]) -> LockedFile:
-    kinds = {"path": str, "source": str, "revision": str, "locator": str, "size": int, "sha256": str, "licence": str, "ship": bool}
+    kinds = {
+        "path": str,
+        "source": str,
+        "revision": str,
+        "locator": str,
+        "size": int,
+        "sha256": str,
+        "licence": str,
+        "ship": bool,
+    }
     for key, kind in kinds.items():
         if not isinstance(item.get(key), kind):
             problems.append(Problem(where, f"{key} should be {kind.__name__}, found {item.get(key)!r}"))

@@ -111,7 +111,9 @@ def _read_lock(folder: Path, name: str) -> Lock:
     path = folder / "weights.lock"
     where = f"images/{name}/weights.lock"
     if not path.is_file():
-        raise LockMismatch("Nothing is pinned yet:", [Problem(where, "is missing")], next_action=RELOCK.format(name=name))
+        raise LockMismatch(
+            "Nothing is pinned yet:", [Problem(where, "is missing")], next_action=RELOCK.format(name=name)
+        )
     return parse_lock(path.read_text(encoding="utf-8"), where)
 
 
@@ -121,7 +123,9 @@ def _code(root: Path, folder: Path, globs: Iterable[str]) -> tuple[SourceFile, .
         found = sorted(path for path in folder.glob(pattern) if path.is_file() and "__pycache__" not in path.parts)
         if not found:
             problem = Problem(f"images/{folder.name}/image.yaml code", f"{pattern!r} matches no file")
-            raise SpecInvalid("Code is missing:", [problem], next_action=f"add the file to images/{folder.name}/ or drop the entry")
+            raise SpecInvalid(
+                "Code is missing:", [problem], next_action=f"add the file to images/{folder.name}/ or drop the entry"
+            )
         paths += found
     return tuple(SourceFile(path.relative_to(root).as_posix(), path.read_bytes()) for path in dict.fromkeys(paths))
 
@@ -133,9 +137,15 @@ def _files(root: Path, folder: str, pattern: str, *, skip: tuple[str, ...]) -> t
 
 def _bake_library(library: Path) -> tuple[SourceFile, ...]:
     """What the export stage imports besides the image's own code: the library, and the port that models implement."""
-    port = tuple(SourceFile(f"entrypoints/{name}", (library / "entrypoints" / name).read_bytes()) for name in ("__init__.py", "contract.py"))
+    port = tuple(
+        SourceFile(f"entrypoints/{name}", (library / "entrypoints" / name).read_bytes())
+        for name in ("__init__.py", "contract.py")
+    )
     paths = [PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted((PACKAGE / "bake").glob("*.py"))]
-    return (*port, *(SourceFile(f"prebake/{path.relative_to(PACKAGE).as_posix()}", path.read_bytes()) for path in paths))
+    return (
+        *port,
+        *(SourceFile(f"prebake/{path.relative_to(PACKAGE).as_posix()}", path.read_bytes()) for path in paths),
+    )
 
 
 def _requirements(folder: Path) -> dict[str, str]:

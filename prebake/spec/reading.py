@@ -58,7 +58,9 @@ def _problem(document: Document, detail: ErrorDetails, path: Sequence[str | int]
 def _path(detail: ErrorDetails) -> tuple[str | int, ...]:
     """The field's path in the file: Pydantic puts a union's tag (``hub``) in, which is no key of it."""
     path = detail["loc"]
-    return tuple(part for at, part in enumerate(path) if not (at > 1 and isinstance(part, str) and path[at - 2] == "sources"))
+    return tuple(
+        part for at, part in enumerate(path) if not (at > 1 and isinstance(part, str) and path[at - 2] == "sources")
+    )
 
 
 def _plain(detail: ErrorDetails) -> str:

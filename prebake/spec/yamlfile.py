@@ -61,7 +61,9 @@ def _walk(node: yaml.Node, path: Path, document: Document, problems: list[Proble
         for key, value in node.value:
             name = str(key.value)
             if name in seen:
-                problems.append(Problem(f"{document.where}:{key.start_mark.line + 1} {dotted((*path, name))}", "is given twice"))
+                problems.append(
+                    Problem(f"{document.where}:{key.start_mark.line + 1} {dotted((*path, name))}", "is given twice")
+                )
             seen.add(name)
             _walk(value, (*path, name), document, problems)
             document.lines[(*path, name)] = key.start_mark.line + 1

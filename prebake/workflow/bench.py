@@ -29,7 +29,9 @@ def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[s
     """Build both images, start each ``runs`` times in turn; the table, and the document that was written."""
     before = drop_page_cache if cache == "cold" else _nothing
     if cache == "cold" and not os.access(DROP_CACHES, os.W_OK):
-        raise CannotDropCache("--cache cold drops the page cache, which only root may.", next_action="run it as root, or leave it out")
+        raise CannotDropCache(
+            "--cache cold drops the page cache, which only root may.", next_action="run it as root, or leave it out"
+        )
     report = build_image(order, tell)
     launcher = EngineLauncher(find_engine())
     image = str(report["image"])
@@ -37,7 +39,10 @@ def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[s
     document = bench.document()
     folder = order.root / "build" / "bench"
     write_document(folder / f"{order.model}.json", document)
-    write_text(folder / f"{order.model}.svg", draw_start(bench.startup.get("phases", []), bench.ttfi.median, bench.naive_ttfi.median, bench.floor.seconds))
+    write_text(
+        folder / f"{order.model}.svg",
+        draw_start(bench.startup.get("phases", []), bench.ttfi.median, bench.naive_ttfi.median, bench.floor.seconds),
+    )
     return table(bench), document
 
 
@@ -48,5 +53,3 @@ def drop_page_cache() -> None:
 
 def _nothing() -> None:
     """The page cache stays warm."""
-
-

@@ -48,6 +48,16 @@ class BuildOrder:
     naive: bool = False
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a few starts of a built image showed; ``ready`` in seconds, ``startup`` the server's account of the last."""
+
+    starts: Sequence[Start]
+    ready: Sequence[float]
+    startup: Mapping[str, Any]
+    floor: Floor
+
+
 def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
     """Build, prove and measure one image; the report, which also lies in ``build/<model>/report.json``."""
     project = read_project(order.root, order.model)
@@ -76,17 +86,19 @@ def _carry_out(
     launcher = EngineLauncher(connection)
     try:
         with steps.step("verify", "start it, ask it, compare its answer with the reference"):
-            starts, ready, startup, floor = measure_start(launcher, candidate)
+            measured = measure_start(launcher, candidate)
         tag_image(connection, candidate, plan.tag)
     finally:
         remove_tag(connection, candidate)
     if order.naive and plan.naive:
         with steps.step("naive", plan.naive_tag):
             build_context(connection, context, plan.naive_tag, base.reference, "naive.Dockerfile", steps.tell)
-    return _report(plan, folder, connection, result, steps, starts, ready, startup, floor)
+    return _report(plan, folder, connection, result, steps, measured)
 
 
-def build_context(connection: Connection, context: Path, tag: str, base: str, dockerfile: str, tell: Tell) -> BuildResult:
+def build_context(
+    connection: Connection, context: Path, tag: str, base: str, dockerfile: str, tell: Tell
+) -> BuildResult:
     """One Dockerfile of a context, into the Engine. SOURCE_DATE_EPOCH gives every copied file and folder the epoch."""
     with pip_inputs() as inputs:
         request = BuildRequest(
@@ -100,16 +112,14 @@ def build_context(connection: Connection, context: Path, tag: str, base: str, do
         return build(connection, request, say=tell)
 
 
-def measure_start(launcher: Launcher, image: str) -> tuple[Sequence[Start], Sequence[float], Mapping[str, Any], Floor]:
+def measure_start(launcher: Launcher, image: str) -> Measured:
     """A few fresh starts: for the report, not a benchmark. The first warms the page cache and is not counted."""
     warmup = read_warmup(launcher, image)
     time_first_answer(launcher, image, warmup, steady_runs=0)
-    starts, ready, startup = [], [], {}
-    for _ in range(STARTS):
-        starts.append(time_first_answer(launcher, image, warmup))
-        seconds, startup = time_ready(launcher, image)
-        ready.append(seconds)
-    return starts, ready, startup, measure_floor(launcher, image, median(start.steady for start in starts))
+    starts = [time_first_answer(launcher, image, warmup) for _ in range(STARTS)]
+    readies = [time_ready(launcher, image) for _ in range(STARTS)]
+    floor = measure_floor(launcher, image, median(start.steady for start in starts))
+    return Measured(starts, [seconds for seconds, _ in readies], readies[-1][1], floor)
 
 
 def require_room(plan: Plan, store: Store, connection: Connection) -> None:
@@ -131,10 +141,7 @@ def _report(
     connection: Connection,
     result: BuildResult,
     steps: Steps,
-    starts: Sequence[Start],
-    ready: Sequence[float],
-    startup: Mapping[str, Any],
-    floor: Floor,
+    measured: Measured,
 ) -> Mapping[str, Any]:
     path = folder / "report.json"
     image = inspect_image(connection, plan.tag)
@@ -150,12 +157,12 @@ def _report(
         "keys": {"export": plan.export_key, "compile": plan.compile_key},
         "steps": steps.seconds,
         "instructions": [asdict(step) for step in result.steps],
-        "phases": list(startup.get("phases", [])),
-        "ready_seconds": median(ready),
-        "ttfi_seconds": median(start.ttfi for start in starts),
-        "floor_seconds": floor.seconds,
-        "floor": asdict(floor),
-        "difference": max(start.difference for start in starts),
+        "phases": list(measured.startup.get("phases", [])),
+        "ready_seconds": median(measured.ready),
+        "ttfi_seconds": median(start.ttfi for start in measured.starts),
+        "floor_seconds": measured.floor.seconds,
+        "floor": asdict(measured.floor),
+        "difference": max(start.difference for start in measured.starts),
     }
     write_document(path, document)
     return document

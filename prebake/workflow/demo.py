@@ -33,7 +33,9 @@ def show_demo(order: BuildOrder, tell: Tell) -> str:
     naive = _naive_ttfi(launcher, f"{image}-naive", image, tell)
     picture = folder / "start.svg"
     write_text(picture, draw_start(report["phases"], report["ttfi_seconds"], naive, report["floor_seconds"]))
-    return "\n".join([report_text(report), "", *_comparison(report, naive), f"answer   {answer}", f"picture  {picture}"])
+    return "\n".join(
+        [report_text(report), "", *_comparison(report, naive), f"answer   {answer}", f"picture  {picture}"]
+    )
 
 
 def _ask(launcher: EngineLauncher, image: str, order: BuildOrder, folder: Path, tell: Tell) -> Path:
@@ -42,10 +44,19 @@ def _ask(launcher: EngineLauncher, image: str, order: BuildOrder, folder: Path, 
     request = client.Request(fields) if fields else read_warmup(launcher, image).request
     with launcher.start(image) as container:
         client.wait_until(container, client.is_live, DEADLINE, "live")
-        tell("demo: " + ", ".join(f"{name} {value!r}" if isinstance(value, str) else f"{name} {value[0]}" for name, value in request.fields.items()))
+        tell(
+            "demo: "
+            + ", ".join(
+                f"{name} {value!r}" if isinstance(value, str) else f"{name} {value[0]}"
+                for name, value in request.fields.items()
+            )
+        )
         reply = client.post(container.port, request)
     if reply.status != 200:
-        raise AnswerDiffers(f"The demonstration was answered with {reply.status}: {reply.body[:300]!r}", next_action="read images/NAME/demo.py")
+        raise AnswerDiffers(
+            f"The demonstration was answered with {reply.status}: {reply.body[:300]!r}",
+            next_action="read images/NAME/demo.py",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"answer{mimetypes.guess_extension(reply.media_type) or '.bin'}"
     path.write_bytes(reply.body)
@@ -64,7 +75,9 @@ def _demo_fields(order: BuildOrder, folder: Path) -> Mapping[str, str | tuple[st
     spec.loader.exec_module(module)
     folder.mkdir(parents=True, exist_ok=True)
     fields: Mapping[str, str | Path] = module.write_request(folder)
-    return {name: (value.name, value.read_bytes()) if isinstance(value, Path) else value for name, value in fields.items()}
+    return {
+        name: (value.name, value.read_bytes()) if isinstance(value, Path) else value for name, value in fields.items()
+    }
 
 
 def _naive_ttfi(launcher: EngineLauncher, naive: str, image: str, tell: Tell) -> float:

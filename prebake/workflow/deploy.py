@@ -29,6 +29,8 @@ def render_objects(root: Path, model: str, image: str | None, replicas: int, opt
             )
         image = f"{str(report['image']).rsplit(':', 1)[0]}@{report['digest']}"
     elif "@sha256:" not in image:
-        raise NothingToDeploy(f"{image} is not named by digest.", next_action="name it as REPOSITORY@sha256:…: a tag may move")
+        raise NothingToDeploy(
+            f"{image} is not named by digest.", next_action="name it as REPOSITORY@sha256:…: a tag may move"
+        )
     ready = report.get("ready_seconds")
     return render_deployment(project.spec, Deployment(image, options.target, ready, replicas), project.templates)

@@ -48,7 +48,10 @@ class EngineLauncher:
         spec = ContainerSpec(image, command=list(command[1:]), entrypoint=[command[0]])
         ended, output = run_to_end(self._connection, spec, seconds=PROGRAM_SECONDS)
         if ended.exit_code:
-            raise StartFailed(f"{command[0]} in {image} ended with {ended.exit_code}:\n{output}", next_action="run it by hand in the image")
+            raise StartFailed(
+                f"{command[0]} in {image} ended with {ended.exit_code}:\n{output}",
+                next_action="run it by hand in the image",
+            )
         return output
 
     def read(self, image: str, path: str) -> bytes:

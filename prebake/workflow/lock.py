@@ -9,6 +9,7 @@ from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import resolve_digest
+from prebake.engine.connection import find_engine
 from prebake.errors import LockMismatch, PrebakeError, Problem
 from prebake.measure.report import write_text
 from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, parse_lock, render_lock
@@ -24,7 +25,9 @@ def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> st
     names = [checkpoint] if checkpoint else list(project.spec.checkpoints)
     if unknown := [name for name in names if name not in project.spec.checkpoints]:
         problem = Problem(f"images/{model}/image.yaml", f"has no checkpoint {unknown[0]!r}")
-        raise LockMismatch("No such checkpoint:", [problem], next_action=f"choose one of: {', '.join(project.spec.checkpoints)}")
+        raise LockMismatch(
+            "No such checkpoint:", [problem], next_action=f"choose one of: {', '.join(project.spec.checkpoints)}"
+        )
     store, sources = Store(default_root()), open_sources(root, model)
     pinned: dict[str, LockedCheckpoint] = dict(before.checkpoints) if before else {}
     for name in names:
@@ -40,7 +43,7 @@ def _base(project: Project, before: Lock | None, tell: Tell) -> LockedBase:
     reference = project.spec.base
     known = before.base if before and before.base.reference == reference else None
     try:
-        return LockedBase(reference, resolve_digest(reference))
+        return LockedBase(reference, resolve_digest(find_engine(), reference))
     except PrebakeError as error:
         if known is None:
             raise

@@ -17,7 +17,17 @@ from prebake.workflow.context import write_context
 from prebake.workflow.steps import Tell
 
 # What an earlier rendering leaves at a folder's top; anything else there is somebody's own.
-RENDERED = {"Dockerfile", "naive.Dockerfile", "app", "bake", "checkpoint", "naive", "published", "requirements", "slim.py"}
+RENDERED = {
+    "Dockerfile",
+    "naive.Dockerfile",
+    "app",
+    "bake",
+    "checkpoint",
+    "naive",
+    "published",
+    "requirements",
+    "slim.py",
+}
 
 
 def render_folder(project: Project, plan: Plan, folder: Path, accepted_licence: str | None, tell: Tell) -> None:
@@ -25,7 +35,8 @@ def render_folder(project: Project, plan: Plan, folder: Path, accepted_licence: 
     check_licence(plan, accepted_licence)
     if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - RENDERED):
         raise SourceError(
-            f"{folder} holds other things than a rendered context.", next_action="name an empty or new folder: --render DIR replaces it"
+            f"{folder} holds other things than a rendered context.",
+            next_action="name an empty or new folder: --render DIR replaces it",
         )
     store = Store(default_root())
     store.require_room(sum(file.size for file in plan.files if store.get(file.sha256, file.size) is None))

@@ -38,7 +38,19 @@ THEIRS: dict[str, set[str]] = {
     "entrypoints": {"numpy", "onnxruntime", "uvicorn", "starlette", "python_multipart"},
 }
 # Rooms that are pure: no clock, network or process may come in (spec reads files, and only that).
-IMPURE = {"subprocess", "socket", "time", "random", "http", "urllib", "requests", "httpx", "docker", "tempfile", "shutil"}
+IMPURE = {
+    "subprocess",
+    "socket",
+    "time",
+    "random",
+    "http",
+    "urllib",
+    "requests",
+    "httpx",
+    "docker",
+    "tempfile",
+    "shutil",
+}
 PURE = ("prebake/spec", "prebake/plan", "prebake/render")
 
 

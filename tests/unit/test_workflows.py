@@ -15,7 +15,9 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
 def tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([Path(sys.executable).with_name(name), *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [Path(sys.executable).with_name(name), *arguments], capture_output=True, text=True, check=False
+    )
 
 
 def test_there_are_the_workflows_that_the_readme_names() -> None:

@@ -51,7 +51,12 @@ def test_sounds_of_another_shape_are_never_equal(one: bytes, other: bytes) -> No
 def test_json_is_compared_number_by_number_at_the_same_places() -> None:
     one, near = {"e": [[1.0, 2]], "n": "x"}, {"n": "x", "e": [[1.0, 2.5]]}
     assert distance(json.dumps(one).encode(), json.dumps(near).encode(), "application/json") == 0.5
-    for other in ({"e": [[1.0]], "n": "x"}, {"e": [[1.0, 2]], "n": "y"}, {"f": [[1.0, 2]], "n": "x"}, {"e": [[1.0, True]], "n": "x"}):
+    for other in (
+        {"e": [[1.0]], "n": "x"},
+        {"e": [[1.0, 2]], "n": "y"},
+        {"f": [[1.0, 2]], "n": "x"},
+        {"e": [[1.0, True]], "n": "x"},
+    ):
         assert distance(json.dumps(one).encode(), json.dumps(other).encode(), "application/json") == math.inf
 
 

@@ -47,7 +47,9 @@ def project() -> Project:
         pinned("net/vocab.txt", 1000, ship=True, digit="b"),
         pinned("old.pth", 5000, ship=False, digit="c"),
     )
-    lock = Lock(LockedBase("python:3.11-slim-bookworm", "sha256:" + "d" * 64), {"sample": LockedCheckpoint("MIT", files)})
+    lock = Lock(
+        LockedBase("python:3.11-slim-bookworm", "sha256:" + "d" * 64), {"sample": LockedCheckpoint("MIT", files)}
+    )
     spec = parse_image(SPEC, "images/tiny/image.yaml")
     return Project(
         root=Path("/nowhere"),
@@ -59,7 +61,7 @@ def project() -> Project:
         entrypoints=(SourceFile("entrypoints/serve.py", b"run"),),
         bake=(SourceFile("prebake/bake/export.py", b"bake"),),
         notices=(),
-        requirements={name: "onnxruntime==1.31.1 \\\n" for name in ("cpu", "cuda", "export", "torch-cuda")},
+        requirements=dict.fromkeys(("cpu", "cuda", "export", "torch-cuda"), "onnxruntime==1.31.1 \\\n"),
         templates={"naive/serve.py": "server", "slim.py": "slim"},
     )
 

@@ -91,7 +91,11 @@ def test_every_difference_between_lock_and_spec_is_named(project: Project) -> No
             "sample": replace(
                 project.lock.checkpoints["sample"],
                 licence="GPL",
-                files=(replace(files[0], revision="8"), replace(files[1], ship=False), replace(files[2], path="new.pth")),
+                files=(
+                    replace(files[0], revision="8"),
+                    replace(files[1], ship=False),
+                    replace(files[2], path="new.pth"),
+                ),
             )
         },
     )

@@ -21,7 +21,9 @@ from prebake.spec.project import Project, list_images, read_project, read_spec
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests/golden"
-CASES: list[tuple[str, Target]] = [(name, target) for name in list_images(ROOT) for target in read_spec(ROOT, name).targets]
+CASES: list[tuple[str, Target]] = [
+    (name, target) for name in list_images(ROOT) for target in read_spec(ROOT, name).targets
+]
 
 
 def check(path: Path, text: str) -> None:
@@ -55,7 +57,12 @@ def test_the_context_has_what_the_dockerfile_copies(name: str, target: Target) -
     assert {f"checkpoint/{file.path}" for file in plan.files if not file.ship} <= paths
     shipped = {path.split("/models/", 1)[1] for path in paths if path.startswith("published/")}
     assert shipped == {file.path for file in plan.shipped}
-    assert {"bake/settings.json", "app/entrypoints/serve.py", f"requirements/{target}.txt", "requirements/export.txt"} <= paths
+    assert {
+        "bake/settings.json",
+        "app/entrypoints/serve.py",
+        f"requirements/{target}.txt",
+        "requirements/export.txt",
+    } <= paths
     assert f"app/images/{name}/model.py" in paths
     assert f"app/images/{name}/export.py" not in paths
     assert not [path for path in paths if path.endswith(".pyc")]

@@ -1,0 +1,91 @@
+"""A real Engine, its base image, and images built once a session by the real command."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from prebake.engine.base import Base, bootstrapped
+from prebake.engine.connection import Connection, ensure_engine
+from tests.projects import Built, Project, clone, reach
+
+
+@pytest.fixture(scope="session")
+def engine() -> Connection:
+    return ensure_engine()
+
+
+@pytest.fixture(scope="session")
+def base(engine: Connection) -> Base:
+    return bootstrapped(engine)
+
+
+@pytest.fixture
+def tag(engine: Connection) -> Iterator[str]:
+    """A name for an image, which is removed after the test."""
+    with image_name(engine) as name:
+        yield name
+
+
+@pytest.fixture
+def new_tag(engine: Connection) -> Iterator[Callable[[], str]]:
+    """As many such names as a test asks for."""
+    names = [f"prebake-test:{uuid.uuid4().hex}" for _ in range(8)]
+    try:
+        yield iter(names).__next__
+    finally:
+        remove_images(engine, names)
+
+
+@contextmanager
+def image_name(engine: Connection) -> Iterator[str]:
+    name = f"prebake-test:{uuid.uuid4().hex}"
+    try:
+        yield name
+    finally:
+        remove_images(engine, [name])
+
+
+def remove_images(engine: Connection, names: list[str]) -> None:
+    with closing(engine.client()) as client:
+        there = {tag for image in client.images.list(name="prebake-test") for tag in image.tags}
+        for name in there.intersection(names):
+            client.images.remove(name, force=True)
+
+
+@pytest.fixture(scope="session")
+def toy(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    with build_image(engine, tmp_path_factory.mktemp("toy"), "toy") as built:
+        yield built
+
+
+@pytest.fixture(scope="session")
+def minilm(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The published weights, baked."""
+    with build_image(engine, tmp_path_factory.mktemp("minilm"), "minilm") as built:
+        yield built
+
+
+@pytest.fixture(scope="session")
+def foley(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The sample checkpoint, baked."""
+    with build_image(engine, tmp_path_factory.mktemp("foley"), "foley") as built:
+        yield built
+
+
+@pytest.fixture
+def project(engine: Connection, tmp_path: Path) -> Project:
+    """A clone that holds the toy, to be changed."""
+    return clone(tmp_path / "project", "toy", variables=reach(engine))
+
+
+@contextmanager
+def build_image(engine: Connection, folder: Path, model: str) -> Iterator[Built]:
+    project = clone(folder / "project", model, variables=reach(engine))
+    with image_name(engine) as tag:
+        ended = project.run("--model", model, "--tag", tag).expect(0)
+        yield Built(project, model, tag, ended, project.report(model))
