@@ -7,24 +7,20 @@ from datetime import UTC, datetime
 
 from entrypoints.fields import describe_fields
 from entrypoints.generate import Generate
-from entrypoints.preload import Preload
+from entrypoints.link import ModelLink
 from entrypoints.replies import Receive, Reply, Scope, Send, error_reply, json_reply, send_reply
 from entrypoints.status import Status
 from entrypoints.telemetry import MEDIA_TYPE, Telemetry
-from entrypoints.worker import Worker
 
 GENERATE = "/generate"
 CLIENT_LEFT = 499
 
 
 class App:
-    def __init__(
-        self, preload: Preload, status: Status, telemetry: Telemetry, worker: Worker, generate: Generate
-    ) -> None:
-        self._preload = preload
+    def __init__(self, link: ModelLink, status: Status, telemetry: Telemetry, generate: Generate) -> None:
+        self._link = link
         self._status = status
         self._telemetry = telemetry
-        self._worker = worker
         self._generate = generate
         self._pages: dict[str, Callable[[], Reply]] = {
             "/": self.show_index,
@@ -57,21 +53,21 @@ class App:
         return page()
 
     def show_index(self) -> Reply:
-        manifest = self._preload.manifest
+        manifest = self._link.manifest
         document = {
             "name": manifest and manifest.name,
             "checkpoint": manifest and manifest.checkpoint,
             "target": manifest and manifest.target,
             "status": self._status.state,
             "endpoints": [*(f"GET {path}" for path in self._pages), f"POST {GENERATE}"],
-            "fields": describe_fields(self._worker.fields),
+            "fields": describe_fields(self._link.fields),
         }
         return json_reply(200, document)
 
     def show_health(self) -> Reply:
         document = {
             "status": self._status.state,
-            "device": self._preload.device,
+            "device": self._link.device,
             "timestamp": write_time(datetime.now(UTC)),
             "reason": self._status.reason,
         }
@@ -95,14 +91,14 @@ class App:
             "ready_seconds": None if ready is None else round(ready, 4),
             "phases": timeline.describe_phases(),
             "imports": timeline.imports,
-            "threads": self._preload.threads,
-            "verify": self._preload.verify,
-            "extra_files": self._preload.extra_files,
+            "threads": self._link.threads,
+            "verify": self._link.verify,
+            "extra_files": self._link.extra_files,
         }
         return json_reply(200, document)
 
     def show_metrics(self) -> Reply:
-        return Reply(200, self._telemetry.render(self._worker.waiting).encode(), MEDIA_TYPE)
+        return Reply(200, self._telemetry.render(self._link.waiting).encode(), MEDIA_TYPE)
 
 
 def refuse_method(method: str, path: str, allowed: str) -> Reply:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from entrypoints.contract import Answer, BadRequest, Cancelled
 from entrypoints.fields import convert_form
 from entrypoints.forms import Disconnected, Form, read_form
-from entrypoints.log import log_event
+from entrypoints.link import ModelLink, RemoteJob
 from entrypoints.manifest import Limits
 from entrypoints.replies import Receive, Refusal, Reply, error_reply
 from entrypoints.status import Status
 from entrypoints.telemetry import Telemetry
-from entrypoints.worker import Job, Worker
 
 STOPPING = "the server is stopping"
 
@@ -26,24 +23,23 @@ STOPPING = "the server is stopping"
 class Generate:
     """At most ``limits.queue`` requests wait beyond those at work; the rest is refused before its body is read."""
 
-    def __init__(self, status: Status, worker: Worker, telemetry: Telemetry, read_limits: Callable[[], Limits]) -> None:
-        self._read_limits = read_limits
+    def __init__(self, status: Status, link: ModelLink, telemetry: Telemetry) -> None:
         self._status = status
-        self._worker = worker
+        self._link = link
         self._telemetry = telemetry
-        self._jobs: set[Job] = set()
+        self._jobs: set[RemoteJob] = set()
 
     @property
     def limits(self) -> Limits:
         """The manifest's, once it is read."""
-        return self._read_limits()
+        return self._link.manifest.limits if self._link.manifest else Limits()
 
     async def respond(self, headers: Mapping[bytes, bytes], receive: Receive) -> Reply | None:
         """None where the client went away."""
         patience = min(read_patience(headers), self.limits.seconds) if self._status.state == "starting" else 0.0
         if self._status.state != "ready" and not patience:
             return self._refuse_state()
-        if self._telemetry.in_flight >= self._worker.threads + self.limits.queue:
+        if self._telemetry.in_flight >= self._link.workers + self.limits.queue:
             return self._refuse_queue()
         self._telemetry.in_flight += 1
         try:
@@ -87,14 +83,15 @@ class Generate:
         return reply._replace(headers={**reply.headers, **applied})
 
     async def _work(self, form: Form, gone: asyncio.Future[None]) -> Reply:
-        job = self._worker.submit(convert_form(self._worker.fields, form))
+        job = self._link.submit(convert_form(self._link.fields, form))
         self._jobs.add(job)
         try:
             await wait_for(job.began, gone)
-            if await wait_for(job.answer, gone, self.limits.seconds):
-                if job.answer.exception() is None:
+            if await wait_for(job.reply, gone, self.limits.seconds):
+                reply = job.reply.result()
+                if reply.status == 200:
                     self._telemetry.generate.observe(job.seconds)
-                return make_reply(job)
+                return reply
             message = f"The model did not answer within {self.limits.seconds:g} s; ask for less."
             raise Refusal(error_reply(504, message))
         finally:
@@ -139,22 +136,3 @@ async def wait_for(future: Future[Any], gone: asyncio.Future[None], seconds: flo
     if gone.done() and not future.done():
         raise Disconnected
     return future.done()
-
-
-def make_reply(job: Job) -> Reply:
-    error = job.answer.exception()
-    if error is None:
-        waited = job.began.result()
-        timing = {"server-timing": f"queue;dur={waited * 1e3:.1f}, generate;dur={job.seconds * 1e3:.1f}"}
-        return accept_answer(job.answer.result(), timing)
-    if isinstance(error, BadRequest):
-        status = error.status if 400 <= error.status < 500 else 422
-        return error_reply(status, str(error), {error.field: str(error)} if error.field else {})
-    if isinstance(error, Cancelled) and job.cancelled():
-        return error_reply(503, f"The request was not finished: {job.cancelled_for}.")
-    log_event("generate failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exception(error))
-    return error_reply(500, "The model failed at this request; the server's log says more.")
-
-
-def accept_answer(answer: Answer, headers: Mapping[str, str]) -> Reply:
-    return Reply(200, answer.body, answer.media_type, {**answer.headers, **headers})

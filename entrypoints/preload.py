@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entrypoints.answers import find_difference
 from entrypoints.contract import Answer, Components, Model
@@ -27,33 +28,28 @@ from entrypoints.processors import count_processors
 from entrypoints.replies import Refusal
 from entrypoints.sessions import OpenComponents, Opener
 from entrypoints.settings import Settings
-from entrypoints.status import Status
 from entrypoints.timeline import Timeline
 from entrypoints.worker import Worker
+
+if TYPE_CHECKING:
+    from entrypoints.model_process import Report
 
 LIBRARIES = ("numpy/_core", "numpy.libs", "onnxruntime/capi")
 """Folders whose shared objects every image loads. Paged in on demand they cost 0.6 s from a cold disk, not 0.1."""
 
 
 class Preload:
-    def __init__(self, settings: Settings, status: Status, timeline: Timeline, worker: Worker) -> None:
+    def __init__(self, settings: Settings, report: Report, timeline: Timeline, worker: Worker) -> None:
         self.manifest: Manifest | None = None
         self.threads = settings.threads or count_processors()
         self.verify = settings.verify
         self.extra_files: list[str] = []
-        self.live = threading.Event()
-        """Set once the server answers: the imports, which hold the interpreter's lock, wait for it."""
         self._models = Path(settings.models)
-        self._status = status
+        self._report = report
         self._timeline = timeline
         self._worker = worker
         self._verification: Verification | None = None
         self._components: OpenComponents | None = None
-
-    @property
-    def device(self) -> str:
-        target = self.manifest.target if self.manifest else "unknown"
-        return "cuda" if target.startswith(("cuda", "tensorrt")) else target
 
     def run(self) -> None:
         """Ends with the status ready or failed, whatever happens."""
@@ -61,19 +57,17 @@ class Preload:
             self._start()
         except BaseException as error:  # a model's SystemExit too: a start without an end would be the worst of all
             fault = self._explain(error)
-            if self._status.fail(fault):
-                log_event("fault", exit_code=fault.exit_code, reason=fault.reason, action=fault.action)
+            log_event("fault", exit_code=fault.exit_code, reason=fault.reason, action=fault.action)
+            self._report.fail(fault)
 
     def _start(self) -> None:
         in_background(self._read_libraries)
         manifest = self._read_files()
-        self.live.wait()
         model = self._load(manifest)
-        in_background(self._import_forms)
         self._warm_up(manifest, model)
         self._wait_for_rest()
         self._timeline.ready_seconds = self._timeline.now()
-        self._status.become_ready()
+        self._report.become_ready(self._timeline.ready_seconds)
         gc.freeze()  # what was imported lives as long as the process: no collection need look at it again
         gc.enable()
         log_event("ready", name=manifest.name, seconds=round(self._timeline.ready_seconds, 3), threads=self.threads)
@@ -86,6 +80,7 @@ class Preload:
         self.extra_files = list_extra(self._models, manifest.files)
         if self.extra_files:
             log_event("extra files", files=self.extra_files[:20], action="nothing opens them; build the image again")
+        self._report.read_manifest(manifest, self.extra_files, self.threads)
         in_background(self._read_ahead, manifest)
         if self.verify == "full":
             self._verification = Verification(self._models, manifest, self.threads)
@@ -109,6 +104,7 @@ class Preload:
         warmup = manifest.warmup
         form = read_request(self._models, manifest)
         self._worker.start(model)
+        self._report.accept_fields(self._worker.fields)
         with self._timeline.phase("warm-up"):
             try:
                 answer = self._worker.submit(convert_form(self._worker.fields, form)).answer.result()
@@ -149,11 +145,6 @@ class Preload:
     def _time_verification(self, verification: Verification) -> None:
         with self._timeline.phase("verify"):
             verification.join()
-
-    def _import_forms(self) -> None:
-        """While the warm-up computes, so that the first request does not pay for it."""
-        with self._timeline.importing("python_multipart"):
-            importlib.import_module("python_multipart.multipart")
 
 
 def in_background(function: Callable[..., None], *arguments: object) -> None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import signal
 import socket
-import threading
 from typing import TYPE_CHECKING
 
 from entrypoints.app import App
+from entrypoints.channel import Channel
 from entrypoints.ending import finish
 from entrypoints.generate import Generate
+from entrypoints.link import ModelLink
 from entrypoints.log import log_event
-from entrypoints.manifest import Limits
-from entrypoints.preload import Preload
 from entrypoints.settings import Settings
 from entrypoints.status import Status
 from entrypoints.telemetry import Telemetry
 from entrypoints.timeline import Timeline
-from entrypoints.worker import Worker
 
 if TYPE_CHECKING:
     from entrypoints.listener import Listener
@@ -28,35 +28,35 @@ IMPATIENT = 128 + signal.SIGTERM
 
 
 class Process:
-    def __init__(self, settings: Settings, timeline: Timeline) -> None:
+    """The process that talks to clients. The model lives in another one, at the other end of the link."""
+
+    def __init__(self, settings: Settings, timeline: Timeline, channel: Channel, model_process: int) -> None:
         self._settings = settings
         self._timeline = timeline
         self._status = Status()
-        self._telemetry = Telemetry(timeline, self._status)
-        self._worker = Worker(settings.workers)
-        self._preload = Preload(settings, self._status, timeline, self._worker)
-        self._generate = Generate(self._status, self._worker, self._telemetry, self._read_limits)
-
-    def start(self) -> None:
-        threading.Thread(target=self._preload.run, name="preload", daemon=True).start()
+        self._telemetry = Telemetry(timeline, self._status, model_process)
+        self._link = ModelLink(settings, self._status, timeline, channel, model_process)
+        self._generate = Generate(self._status, self._link, self._telemetry)
 
     async def serve(self, listening: socket.socket) -> None:
         from entrypoints.listener import Listener
 
-        app = App(self._preload, self._status, self._telemetry, self._worker, self._generate)
+        app = App(self._link, self._status, self._telemetry, self._generate)
         listener = Listener(app, self._become_live)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, listener)
-        self._status.settled.add_done_callback(lambda _: loop.call_soon_threadsafe(self._check_fault))
+        self._status.failed.add_done_callback(lambda _: loop.call_soon_threadsafe(self._check_fault))
+        self._link.start()
         await listener.serve([listening])
 
     def _become_live(self) -> None:
+        """Forms are parsed by a package that liveness need not wait for."""
         self._timeline.note("live", 0.0)
-        self._preload.live.set()
-
-    def _read_limits(self) -> Limits:
-        return self._preload.manifest.limits if self._preload.manifest else Limits()
+        with self._timeline.importing("python_multipart"):
+            importlib.import_module("python_multipart.multipart")
+        gc.freeze()  # what was imported lives as long as the process: no collection need look at it again
+        gc.enable()
 
     def _check_fault(self) -> None:
         """A fault ends the process by itself, after long enough for ``/health`` to be read."""

@@ -1,4 +1,4 @@
-"""The process: bind at once, preload in threads, answer meanwhile, stop in order. ``python3 -m entrypoints.serve``.
+"""The server: bind at once, preload beside, answer meanwhile, stop in order. ``python3 -m entrypoints.serve``.
 
 Imports here are the few that the bind needs; the rest comes after it, while connections already queue.
 """
@@ -61,16 +61,40 @@ def bind(settings: Settings) -> socket.socket:
 
 
 def run(settings: Settings, timeline: Timeline, listening: socket.socket) -> NoReturn:
+    """Two processes from here on: the model's, and this one, which talks to clients (docs/decisions/0011)."""
+    ours, theirs = socket.socketpair()
+    model_process = os.fork()  # nothing has a thread yet
+    if model_process == 0:
+        listening.close()
+        ours.close()
+        run_model(settings, timeline, theirs)
+    theirs.close()
     with timeline.phase("import entrypoints"):
+        from entrypoints.channel import Channel
         from entrypoints.process import Process
-    process = Process(settings, timeline)
-    process.start()  # before uvicorn is imported: the kernel reads files meanwhile
+    process = Process(settings, timeline, Channel(ours), model_process)
     with timeline.importing("uvicorn"):
         import entrypoints.listener  # noqa: F401
     import asyncio
 
     asyncio.run(process.serve(listening))
     finish(0)
+
+
+def run_model(settings: Settings, timeline: Timeline, end: socket.socket) -> NoReturn:
+    """Signals are the other process's business: this one ends when the other does."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    start = timeline.now()
+    from entrypoints.channel import Channel
+    from entrypoints.model_process import ModelProcess
+
+    try:
+        process = ModelProcess(settings, timeline, Channel(end))
+        timeline.note("import model process", start)
+        process.run()
+    finally:
+        finish(1)  # never into the caller's code: that is the other process's
 
 
 def end_with(error: Exception) -> NoReturn:

@@ -12,13 +12,14 @@ State = Literal["starting", "ready", "failed", "draining"]
 
 
 class Status:
-    """``starting`` becomes ``ready`` or ``failed``; all but ``failed`` may become ``draining``, which is final."""
+    """``starting`` becomes ``ready``; both may fail or drain, and either is final."""
 
     def __init__(self) -> None:
         self.state: State = "starting"
         self.fault: Fault | None = None
         self.settled: Future[None] = Future()
         """Done as soon as the state is no longer ``starting``."""
+        self.failed: Future[None] = Future()
         self._lock = threading.Lock()
 
     @property
@@ -35,10 +36,11 @@ class Status:
     def fail(self, fault: Fault) -> bool:
         """False where the server was stopping anyway, so that the fault matters to nobody."""
         with self._lock:
-            if self.state != "starting":
+            if self.state in ("failed", "draining"):
                 return False
             self.fault = fault
             self._settle("failed")
+            self.failed.set_result(None)
             return True
 
     def drain(self) -> None:

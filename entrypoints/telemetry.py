@@ -38,7 +38,8 @@ class Histogram:
 
 
 class Telemetry:
-    def __init__(self, timeline: Timeline, status: Status) -> None:
+    def __init__(self, timeline: Timeline, status: Status, model_process: int) -> None:
+        self._processes = ("self", str(model_process))
         self.timeline = timeline
         self.status = status
         self.requests: Counter[tuple[str, int]] = Counter()
@@ -58,7 +59,7 @@ class Telemetry:
             render_family("prebake_requests_in_flight", "gauge", "Generate requests taken in.", {"": self.in_flight}),
             render_family("prebake_queue", "gauge", "Generate requests that wait for a worker.", {"": queue}),
             render_histogram("prebake_generate_seconds", "The model's time for an answer.", self.generate),
-            render_process(timeline),
+            render_process(timeline, self._processes),
         )
         return "".join(line + "\n" for family in families for line in family)
 
@@ -81,19 +82,25 @@ def render_histogram(name: str, text: str, histogram: Histogram) -> Iterable[str
     yield f"{name}_count {histogram.count}"
 
 
-def render_process(timeline: Timeline) -> Iterable[str]:
-    """The names are those that Prometheus' own client libraries give."""
-    times = os.times()
+def render_process(timeline: Timeline, processes: Iterable[str]) -> Iterable[str]:
+    """Named as Prometheus' own client libraries name them, of the server's processes together."""
+    known = [process for process in processes if Path("/proc", process).exists()]
     for name, kind, text, value in (
-        ("process_resident_memory_bytes", "gauge", "Resident memory.", measure_resident_bytes()),
-        ("process_cpu_seconds_total", "counter", "User and system time.", times.user + times.system),
+        ("process_resident_memory_bytes", "gauge", "Resident memory.", sum(map(measure_resident_bytes, known))),
+        ("process_cpu_seconds_total", "counter", "User and system time.", sum(map(measure_cpu_seconds, known))),
         ("process_start_time_seconds", "gauge", "Since the epoch.", timeline.process_started),
     ):
         yield from render_family(name, kind, text, {"": value})
 
 
-def measure_resident_bytes() -> int:
-    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+def measure_cpu_seconds(process: str) -> float:
+    """User and system time of a process (proc(5), /proc/pid/stat, fields 14 and 15)."""
+    fields = Path("/proc", process, "stat").read_text(errors="replace").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure_resident_bytes(process: str) -> int:
+    resident_pages = int(Path("/proc", process, "statm").read_text().split()[1])
     return resident_pages * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -40,6 +40,9 @@ class Timeline:
         self.ready_seconds: float | None = None
         self.phases: list[Phase] = []
         self.imports: dict[str, float] = {}
+        self.show_phase: Callable[[Phase], None] = _show_nobody
+        """Called when a phase begins and when it ends: how the model's process tells the other one."""
+        self.show_import: Callable[[str, float], None] = _show_nobody
 
     def now(self) -> float:
         """Seconds since the process started."""
@@ -47,18 +50,27 @@ class Timeline:
 
     def note(self, name: str, start: float) -> None:
         """Add a phase that began at ``start`` and ends now."""
-        phase = Phase(name, start)
-        phase.seconds = self.now() - start
-        self.phases.append(phase)
+        self.show_phase(self.record(name, start, self.now() - start))
+
+    def record(self, name: str, start: float, seconds: float | None) -> Phase:
+        """Add a phase, or how long the one that began then took."""
+        phase = next((known for known in self.phases if (known.name, known.start) == (name, start)), None)
+        if phase is None:
+            phase = Phase(name, start)
+            self.phases.append(phase)
+        phase.seconds = seconds
+        return phase
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         phase = Phase(name, self.now())
         self.phases.append(phase)
+        self.show_phase(phase)
         try:
             yield
         finally:
             phase.seconds = self.now() - phase.start
+            self.show_phase(phase)
 
     @contextmanager
     def importing(self, name: str) -> Iterator[None]:
@@ -67,6 +79,7 @@ class Timeline:
         with self.phase(f"import {name}"):
             yield
         self.imports[name] = round(self.now() - start, 4)
+        self.show_import(name, self.imports[name])
 
     def describe_phases(self) -> list[dict[str, object]]:
         return [
@@ -77,3 +90,7 @@ class Timeline:
             }
             for phase in sorted(self.phases, key=lambda phase: phase.start)
         ]
+
+
+def _show_nobody(*_: object) -> None:
+    """This process shows its phases itself."""

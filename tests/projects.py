@@ -200,25 +200,35 @@ def pin_unseen(project: Project, image: str, checkpoint: str, size: int = 1000) 
     lock_path(project, image).write_text(render_lock(Lock(before.base, checkpoints)))
 
 
+def change_weights(project: Project, seed: int = 8) -> None:
+    """Other weights of the toy, pinned."""
+    shutil.rmtree(project.root / "checkpoint")
+    _write_weights(project.root / "checkpoint", seed)
+    _pin_weights(project.root)
+
+
 def _furnish_toy(root: Path) -> None:
     """Its requirements are minilm's, and its base too, so that its images share those layers; its weights are new."""
-    folder, minilm = root / "images" / "toy", ROOT / "images" / "minilm"
-    shutil.copytree(minilm / "requirements", folder / "requirements")
-    _write_weights(root / "checkpoint")
-    base = parse_lock((minilm / "weights.lock").read_text(), "images/minilm/weights.lock").base
+    shutil.copytree(ROOT / "images" / "minilm" / "requirements", root / "images" / "toy" / "requirements")
+    _write_weights(root / "checkpoint", seed=7)
+    _pin_weights(root)
+
+
+def _pin_weights(root: Path) -> None:
+    base = parse_lock((ROOT / "images" / "minilm" / "weights.lock").read_text(), "images/minilm/weights.lock").base
     checkpoint = read_spec(root, "toy").checkpoints["small"]
     locked = resolve(checkpoint, Store(root / "scratch"), open_sources(root, "toy"), Silent())
     shutil.rmtree(root / "scratch")
-    (folder / "weights.lock").write_text(render_lock(Lock(base, {"small": locked})))
+    (root / "images" / "toy" / "weights.lock").write_text(render_lock(Lock(base, {"small": locked})))
 
 
-def _write_weights(folder: Path) -> None:
+def _write_weights(folder: Path, seed: int) -> None:
     import torch
     from safetensors.torch import save_file
 
-    random = torch.Generator().manual_seed(7)
-    first = {"weight": torch.randn(64, 8, generator=random), "bias": torch.randn(64, generator=random)}
-    second = {"weight": torch.randn(8, 64, generator=random), "bias": torch.randn(8, generator=random)}
+    random = torch.Generator().manual_seed(seed)
+    first = {"weight": torch.randn(64, 8, generator=random) * 0.1, "bias": torch.randn(64, generator=random)}
+    second = {"weight": torch.randn(8, 64, generator=random) * 0.1, "bias": torch.randn(8, generator=random)}
     (folder / "first").mkdir(parents=True)
     save_file(first, folder / "first" / "model.safetensors")
     torch.save(second, folder / "second.pth")

@@ -3,8 +3,8 @@
 #
 #   tools/lock-requirements.sh [IMAGE...]
 #
-# Two facts that a resolver cannot know are put in afterwards: torch's CPU wheel, which no index of packages lists under
-# its plain version, and TensorRT's libraries, whose source package needs a GPU before it tells its metadata.
+# Two facts that a resolver cannot know are put in by hand: the digest of torch's CPU wheel, and TensorRT's libraries,
+# whose source package needs a GPU before it tells its metadata.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 torch_cpu=6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b         # torch 2.13.0+cpu, cp311, x86_64
@@ -16,14 +16,17 @@ compile() {  # compile INPUT OVERRIDES OUTPUT
     --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate --override "$2" "$1" -o "$3"
 }
 
-# The export environment that every image shares unless it brings its own; and what torch needs besides where an index
-# gives its CUDA build instead of the CPU one.
+# The export environment that every image shares unless it brings its own. torch stands apart: its CPU build where pip
+# finds one (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL), else the index's own build with the CUDA libraries that it needs. In one
+# file pip would always take the index's: a link that carries an allowed hash goes before one that does not.
 shared=templates/requirements
-export_lock() { compile "$1" tools/export-overrides.txt "$2"; sed -i "s/^torch==2.13.0 \\\\$/&\n    --hash=sha256:$torch_cpu \\\\/" "$2"; }
+without_torch() { awk '/^[a-z]/ {keep = !/^torch==/} keep' "$1" >"$1.new"; mv "$1.new" "$1"; }
+export_lock() { compile "$1" tools/export-overrides.txt "$2"; without_torch "$2"; }
 export_lock $shared/export.in $shared/export.txt
 export_lock tools/dev.in tools/dev.txt
+printf 'torch==2.13.0+cpu \\\n    --hash=sha256:%s\n' "$torch_cpu" >$shared/torch-cpu.txt
 whole=$(mktemp); compile $shared/export.in /dev/null "$whole"
-awk '/^[a-z]/ {keep = /^(nvidia-|cuda-|triton)/} keep' "$whole" >$shared/torch-cuda.txt; rm "$whole"
+awk '/^[a-z]/ {keep = /^(nvidia-|cuda-|triton|torch==)/} keep' "$whole" >$shared/torch-cuda.txt; rm "$whole"
 
 for image in "${@:-$(ls images)}"; do for name in $image; do
   folder=images/$name/requirements

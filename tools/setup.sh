@@ -15,8 +15,8 @@ fi
 install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$1"; }
 say "installing the packages of tools/dev.txt into $venv"
 install tools/dev.txt
-if ! "$venv/bin/python" -c 'import torch' 2>/dev/null; then
-  say "this index gave torch's CUDA build: adding its libraries (a CPU wheel by PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL is smaller)"
+if ! install templates/requirements/torch-cpu.txt 2>/dev/null; then
+  say "no CPU build of torch is found (PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL may name one): taking the index's, with CUDA's libraries"
   install templates/requirements/torch-cuda.txt
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

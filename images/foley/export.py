@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Case = Mapping[str, Tensor]
 
 PROMPT = "a rubber ball swings on a squeaking rope while the wind hums"
-WARMUP_STEPS, WARMUP_FRAMES = 4, 17
+WARMUP_STEPS, WARMUP_FRAMES = 3, 17
 """The shortest clip that gives one window, and few steps: each step runs the same graph on the same shapes."""
 
 CLAP_AXES = {name: {0: "batch", 1: "tokens"} for name in ("input_ids", "attention_mask")}

@@ -25,7 +25,7 @@ DAC_KWARGS: dict[str, Any] = {
     "encoder_dim": 4,
     "encoder_rates": [2, 3, 4, 5, 8],
     "latent_dim": 128,
-    "decoder_dim": 256,
+    "decoder_dim": 128,
     "decoder_rates": [8, 5, 4, 3, 2],
     "sample_rate": 48000,
     "continuous": True,
@@ -49,7 +49,7 @@ SIGLIP2_CONFIG: dict[str, Any] = {
         "patch_size": PATCH,
         "hidden_size": IMAGE,
         "intermediate_size": 2 * IMAGE,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": 1,
         "num_attention_heads": 1,
     },
 }

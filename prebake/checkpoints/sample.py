@@ -48,7 +48,7 @@ class Sample:
         except Exception as error:
             raise SourceError(
                 f"{self._shown} failed: {type(error).__name__}: {error}",
-                next_action=f"correct {self._shown}; --debug shows the trace",
+                next_action=f"correct {self._shown}'s write(folder, seed)",
             ) from error
 
     def _lacks(self, error: ModuleNotFoundError) -> SourceError:

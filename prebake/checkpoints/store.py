@@ -1,6 +1,6 @@
 """The content-addressed store: every weight file once, under its sha256, never changed after it has its name.
 
-``sha256/ab/<hex>`` holds the objects (mode 0444, mtime 0), ``partial/`` downloads that can go on, ``temp/`` copies in
+``sha256/ab/<hex>`` holds the objects (mode 0444, a time that follows from the content), ``partial/`` downloads that can go on, ``temp/`` copies in
 progress, ``locks/`` one empty file a key. Objects get their names by rename, so kill -9 leaves none half written.
 """
 
@@ -20,6 +20,7 @@ from prebake.checkpoints.partial import Partial
 from prebake.checkpoints.pins import expect_sha256
 from prebake.checkpoints.room import free_bytes, name_full_disk, no_room
 from prebake.errors import SourceError
+from prebake.plan.values import content_time
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class Store:
             raise SourceError(
                 f"{path} (sha256 {sha256}) is not in the store {self.root}.", next_action="fetch the checkpoint again"
             )
+        _set_form(source, sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and target.samefile(source):
             return target
@@ -180,8 +182,7 @@ class Store:
     def _admit(self, path: Path, sha256: str, size: int) -> Stored:
         place = self.place(sha256)
         place.parent.mkdir(exist_ok=True)
-        path.chmod(0o444)
-        os.utime(path, (0, 0))
+        _set_form(path, sha256)
         _sync(path)
         path.replace(place)
         _sync(place.parent)
@@ -230,6 +231,14 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
 
 
+def _set_form(path: Path, sha256: str) -> None:
+    """Mode and time as layers are made of them. A link shares both with the object, so whoever has one may change them."""
+    form = path.stat()
+    if (form.st_mode & 0o7777, form.st_mtime_ns) != (0o444, content_time(sha256) * 10**9):
+        path.chmod(0o444)
+        os.utime(path, (content_time(sha256),) * 2)
+
+
 def _link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
@@ -237,4 +246,4 @@ def _link_or_copy(source: Path, target: Path) -> None:
         with name_full_disk(target.parent):
             shutil.copyfile(source, target)
             target.chmod(0o444)
-            os.utime(target, (0, 0))
+            os.utime(target, ns=(source.stat().st_mtime_ns,) * 2)

@@ -33,10 +33,18 @@ class Tree:
 
 
 def weight_trees(shipped: Iterable[LockedFile]) -> tuple[Tree, ...]:
-    """The trees of the published files, in the order of their layers: each large file alone, the small ones together."""
+    """The trees of the published files, in the order of their layers: each large file alone, the small ones together.
+
+    A tree is named after its content. BuildKit is sent only what is new in a context, and a folder that it knows takes the
+    time at which a file in it was replaced; a folder of a new name comes whole, with its own time.
+    """
     large, small = split_by_size(shipped)
     groups = [(file,) for file in large] + ([small] if small else [])
-    return tuple(Tree(f"published/{index:02}", files) for index, files in enumerate(groups))
+    return tuple(Tree(f"published/{_content(files)[:16]}", files) for files in groups)
+
+
+def _content(files: Iterable[LockedFile]) -> str:
+    return digest({file.path: file.sha256 for file in files})
 
 
 def assign_layers(

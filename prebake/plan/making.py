@@ -114,7 +114,7 @@ def _context(
     """The context's files but for what is rendered from templates and the weights."""
     files = [ContextFile(file.path, file.data) for file in (*code, *app)]
     files.append(ContextFile("bake/settings.json", settings))
-    for name in (options.target, "export", "torch-cuda"):
+    for name in (options.target, "export", "torch-cpu", "torch-cuda"):
         files.append(ContextFile(f"requirements/{name}.txt", project.requirements[name].encode()))
     files.append(ContextFile("slim.py", project.templates["slim.py"].encode()))
     if project.naive:

@@ -24,6 +24,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def content_time(sha256: str) -> int:
+    """The time (seconds since the epoch, within its first nine years) that a file of a build's context gets.
+
+    BuildKit takes a file of unchanged size and time for unchanged and does not look into it, so the time has to follow from
+    the content: with one time for all, a digit changed in a source would build the old one again. And it must follow from
+    nothing else, or a layer's digest would tell when it was made.
+    """
+    return int(sha256[:7], 16)
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer of the image, above the base.

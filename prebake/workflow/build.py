@@ -99,12 +99,12 @@ def _carry_out(
 def build_context(
     connection: Connection, context: Path, tag: str, base: str, dockerfile: str, tell: Tell
 ) -> BuildResult:
-    """One Dockerfile of a context, into the Engine. SOURCE_DATE_EPOCH gives every copied file and folder the epoch."""
+    """One Dockerfile of a context, into the Engine; nothing is compressed for a way of a few centimetres."""
     with pip_inputs() as inputs:
         request = BuildRequest(
             context,
-            tag,
             dockerfile=context / dockerfile,
+            outputs=(f"type=docker,compression=uncompressed,name={tag}",),
             args={"BASE": base, "SOURCE_DATE_EPOCH": "0"},
             secrets=inputs.secrets,
             named_contexts=inputs.contexts,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from prebake.checkpoints.store import Store
-from prebake.plan.values import ContextFile
+from prebake.plan.values import ContextFile, content_time
 
 
 def write_context(folder: Path, files: Iterable[ContextFile], store: Store) -> Path:
     """Write the whole context, replacing what lies there; a reader sees the old one or the new one, never half.
 
-    Every file gets the epoch as its time and a fixed mode, so that the layers made of it do not tell when.
+    Every file gets a time that follows from its content, every folder the epoch, and both fixed modes.
     """
     half = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(half, ignore_errors=True)
@@ -38,4 +39,4 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     path.chmod(mode)
-    os.utime(path, (0, 0))
+    os.utime(path, (content_time(hashlib.sha256(data).hexdigest()),) * 2)

@@ -14,18 +14,19 @@ FROM tools AS export-packages
 RUN --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=cache,target=/root/.cache/pip \
     --mount=type=bind,from=wheels,target=/wheels \
     --mount=type=bind,source=requirements/export.txt,target=/requirements/export.txt \
+    --mount=type=bind,source=requirements/torch-cpu.txt,target=/requirements/torch-cpu.txt \
     --mount=type=bind,source=requirements/torch-cuda.txt,target=/requirements/torch-cuda.txt \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if [ -s /run/secrets/pip ]; then export PIP_CONFIG_FILE=/run/secrets/pip; fi; \
     install() { /tools/bin/pip install --no-deps --require-hashes --no-compile \
       --find-links=/wheels --root-user-action=ignore --disable-pip-version-check --quiet --target=/opt/export --requirement="/requirements/$1"; }; \
     install export.txt \
-    && (PYTHONPATH=/opt/export python3 -c 'import torch' 2>/dev/null || install torch-cuda.txt) \
+    && (install torch-cpu.txt || install torch-cuda.txt) \
     && (python3 -m compileall -q -j 0 /opt/export || true)
 
 FROM base AS naive
 COPY --link --from=export-packages /opt/export /opt/export
-COPY --link published/00/models /checkpoint
+COPY --link published/f1615301a064c01f/models /checkpoint
 COPY --link checkpoint /checkpoint
 COPY --link naive /app
 RUN python3 -m compileall -q /app

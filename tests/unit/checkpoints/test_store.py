@@ -13,6 +13,7 @@ from prebake.checkpoints.local import Local
 from prebake.checkpoints.partial import Partial
 from prebake.checkpoints.store import Store, default_root
 from prebake.errors import ChecksumMismatch, NoRoom, SourceError
+from prebake.plan.values import content_time
 from tests.unit.checkpoints.parts import Diary, locked, sha256, some_bytes
 
 DATA = some_bytes(100_000)
@@ -27,12 +28,12 @@ def add(store: Store, data: bytes = DATA) -> str:
     return store.add_stream([data[:70_000], data[70_000:]], sha256=None, name="a", origin="a test").sha256
 
 
-def test_an_object_lies_under_its_checksum_read_only_and_without_a_date(store: Store) -> None:
+def test_an_object_lies_under_its_checksum_read_only_and_dated_by_its_content(store: Store) -> None:
     digest = add(store)
     path = store.root / "sha256" / digest[:2] / digest
     assert digest == sha256(DATA)
     assert path.read_bytes() == DATA
-    assert (path.stat().st_mode & 0o777, path.stat().st_mtime) == (0o444, 0)
+    assert (path.stat().st_mode & 0o777, path.stat().st_mtime) == (0o444, content_time(digest))
     assert list((store.root / "temp").iterdir()) == []
 
 

@@ -1,0 +1,129 @@
+"""The model's process as the server sees it: what it told so far, and the jobs that it has."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+
+from entrypoints.channel import Channel
+from entrypoints.contract import Field
+from entrypoints.faults import Fault, ModelFault
+from entrypoints.log import log_event
+from entrypoints.manifest import Manifest
+from entrypoints.replies import Reply, error_reply
+from entrypoints.settings import Settings
+from entrypoints.status import Status
+from entrypoints.timeline import Timeline
+
+
+class RemoteJob:
+    """One form on its way through the model; its futures are done in the thread that reads the channel."""
+
+    def __init__(self, link: ModelLink, number: int) -> None:
+        self._link = link
+        self._number = number
+        self.created = time.perf_counter()
+        self.began: Future[float] = Future()
+        """Seconds that it waited."""
+        self.reply: Future[Reply] = Future()
+        self.seconds = 0.0
+
+    def cancel(self, reason: str) -> None:
+        """The model is asked to stop; it may take its time."""
+        if not self.reply.done():
+            self._link.cancel(self._number, reason)
+
+
+class ModelLink:
+    """Attributes are written by one thread, and read by the loop."""
+
+    def __init__(self, settings: Settings, status: Status, timeline: Timeline, channel: Channel, process: int) -> None:
+        self.manifest: Manifest | None = None
+        self.fields: tuple[Field, ...] = ()
+        self.extra_files: list[str] = []
+        self.threads = settings.threads
+        self.workers = settings.workers
+        self.verify = settings.verify
+        self.process = process
+        self._status = status
+        self._timeline = timeline
+        self._channel = channel
+        self._numbers = itertools.count()
+        self._jobs: dict[int, RemoteJob] = {}
+
+    @property
+    def device(self) -> str:
+        target = self.manifest.target if self.manifest else "unknown"
+        return "cuda" if target.startswith(("cuda", "tensorrt")) else target
+
+    @property
+    def waiting(self) -> int:
+        return sum(not job.began.done() for job in list(self._jobs.values()))
+
+    def start(self) -> None:
+        threading.Thread(target=self._read, name="link", daemon=True).start()
+
+    def submit(self, form: Mapping[str, object]) -> RemoteJob:
+        number = next(self._numbers)
+        job = self._jobs[number] = RemoteJob(self, number)
+        self._channel.send("work", number, form)
+        return job
+
+    def cancel(self, number: int, reason: str) -> None:
+        self._channel.send("cancel", number, reason)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                kind, *parts = self._channel.receive()
+            except EOFError:
+                self._on_end()
+                return
+            getattr(self, f"_on_{kind}")(*parts)
+
+    def _on_manifest(self, manifest: Manifest, extra_files: list[str], threads: int) -> None:
+        self.extra_files, self.threads = extra_files, threads
+        self.manifest = manifest
+
+    def _on_fields(self, fields: tuple[Field, ...]) -> None:
+        self.fields = fields
+
+    def _on_phase(self, name: str, start: float, seconds: float | None) -> None:
+        self._timeline.record(name, start, seconds)
+
+    def _on_import(self, name: str, seconds: float) -> None:
+        self._timeline.imports[name] = seconds
+
+    def _on_ready(self, seconds: float) -> None:
+        self._timeline.ready_seconds = seconds
+        self._status.become_ready()
+
+    def _on_fault(self, fault: Fault) -> None:
+        self._status.fail(fault)
+
+    def _on_began(self, number: int, waited: float) -> None:
+        self._jobs[number].began.set_result(waited)
+
+    def _on_done(self, number: int, seconds: float, reply: Reply) -> None:
+        job = self._jobs.pop(number)
+        job.seconds = seconds
+        job.reply.set_result(reply)
+
+    def _on_end(self) -> None:
+        """The model's process ends by itself only where something killed it."""
+        _, status = os.waitpid(self.process, 0)
+        code = os.waitstatus_to_exitcode(status)
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+        fault = ModelFault(f"the model's process was ended {how}")
+        if self._status.fail(fault):
+            log_event("fault", exit_code=fault.exit_code, reason=fault.reason, action=fault.action)
+        for job in list(self._jobs.values()):
+            if not job.began.done():
+                job.began.set_result(time.perf_counter() - job.created)
+            job.reply.set_result(error_reply(500, "The model's process ended before it answered."))
+        self._jobs.clear()

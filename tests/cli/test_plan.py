@@ -1,0 +1,164 @@
+"""What the command says without doing anything: plans, lists, and what is wrong with an input, all of it at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.projects import Project, change_spec, clone, lock_path, pin_unseen
+
+NOWHERE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Without an Engine: nothing here may ask for one."""
+    return clone(tmp_path / "project", "toy", variables=NOWHERE)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The images of this project; not to be changed."""
+    return clone(tmp_path_factory.mktemp("published") / "project", "foley", "minilm", variables=NOWHERE)
+
+
+def test_a_plan_for_people(project: Project) -> None:
+    ended = project.run("--model", "toy", "--plan").expect(0)
+    for words in ("Toy: image prebake/toy:cpu-small", "first/model.safetensors", "CC0-1.0", "Room needed at most"):
+        assert words in ended.stdout
+    assert ended.stderr == ""
+    assert not (project.root / "build").exists()
+
+
+def test_a_plan_for_programs(published: Project) -> None:
+    plan = json.loads(published.run("--model", "foley", "--plan", "--json").expect(0).stdout)
+    assert (plan["image"], plan["target"], plan["checkpoint"]) == ("foley", "cpu", "sample")
+    assert plan["tag"] == "prebake/foley:cpu-sample"
+    kinds = [layer["kind"] for layer in plan["layers"]]
+    assert kinds == ["dependencies", "weights", "derived", "derived", "derived", "graphs", "code"]
+    assert all(len(layer["key"]) == 64 for layer in plan["layers"])
+    assert {"siglip2/model.safetensors", "vae_128d_48k.pth"} <= {file["path"] for file in plan["files"]}
+    assert plan["base"]["digest"].startswith("sha256:")
+    assert plan["room"]["engine"] > plan["room"]["store"] > 0
+    assert not (published.root / "build").exists()
+
+
+def test_the_same_inputs_give_the_same_plan(project: Project) -> None:
+    first, second = (project.run("--model", "toy", "--plan", "--json").stdout for _ in range(2))
+    assert first == second
+
+
+def test_another_target_and_tag(published: Project) -> None:
+    words = ("--model", "foley", "--target", "tensorrt", "--tag", "here/foley:1", "--plan", "--json")
+    plan = json.loads(published.run(*words).expect(0).stdout)
+    assert (plan["target"], plan["tag"]) == ("tensorrt", "here/foley:1")
+
+
+def test_the_list_is_a_matrix_on_one_line(published: Project) -> None:
+    ended = published.run("--list", "--json").expect(0)
+    assert ended.stdout.count("\n") == 1
+    rows = json.loads(ended.stdout)
+    assert {(row["model"], row["target"]) for row in rows} == {
+        ("foley", "cpu"),
+        ("foley", "cuda"),
+        ("foley", "tensorrt"),
+        ("minilm", "cpu"),
+    }
+    assert {row["checkpoint"] for row in rows} == {"sample", "published"}
+    assert "HunyuanVideo-Foley" in published.run("--list").expect(0).stdout
+
+
+def test_an_unknown_model_names_the_nearest(published: Project) -> None:
+    ended = published.run("--model", "foly").expect(11)
+    assert "did you mean `--model foley`?" in ended.stderr
+    assert ended.stdout == ""
+    assert "there are: foley, minilm" in published.run("--model", "xyz").expect(11).stderr
+
+
+def test_no_model_at_all(published: Project) -> None:
+    assert "--list" in published.run("--plan").expect(11).stderr
+
+
+def break_spec(document: dict[str, Any]) -> None:
+    document["titel"] = document.pop("title")
+    document["targets"] = ["gpu"]
+    document["checkpoints"]["small"]["sources"][0]["files"] = "first/model.safetensors"
+    document["components"]["second"]["derived"] = "yes"
+
+
+def test_every_problem_of_a_spec_at_once_by_field_and_line(project: Project) -> None:
+    change_spec(project, break_spec)
+    ended = project.run("--model", "toy", "--plan").expect(12)
+    for words in ("titel", "'title'", "targets", "files", "derived", "image.yaml:"):
+        assert words in ended.stderr, words
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_target_that_the_image_does_not_have(project: Project) -> None:
+    assert "it names: cpu" in project.run("--model", "toy", "--target", "cuda").expect(12).stderr
+
+
+def test_a_lock_that_does_not_match_names_every_file(project: Project) -> None:
+    def rename(document: dict[str, Any]) -> None:
+        source = document["checkpoints"]["small"]["sources"][0]
+        source["files"] = ["first/model.safetensors", "third.pth"]
+        document["checkpoints"]["small"]["licence"]["id"] = "MIT"
+        document["base"] = "python:3.12-slim"
+
+    change_spec(project, rename)
+    ended = project.run("--model", "toy").expect(13)
+    for words in ("third.pth: is missing", "second.pth: is not in image.yaml", "'MIT'", "'python:3.12-slim'"):
+        assert words in ended.stderr, words
+    assert "prebake lock --model toy" in ended.stderr
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "no json", '{"schema": 9}'])
+def test_a_lock_that_is_missing_or_broken(project: Project, text: str | None) -> None:
+    path = lock_path(project)
+    path.unlink() if text is None else path.write_text(text)
+    ended = project.run("--model", "toy").expect(13)
+    assert "prebake lock --model toy" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_checkpoint_that_there_is_not(project: Project) -> None:
+    assert "choose one of: small" in project.run("--model", "toy", "--checkpoint", "large").expect(13).stderr
+
+
+def test_terms_are_accepted_by_name_before_anything_else(tmp_path: Path) -> None:
+    project = clone(tmp_path / "project", "foley", variables=NOWHERE)
+    assert "not locked" in project.run("--model", "foley", "--checkpoint", "xl").expect(13).stderr
+    pin_unseen(project, "foley", "xl")
+    licence = "LicenseRef-Tencent-Hunyuan-Community"
+    for refused in ((), ("--accept-licence", "MIT")):
+        ended = project.run("--model", "foley", "--checkpoint", "xl", *refused).expect(14)
+        assert f"--accept-licence {licence}" in ended.stderr
+        assert "images/foley/README.md" in ended.stderr
+    render = ("--render", str(tmp_path / "rendered"))
+    project.run("--model", "foley", "--checkpoint", "xl", *render).expect(14)
+    assert not (tmp_path / "rendered").exists()
+    # Accepted by flag or variable, the next step is looked at: there is no Engine here.
+    project.run("--model", "foley", "--checkpoint", "xl", "--accept-licence", licence).expect(20)
+    project.run("--model", "foley", "--checkpoint", "xl", PREBAKE_ACCEPT_LICENCE=licence).expect(20)
+
+
+def test_rendering_does_not_replace_what_is_somebodys_own(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    ended = project.run("--model", "toy", "--render", str(tmp_path / "mine")).expect(30)
+    assert "name an empty or new folder" in ended.stderr
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_nothing_to_deploy_before_a_build(project: Project) -> None:
+    assert "python build.py --model toy" in project.run("deploy", "--model", "toy").expect(44).stderr
+    assert "a tag may move" in project.run("deploy", "--model", "toy", "--image", "toy:latest").expect(44).stderr
+
+
+@pytest.mark.parametrize("words", [("--modle", "toy"), ("--model", "toy", "--target", "tpu"), ("bake",), ()])
+def test_a_command_line_that_is_none_is_argparses_to_explain(project: Project, words: tuple[str, ...]) -> None:
+    ended = project.run(*words).expect(2)
+    assert ended.stderr.startswith("usage: prebake")

@@ -1,0 +1,87 @@
+"""``--render DIR`` and plain ``docker buildx build`` give the image that build.py gives, with nothing of it from a cache
+but the packages: so this holds too that the same inputs give the same layers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from prebake.engine.base import resolve_base
+from prebake.engine.connection import Connection
+from prebake.engine.images import inspect_image
+from prebake.workflow.packages import pip_inputs
+from tests.projects import Built, Project, change_weights, read_lock
+
+FRESH = ("export", "compile", "code", "image")
+
+
+def build_plainly(engine: Connection, folder: Path, tag: str, base: str, fresh: tuple[str, ...] = FRESH) -> None:
+    """As the Dockerfile's own first lines say, with this machine's access to packages."""
+    words = ["buildx", "build", "--builder=default", f"--tag={tag}", f"--build-arg=BASE={base}"]
+    words += [f"--no-cache-filter={','.join(fresh)}"] if fresh else []
+    with pip_inputs() as inputs:
+        words += [f"--secret=id={name},src={path}" for name, path in inputs.secrets.items()]
+        words += [f"--build-context={name}={path}" for name, path in inputs.contexts.items()]
+        environment = {**engine.env, "SOURCE_DATE_EPOCH": "0"}
+        ended = subprocess.run([engine.cli, *words, folder], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+def base_of(engine: Connection, built: Built) -> str:
+    base = read_lock(built.project, built.model).base
+    return resolve_base(engine, f"{base.reference}@{base.digest}").reference
+
+
+@pytest.mark.parametrize("model", ["toy", "minilm", "foley"])
+def test_a_plain_build_of_the_rendered_folder_gives_the_same_image(
+    request: pytest.FixtureRequest, engine: Connection, tmp_path: Path, tag: str, model: str
+) -> None:
+    built: Built = request.getfixturevalue(model)
+    folder = tmp_path / "rendered"
+    ended = built.project.run("--model", model, "--tag", built.tag, "--render", str(folder)).expect(0)
+    assert ended.stdout.strip() == str(folder)
+    build_plainly(engine, folder, tag, base_of(engine, built))
+    ours, plain = inspect_image(engine, built.tag), inspect_image(engine, tag)
+    assert [layer.diff for layer in plain.layers] == [layer.diff for layer in ours.layers]
+    assert plain.config == ours.config
+
+
+def test_a_folder_that_was_rendered_is_rendered_again_and_holds_no_more_than_before(toy: Built, tmp_path: Path) -> None:
+    folder = tmp_path / "rendered"
+    words = ("--model", "toy", "--render", str(folder))
+    contents = []
+    for _ in range(2):
+        toy.project.run(*words).expect(0)
+        contents.append({path.relative_to(folder): read(path) for path in folder.rglob("*")})
+    assert contents[0] == contents[1]
+    assert {path.stat().st_mtime for path in folder.rglob("*") if path.is_dir()} == {0}
+    assert not [path for path in tmp_path.iterdir() if path != folder]
+    dockerfile = (folder / "Dockerfile").read_text()
+    assert str(toy.project.root) not in dockerfile
+    assert os.uname().nodename not in dockerfile
+
+
+def read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def test_layers_do_not_tell_what_lay_in_the_folder_before(
+    engine: Connection, toy: Built, project: Project, tmp_path: Path, new_tag: Callable[[], str]
+) -> None:
+    """BuildKit is sent only what changed in a folder since its last build; it keeps the times of the rest, folders too."""
+    used, new, base = tmp_path / "used", tmp_path / "new", base_of(engine, toy)
+    project.run("--model", "toy", "--render", str(used)).expect(0)
+    build_plainly(engine, used, new_tag(), base, fresh=())
+    change_weights(project)
+    images = []
+    for folder, fresh in ((used, ()), (new, ("image",))):
+        project.run("--model", "toy", "--render", str(folder)).expect(0)
+        images.append(new_tag())
+        build_plainly(engine, folder, images[-1], base, fresh=fresh)
+    before, after = (inspect_image(engine, image).layers for image in images)
+    assert [layer.diff for layer in before] == [layer.diff for layer in after]
+    assert toy.digests("weights")["first/model.safetensors"] not in {layer.diff for layer in after}

@@ -1,0 +1,42 @@
+"""What a command may not leave behind, however it ended."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from prebake.engine.connection import Connection
+from prebake.engine.containers import LABEL
+from tests.projects import Project
+
+
+def find_leavings(engine: Connection, project: Project, tag: str) -> list[str]:
+    """Candidate tags, containers that were started of them, files in the writing, temporary files, running children."""
+    with closing(engine.client()) as client:
+        candidates = [name for image in client.images.list() for name in image.tags if name == f"{tag}-candidate"]
+        containers = [
+            f"container {container.name} of {container.labels[LABEL]}"
+            for container in client.containers.list(all=True, filters={"label": LABEL})
+            if container.attrs["Config"]["Image"].startswith(tag)
+        ]
+    return [*candidates, *containers, *project.half_written(), *running_builds(tag)]
+
+
+def started_containers(engine: Connection, tag: str) -> list[str]:
+    """Containers of an image, or of its candidate, that run now."""
+    with closing(engine.client()) as client:
+        running = client.containers.list(filters={"label": LABEL})
+        return [str(each.id) for each in running if each.attrs["Config"]["Image"].startswith(tag)]
+
+
+def running_builds(tag: str) -> list[str]:
+    """Command lines of buildx processes that build it."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if "buildx" in words and any(word.startswith(f"--tag={tag}") for word in words):
+            found.append(" ".join(words))
+    return found
