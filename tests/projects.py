@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,7 +99,7 @@ class Project:
     @contextmanager
     def started(self, *words: str, **variables: str) -> Iterator[Child]:
         """``python build.py …`` while the block lasts; killed where it is left early."""
-        narration = self.root / "narration"
+        narration = self.root / f"narration-{uuid.uuid4().hex}"
         with narration.open("w") as stderr:
             process = subprocess.Popen(
                 [sys.executable, "build.py", *words],
@@ -204,17 +205,18 @@ def change_weights(project: Project, seed: int = 8) -> None:
     """Other weights of the toy, pinned."""
     shutil.rmtree(project.root / "checkpoint")
     _write_weights(project.root / "checkpoint", seed)
-    _pin_weights(project.root)
+    pin_weights(project.root)
 
 
 def _furnish_toy(root: Path) -> None:
     """Its requirements are minilm's, and its base too, so that its images share those layers; its weights are new."""
     shutil.copytree(ROOT / "images" / "minilm" / "requirements", root / "images" / "toy" / "requirements")
     _write_weights(root / "checkpoint", seed=7)
-    _pin_weights(root)
+    pin_weights(root)
 
 
-def _pin_weights(root: Path) -> None:
+def pin_weights(root: Path) -> None:
+    """Lock the toy's weights as they are, on the base that the images of this project stand on."""
     base = parse_lock((ROOT / "images" / "minilm" / "weights.lock").read_text(), "images/minilm/weights.lock").base
     checkpoint = read_spec(root, "toy").checkpoints["small"]
     locked = resolve(checkpoint, Store(root / "scratch"), open_sources(root, "toy"), Silent())

@@ -15,10 +15,10 @@ from images.foley.nets.transformer import Transformer, TransformerConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
-TEXT, IMAGE, SYNC = 96, 64, 128
+TEXT, IMAGE, SYNC = 96, 64, 64
 IMAGE_SIDE, PATCH = 512, 16
 TRANSFORMER = TransformerConfig(
-    latent=128, text=TEXT, visual=IMAGE, sync=SYNC, size=192, head_size=64, triple_blocks=2, single_blocks=3
+    latent=128, text=TEXT, visual=IMAGE, sync=SYNC, size=128, head_size=64, triple_blocks=2, single_blocks=2
 )
 SYNCHFORMER = synchformer_net.SynchformerConfig(size=SYNC, blocks=2, heads=SYNC // synchformer_net.HEAD_SIZE)
 DAC_KWARGS: dict[str, Any] = {

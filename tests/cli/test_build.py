@@ -90,7 +90,7 @@ def test_deployed_objects_are_valid_and_name_the_image_by_digest(toy: Built) -> 
 
 def change_model(root: Path) -> str:
     path = root / "images" / "toy" / "model.py"
-    path.write_text(path.read_text().replace("give eight numbers", "give 8 numbers"))
+    path.write_text(path.read_text().replace("give eight numbers", "give seven numbers"))
     return "app/images/toy/model.py"
 
 
