@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -75,14 +75,20 @@ def advise(path: Path, ranges: Iterable[tuple[int, int]]) -> None:
 class Verification:
     """The sha256 of every file, small ones first, so that graphs are vouched for before sessions ask."""
 
-    def __init__(self, models: Path, manifest: Manifest, threads: int) -> None:
+    def __init__(self, models: Path, manifest: Manifest) -> None:
         self._models = models
         self._files = manifest.files
         self._checked: dict[str, Future[str | None]] = {name: Future() for name in manifest.files}
-        order = iter(sorted(manifest.files, key=lambda name: (manifest.files[name].size, name)))
-        lock = threading.Lock()
-        for number in range(max(1, threads)):
-            threading.Thread(target=self._work, args=(order, lock), name=f"verify-{number}", daemon=True).start()
+        self._order = iter(sorted(manifest.files, key=lambda name: (manifest.files[name].size, name)))
+        self._lock = threading.Lock()
+        self._workers = 0
+
+    def work(self, threads: int) -> None:
+        """Have so many more threads at it. One does while imports run: more would take the core that they need."""
+        for _ in range(threads):
+            name = f"verify-{self._workers}"
+            self._workers += 1
+            threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def wait_for(self, name: str) -> None:
         """Raises DamagedFile where the file is not what it should be."""
@@ -101,11 +107,11 @@ class Verification:
         for future in self._checked.values():
             future.result()
 
-    def _work(self, order: Iterator[str], lock: threading.Lock) -> None:
+    def _work(self) -> None:
         buffer = memoryview(bytearray(min(PIECE, max((file.size for file in self._files.values()), default=1) or 1)))
         while True:
-            with lock:
-                name = next(order, None)
+            with self._lock:
+                name = next(self._order, None)
             if name is None:
                 return
             self._checked[name].set_result(self._check(name, buffer))
@@ -130,8 +136,11 @@ def hash_file(path: Path, buffer: memoryview) -> str:
 
 def find_cause(fault: Fault, models: Path, manifest: Manifest, verification: Verification | None) -> Fault:
     """The damaged file behind a fault, where one is: a session that cannot open is often the file's fault."""
+    if verification is None:
+        verification = Verification(models, manifest)
+        verification.work(1)
     try:
-        (verification or Verification(models, manifest, threads=1)).wait()
+        verification.wait()
     except DamagedFile as damaged:
         return damaged
     return fault

@@ -83,7 +83,8 @@ class Preload:
         self._report.read_manifest(manifest, self.extra_files, self.threads)
         in_background(self._read_ahead, manifest)
         if self.verify == "full":
-            self._verification = Verification(self._models, manifest, self.threads)
+            self._verification = Verification(self._models, manifest)
+            self._verification.work(1)
             in_background(self._time_verification, self._verification)
         return manifest
 
@@ -93,6 +94,8 @@ class Preload:
                 importlib.import_module(package)
         opener = Opener(self._models, manifest, self._timeline, self._verification)
         self._components = opener.components
+        if self._verification is not None:
+            self._verification.work(self.threads - 1)
         opener.start(self.threads)
         with self._timeline.importing(manifest.module):
             create: Callable[[Components], Model] = importlib.import_module(manifest.module).create

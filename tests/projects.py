@@ -193,7 +193,16 @@ def pin_unseen(project: Project, image: str, checkpoint: str, size: int = 1000) 
     spec = read_spec(project.root, image)
     licence = spec.checkpoints[checkpoint].licence.id
     files = tuple(
-        LockedFile(path, file.source, file.revision or "f" * 40, file.locator, size, f"{n:064x}", licence, file.ship)
+        LockedFile(
+            path=path,
+            source=file.source,
+            revision="f" * 40 if file.revision is None else file.revision,
+            locator=file.locator,
+            size=size,
+            sha256=f"{n:064x}",
+            licence=licence,
+            ship=file.ship,
+        )
         for n, (path, file) in enumerate(sorted(expect_files(spec.checkpoints[checkpoint]).items()))
     )
     before = read_lock(project, image)

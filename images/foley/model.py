@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -141,4 +143,6 @@ def in_batches(
 
 def create(components: Components) -> Foley:
     """The model over the components ``clap``, ``siglip2``, ``synchformer``, ``transformer`` and ``dac``."""
+    # numpy imports its generators on first use: 10 ms that a request need not wait for while graphs open or compute.
+    threading.Thread(target=importlib.import_module, args=("numpy.random",), daemon=True).start()
     return Foley(components)

@@ -1,6 +1,7 @@
 """The content-addressed store: every weight file once, under its sha256, never changed after it has its name.
 
-``sha256/ab/<hex>`` holds the objects (mode 0444, a time that follows from the content), ``partial/`` downloads that can go on, ``temp/`` copies in
+``sha256/ab/<hex>`` holds the objects (mode 0444, a time that follows
+from the content), ``partial/`` downloads that can go on, ``temp/`` copies in
 progress, ``locks/`` one empty file a key. Objects get their names by rename, so kill -9 leaves none half written.
 """
 

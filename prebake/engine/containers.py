@@ -18,6 +18,7 @@ from docker.models.containers import Container
 from docker.types import DeviceRequest, Mount
 
 from prebake.engine.connection import Connection
+from prebake.engine.owners import has_ended, owner_label
 from prebake.errors import EngineError, StartFailed
 from prebake.process import Narrator, narrate
 
@@ -43,7 +44,7 @@ class ContainerSpec:
 
     ``ports`` are container ports, published on 127.0.0.1 at ports of the Engine's choice. ``tmpfs`` are mount options
     by path, ``memory`` is in bytes, ``processors`` a number of CPUs, ``gpus`` a number (-1 for all). ``owner`` goes
-    into the label by which strays are found.
+    into the label by which strays are found (``owner_label``).
     """
 
     image: str
@@ -60,7 +61,7 @@ class ContainerSpec:
     memory: int | None = None
     processors: float | None = None
     gpus: int = 0
-    owner: str = field(default_factory=lambda: str(os.getpid()))
+    owner: str = field(default_factory=lambda: owner_label(os.getpid()))
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,8 @@ def remove_strays(connection: Connection, *, owner: str | None = None, say: Narr
     with closing(connection.client()) as client:
         for container in client.containers.list(all=True, filters={"label": LABEL}):
             whose = str(container.labels.get(LABEL, ""))
-            if whose == owner or (owner is None and whose.isdecimal() and not Path(f"/proc/{whose}").exists()):
-                say(f"removing stray container {container.name} of {whose}")
+            if whose == owner or (owner is None and has_ended(whose)):
+                say(f"removing stray container {container.name} of process {whose.rpartition(' ')[2]}")
                 _remove(container)
                 removed += 1
     return removed

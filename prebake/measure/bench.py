@@ -121,7 +121,8 @@ def table(bench: Bench) -> str:
     ]
     lines = ["  ".join([row[0].ljust(14), *(cell.rjust(7) for cell in row[1:])]).rstrip() for row in rows]
     lines.append(
-        f"naive / Prebake {bench.ratio:.1f} times (95% interval {low:.1f} to {high:.1f}); ready / floor {bench.ready_over_floor:.2f}; "
+        f"naive / Prebake {bench.ratio:.1f} times (95% interval {low:.1f} to {high:.1f}); "
+        f"ready / floor {bench.ready_over_floor:.2f}; "
         f"{len(bench.ours)} runs each, page cache {bench.cache}, seconds"
     )
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import resolve_base
 from prebake.engine.build import BuildRequest, BuildResult, build
 from prebake.engine.connection import Connection, describe, find_engine
+from prebake.engine.containers import remove_strays
 from prebake.engine.images import inspect_image
 from prebake.engine.tags import remove_tag, tag_image
 from prebake.errors import NoRoom
@@ -66,6 +67,7 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
     folder = order.root / "build" / plan.name
     with only_one(folder, plan.name):
         connection = find_engine()
+        remove_strays(connection, say=tell)
         store = Store(default_root())
         require_room(plan, store, connection)
         return _carry_out(order, project, plan, folder, connection, store, Steps(tell))
@@ -81,10 +83,10 @@ def _carry_out(
     with steps.step("context", str(folder / "context")):
         context = write_context(folder / "context", render_context(plan, project.templates), store)
     candidate = f"{plan.tag}-candidate"
-    with steps.step("build", candidate):
-        result = build_context(connection, context, candidate, base.reference, "Dockerfile", steps.tell)
-    launcher = EngineLauncher(connection)
     try:
+        with steps.step("build", candidate):
+            result = build_context(connection, context, candidate, base.reference, "Dockerfile", steps.tell)
+        launcher = EngineLauncher(connection)
         with steps.step("verify", "start it, ask it, compare its answer with the reference"):
             measured = measure_start(launcher, candidate)
         tag_image(connection, candidate, plan.tag)

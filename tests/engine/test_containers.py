@@ -11,6 +11,7 @@ from docker.errors import NotFound
 from prebake.engine.base import Base
 from prebake.engine.connection import Connection
 from prebake.engine.containers import Bind, ContainerSpec, Running, remove_strays, run_to_end, running
+from prebake.engine.owners import owner_label
 from prebake.errors import EngineError, StartFailed
 
 SERVER = ("python3", "-m", "http.server", "--directory", "/etc", "8000")
@@ -93,13 +94,16 @@ def test_a_folder_of_the_machine_is_seen_read_only(engine: Connection, base: Bas
 def test_strays_of_a_dead_process_are_removed_and_others_stay(engine: Connection, base: Base) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    dead = ContainerSpec(base.reference, command=["sleep", "60"], owner=str(gone.pid))
+    dead = ContainerSpec(base.reference, command=["sleep", "60"], owner=owner_label(gone.pid))
+    elsewhere = ContainerSpec(base.reference, command=["sleep", "60"], owner=f"another-machine {gone.pid}")
     with (
         running(engine, dead) as stray,
+        running(engine, elsewhere) as others,
         running(engine, ContainerSpec(base.reference, command=["sleep", "60"])) as kept,
     ):
         assert remove_strays(engine) >= 1
         assert not exists(stray)
+        assert exists(others)
         assert exists(kept)
 
 

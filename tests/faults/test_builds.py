@@ -9,6 +9,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,7 @@ def make_new(project: Project) -> None:
     path.write_text(f"{path.read_text()}\n# {uuid.uuid4()}\n")
 
 
-def build(project: Project, tag: str):  # type: ignore[no-untyped-def]
+def build(project: Project, tag: str) -> AbstractContextManager[Child]:
     return project.started("--model", "toy", "--tag", tag)
 
 
@@ -224,7 +225,8 @@ def test_an_image_that_answers_otherwise_than_the_reference_gets_no_name(
 ) -> None:
     path = project.root / "images" / "toy" / "model.py"
     path.write_text(path.read_text().replace("values[0].tolist()", "(values[0] + 0.01).tolist()"))
-    ended = project.run("--model", "toy", "--tag", tag).expect(40)
+    ended = project.run("--model", "toy", "--tag", tag)
+    assert ended.code in (40, 41), ended  # it failed before, or after, it was seen alive
     assert "warm-up answer differs" in ended.stderr
     assert says_what_to_do(ended.stderr)
     assert find_leavings(engine, project, tag) == []
