@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import socket
 import struct
@@ -25,7 +26,7 @@ from prebake.engine.containers import ContainerSpec, running
 from prebake.measure import client
 from tests.images.conftest import lay_out_checkpoint
 from tests.images.foley.clips import Clip, make_clip, make_sound_file
-from tests.projects import Built
+from tests.projects import Built, wait_until
 from tests.serving import Service
 
 RATE = 48_000
@@ -213,16 +214,10 @@ def test_a_client_that_hangs_up_in_the_middle_stops_its_own_work_only(
     head = "".join(f"{key}: {value}\r\n" for key, value in request.headers.items())
     with socket.create_connection(("127.0.0.1", foley_service.port), timeout=10) as connection:
         connection.sendall(f"POST /generate HTTP/1.1\r\n{head}\r\n".encode() + body)
-        wait_for(lambda: foley_service.metric("prebake_requests_in_flight") == 1)
-    wait_for(lambda: foley_service.metric("prebake_requests_in_flight") == 0)
+        wait_until(lambda: foley_service.metric("prebake_requests_in_flight") == 1, "the request", 30)
+    wait_until(lambda: foley_service.metric("prebake_requests_in_flight") == 0, "its end", 30)
     assert foley_service.metric(name) == before + 1
     assert ask(foley_service, clips["mp4"]).status_code == 200
-
-
-def wait_for(condition: Any) -> None:
-    from tests.projects import wait_until
-
-    wait_until(condition, "the service", seconds=30)
 
 
 def test_a_termination_lets_the_request_finish_and_ends_with_0(
@@ -253,7 +248,7 @@ def test_a_termination_lets_the_request_finish_and_ends_with_0(
 def alive(port: int) -> bool | None:
     try:
         return client.is_live(port) or None
-    except (OSError, httpx.HTTPError):
+    except (OSError, http.client.HTTPException):
         return None
 
 
