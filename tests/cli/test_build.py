@@ -41,9 +41,7 @@ def test_it_is_quiet_and_colourless_where_there_is_no_terminal(request: pytest.F
 
 
 @pytest.mark.parametrize("model", ["toy", "minilm", "foley"])
-def test_the_report_has_what_others_read_of_it(
-    request: pytest.FixtureRequest, engine: Connection, model: str
-) -> None:
+def test_the_report_has_what_others_read_of_it(request: pytest.FixtureRequest, engine: Connection, model: str) -> None:
     built: Built = request.getfixturevalue(model)
     report, image = built.report, inspect_image(engine, built.tag)
     assert (report["image"], report["digest"]) == (built.tag, image.digest)
@@ -120,7 +118,9 @@ def test_a_change_of_code_makes_the_code_layer_alone_again_and_the_report_says_w
             if layer["name"] != "code":
                 assert layers[layer["name"]]["digest"] == layer["digest"]
                 assert layers[layer["name"]]["status"] == "reused"
-        assert not [step for step in now["instructions"] if "prebake.bake" in step["instruction"] and not step["cached"]]
+        assert not [
+            step for step in now["instructions"] if "prebake.bake" in step["instruction"] and not step["cached"]
+        ]
         before = now
     assert find_leavings(engine, project, tag) == []
 

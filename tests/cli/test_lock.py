@@ -61,7 +61,9 @@ def test_a_file_that_is_not_there(offline: Project) -> None:
     assert lock_path(offline).read_text() == before
 
 
-def test_a_hub_that_does_not_answer_leaves_the_lock_alone(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_hub_that_does_not_answer_leaves_the_lock_alone(
+    engine: Connection, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     project = clone(tmp_path_factory.mktemp("hub") / "project", "foley", variables=reach(engine))
     before = lock_path(project, "foley").read_text()
     ended = project.run("lock", "--model", "foley", "--checkpoint", "xl", HF_ENDPOINT=f"http://{NOBODY}").expect(31)

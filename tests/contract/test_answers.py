@@ -15,7 +15,9 @@ WAV, JSON = "audio/wav", "application/json"
 TOLERANCE = 0.01
 
 
-def wav(body: bytes, *, kind: int = 1, bits: int = 16, channels: int = 1, rate: int = 48000, before: bytes = b"") -> bytes:
+def wav(
+    body: bytes, *, kind: int = 1, bits: int = 16, channels: int = 1, rate: int = 48000, before: bytes = b""
+) -> bytes:
     frame = channels * bits // 8
     form = struct.pack("<HHIIHH", kind, channels, rate, rate * frame, frame, bits)
     content = b"WAVE" + before + chunk(b"fmt ", form) + chunk(b"data", body)

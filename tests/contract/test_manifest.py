@@ -91,7 +91,9 @@ def test_the_manifest_says_what_the_plan_said(read: Manifest, plan: Plan) -> Non
 
 def test_it_lists_every_file_and_no_other(read: Manifest, models: Path) -> None:
     integrity.check_sizes(models, read.files)
-    integrity.Verification(models, read, threads=1).wait()
+    verification = integrity.Verification(models, read)
+    verification.work(1)
+    verification.wait()
     assert integrity.list_extra(models, read.files) == []
 
 

@@ -232,5 +232,3 @@ def test_an_image_that_answers_otherwise_than_the_reference_gets_no_name(
     assert find_leavings(engine, project, tag) == []
     with pytest.raises(EngineError, match="has no image"):
         inspect_image(engine, tag)
-
-

@@ -18,7 +18,7 @@ from prebake.measure import client
 from prebake.process import silent
 from tests.projects import Built
 
-LINGER = {"PREBAKE_FAULT_LINGER": "2"}  # seconds that a failed server can still be asked
+LINGER = {"PREBAKE_FAULT_LINGER": "1"}  # seconds that a failed server can still be asked
 MANIFEST = "/models/manifest.json"
 WEIGHTS = "/models/minilm/model.safetensors"
 GRAPH = "/models/minilm/model.onnx"
@@ -104,7 +104,6 @@ def expect_fault(engine: Connection, spec: ContainerSpec, code: int, words: str)
         (MANIFEST, lambda _: b"", 70, "manifest.json is no JSON"),
         (MANIFEST, forget_warmup, 70, "warmup: is missing"),
         (MANIFEST, raise_schema, 71, "schema 99, this entrypoint knows 1"),
-        (WEIGHTS, flip(0.0), 73, "minilm/model.safetensors: corrupt"),
         (WEIGHTS, flip(0.5), 73, "minilm/model.safetensors: corrupt"),
         (WEIGHTS, flip(1.0), 73, "minilm/model.safetensors: corrupt"),
         (WEIGHTS, cut, 73, "minilm/model.safetensors: truncated"),
@@ -118,7 +117,6 @@ def expect_fault(engine: Connection, spec: ContainerSpec, code: int, words: str)
         "manifest empty",
         "manifest incomplete",
         "manifest newer",
-        "first byte flipped",
         "middle byte flipped",
         "last byte flipped",
         "weights truncated",

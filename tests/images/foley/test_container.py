@@ -164,7 +164,18 @@ def claim_hours(video: bytes) -> bytes:
         (lambda: make_clip(Clip(times=[0])), "short"),
         (lambda: make_clip(Clip(size=(8, 8), codec="mpeg4")), "8x8"),
     ],
-    ids=["no video stream", "zero frames", "4 hours", "claims 4 hours", "empty", "picture", "playlist", "cut", "one frame", "tiny"],
+    ids=[
+        "no video stream",
+        "zero frames",
+        "4 hours",
+        "claims 4 hours",
+        "empty",
+        "picture",
+        "playlist",
+        "cut",
+        "one frame",
+        "tiny",
+    ],
 )
 def test_what_is_no_clip_is_refused_in_words(foley_service: Service, video: Any, words: str) -> None:
     found = refused(foley_service, video())
