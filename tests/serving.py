@@ -68,8 +68,9 @@ class Service:
         with closing(self.engine.client()) as client:
             (container,) = client.containers.list(filters={"label": f"com.docker.compose.project={self.project}"})
             result = container.exec_run(["python3", "-c", code])
-        assert result.exit_code == 0, result.output.decode()
-        return json.loads(result.output)
+        output: Any = result.output  # the library types it as a stream or not; here it is never one
+        assert result.exit_code == 0, output.decode()
+        return json.loads(output)
 
 
 @contextmanager

@@ -70,11 +70,7 @@ def write_archive(
             "layers": [{"mediaType": _LAYER, "digest": layer.digest, "size": layer.size}],
         }
     )
-    names = {
-        "io.containerd.image.name": f"docker.io/{reference}",
-        "org.opencontainers.image.ref.name": reference.partition(":")[2],
-    }
-    entry = {"mediaType": _MANIFEST, "digest": _digest(manifest), "size": len(manifest), "annotations": names}
+    entry = {"mediaType": _MANIFEST, "digest": _digest(manifest), "size": len(manifest)}
     older = [{"Config": _blob(_digest(image)), "RepoTags": [reference], "Layers": [_blob(layer.digest)]}]
     files = {
         "oci-layout": _canonical({"imageLayoutVersion": "1.0.0"}),

@@ -3,6 +3,7 @@ packages."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from prebake.engine.connection import Connection
 from prebake.engine.disk import cache_folder
 from prebake.engine.images import inspect_image
 from prebake.engine.recipe import Recipe
+from prebake.engine.tags import tag_image
 from prebake.errors import BaseImageError
 from prebake.process import CommandFailed, Narrator, narrate
 
@@ -50,7 +52,7 @@ def resolve_base(
     if choice == "bootstrap":
         return bootstrapped(connection, cache=cache, say=say)
     wanted = reference if choice == "auto" else choice
-    silence = (cache or cache_folder()) / "base" / "registry-is-silent"
+    silence = (cache or cache_folder()) / "base" / f"silent-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
     problem = _have(connection, wanted, say, silence if choice == "auto" else None)
     if problem is None:
         return _describe(connection, wanted, "pinned")
@@ -71,6 +73,8 @@ def bootstrapped(
         if not _has(client, recipe.reference):
             archive = archive_of(recipe, cache or cache_folder(), say)
             _load(connection, archive, say)
+            if not _has(client, recipe.reference):  # the containerd store takes names from an archive with a host only
+                tag_image(connection, read_digest(archive), recipe.reference)
             say(f"base: loaded {recipe.reference} ({read_digest(archive)})")
     return _describe(connection, recipe.reference, "bootstrap")
 

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from tests.projects import Project, change_spec, clone, lock_path, read_lock, reach
 from prebake.engine.connection import Connection
+from tests.projects import Project, change_spec, clone, lock_path, reach, read_lock
 
 NOBODY = "127.0.0.1:9"  # the port of "discard", which nothing serves
 

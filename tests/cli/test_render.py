@@ -27,7 +27,8 @@ def build_plainly(engine: Connection, folder: Path, tag: str, base: str, fresh: 
         words += [f"--secret=id={name},src={path}" for name, path in inputs.secrets.items()]
         words += [f"--build-context={name}={path}" for name, path in inputs.contexts.items()]
         environment = {**engine.env, "SOURCE_DATE_EPOCH": "0"}
-        ended = subprocess.run([engine.cli, *words, folder], env=environment, capture_output=True, text=True)
+        command = [str(engine.cli), *words, str(folder)]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 
 

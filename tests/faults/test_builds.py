@@ -77,8 +77,8 @@ def test_no_room_at_the_engine_is_said_before_anything_is_built(project: Project
     lock.write_text(text)
     place = project.root / "cache" / "store" / "sha256" / sha256[:2] / sha256
     place.parent.mkdir(parents=True)
-    with place.open("wb") as file:
-        file.truncate(size)
+    with place.open("wb") as sparse:
+        sparse.truncate(size)
     ended = project.run("--model", "toy", "--tag", tag, PREBAKE_CACHE=str(project.root / "cache")).expect(24)
     assert "where the Engine keeps its images" in ended.stderr
     assert "TiB" in ended.stderr
@@ -106,7 +106,7 @@ def test_a_checksum_that_does_not_match_names_file_and_both_digests(
     assert find_leavings(engine, project, tag) == []
 
 
-def hashed(content: bytes) -> str:
+def hashed(content: bytes | bytearray) -> str:
     return hashlib.sha256(content).hexdigest()
 
 

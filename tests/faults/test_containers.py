@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,7 +136,7 @@ def test_a_file_with_another_content(
 
 
 @pytest.fixture
-def derived(engine: Connection, tmp_path: Path, tag: str) -> Iterator[Callable[[str, str], str]]:
+def derived(engine: Connection, tmp_path: Path, tag: str) -> Callable[[str, str], str]:
     """An image with one layer more, of this Dockerfile line."""
 
     def derive(image: str, line: str) -> str:
@@ -144,7 +144,7 @@ def derived(engine: Connection, tmp_path: Path, tag: str) -> Iterator[Callable[[
         build(engine, BuildRequest(tmp_path, tag=tag), say=silent)
         return tag
 
-    yield derive
+    return derive
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,12 @@ def published(foley: Built, tmp_path_factory: pytest.TempPathFactory) -> naive.N
     return naive.load(lay_out_checkpoint(foley, tmp_path_factory.mktemp("checkpoint")))
 
 
-def ask(service: Service, video: bytes, name: str = "clip.mp4", **fields: object) -> httpx.Response:
+def ask(service: Service, video: bytes, **fields: object) -> httpx.Response:
     given = {"prompt": "a door slams", "steps": "3", **{key: str(value) for key, value in fields.items()}}
-    return service.post(files={"video": (name, video)}, data=given)
+    return service.post(files={"video": ("clip.mp4", video)}, data=given)
 
 
-def refused(service: Service, video: bytes, status: int = 422, **fields: object) -> str:
+def refused(service: Service, video: bytes, status: int = 422, **fields: Any) -> str:
     """The words of a refusal, which names the field that is wrong."""
     response = ask(service, video, **fields)
     assert response.status_code == status, response.text
@@ -242,8 +242,8 @@ def test_a_termination_lets_the_request_finish_and_ends_with_0(
             lines = [line.rpartition(" ") for line in client.get(port, "/metrics").body.decode().splitlines()]
             return next((float(value) for key, _, value in lines if key == name), 0.0)
 
-        fields = {"video": ("clip.mp4", clips["odd"]), "prompt": "a", "steps": "60"}
-        asking = threading.Thread(target=lambda: replies.append(client.post(port, client.Request(fields))))
+        request = client.Request({"video": ("clip.mp4", clips["odd"]), "prompt": "a", "steps": "100"})
+        asking = threading.Thread(target=lambda: replies.append(client.post(port, request)))
         container.wait_until(lambda: alive(port), 60, "liveness")
         asking.start()
         container.wait_until(lambda: metric("prebake_ready") == 1 or None, 60, "readiness")
