@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def test_the_ranges_that_are_read_ahead_are_those_of_the_weights(read: Manifest)
 
 
 def test_the_baked_model_gives_the_reference_answer_through_the_servers_own_parts(read: Manifest, models: Path) -> None:
-    from images.toy.model import create  # type: ignore[import-not-found]
+    create = importlib.import_module("images.toy.model").create
 
     opener = Opener(models, read, Timeline(), None)
     opener.start(1)

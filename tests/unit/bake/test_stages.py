@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -136,9 +137,7 @@ def test_reads_cover_every_external_tensor(models: Path, manifest: dict[str, Any
 
 
 def test_the_answer_is_the_frameworks(models: Path, checkpoint: Path) -> None:
-    from images.tiny.export import Words  # type: ignore[import-not-found]
-
-    module = Words().eval()
+    module = importlib.import_module("images.tiny.export").Words().eval()
     module.load_state_dict(load_file(checkpoint / "words/model.safetensors"))
     tokens = torch.randint(0, 96, (3, 11), generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
