@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +13,9 @@ import pytest
 from prebake.engine.base import Base, bootstrapped
 from prebake.engine.connection import Connection, ensure_engine
 from tests.projects import Built, Project, clone, reach
+
+# A shell that starts this in the background has it ignore SIGINT, and every process of a test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +160,34 @@ def test_rendering_does_not_replace_what_is_somebodys_own(project: Project, tmp_
 def test_nothing_to_deploy_before_a_build(project: Project) -> None:
     assert "python build.py --model toy" in project.run("deploy", "--model", "toy").expect(44).stderr
     assert "a tag may move" in project.run("deploy", "--model", "toy", "--image", "toy:latest").expect(44).stderr
+
+
+def test_an_error_is_coloured_at_a_terminal_unless_it_is_asked_not_to(project: Project) -> None:
+    assert show_at_terminal(project).startswith("\x1b[1;31merror:\x1b[0m No image is called")
+    assert show_at_terminal(project, NO_COLOR="1").startswith("error: No image is called")
+
+
+def show_at_terminal(project: Project, **variables: str) -> str:
+    """What a person sees of a mistyped name."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "build.py", "--model", "toys"]
+    environment = project.environment(**variables)
+    subprocess.run(command, cwd=project.root, env=environment, stdout=theirs, stderr=theirs, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    return shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_error_to_speak_of(published: Project) -> None:
+    unread, write = os.pipe()
+    os.close(unread)
+    command = [sys.executable, "build.py", "--model", "foley", "--plan", "--json"]
+    ended = subprocess.run(
+        command, cwd=published.root, env=published.environment(), stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("words", [("--modle", "toy"), ("--model", "toy", "--target", "tpu"), ("bake",), ()])

@@ -53,12 +53,13 @@ def test_the_licences_are_in_the_image(engine: Connection, minilm: Built, tmp_pa
 
 
 def test_embeddings_are_the_published_models(minilm_service: Service, published: naive.NaiveMiniLm) -> None:
-    text = "\n".join(SENTENCES)
     wanted = published.embed(SENTENCES).numpy()
-    for arguments in ({"json": {"texts": text}}, {"data": {"texts": text}}, {"files": {"texts": (None, text)}}):
-        found = embeddings(minilm_service, **arguments)
-        assert found.shape == (len(SENTENCES), 384)
-        assert np.abs(found - wanted).max() < 1e-5
+    together = embeddings(minilm_service, json={"texts": "\n".join(SENTENCES)})
+    assert together.shape == (len(SENTENCES), 384)
+    assert np.abs(together - wanted).max() < 1e-5
+    text = "\n".join(SENTENCES[:3])
+    for arguments in ({"data": {"texts": text}}, {"files": {"texts": (None, text)}}):
+        assert np.abs(embeddings(minilm_service, **arguments) - wanted[:3]).max() < 1e-5
     alone = np.concatenate([embeddings(minilm_service, json={"texts": each}) for each in SENTENCES[:5]])
     assert np.abs(alone - wanted[:5]).max() < 1e-5
     assert np.abs(np.linalg.norm(alone, axis=1) - 1).max() < 1e-5
