@@ -21,7 +21,8 @@ FRESH = ("export", "compile", "code", "image")
 
 def build_plainly(engine: Connection, folder: Path, tag: str, base: str, fresh: tuple[str, ...] = FRESH) -> None:
     """As the Dockerfile's own first lines say, with this machine's access to packages."""
-    words = ["buildx", "build", "--builder=default", f"--tag={tag}", f"--build-arg=BASE={base}"]
+    output = f"--output=type=docker,compression=uncompressed,name={tag}"  # --tag={tag} would take its time to compress
+    words = ["buildx", "build", "--builder=default", output, f"--build-arg=BASE={base}"]
     words += [f"--no-cache-filter={','.join(fresh)}"] if fresh else []
     with pip_inputs() as inputs:
         words += [f"--secret=id={name},src={path}" for name, path in inputs.secrets.items()]
