@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoTokenizer, ClapTextModelWithProjection, SiglipVisionModel
 
-from images.foley import sample
+from images.foley import sample, sample_shapes
 from images.foley.nets import encoders, published
 from images.foley.nets.synchformer import OTHER_PARTS, PREFIX
 from images.foley.text import TextReader
@@ -86,7 +86,8 @@ def test_the_pickles_load_strictly_under_published_names(checkpoint: Path) -> No
 
 def _kept(name: str) -> bool:
     parts = name.split(".")
-    blocks = {"triple_blocks": 2, "single_blocks": 3}
+    sample = sample_shapes.TRANSFORMER
+    blocks = {"triple_blocks": sample.triple_blocks, "single_blocks": sample.single_blocks}
     return parts[0] not in blocks or int(parts[1]) < blocks[parts[0]]
 
 
