@@ -22,6 +22,7 @@ from prebake.workflow.launching import EngineLauncher
 from prebake.workflow.steps import Tell
 
 STARTS = 3
+EXTENSIONS = {"audio/wav": ".wav"}  # Python 3.11 knows it by an older name only
 
 
 def show_demo(order: BuildOrder, tell: Tell) -> str:
@@ -58,7 +59,7 @@ def _ask(launcher: EngineLauncher, image: str, order: BuildOrder, folder: Path, 
             next_action="read images/NAME/demo.py",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"answer{mimetypes.guess_extension(reply.media_type) or '.bin'}"
+    path = folder / f"answer{EXTENSIONS.get(reply.media_type) or mimetypes.guess_extension(reply.media_type) or '.bin'}"
     path.write_bytes(reply.body)
     return path
 
