@@ -1,4 +1,4 @@
-"""The endpoints, as one ASGI application without a framework: eight fixed paths need no router."""
+"""The endpoints, as one ASGI application without a framework: a few fixed paths need no router."""
 
 from __future__ import annotations
 
