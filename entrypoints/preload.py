@@ -84,14 +84,16 @@ class Preload:
         in_background(self._read_ahead, manifest)
         if self.verify == "full":
             self._verification = Verification(self._models, manifest)
-            self._verification.work(1)
-            in_background(self._time_verification, self._verification)
         return manifest
 
     def _load(self, manifest: Manifest) -> Model:
-        for package in ("numpy", "onnxruntime"):
-            with self._timeline.importing(package):
-                importlib.import_module(package)
+        with self._timeline.importing("numpy"):
+            importlib.import_module("numpy")
+        if self._verification is not None:
+            self._verification.work(1)
+            in_background(self._time_verification, self._verification)
+        with self._timeline.importing("onnxruntime"):
+            importlib.import_module("onnxruntime")
         opener = Opener(self._models, manifest, self._timeline, self._verification)
         self._components = opener.components
         if self._verification is not None:

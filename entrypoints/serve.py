@@ -26,6 +26,8 @@ def main() -> NoReturn:
     timeline = Timeline()
     timeline.note("launch", 0.0)
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports to its makers from 1.29 on, if let
+    # OpenBLAS's threads, made as numpy is imported, sleep at once: by default they spin for 30 ms, on the second core.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     gc.disable()  # until ready: imports make many objects and no garbage
     sys.setswitchinterval(0.001)  # the loop's wait for the interpreter's lock, five times shorter while others import
     signal.signal(signal.SIGTERM, stop_early)
@@ -62,17 +64,20 @@ def bind(settings: Settings) -> socket.socket:
 
 def run(settings: Settings, timeline: Timeline, listening: socket.socket) -> NoReturn:
     """Two processes from here on: the model's, and this one, which talks to clients (docs/decisions/0011)."""
+    with timeline.phase("import entrypoints"):
+        # What both processes need is imported once, on a core of its own: after the fork each would do it, side by side.
+        from entrypoints import model_process  # noqa: F401
     ours, theirs = socket.socketpair()
-    model_process = os.fork()  # nothing has a thread yet
-    if model_process == 0:
+    model = os.fork()  # nothing has a thread yet
+    if model == 0:
         listening.close()
         ours.close()
         run_model(settings, timeline, theirs)
     theirs.close()
-    with timeline.phase("import entrypoints"):
+    with timeline.phase("import asyncio"):
         from entrypoints.channel import Channel
         from entrypoints.process import Process
-    process = Process(settings, timeline, Channel(ours), model_process)
+    process = Process(settings, timeline, Channel(ours), model)
     with timeline.importing("uvicorn"):
         import entrypoints.listener  # noqa: F401
     import asyncio
@@ -85,14 +90,11 @@ def run_model(settings: Settings, timeline: Timeline, end: socket.socket) -> NoR
     """Signals are the other process's business: this one ends when the other does."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    start = timeline.now()
     from entrypoints.channel import Channel
     from entrypoints.model_process import ModelProcess
 
     try:
-        process = ModelProcess(settings, timeline, Channel(end))
-        timeline.note("import model process", start)
-        process.run()
+        ModelProcess(settings, timeline, Channel(end)).run()
     finally:
         finish(1)  # never into the caller's code: that is the other process's
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ class Opener:
 
     def start(self, threads: int) -> None:
         """Each session computes with ``threads`` threads of its own."""
+        share_arena()
         for component in self._manifest.components.values():
             name = f"open-{component.name}"
             threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
@@ -118,6 +120,20 @@ def open_session(models: Path, component: Component, threads: int) -> GraphSessi
     return GraphSession(session)
 
 
+@cache
+def share_arena() -> None:
+    """One arena for every session of the process: graphs run in turn, so the next reuses the pages of the last.
+
+    With an arena each, foley's first answer touched 100 MB page by page and its second, once ONNX Runtime had planned
+    each graph's memory, 60 MB more (``make_options``): 0.05 s of the kernel's time in both.
+    """
+    import onnxruntime
+
+    kind, place = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, place)
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({}))
+
+
 def make_options(component: Component, threads: int) -> onnxruntime.SessionOptions:
     import onnxruntime
 
@@ -125,6 +141,8 @@ def make_options(component: Component, threads: int) -> onnxruntime.SessionOptio
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_mem_pattern = False  # a plan for each new shape, in a block of its own: dearer than it saves here
     # A waiting thread sleeps instead of spinning: it would take the core that imports, decodes or runs another graph.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.graph_optimization_level = {

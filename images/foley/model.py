@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 CHANNELS = 128
 """Of the latent."""
-IMAGES_AT_ONCE = 4
+IMAGES_AT_ONCE = 2
 WINDOWS_AT_ONCE = 1
 """Small: the encoders' intermediate results take the memory, and larger batches are no faster on a CPU."""
 

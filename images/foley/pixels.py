@@ -16,10 +16,6 @@ from images.foley.resample import resize_short_side
 IMAGE_SIDE = 512
 SYNC_SIDE = 224
 
-_LEVELS = np.arange(256, dtype=np.float32)
-_IMAGE_VALUES = (_LEVELS / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
-_SYNC_VALUES = (_LEVELS * np.float32(1 / 255) - np.float32(0.5)) / np.float32(0.5)
-
 
 def scale_image(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """``[height, width, 3]`` to ``[3, 512, 512]``, the aspect ratio not kept, as the image encoder was trained."""
@@ -33,10 +29,17 @@ def scale_sync(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def image_values(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """``n`` scaled images to ``[n, 3, 512, 512]`` in -1..1."""
-    return _IMAGE_VALUES[np.stack(frames)]
+    """``n`` scaled images to ``[n, 3, 512, 512]`` in -1..1: ``(level / 255 - 0.5) / 0.5``."""
+    return _centre(np.divide(np.stack(frames), np.float32(255), dtype=np.float32))
 
 
 def sync_values(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """``n`` scaled frames to ``[n, 3, 224, 224]`` in -1..1."""
-    return _SYNC_VALUES[np.stack(frames)]
+    """``n`` scaled frames to ``[n, 3, 224, 224]`` in -1..1: ``(level * (1 / 255) - 0.5) / 0.5``."""
+    return _centre(np.multiply(np.stack(frames), np.float32(1 / 255), dtype=np.float32))
+
+
+def _centre(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From 0..1 to -1..1, in place. Doubling is exact, as dividing by 0.5 is."""
+    values -= np.float32(0.5)
+    values += values
+    return values

@@ -10,9 +10,11 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
+from prebake.bake.attention import attend
 from prebake.bake.errors import BakeError
 
 OPSET = 20  # the newest that every fusion of the pinned ONNX Runtime knows
+TRANSLATIONS: dict[Any, Any] = {torch.ops.aten.scaled_dot_product_attention.default: attend}
 Axis = Any  # a name, or any dimension of torch.export: Dim("tokens", max=512), 8 * Dim("windows"), Dim.AUTO
 Case = Mapping[str, torch.Tensor]
 
@@ -41,6 +43,7 @@ def export_graph(
                 output_names=list(outputs),
                 dynamic_shapes=shapes,
                 opset_version=OPSET,
+                custom_translation_table=TRANSLATIONS,
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:

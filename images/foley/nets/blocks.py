@@ -79,8 +79,7 @@ class TripleBlock(nn.Module):
         The streams' queries attend apart, which changes nothing in the result: in the last block, whose visual result
         nobody reads, an exported graph then leaves all of the visual tail out by itself.
         """
-        a = [part[:, None] for part in self.audio_mod(moment)]
-        v = [part[:, None] for part in self.v_cond_mod(moment)]
+        a, v = self.audio_mod(moment[:, None]), self.v_cond_mod(moment[:, None])
         heard, seen = self._attend_selves(_modulate(audio, a[0], a[1]), _modulate(visual, v[0], v[1]), turns)
         audio = audio + a[2] * self.audio_self_proj(heard)
         visual = visual + v[2] * self.v_cond_self_proj(seen)
@@ -96,8 +95,8 @@ class TripleBlock(nn.Module):
         visual_q, visual_k, visual_v = self._split(self.v_cond_attn_qkv(visual), 3)
         audio_q = rotate(self.audio_self_q_norm(audio_q), turns.joint_audio)
         audio_k = rotate(self.audio_self_k_norm(audio_k), turns.joint_audio)
-        visual_q = rotate(self.v_cond_attn_q_norm(visual_q)[:, turns.visual_rows], turns.joint_visual)
-        visual_k = rotate(self.v_cond_attn_k_norm(visual_k)[:, turns.visual_rows], turns.joint_visual)
+        visual_q = rotate(self.v_cond_attn_q_norm(visual_q).index_select(1, turns.visual_rows), turns.joint_visual)
+        visual_k = rotate(self.v_cond_attn_k_norm(visual_k).index_select(1, turns.visual_rows), turns.joint_visual)
         keys = torch.cat((visual_k, audio_k), dim=1)
         values = torch.cat((visual_v, audio_v), dim=1)
         return attend(audio_q, keys, values), attend(visual_q, keys, values)

@@ -20,7 +20,8 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
-        normed = wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + self.eps)
+        # Divided by the root, not multiplied by its reciprocal: so ONNX Runtime knows it, and runs seven nodes as one.
+        normed = wide / torch.sqrt(wide.square().mean(dim=-1, keepdim=True) + self.eps)
         return normed.to(x.dtype) * self.weight
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 THETA = 10000.0
 
 Rotation = tuple[Tensor, Tensor]
-"""Cosines and sines, each ``[tokens, 1, head size / 2]``."""
+"""Cosines, and sines with the sign of their place in a pair, each ``[tokens, 1, head size]``."""
 
 
 def nearest(source: Tensor, target: Tensor, axis: int = 1) -> Tensor:
@@ -22,32 +22,37 @@ def nearest(source: Tensor, target: Tensor, axis: int = 1) -> Tensor:
     """
     length = torch.scalar_tensor(source.shape[axis], dtype=torch.float32)
     scale = length / torch.scalar_tensor(target.shape[axis], dtype=torch.float32)
-    middle = torch.arange(target.shape[axis], dtype=torch.float32) + 0.5
+    middle = torch.arange(target.shape[axis], dtype=torch.float32, device=target.device) + 0.5
     return torch.minimum(torch.floor(middle * scale), length - 1.0).to(torch.int64)
 
 
 def positions(tokens: Tensor) -> Tensor:
     """0, 1, 2 ... for ``tokens [B, N, ...]``: float32 ``[N]``."""
-    return torch.arange(tokens.shape[1], dtype=torch.float32)
+    return torch.arange(tokens.shape[1], dtype=torch.float32, device=tokens.device)
 
 
 def turning_speeds(head_size: int) -> Tensor:
-    """Radians a position, for each pair of a head: float32 ``[head size / 2]``.
+    """Radians a position, for each element of a head, the two of a pair alike: float32 ``[head size]``.
 
     Made by torch and kept as a constant of the graph: another runtime's power function differs in the last bit, which
     a thousand positions on is an error of 1e-5 in the result.
     """
-    return 1.0 / THETA ** (torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size)
+    pairs = torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu")
+    return (1.0 / THETA ** (pairs / head_size)).repeat_interleave(2)
 
 
 def rotation(places: Tensor, speeds: Tensor) -> Rotation:
     """The rotary tables for tokens at ``places`` (float32 ``[N]``)."""
     angles = torch.outer(places, speeds)[:, None, :]
-    return angles.cos(), angles.sin()
+    signs = torch.tensor([-1.0, 1.0], device=angles.device).repeat(len(speeds) // 2)
+    return angles.cos(), angles.sin() * signs
 
 
 def rotate(heads: Tensor, by: Rotation) -> Tensor:
-    """Turn adjacent pairs of the last axis of ``heads [B, N, H, D]``."""
+    """Turn adjacent pairs of the last axis of ``heads [B, N, H, D]``: ``(a, b)`` to ``(a cos - b sin, b cos + a sin)``.
+
+    In four nodes of a graph: apart and together again, the pairs would be thirteen.
+    """
     cosine, sine = by
-    even, odd = torch.unflatten(heads, -1, (-1, 2)).unbind(-1)
-    return torch.stack((even * cosine - odd * sine, odd * cosine + even * sine), dim=-1).flatten(-2)
+    partners = torch.arange(heads.shape[-1], device=heads.device) ^ 1
+    return heads * cosine + heads.index_select(-1, partners) * sine

@@ -159,7 +159,7 @@ class Transformer(nn.Module):
         moment = self.time_in(timestep)
         audio = self.audio_embedder(latents)
         beat = self.sync_in((sync + self.sync_pos_emb).flatten(1, 2))
-        beat = beat[:, nearest(beat, audio)]
+        beat = beat.index_select(1, nearest(beat, audio))
         audio = self._run_triple(audio + beat, self.visual_proj(visual), self.cond_in(text), moment)
         out: Tensor = self.final_layer(self._run_single(audio, beat + moment[:, None]))
         return out

@@ -139,8 +139,8 @@ def test_texts_are_looked_at_before_the_video(model: Foley) -> None:
 
 
 def test_cancellation_at_every_point(model: Foley) -> None:
-    """After each of 30 frames, 3 batches of images, 2 windows and 3 steps; then there is nothing left to stop."""
-    for count in (1, 30, 31, 33, 34, 35, 36, 38):
+    """After each of 30 frames, 5 batches of images, 2 windows and 3 steps; then there is nothing left to stop."""
+    for count in (1, 30, 31, 35, 36, 37, 38, 40):
         with pytest.raises(Cancelled):
             ask(model, Countdown(count))
-    assert ask(model, Countdown(39)).body == ask(model).body
+    assert ask(model, Countdown(41)).body == ask(model).body
