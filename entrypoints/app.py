@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from entrypoints.fields import describe_fields
+from entrypoints.forms import Disconnected
 from entrypoints.generate import Generate
 from entrypoints.link import ModelLink
 from entrypoints.replies import Receive, Reply, Scope, Send, error_reply, json_reply, send_reply
 from entrypoints.status import Status
 from entrypoints.telemetry import MEDIA_TYPE, Telemetry
+from entrypoints.waiting import read_patience, wait_for, wait_until_gone
 
 GENERATE = "/generate"
+READY = "/v2/health/ready"
 CLIENT_LEFT = 499
+LONGEST_WAIT = 3600.0
+"""Seconds for which a question about readiness is held at most."""
 
 
 class App:
@@ -28,7 +34,7 @@ class App:
             "/metrics": self.show_metrics,
             "/startup": self.show_startup,
             "/v2/health/live": self.show_live,
-            "/v2/health/ready": self.show_ready,
+            READY: self.show_ready,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +56,26 @@ class App:
             return error_reply(404, f"There is nothing at {path}; GET / lists what there is.")
         if method not in ("GET", "HEAD"):
             return refuse_method(method, path, "GET, HEAD")
+        if path == READY and not await self._wait_until_settled(dict(scope["headers"]), receive):
+            return None
         return page()
+
+    async def _wait_until_settled(self, headers: Mapping[bytes, bytes], receive: Receive) -> bool:
+        """As long as ``Prefer: wait=N`` says, so that whoever waits for readiness need not ask again and again.
+
+        False where the client went away.
+        """
+        patience = min(read_patience(headers), LONGEST_WAIT) if self._status.state == "starting" else 0.0
+        if not patience:
+            return True
+        gone = asyncio.ensure_future(wait_until_gone(receive))
+        try:
+            await wait_for(self._status.settled, gone, patience)
+        except Disconnected:
+            return False
+        finally:
+            gone.cancel()
+        return True
 
     def show_index(self) -> Reply:
         manifest = self._link.manifest

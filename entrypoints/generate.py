@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections.abc import Mapping
-from concurrent.futures import Future
-from typing import Any
 
 from entrypoints.fields import convert_form
 from entrypoints.forms import Disconnected, Form, read_form
@@ -16,6 +13,7 @@ from entrypoints.manifest import Limits
 from entrypoints.replies import Receive, Refusal, Reply, error_reply
 from entrypoints.status import Status
 from entrypoints.telemetry import Telemetry
+from entrypoints.waiting import read_patience, wait_for, wait_until_gone
 
 STOPPING = "the server is stopping"
 
@@ -106,33 +104,3 @@ class Generate:
         seconds = min(120, max(1, math.ceil(self._telemetry.generate.mean)))
         message = f"All {self.limits.queue} places of the queue are taken; come back in {seconds} s."
         return error_reply(503, message, headers={"retry-after": str(seconds)})
-
-
-def read_patience(headers: Mapping[bytes, bytes]) -> float:
-    """Seconds of ``Prefer: wait=N`` (RFC 7240, section 4.3); 0 where it is not asked for."""
-    found = re.search(rb'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})', headers.get(b"prefer", b"").lower())
-    return float(found[1]) if found else 0.0
-
-
-async def wait_until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def wait_for(future: Future[Any], gone: asyncio.Future[None], seconds: float | None = None) -> bool:
-    """Whether the thread's future is done in time. Raises Disconnected where the client goes first.
-
-    Not ``asyncio.wrap_future``: that would cancel the thread's future with ours.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def mark() -> None:
-        if not done.done():
-            done.set_result(None)
-
-    future.add_done_callback(lambda _: loop.call_soon_threadsafe(mark))
-    await asyncio.wait({done, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    if gone.done() and not future.done():
-        raise Disconnected
-    return future.done()

@@ -82,7 +82,16 @@ class Opener:
 
     def start(self, threads: int) -> None:
         """Each session computes with ``threads`` threads of its own."""
-        share_arena()
+        # Starting a thread waits for its first steps: one is enough for the caller, who imports meanwhile.
+        threading.Thread(target=self._open_all, args=(threads,), name="open", daemon=True).start()
+
+    def _open_all(self, threads: int) -> None:
+        try:
+            share_arena()
+        except Exception as error:
+            for future in self.components.sessions.values():
+                future.set_exception(SessionFault(f"ONNX Runtime gives no memory arena: {error}"))
+            return
         for component in self._manifest.components.values():
             name = f"open-{component.name}"
             threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()

@@ -16,6 +16,8 @@ from docker import DockerClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest, Mount
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import ReadTimeout
 
 from prebake.engine.connection import Connection
 from prebake.engine.owners import has_ended, owner_label
@@ -75,9 +77,10 @@ class Ended:
 class Running:
     """A started container."""
 
-    def __init__(self, container: Container, client: DockerClient) -> None:
+    def __init__(self, container: Container, requested: float) -> None:
         self._container = container
-        self._client = client
+        self.requested = requested
+        """When it was asked for, on the ``time.perf_counter`` clock."""
 
     @property
     def id(self) -> str:
@@ -107,12 +110,12 @@ class Running:
 
     def wait(self, seconds: float) -> Ended:
         """Until it ends. Raises StartFailed where that takes longer."""
-        deadline = time.monotonic() + seconds
-        while (end := self.ended()) is None:
-            if time.monotonic() > deadline:
-                raise self.failure(f"did not end within {seconds:g} s")
-            time.sleep(_POLL_SECONDS)
-        return end
+        try:
+            self._container.wait(timeout=seconds)
+        except (ReadTimeout, RequestsConnectionError) as error:  # which of them, the library does not promise
+            raise self.failure(f"did not end within {seconds:g} s") from error
+        state = self._state()
+        return Ended(state["ExitCode"], state["OOMKilled"])
 
     def wait_until(self, condition: Callable[[], Found | None], seconds: float, what: str) -> Found:
         """Until ``condition`` gives something. Raises StartFailed, with the last lines of the log, where the
@@ -173,10 +176,11 @@ def running(connection: Connection, spec: ContainerSpec) -> Iterator[Running]:
     """Start a container; it is removed, with its volumes, when the block is left. Raises EngineError where the Engine
     refuses."""
     with closing(connection.client()) as client:
+        requested = time.perf_counter()
         container = _create(client, spec)
         try:
             _start(container, spec)
-            yield Running(container, client)
+            yield Running(container, requested)
         finally:
             _remove(container)
 

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
@@ -42,16 +40,10 @@ class Floor:
         return self.empty_start + (self.weight_bytes / self.bandwidth if self.bandwidth else 0.0) + self.steady
 
 
-def measure_floor(launcher: Launcher, image: str, steady: float, *, runs: int = 3) -> Floor:
+def measure_floor(launcher: Launcher, image: str, steady: float, *, runs: int = 5) -> Floor:
     """Measure an empty program's start and the read bandwidth in the very image; ``steady`` was measured before."""
-    empty = median(_timed(lambda: launcher.run(image, ["true"])) for _ in range(runs))
+    empty = median(launcher.time_program(image, ["true"]) for _ in range(runs))
     reads = [json.loads(launcher.run(image, ["python3", "-c", READ_WEIGHTS])) for _ in range(runs)]
     weight_bytes = int(reads[0]["bytes"])
     bandwidth = median(weight_bytes / max(read["seconds"], 1e-9) for read in reads)
     return Floor(empty, weight_bytes, bandwidth, steady)
-
-
-def _timed(act: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    act()
-    return time.perf_counter() - begin

@@ -23,7 +23,14 @@ class Running(Protocol):
         """None while it runs."""
 
 
-class Launcher(Protocol):
+class Files(Protocol):
+    """What lies in images."""
+
+    def read(self, image: str, path: str) -> bytes:
+        """A file of the image."""
+
+
+class Launcher(Files, Protocol):
     """Starts containers as they would be deployed: read-only, no capabilities, a numeric user."""
 
     def start(self, image: str) -> AbstractContextManager[Running]: ...
@@ -31,5 +38,5 @@ class Launcher(Protocol):
     def run(self, image: str, command: Sequence[str]) -> str:
         """Run a program of the image to its end; its standard output."""
 
-    def read(self, image: str, path: str) -> bytes:
-        """A file of the image."""
+    def time_program(self, image: str, command: Sequence[str]) -> float:
+        """Seconds from asking for a container, set up like a server's, until its program has ended."""

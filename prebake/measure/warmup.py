@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from prebake.measure.client import Request
-from prebake.measure.ports import Launcher
+from prebake.measure.ports import Files
 
 MODELS = "/models"
 
@@ -19,19 +19,19 @@ class Warmup:
     tolerance: float
 
 
-def read_warmup(launcher: Launcher, image: str) -> Warmup:
+def read_warmup(files: Files, image: str) -> Warmup:
     """Read the warm-up request and its reference answer out of an image's manifest."""
-    manifest = json.loads(launcher.read(image, f"{MODELS}/manifest.json"))["warmup"]
-    document = json.loads(launcher.read(image, f"{MODELS}/{manifest['request']}"))
+    manifest = json.loads(files.read(image, f"{MODELS}/manifest.json"))["warmup"]
+    document = json.loads(files.read(image, f"{MODELS}/{manifest['request']}"))
     fields: dict[str, str | tuple[str, bytes]] = {}
     for name, value in document["fields"].items():
         if isinstance(value, dict):
-            fields[name] = (value["file"].rsplit("/", 1)[-1], launcher.read(image, f"{MODELS}/{value['file']}"))
+            fields[name] = (value["file"].rsplit("/", 1)[-1], files.read(image, f"{MODELS}/{value['file']}"))
         else:
             fields[name] = str(value)
     return Warmup(
         Request(fields),
-        launcher.read(image, f"{MODELS}/{manifest['answer']}"),
+        files.read(image, f"{MODELS}/{manifest['answer']}"),
         manifest["media_type"],
         manifest["tolerance"],
     )

@@ -19,9 +19,9 @@ PROGRAM_SECONDS = 600.0
 class StartedServer:
     """A running server, reached on loopback."""
 
-    def __init__(self, container: Running, requested: float) -> None:
+    def __init__(self, container: Running) -> None:
         self._container = container
-        self.requested = requested
+        self.requested = container.requested
         self.port = container.address(SERVER_PORT)[1]
 
     def logs(self) -> str:
@@ -40,9 +40,14 @@ class EngineLauncher:
 
     @contextmanager
     def start(self, image: str) -> Iterator[StartedServer]:
-        requested = time.perf_counter()
         with running(self._connection, ContainerSpec(image, ports=[SERVER_PORT])) as container:
-            yield StartedServer(container, requested)
+            yield StartedServer(container)
+
+    def time_program(self, image: str, command: Sequence[str]) -> float:
+        spec = ContainerSpec(image, command=list(command[1:]), entrypoint=[command[0]], ports=[SERVER_PORT])
+        with running(self._connection, spec) as container:
+            container.wait(PROGRAM_SECONDS)
+            return time.perf_counter() - container.requested
 
     def run(self, image: str, command: Sequence[str]) -> str:
         spec = ContainerSpec(image, command=list(command[1:]), entrypoint=[command[0]])

@@ -6,7 +6,6 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from entrypoints.timeline import Timeline
 from prebake.bake import manifest as baked_manifest
 from prebake.bake.local import bake_folder
 from prebake.bake.settings import Settings
-from prebake.measure.ports import Running
 from prebake.measure.warmup import read_warmup
 from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan
@@ -35,12 +33,6 @@ class Folder:
 
     def __init__(self, models: Path) -> None:
         self._models = models
-
-    def start(self, image: str) -> AbstractContextManager[Running]:
-        raise NotImplementedError
-
-    def run(self, image: str, command: object) -> str:
-        raise NotImplementedError
 
     def read(self, image: str, path: str) -> bytes:
         return (self._models / Path(path).relative_to("/models")).read_bytes()

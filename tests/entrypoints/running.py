@@ -64,8 +64,8 @@ class Server:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
 
-    def get(self, path: str) -> httpx.Response:
-        return self.client.get(path)
+    def get(self, path: str, **arguments: Any) -> httpx.Response:
+        return self.client.get(path, **arguments)
 
     def post(self, **arguments: Any) -> httpx.Response:
         return self.client.post("/generate", **arguments)

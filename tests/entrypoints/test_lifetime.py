@@ -57,6 +57,26 @@ def test_a_request_may_prefer_to_wait_for_readiness(start: Start, pool: Any) -> 
     assert patient.result().headers["preference-applied"] == "wait=20"
 
 
+def test_a_question_about_readiness_may_wait_for_it(start: Start, pool: Any) -> None:
+    server = starting(start)
+    assert server.get("/v2/health/ready", headers={"prefer": "wait=1"}).status_code == 503
+    patient = pool.submit(server.get, "/v2/health/ready", headers={"prefer": "wait=20"})
+    with pytest.raises(TimeoutError):
+        patient.result(timeout=0.3)
+    server.leave_note("go")
+    assert patient.result().json() == {"ready": True}
+
+
+def test_waiting_for_readiness_ends_when_the_server_stops(start: Start, pool: Any) -> None:
+    server = starting(start)
+    patient = pool.submit(server.get, "/v2/health/ready", headers={"prefer": "wait=20"})
+    with pytest.raises(TimeoutError):
+        patient.result(timeout=0.3)
+    server.terminate()
+    assert patient.result().status_code == 503
+    assert server.wait() == 0
+
+
 def test_waiting_ends_when_the_server_stops(start: Start, pool: Any) -> None:
     server = starting(start)
     patient = pool.submit(server.post, json=PLAIN, headers={"prefer": "wait=20"})

@@ -18,11 +18,11 @@ import pytest
 
 from entrypoints.answers import find_difference
 from entrypoints.faults import Fault, ManifestFault, NewerSchema
-from entrypoints.generate import read_patience
 from entrypoints.integrity import hash_file
 from entrypoints.manifest import parse_manifest
 from entrypoints.processors import find_quota
 from entrypoints.timeline import measure_process_age
+from entrypoints.waiting import read_patience
 from tests.entrypoints.running import ROOT
 
 ALLOWED = {"numpy", "onnxruntime", "uvicorn", "starlette", "python_multipart", "entrypoints"}
