@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from entrypoints.checks import (
     Check,
@@ -27,8 +26,7 @@ SCHEMA = 1
 NAME = "manifest.json"
 
 
-@dataclass(frozen=True)
-class Component:
+class Component(NamedTuple):
     """One graph. ``reads``: by file of weights, the (offset, length) ranges in bytes that the graph uses."""
 
     name: str
@@ -43,8 +41,7 @@ class Component:
     key: str
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """``size`` in bytes."""
 
     size: int
@@ -52,8 +49,7 @@ class File:
     origin: str
 
 
-@dataclass(frozen=True)
-class Warmup:
+class Warmup(NamedTuple):
     """``tolerance``: the largest absolute difference from the framework's answer."""
 
     request: str
@@ -62,8 +58,7 @@ class Warmup:
     tolerance: float
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """``queue``: requests that may wait beyond those at work. ``seconds``: of one request's work."""
 
     body_bytes: int = 64 * 1024 * 1024
@@ -71,8 +66,7 @@ class Limits:
     seconds: float = 600.0
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     name: str
     target: str
     checkpoint: str

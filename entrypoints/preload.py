@@ -96,11 +96,11 @@ class Preload:
             importlib.import_module("onnxruntime")
         opener = Opener(self._models, manifest, self._timeline, self._verification)
         self._components = opener.components
-        if self._verification is not None:
-            self._verification.work(self.threads - 1)
         opener.start(self.threads)
         with self._timeline.importing(manifest.module):
             create: Callable[[Components], Model] = importlib.import_module(manifest.module).create
+        if self._verification is not None:
+            self._verification.work(self.threads - 1)
         with self._timeline.phase("create"):
             return create(opener.components)
 

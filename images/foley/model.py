@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +40,7 @@ FIELDS = (
 )
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A form by its fields."""
 
     video: bytes
@@ -55,8 +53,7 @@ class Request:
     trim: str
 
 
-@dataclass(frozen=True)
-class Features:
+class Features(NamedTuple):
     """What the transformer is told, for the unconditional and the conditional pass."""
 
     text: NDArray[np.float32]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -22,8 +22,7 @@ from images.foley.sound import RATE
 _BIT_RATE = 192_000
 
 
-@dataclass(frozen=True)
-class Wrapping:
+class Wrapping(NamedTuple):
     """A container for the answer and the sound's encoding in it."""
 
     format: str

@@ -11,8 +11,8 @@ float in which no sum can round.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +23,14 @@ _MIDDLE = 128
 """Subtracted from every level, which halves the largest sum and lets most scales be done in float32."""
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(NamedTuple):
     outputs: slice
     inputs: slice
     weights: NDArray[np.floating]
     """``[inputs, outputs]``."""
 
 
-@dataclass(frozen=True)
-class _Axis:
+class _Axis(NamedTuple):
     """One axis of a resize, for the outputs inside the crop only."""
 
     blocks: tuple[_Block, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,12 @@ SHORTEST = 1.0
 """Seconds that give one window of frames at any frame rate in use; at 25 a second 0.64 s do."""
 
 
-@dataclass(frozen=True)
-class Views:
+class Views(NamedTuple):
     """Scaled frames at both rates; a frame used twice is held once."""
 
-    image: list[NDArray[np.uint8]] = field(default_factory=list)
+    image: list[NDArray[np.uint8]]
     """At 8 a second, each ``[3, 512, 512]``."""
-    sync: list[NDArray[np.uint8]] = field(default_factory=list)
+    sync: list[NDArray[np.uint8]]
     """At 25 a second, each ``[3, 224, 224]``."""
 
 
@@ -32,7 +31,7 @@ def take_views(frames: Iterable[Frame]) -> Views:
 
     Raises BadRequest where there are too few for one window.
     """
-    views, image_clock, sync_clock = Views(), Clock(IMAGE_RATE), Clock(SYNC_RATE)
+    views, image_clock, sync_clock = Views([], []), Clock(IMAGE_RATE), Clock(SYNC_RATE)
     for time, frame in frames:
         images, syncs = image_clock.take(time), sync_clock.take(time)
         if not images and not syncs:

@@ -74,7 +74,7 @@ def test_schema_and_name_are_the_same_on_both_sides() -> None:
 def test_the_manifest_says_what_the_plan_said(read: Manifest, plan: Plan) -> None:
     assert (read.name, read.target, read.checkpoint) == ("toy", "cpu", "small")
     assert list(read.components) == sorted(plan.spec.components)
-    assert vars(read.limits) == plan.spec.limits.model_dump()
+    assert read.limits._asdict() == plan.spec.limits.model_dump()
     origins = {path: file.origin for path, file in read.files.items()}
     assert origins["first/model.safetensors"] == "published"
     assert origins["second/model.safetensors"] == "derived"
