@@ -85,9 +85,23 @@ class BaseImageError(PrebakeError):
 
 
 class BuildFailed(PrebakeError):
-    """An instruction of the build failed."""
+    """An instruction of the build failed; with all that it printed and the exit code of its program, where it had one."""
 
     exit_code = 23
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        next_action: str,
+        instruction: str = "",
+        output: Sequence[str] = (),
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message, next_action=next_action)
+        self.instruction = instruction
+        self.output = tuple(output)
+        self.status = status
 
 
 class NoRoom(PrebakeError):

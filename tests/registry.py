@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from prebake.disk import cache_folder
 from prebake.engine import debian
-from prebake.engine.disk import cache_folder
 from prebake.engine.lock import locked
 from prebake.process import narrate
 

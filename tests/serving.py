@@ -15,9 +15,9 @@ import httpx
 from pytest_docker.plugin import get_docker_services
 
 from prebake import process
+from prebake.disk import cache_folder
 from prebake.engine import debian
 from prebake.engine.connection import Connection
-from prebake.engine.disk import cache_folder
 from prebake.engine.lock import locked
 from prebake.process import CommandFailed, narrate
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from prebake.bake.errors import write_error
 from prebake.bake.settings import Settings
 from prebake.errors import PrebakeError
 
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except PrebakeError as error:
-        print(f"{error.message}\n{error.next_action}", file=sys.stderr)
+        print(write_error(error), file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from prebake.checkpoints.room import name_full_disk
+from prebake.disk import name_full_disk
 
 _CHUNK = 1 << 20
 

@@ -6,10 +6,11 @@ import shutil
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
-from prebake.checkpoints.room import show_bytes
+from prebake.sizes import show_bytes
 
 
 class Progress(Protocol):
@@ -40,7 +41,7 @@ class Silent:
     def close(self) -> None: ...
 
 
-class Tally:
+class Tally(ABC):
     """The sums that both forms show, under one lock."""
 
     interval = 0.0  # seconds between two drawings
@@ -94,8 +95,8 @@ class Tally:
         self._stream.write(line + "\n")
         self._stream.flush()
 
-    def _draw(self, name: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _draw(self, name: str) -> None: ...
 
 
 class Lines(Tally):

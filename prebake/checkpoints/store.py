@@ -19,7 +19,7 @@ from prebake.checkpoints.copying import clone, read_blocks
 from prebake.checkpoints.locks import hold, try_lock
 from prebake.checkpoints.partial import Partial
 from prebake.checkpoints.pins import expect_sha256
-from prebake.checkpoints.room import free_bytes, name_full_disk, no_room
+from prebake.disk import cache_folder, free_bytes, name_full_disk, require_room
 from prebake.errors import SourceError
 from prebake.plan.values import content_time
 
@@ -44,7 +44,7 @@ class Damage:
 
 def default_root() -> Path:
     """``$PREBAKE_CACHE/store``, by default ``~/.cache/prebake/store``."""
-    return Path(os.environ.get("PREBAKE_CACHE") or Path.home() / ".cache" / "prebake").expanduser() / "store"
+    return cache_folder() / "store"
 
 
 def nobody_waits() -> None:
@@ -82,9 +82,7 @@ class Store:
 
     def require_room(self, needed: int) -> None:
         """Raise NoRoom unless ``needed`` bytes fit."""
-        free = self._free(self.root)
-        if needed > free:
-            raise no_room(self.root, needed, free)
+        require_room(self.root, needed, what="the checkpoint", free=self._free)
 
     def add_stream(self, chunks: Iterable[bytes], *, sha256: str | None, name: str, origin: str) -> Stored:
         """Store what arrives. Raises ChecksumMismatch, keeping nothing, when it is not ``sha256``; NoRoom."""

@@ -15,10 +15,10 @@ from docker.errors import DockerException, ImageNotFound
 from requests import RequestException
 
 from prebake import process
+from prebake.disk import cache_folder
 from prebake.engine.archive import read_digest
 from prebake.engine.bootstrap import archive_of
 from prebake.engine.connection import Connection
-from prebake.engine.disk import cache_folder
 from prebake.engine.images import inspect_image
 from prebake.engine.recipe import Recipe
 from prebake.engine.tags import tag_image

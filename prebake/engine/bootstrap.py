@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from prebake import process
+from prebake.disk import require_room
 from prebake.engine import debian
 from prebake.engine.archive import write_archive, write_layer
-from prebake.engine.disk import require_room
 from prebake.engine.lock import locked
 from prebake.engine.recipe import Recipe, architecture
 from prebake.errors import BaseImageError, EngineUnavailable

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from prebake import process
 from prebake.engine.connection import Connection
-from prebake.engine.progress import Progress, Step
+from prebake.engine.progress import Failure, Progress, Step
 from prebake.errors import BuildFailed
 from prebake.process import Narrator, narrate
+
+_TAIL = 30
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,12 @@ def _arguments(request: BuildRequest, metadata: Path) -> list[str]:
 
 
 def _failed(request: BuildRequest, progress: Progress, code: int) -> BuildFailed:
-    instruction, lines = progress.failure or (f"buildx ended with code {code}", progress.log[-12:])
-    text = "\n".join([f"{request.context}: {instruction}", *(f"  {line}" for line in lines)])
+    failure = progress.failure or Failure(f"buildx ended with code {code}", tuple(progress.log[-12:]), None)
+    text = "\n".join([f"{request.context}: {failure.instruction}", *(f"  {line}" for line in failure.output[-_TAIL:])])
     return BuildFailed(
-        text, next_action="mend that instruction, or what it reads, and build again: earlier steps are cached"
+        text,
+        next_action="mend that instruction, or what it reads, and build again: earlier steps are cached",
+        instruction=failure.instruction,
+        output=failure.output,
+        status=failure.exit_code,
     )

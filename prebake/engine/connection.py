@@ -13,8 +13,8 @@ import docker
 from docker import DockerClient
 
 from prebake import process
+from prebake.disk import free_bytes
 from prebake.engine import private
-from prebake.engine.disk import free_bytes
 from prebake.errors import EngineUnavailable
 from prebake.process import Narrator, narrate
 

@@ -20,8 +20,8 @@ from docker.errors import DockerException
 from requests import RequestException
 
 from prebake import process
+from prebake.disk import cache_folder
 from prebake.engine import debian, network
-from prebake.engine.disk import cache_folder
 from prebake.engine.lock import locked
 from prebake.errors import EngineUnavailable
 from prebake.process import CommandFailed, Narrator, narrate

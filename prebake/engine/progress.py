@@ -17,7 +17,7 @@ from typing import Any
 from prebake.process import Narrator
 
 _NAME = re.compile(r"^\[(?P<stage>\S+?)? ?(?P<number>\d+)/\d+\] (?P<instruction>.+)$", re.DOTALL)
-_TAIL = 30
+_EXIT_CODE = re.compile(r"exit code: (\d+)")  # moby/buildkit, util/grpcerrors and solver/errdefs/exec.go
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,15 @@ class Step:
     instruction: str
     seconds: float
     cached: bool
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An instruction that failed, all that it printed, and the exit code of what it ran."""
+
+    instruction: str
+    output: tuple[str, ...]
+    exit_code: int | None
 
 
 @dataclass
@@ -80,11 +89,12 @@ class Progress:
         )
 
     @property
-    def failure(self) -> tuple[str, list[str]] | None:
-        """The instruction that failed, and the last lines of its output."""
+    def failure(self) -> Failure | None:
+        """What made the build fail, where that was an instruction."""
         for vertex in self._vertexes.values():
             if vertex.error and "context canceled" not in vertex.error:
-                return vertex.name, vertex.output[-_TAIL:] or [vertex.error]
+                found = _EXIT_CODE.search(vertex.error)
+                return Failure(vertex.name, tuple(vertex.output or [vertex.error]), int(found[1]) if found else None)
         return None
 
     def _change(self, change: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prebake.render.listing import size_text
+from prebake.sizes import show_bytes
 
 
 def report_text(report: Mapping[str, Any]) -> str:
@@ -13,10 +13,10 @@ def report_text(report: Mapping[str, Any]) -> str:
     lines = [
         f"image   {report['image']}",
         f"digest  {report['digest']}",
-        f"size    {size_text(report['size'])} unpacked",
+        f"size    {show_bytes(report['size'])} unpacked",
         "",
         *(
-            f"  {size_text(layer['size']):>10}  {layer['digest'][7:19]}  {layer['status']:8}{layer['name']}: {layer['reason']}"
+            f"  {show_bytes(layer['size']):>10}  {layer['digest'][7:19]}  {layer['status']:8}{layer['name']}: {layer['reason']}"
             for layer in report["layers"]
         ),
         "",

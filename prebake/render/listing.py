@@ -7,19 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from prebake.plan.values import Plan
+from prebake.sizes import show_bytes
 from prebake.spec.image import ImageSpec
-
-
-def size_text(size: int | None) -> str:
-    """Bytes for a person, in the binary units that disks are counted in."""
-    if size is None:
-        return "?"
-    amount, unit = float(size), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024 or unit == "TiB":
-            break
-        amount /= 1024
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -49,18 +38,18 @@ def plan_text(plan: Plan) -> str:
         f"{plan.spec.title}: image {plan.tag}",
         f"  target      {plan.target}",
         f"  base        {plan.base.reference}",
-        f"  checkpoint  {plan.checkpoint}, {len(plan.files)} files, {size_text(sum(file.size for file in plan.files))}"
-        f" ({size_text(shipped)} shipped as published)",
+        f"  checkpoint  {plan.checkpoint}, {len(plan.files)} files, {show_bytes(sum(file.size for file in plan.files))}"
+        f" ({show_bytes(shipped)} shipped as published)",
         f"  licence     {plan.spec.checkpoints[plan.checkpoint].licence.id}",
         "",
         "Checkpoint",
-        *(f"  {size_text(file.size):>10}  {file.sha256[:12]}  {file.path}  from {file.source}" for file in plan.files),
+        *(f"  {show_bytes(file.size):>10}  {file.sha256[:12]}  {file.path}  from {file.source}" for file in plan.files),
         "",
         "Layers above the base, from the bottom",
-        *(f"  {size_text(layer.size):>10}  {layer.key[:12]}  {layer.name} ({layer.kind})" for layer in plan.layers),
+        *(f"  {show_bytes(layer.size):>10}  {layer.key[:12]}  {layer.name} ({layer.kind})" for layer in plan.layers),
         "",
         "Steps: fetch what is missing, build (packages, export, compile, image), start it, compare its answer, measure",
-        f"Room needed at most: {size_text(plan.room['store'])} in the store, {size_text(plan.room['engine'])} at the Engine",
+        f"Room needed at most: {show_bytes(plan.room['store'])} in the store, {show_bytes(plan.room['engine'])} at the Engine",
     ]
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from prebake.bake.errors import read_error
 from prebake.checkpoints.fetch import fetch
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.sources import open_sources
@@ -18,7 +19,7 @@ from prebake.engine.connection import Connection, describe, find_engine
 from prebake.engine.containers import remove_strays
 from prebake.engine.images import inspect_image
 from prebake.engine.tags import remove_tag, tag_image
-from prebake.errors import NoRoom
+from prebake.errors import BuildFailed, NoRoom
 from prebake.measure.floor import Floor, measure_floor
 from prebake.measure.ports import Launcher
 from prebake.measure.report import SCHEMA, explain_layers, read_report, write_document
@@ -27,7 +28,7 @@ from prebake.measure.warmup import read_warmup
 from prebake.plan.making import check_licence, make_plan
 from prebake.plan.values import Options, Plan
 from prebake.render.dockerfile import render_context
-from prebake.render.listing import size_text
+from prebake.sizes import show_bytes
 from prebake.spec.project import Project, read_project
 from prebake.workflow.context import write_context
 from prebake.workflow.launching import EngineLauncher
@@ -76,7 +77,7 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
 def _carry_out(
     order: BuildOrder, project: Project, plan: Plan, folder: Path, connection: Connection, store: Store, steps: Steps
 ) -> Mapping[str, Any]:
-    with steps.step("fetch", f"{len(plan.files)} files, {size_text(sum(file.size for file in plan.files))}"):
+    with steps.step("fetch", f"{len(plan.files)} files, {show_bytes(sum(file.size for file in plan.files))}"):
         fetch(plan.files, store, open_sources(order.root, plan.name), terminal_progress())
     with steps.step("base", plan.base.reference):
         base = resolve_base(connection, f"{plan.base.reference}@{plan.base.digest}", order.base, say=steps.tell)
@@ -111,7 +112,10 @@ def build_context(
             secrets=inputs.secrets,
             named_contexts=inputs.contexts,
         )
-        return build(connection, request, say=tell)
+        try:
+            return build(connection, request, say=tell)
+        except BuildFailed as failed:
+            raise read_error(failed.output, failed.status) or failed from failed
 
 
 def measure_start(launcher: Launcher, image: str) -> Measured:
@@ -131,8 +135,8 @@ def require_room(plan: Plan, store: Store, connection: Connection) -> None:
     facts = describe(connection)
     if facts.free is not None and facts.free < plan.room["engine"]:
         raise NoRoom(
-            f"Building {plan.tag} needs up to {size_text(plan.room['engine'])} where the Engine keeps its images"
-            f" ({facts.root}); {size_text(facts.free)} are free.",
+            f"Building {plan.tag} needs up to {show_bytes(plan.room['engine'])} where the Engine keeps its images"
+            f" ({facts.root}); {show_bytes(facts.free)} are free.",
             next_action="free room there: `docker system df` shows what is used, `docker builder prune` frees build cache",
         )
 

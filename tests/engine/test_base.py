@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from prebake import process
+from prebake.disk import cache_folder
 from prebake.engine.archive import read_digest
 from prebake.engine.base import Base, bootstrapped, resolve_base
 from prebake.engine.bootstrap import archive_of
 from prebake.engine.connection import Connection
 from prebake.engine.containers import ContainerSpec, run_to_end
-from prebake.engine.disk import cache_folder
 from prebake.engine.recipe import Recipe
 from prebake.errors import BaseImageError
 

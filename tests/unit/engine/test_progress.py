@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-from prebake.engine.progress import Progress, Step
+from prebake.engine.progress import Failure, Progress, Step
 
 
 def vertex(digest: str, name: str, **more: Any) -> str:
@@ -45,11 +45,11 @@ def test_a_failure_has_the_instruction_and_its_last_lines() -> None:
     progress.feed(output("a", "one\n10%\r100%\n"))
     progress.feed(vertex("a", "[2/2] RUN x", started=START, completed=END, error="exit code: 1"))
     progress.feed("ERROR: failed to solve")
-    assert progress.failure == ("[2/2] RUN x", ["one", "100%"])
+    assert progress.failure == Failure("[2/2] RUN x", ("one", "100%"), 1)
     assert progress.log == ["one", "100%", "ERROR: failed to solve"]
 
 
 def test_a_failure_without_output_tells_the_error() -> None:
     progress = Progress(lambda line: None)
     progress.feed(vertex("a", "[2/2] COPY none /", started=START, completed=END, error='"/none": not found'))
-    assert progress.failure == ("[2/2] COPY none /", ['"/none": not found'])
+    assert progress.failure == Failure("[2/2] COPY none /", ('"/none": not found',), None)

@@ -5,31 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from prebake.engine import network
-from prebake.engine.disk import cache_folder, free_bytes, require_room, size_text
 from prebake.engine.lock import locked
-from prebake.errors import NoRoom
 
 ROOT = Path(__file__).parents[3]
-
-
-def test_too_little_room_is_told_in_figures(tmp_path: Path) -> None:
-    require_room(tmp_path / "not" / "there", 1, what="nothing")
-    with pytest.raises(NoRoom, match=r"an image needs 1\.0 PB|an image needs 1000\.0 TB"):
-        require_room(tmp_path / "not" / "there", 10**15, what="an image")
-    assert free_bytes(tmp_path / "not" / "there") > 0
-
-
-@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (7_200_000_000, "7.2 GB")])
-def test_sizes_read_well(size: int, text: str) -> None:
-    assert size_text(size) == text
-
-
-def test_the_cache_is_where_the_environment_says(tmp_path: Path) -> None:
-    assert cache_folder({"PREBAKE_CACHE": str(tmp_path)}) == tmp_path
-    assert cache_folder({}).name == "prebake"
 
 
 def test_a_second_process_waits_for_the_lock_and_says_so(tmp_path: Path) -> None:
