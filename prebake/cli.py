@@ -130,9 +130,12 @@ def _lock(asked: argparse.Namespace) -> None:
 
 
 def _bench(asked: argparse.Namespace) -> None:
-    from prebake.workflow.bench import bench_image
+    from prebake.workflow.bench import bench_image, compare_images
 
-    table, document = bench_image(_order(asked, naive=True), asked.runs, asked.cache, _tell)
+    if asked.against:
+        table, document = compare_images(_order(asked, naive=False), asked.against, asked.runs, _tell)
+    else:
+        table, document = bench_image(_order(asked, naive=True), asked.runs, asked.cache, _tell)
     if asked.json:
         _print_json(document)
     else:
@@ -185,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--cache", choices=("warm", "cold"), default="warm", help="cold drops the page cache before each start (root)"
     )
+    bench.add_argument("--against", metavar="IMAGE", help="instead of the naive image: what a change is compared with")
     bench.add_argument("--json", action="store_true")
 
     demo = _verb(verbs, "demo", _demo, "build, start, send a real request, show the measured start")

@@ -10,6 +10,7 @@ from typing import Any
 from prebake.engine.connection import find_engine
 from prebake.errors import PrebakeError
 from prebake.measure.bench import run_bench, table
+from prebake.measure.pair import run_pair
 from prebake.measure.picture import draw_start
 from prebake.measure.report import write_document, write_text
 from prebake.workflow.build import BuildOrder, build_image
@@ -44,6 +45,14 @@ def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[s
         draw_start(bench.startup.get("phases", []), bench.ttfi.median, bench.naive_ttfi.median, bench.floor.seconds),
     )
     return table(bench), document
+
+
+def compare_images(order: BuildOrder, against: str, runs: int, tell: Tell) -> tuple[str, Mapping[str, Any]]:
+    """Build the image and start it in turn with ``against``, a tag that the Engine has."""
+    report = build_image(order, tell)
+    pair = run_pair(EngineLauncher(find_engine()), str(report["image"]), against, runs=runs, tell=tell)
+    write_document(order.root / "build" / "bench" / f"{order.model}-against.json", pair.document())
+    return pair.table(), pair.document()
 
 
 def drop_page_cache() -> None:
