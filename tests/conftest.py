@@ -51,7 +51,7 @@ def image_name(engine: Connection) -> Iterator[str]:
     try:
         yield name
     finally:
-        remove_images(engine, [name])
+        remove_images(engine, [name, f"{name}-naive"])
 
 
 def remove_images(engine: Connection, names: list[str]) -> None:

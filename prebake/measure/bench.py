@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from prebake.measure.floor import Floor, measure_floor
+from prebake.measure.imports import import_seconds
 from prebake.measure.ports import Launcher
 from prebake.measure.starting import Start, time_first_answer, time_ready
 from prebake.measure.statistics import Summary, ratio_interval, summarise
@@ -24,7 +25,7 @@ class Bench:
     ours: Sequence[Start]
     naive: Sequence[Start]
     ready: Sequence[float]
-    startup: Mapping[str, Any]
+    startups: Sequence[Mapping[str, Any]]
     floor: Floor
 
     @property
@@ -43,6 +44,10 @@ class Bench:
     def ready_over_floor(self) -> float:
         return median(self.ready) / self.floor.seconds
 
+    @property
+    def imports(self) -> Summary:
+        return summarise([import_seconds(startup) for startup in self.startups])
+
     def document(self) -> dict[str, Any]:
         """The JSON that ``make bench`` writes."""
         low, high = ratio_interval([start.ttfi for start in self.naive], [start.ttfi for start in self.ours])
@@ -54,13 +59,14 @@ class Bench:
             "naive_ttfi_seconds": self.naive_ttfi.median,
             "ready_seconds": median(self.ready),
             "floor_seconds": self.floor.seconds,
+            "import_seconds": self.imports.median,
             "ratio": self.ratio,
             "ratio_interval_95": [low, high],
             "ready_over_floor": self.ready_over_floor,
             "floor": asdict(self.floor),
             "ttfi": asdict(self.ttfi),
             "naive_ttfi": asdict(self.naive_ttfi),
-            "phases": self.startup.get("phases", []),
+            "phases": self.startups[-1].get("phases", []),
             "runs": [
                 {
                     "ttfi_seconds": ours.ttfi,
@@ -88,7 +94,7 @@ def run_bench(
     ours: list[Start] = []
     naive: list[Start] = []
     ready: list[float] = []
-    startup: Mapping[str, Any] = {}
+    startups: list[Mapping[str, Any]] = []
     _warm_cache(launcher, (image, naive_image), warmup) if cache == "warm" else None
     for run in range(runs):
         before()
@@ -98,9 +104,10 @@ def run_bench(
         before()
         seconds, startup = time_ready(launcher, image)
         ready.append(seconds)
+        startups.append(startup)
         tell(f"run {run + 1}/{runs}: ready {ready[-1]:.2f} s, TTFI {ours[-1].ttfi:.2f} s, naive {naive[-1].ttfi:.2f} s")
     floor = measure_floor(launcher, image, median(start.steady for start in ours))
-    return Bench(image, naive_image, cache, ours, naive, ready, startup, floor)
+    return Bench(image, naive_image, cache, ours, naive, ready, startups, floor)
 
 
 def _warm_cache(launcher: Launcher, images: Sequence[str], warmup: Warmup) -> None:
@@ -117,6 +124,7 @@ def table(bench: Bench) -> str:
         ("naive TTFI", *_cells(bench.naive_ttfi)),
         ("Prebake TTFI", *_cells(bench.ttfi)),
         ("Prebake ready", *_cells(summarise(bench.ready))),
+        ("its imports", *_cells(bench.imports)),
         ("floor", f"{bench.floor.seconds:.2f}", "", "", ""),
     ]
     lines = ["  ".join([row[0].ljust(14), *(cell.rjust(7) for cell in row[1:])]).rstrip() for row in rows]

@@ -42,7 +42,9 @@ def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[s
     write_document(folder / f"{order.model}.json", document)
     write_text(
         folder / f"{order.model}.svg",
-        draw_start(bench.startup.get("phases", []), bench.ttfi.median, bench.naive_ttfi.median, bench.floor.seconds),
+        draw_start(
+            bench.startups[-1].get("phases", []), bench.ttfi.median, bench.naive_ttfi.median, bench.floor.seconds
+        ),
     )
     return table(bench), document
 
