@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from prebake.plan.values import Layer, digest
 from prebake.spec.image import ImageSpec
-from prebake.spec.lock import LockedFile
+from prebake.spec.lock import LockedFile, LockedLayer
 from prebake.spec.project import SourceFile
 
 # A file of this size gets a layer of its own: it is then pulled in parallel, kept over releases and shared between images.
@@ -43,6 +44,13 @@ def weight_trees(shipped: Iterable[LockedFile]) -> tuple[Tree, ...]:
     return tuple(Tree(f"published/{_content(files)[:16]}", files) for files in groups)
 
 
+def model_folders(shipped: Iterable[LockedFile], components: Iterable[str]) -> tuple[str, ...]:
+    """Every folder below ``models`` that a weight file lies in: the graphs' layer carries them all, above the weights'."""
+    paths = [PurePosixPath("models", file.path) for file in shipped]
+    folders = {str(parent) for path in paths for parent in path.parents} - {"."}
+    return tuple(sorted(folders | {f"models/{name}" for name in components}))
+
+
 def _content(files: Iterable[LockedFile]) -> str:
     return digest({file.path: file.sha256 for file in files})
 
@@ -53,32 +61,40 @@ def assign_layers(
     keys: Mapping[str, str],
     app: tuple[SourceFile, ...],
     requirements: str,
+    locked: Iterable[LockedLayer] = (),
 ) -> tuple[Layer, ...]:
     """Every layer above the base, in the order of the image: by how often it changes.
 
-    ``keys`` holds the ``export`` and ``compile`` keys.
+    ``keys`` are those of the base, the ``packages`` and ``code`` stages, ``export`` and ``compile``.
     """
     layers = [
         Layer(
-            "packages", "dependencies", ("/opt/prebake",), {"base": keys["base"], "requirements": digest(requirements)}
+            "packages",
+            "dependencies",
+            ("/opt/prebake",),
+            {"base": keys["base"], "requirements": digest(requirements), "stages": keys["packages"]},
         )
     ]
-    layers += [_published(tree.files) for tree in weight_trees(shipped)]
+    known = {layer.files: layer for layer in locked}
+    layers += [_published(tree.files, known) for tree in weight_trees(shipped)]
     layers += [
         Layer(f"{name} (derived)", "derived", (f"/models/{name}",), {"export key": keys["export"]})
         for name, component in spec.components.items()
         if component.derived
     ]
     layers.append(Layer("graphs", "graphs", ("/models",), {"compile key": keys["compile"]}))
-    layers.append(Layer("code", "code", ("/app",), {file.path: file.sha256 for file in app}))
+    layers.append(
+        Layer("code", "code", ("/app",), {"stages": keys["code"], **{file.path: file.sha256 for file in app}})
+    )
     return tuple(layers)
 
 
-def _published(files: tuple[LockedFile, ...]) -> Layer:
+def _published(files: tuple[LockedFile, ...], known: Mapping[tuple[str, ...], LockedLayer]) -> Layer:
     return Layer(
         files[0].path if len(files) == 1 else "published files",
         "weights",
         tuple(f"/models/{file.path}" for file in files),
         {file.path: file.sha256 for file in files},
         sum(file.size for file in files),
+        known.get(tuple(file.path for file in files)),
     )

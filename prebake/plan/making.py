@@ -18,12 +18,14 @@ def make_plan(project: Project, options: Options) -> Plan:
         raise LockMismatch("Nothing is pinned yet:", [], next_action=RELOCK.format(name=spec.name))
     _check_target(project, options)
     checkpoint = options.checkpoint or spec.checkpoint
-    files = tuple(sorted(pinned_checkpoint(spec, lock, checkpoint).files, key=lambda file: file.path))
+    pinned = pinned_checkpoint(spec, lock, checkpoint)
+    files = tuple(sorted(pinned.files, key=lambda file: file.path))
     settings = make_settings(spec, options.target, checkpoint, files, project.export)
     code = _prefixed("bake/", _unique((*project.bake, *project.export)))
     app = _prefixed("app/", (*project.entrypoints, *project.serve, *project.notices))
     keys = _keys(project, options, settings.to_json(), code)
-    layers = assign_layers(spec, (file for file in files if file.ship), keys, app, project.requirements[options.target])
+    shipped, requirements = (file for file in files if file.ship), project.requirements[options.target]
+    layers = assign_layers(spec, shipped, keys, app, requirements, pinned.layers)
     return Plan(
         spec=spec,
         target=options.target,
@@ -32,6 +34,7 @@ def make_plan(project: Project, options: Options) -> Plan:
         base=lock.base,
         files=files,
         layers=layers,
+        export_packages=keys["export packages"],
         export_key=keys["export"],
         compile_key=keys["compile"],
         context=_context(project, code, app, settings.to_json(), options),
@@ -91,11 +94,18 @@ def _prefixed(prefix: str, files: tuple[SourceFile, ...]) -> tuple[SourceFile, .
 def _keys(project: Project, options: Options, settings: bytes, code: tuple[SourceFile, ...]) -> dict[str, str]:
     """The keys that say when work has to be done again: of the export stage, and of the compile stage on top of it."""
     base = digest([project.spec.base, project.lock.base.digest if project.lock else ""])
-    export = digest(
+    packages = digest(
         {
             "base": base,
+            "requirements": [project.requirements[name] for name in ("export", "torch-cpu", "torch-cuda")],
+            "stage": _stages(project, "base", "pip", "export_packages"),
+        }
+    )
+    export = digest(
+        {
             "code": sources_digest(code),
-            "requirements": digest(project.requirements["export"]),
+            "packages": packages,
+            "stage": _stages(project, "export"),
             "settings": settings.decode(),
             "files": {
                 file.path: file.sha256
@@ -105,7 +115,22 @@ def _keys(project: Project, options: Options, settings: bytes, code: tuple[Sourc
             else {},
         }
     )
-    return {"base": base, "export": export, "compile": digest({"export": export, "target": options.target})}
+    stage = _stages(project, "compile")
+    return {
+        "base": base,
+        "packages": digest(
+            [_stages(project, "base", "pip", "runtime", "settle"), project.templates["slim.py"]],
+        ),
+        "code": digest(_stages(project, "image", "settle")),
+        "export packages": packages,
+        "export": export,
+        "compile": digest({"export": export, "target": options.target, "stage": stage}),
+    }
+
+
+def _stages(project: Project, *names: str) -> list[str]:
+    """The text of stages: part of the key of what they make."""
+    return [project.templates[f"stages/{name}.j2"] for name in names]
 
 
 def _context(
@@ -125,8 +150,8 @@ def _context(
 
 
 def _room(files: tuple[LockedFile, ...]) -> dict[str, int]:
-    """Bytes needed at most: the store holds every file once; the Engine holds what ships as content and as snapshot,
-    and what is converted once more in the export stage."""
+    """Bytes needed at most: the store holds every file once, and again what is converted; the Engine holds what ships and
+    what was converted as content and as snapshot, beside the packages."""
     every, shipped = sum(file.size for file in files), sum(file.size for file in files if file.ship)
     converted = every - shipped
-    return {"store": every, "engine": 2 * 2**30 + every + 2 * shipped + 4 * converted}
+    return {"store": every + converted, "engine": 4 * 2**30 + 2 * every}

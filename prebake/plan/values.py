@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from prebake.spec.image import ImageSpec, Target
-from prebake.spec.lock import LockedBase, LockedFile
+from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
 
 LayerKind = Literal["dependencies", "weights", "derived", "graphs", "notices", "code"]
 
@@ -39,7 +39,7 @@ class Layer:
     """One layer of the image, above the base.
 
     ``inputs`` says what it is made of, by name and digest; its key follows from them. ``size`` is in bytes where it is
-    known before the build.
+    known before the build; ``locked`` is what the lock tells of a layer of published files.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Layer:
     paths: tuple[str, ...]
     inputs: Mapping[str, str]
     size: int | None = None
+    locked: LockedLayer | None = None
 
     @property
     def key(self) -> str:
@@ -83,6 +84,7 @@ class Plan:
     base: LockedBase
     files: tuple[LockedFile, ...]
     layers: tuple[Layer, ...]
+    export_packages: str
     export_key: str
     compile_key: str
     context: tuple[ContextFile, ...]

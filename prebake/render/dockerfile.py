@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prebake.plan.layers import weight_trees
+from prebake.plan.container import container_config
+from prebake.plan.layers import model_folders, weight_trees
 from prebake.plan.values import ContextFile, Plan
 from prebake.render.environment import render_template
-
-# Where the CUDA packages of PyPI put their libraries, below the folder that pip installs into.
-CUDA_LIBRARIES = (
-    "cu13/lib",
-    "cudnn/lib",
-    "cuda_runtime/lib",
-    "cublas/lib",
-    "cufft/lib",
-    "curand/lib",
-    "cuda_nvrtc/lib",
-)
 
 
 def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFile, ...]:
@@ -38,7 +28,7 @@ def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFil
 
 
 def _values(plan: Plan) -> dict[str, Any]:
-    trees = weight_trees(plan.shipped)
+    trees, config = weight_trees(plan.shipped), container_config(plan)
     return {
         "name": plan.name,
         "title": plan.spec.title,
@@ -49,20 +39,10 @@ def _values(plan: Plan) -> dict[str, Any]:
         "components": [{"name": name, "derived": item.derived} for name, item in plan.spec.components.items()],
         "trees": [tree.folder for tree in trees],
         "shipped": [{"tree": tree.folder, "path": file.path} for tree in trees for file in tree.files],
-        "cuda_libraries": [f"/opt/prebake/nvidia/{path}" for path in CUDA_LIBRARIES] + ["/opt/prebake/tensorrt_libs"],
-        "labels": _labels(plan),
+        "folders": model_folders(plan.shipped, plan.spec.components),
+        "env": config.env,
+        "labels": config.labels,
+        "user": config.user,
+        "port": config.port,
+        "entrypoint": list(config.entrypoint),
     }
-
-
-def _labels(plan: Plan) -> dict[str, str]:
-    """The OCI annotations that cost nothing to fill, as labels."""
-    labels = {
-        "org.opencontainers.image.title": plan.spec.title,
-        "org.opencontainers.image.description": plan.spec.description,
-        "org.opencontainers.image.licenses": plan.spec.checkpoints[plan.checkpoint].licence.id,
-        "org.opencontainers.image.base.name": plan.base.reference,
-        "org.opencontainers.image.base.digest": plan.base.digest,
-        "dev.prebake.export-key": plan.export_key,
-        "dev.prebake.compile-key": plan.compile_key,
-    }
-    return {key: value for key, value in labels.items() if value}

@@ -37,9 +37,26 @@ class LockedFile:
 
 
 @dataclass(frozen=True)
+class LockedLayer:
+    """A layer of published files, known before a byte of it is here.
+
+    ``files`` are paths in the checkpoint; ``digest`` (``sha256:…``) and ``size`` (bytes) are those of its plain tar;
+    ``packed`` is the part of that size to which zstd took samples.
+    """
+
+    files: tuple[str, ...]
+    digest: str
+    size: int
+    packed: float
+
+
+@dataclass(frozen=True)
 class LockedCheckpoint:
+    """``layers`` is empty in a lock that an earlier version wrote: then a layer is known once it was made."""
+
     licence: str
     files: tuple[LockedFile, ...]
+    layers: tuple[LockedLayer, ...] = ()
 
     @property
     def size(self) -> int:
@@ -84,6 +101,7 @@ def render_lock(lock: Lock) -> str:
             name: {
                 "licence": checkpoint.licence,
                 "files": [asdict(file) for file in sorted(checkpoint.files, key=lambda file: file.path)],
+                **({"layers": [asdict(layer) for layer in checkpoint.layers]} if checkpoint.layers else {}),
             }
             for name, checkpoint in lock.checkpoints.items()
         },
@@ -103,10 +121,27 @@ def _lock(document: Any, where: str, problems: list[Problem]) -> Lock | None:
             files=tuple(
                 _file(item, f"{where}: {name}[{index}]", problems) for index, item in enumerate(entry["files"])
             ),
+            layers=tuple(
+                _layer(item, f"{where}: {name} layers[{index}]", problems)
+                for index, item in enumerate(entry.get("layers") or ())
+            ),
         )
         for name, entry in (document.get("checkpoints") or {}).items()
     }
     return Lock(LockedBase(str(base.get("reference", "")), str(base.get("digest", ""))), checkpoints)
+
+
+def _layer(item: Mapping[str, Any], where: str, problems: list[Problem]) -> LockedLayer:
+    files, digest, size, packed = (item.get(key) for key in ("files", "digest", "size", "packed"))
+    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+        problems.append(Problem(where, f"files should be a list of paths, found {files!r}"))
+        files = []
+    if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        problems.append(Problem(where, f"digest should be sha256: and 64 hexadecimal digits, found {digest!r}"))
+    for key, value, kind in (("size", size, int), ("packed", packed, (int, float))):
+        if not isinstance(value, kind):
+            problems.append(Problem(where, f"{key} should be a number, found {value!r}"))
+    return LockedLayer(tuple(files), str(digest), size if isinstance(size, int) else 0, packed or 0.0)
 
 
 def _file(item: Mapping[str, Any], where: str, problems: list[Problem]) -> LockedFile:

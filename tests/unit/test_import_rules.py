@@ -30,6 +30,14 @@ OURS: dict[str, set[str]] = {
         "prebake.plan",
         "prebake.process",
     },
+    "prebake/oci": {
+        "prebake.errors",
+        "prebake.disk",
+        "prebake.sizes",
+        "prebake.spec",
+        "prebake.plan",
+        "prebake.process",
+    },
     "prebake/engine": {"prebake.errors", "prebake.disk", "prebake.spec", "prebake.plan", "prebake.process"},
     "prebake/measure": {"prebake.errors", "prebake.sizes", "prebake.spec", "prebake.plan"},
     "prebake/workflow": {"prebake"},
@@ -43,6 +51,7 @@ THEIRS: dict[str, set[str]] = {
     "prebake/bake": {"numpy", "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "safetensors", "ml_dtypes"},
     "prebake/render": {"jinja2"},
     "prebake/checkpoints": {"httpx", "huggingface_hub"},
+    "prebake/oci": {"httpx", "zstandard"},
     "prebake/engine": {"docker", "requests"},
     "entrypoints": {"numpy", "onnxruntime", "uvicorn", "starlette", "python_multipart"},
 }

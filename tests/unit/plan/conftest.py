@@ -62,7 +62,14 @@ def project() -> Project:
         bake=(SourceFile("prebake/bake/export.py", b"bake"),),
         notices=(),
         requirements=dict.fromkeys(("cpu", "cuda", "export", "torch-cpu", "torch-cuda"), "onnxruntime==1.31.1 \\\n"),
-        templates={"naive/serve.py": "server", "slim.py": "slim"},
+        templates={
+            "naive/serve.py": "server",
+            "slim.py": "slim",
+            **{
+                f"stages/{name}.j2": name
+                for name in ("base", "pip", "settle", "runtime", "export_packages", "export", "compile", "image")
+            },
+        },
     )
 
 

@@ -1,0 +1,1 @@
+"""Bytes out: layers as deterministic tars, manifests, registries, layouts (OCI image and distribution specifications)."""

@@ -1,0 +1,71 @@
+"""What a change would touch: the plan is made again with that change in it, and the keys are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from prebake.plan.making import make_plan
+from prebake.plan.values import Layer, Options, Plan
+from prebake.spec.project import Project, SourceFile
+
+Change = Callable[[Project, Options], Project]
+
+
+def layers_touched(project: Project, options: Options) -> Mapping[str, tuple[str, ...]]:
+    """For each kind of change, the names of the layers that it has made again, in the order of the image."""
+    before = make_plan(project, options)
+    found = {}
+    for name, change in CHANGES.items():
+        after = make_plan(change(project, options), options)
+        found[name] = tuple(layer.name for layer in _differing(before, after))
+    above = tuple(layer.name for layer in before.layers if layer.kind != "weights")
+    return {**found, "base": above}  # every layer that is made on a base is made on another one anew
+
+
+def _differing(before: Plan, after: Plan) -> list[Layer]:
+    keys = {layer.name: layer.key for layer in before.layers}
+    return [layer for layer in after.layers if keys.get(layer.name) != layer.key]
+
+
+def _code(project: Project, _options: Options) -> Project:
+    return replace(project, entrypoints=_touched(project.entrypoints))
+
+
+def _model(project: Project, _options: Options) -> Project:
+    return replace(project, serve=_touched(project.serve))
+
+
+def _exporter(project: Project, _options: Options) -> Project:
+    return replace(project, export=_touched(project.export))
+
+
+def _dependencies(project: Project, options: Options) -> Project:
+    text = project.requirements[options.target]
+    return replace(project, requirements={**project.requirements, options.target: text + "# changed\n"})
+
+
+def _weights(project: Project, options: Options) -> Project:
+    """Another revision of the largest file."""
+    if project.lock is None:
+        return project
+    name = options.checkpoint or project.spec.checkpoint
+    checkpoint = project.lock.checkpoints[name]
+    largest = max(checkpoint.files, key=lambda file: (file.ship, file.size))
+    files = tuple(replace(file, sha256="0" * 64) if file is largest else file for file in checkpoint.files)
+    changed = {**project.lock.checkpoints, name: replace(checkpoint, files=files)}
+    return replace(project, lock=replace(project.lock, checkpoints=changed))
+
+
+def _touched(files: tuple[SourceFile, ...]) -> tuple[SourceFile, ...]:
+    """The first of these files with a line more."""
+    return tuple(SourceFile(file.path, file.data + b"\n") if n == 0 else file for n, file in enumerate(files))
+
+
+CHANGES: Mapping[str, Change] = {
+    "code": _code,
+    "model.py": _model,
+    "export.py": _exporter,
+    "dependencies": _dependencies,
+    "weights": _weights,
+}

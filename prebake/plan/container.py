@@ -1,0 +1,89 @@
+"""The image's configuration: what the Dockerfile's last instructions say, and what the direct path writes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prebake.plan.values import Plan
+
+# Where the CUDA packages of PyPI put their libraries, below the folder that pip installs into.
+CUDA_LIBRARIES = (
+    "cu13/lib",
+    "cudnn/lib",
+    "cuda_runtime/lib",
+    "cublas/lib",
+    "cufft/lib",
+    "curand/lib",
+    "cuda_nvrtc/lib",
+)
+
+
+@dataclass(frozen=True)
+class ContainerConfig:
+    """OCI's execution parameters, on top of the base image's."""
+
+    env: Mapping[str, str]
+    labels: Mapping[str, str]
+    user: str = "65532:65532"
+    port: int = 8000
+    entrypoint: tuple[str, ...] = ("python3", "-S", "-m", "entrypoints.serve")
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The manifest's: those of the labels that OCI defines, so that a registry can show them."""
+        return {name: value for name, value in self.labels.items() if name.startswith("org.opencontainers.")}
+
+    def over(self, base: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole ``config`` of an image on a base with this one: variables replaced by name, the command dropped, as
+        a Dockerfile's instructions do it."""
+        kept = [entry for entry in base.get("Env") or [] if entry.partition("=")[0] not in self.env]
+        return {
+            **{key: value for key, value in base.items() if key not in ("Cmd", "Healthcheck") and value},
+            "Env": [*kept, *(f"{name}={value}" for name, value in self.env.items())],
+            "Labels": {**(base.get("Labels") or {}), **self.labels},
+            "ExposedPorts": {**(base.get("ExposedPorts") or {}), f"{self.port}/tcp": {}},
+            "User": self.user,
+            "Entrypoint": list(self.entrypoint),
+        }
+
+
+def container_config(plan: Plan) -> ContainerConfig:
+    return ContainerConfig(_env(plan), _labels(plan))
+
+
+def _env(plan: Plan) -> dict[str, str]:
+    env = {
+        "PYTHONPATH": "/app:/opt/prebake",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+        "PREBAKE_MODELS": "/models",
+        "PREBAKE_HOST": "0.0.0.0",  # noqa: S104  (a container's own)
+        "PREBAKE_PORT": "8000",
+    }
+    if plan.target == "cpu":
+        return env
+    libraries = [f"/opt/prebake/nvidia/{path}" for path in CUDA_LIBRARIES]
+    return {
+        **env,
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+        "CUDA_MODULE_LOADING": "LAZY",
+        "LD_LIBRARY_PATH": ":".join([*libraries, "/opt/prebake/tensorrt_libs"]),
+    }
+
+
+def _labels(plan: Plan) -> dict[str, str]:
+    """The OCI annotations that cost nothing to fill, as labels."""
+    labels = {
+        "org.opencontainers.image.title": plan.spec.title,
+        "org.opencontainers.image.description": plan.spec.description,
+        "org.opencontainers.image.licenses": plan.spec.checkpoints[plan.checkpoint].licence.id,
+        "org.opencontainers.image.base.name": plan.base.reference,
+        "org.opencontainers.image.base.digest": plan.base.digest,
+        "dev.prebake.export-key": plan.export_key,
+        "dev.prebake.compile-key": plan.compile_key,
+    }
+    return {key: value for key, value in labels.items() if value}
