@@ -1,0 +1,87 @@
+"""The statement of provenance: in-toto's and SLSA's fields, filled from the plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import prebake
+from prebake.oci.provenance import Made, provenance, source_uri
+from prebake.plan.making import make_plan
+from prebake.plan.values import Options
+from prebake.spec.lock import LockedBase, LockedFile
+from prebake.spec.project import read_project
+
+ROOT = Path(__file__).parents[3]
+DIGEST = "sha256:" + "e" * 64
+BUILDER = "https://builder.example/main"
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return Made(
+        make_plan(read_project(ROOT, "minilm"), Options()), DIGEST, LockedBase("host/python:3.11", "sha256:" + "b" * 64)
+    )
+
+
+@pytest.fixture(scope="module")
+def statement(made: Made) -> dict[str, Any]:
+    return provenance(made, "zstd", BUILDER)
+
+
+def test_it_is_a_statement_about_the_image(statement: dict[str, Any]) -> None:
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert statement["subject"] == [{"name": "minilm", "digest": {"sha256": "e" * 64}}]
+
+
+def test_it_says_what_was_asked_for_and_what_followed(made: Made, statement: dict[str, Any]) -> None:
+    definition = statement["predicate"]["buildDefinition"]
+    assert definition["buildType"].startswith("urn:prebake:build:")
+    assert definition["externalParameters"] == {
+        "model": "minilm",
+        "target": "cpu",
+        "checkpoint": "published",
+        "compression": "zstd",
+    }
+    assert definition["internalParameters"] == {
+        "exportKey": made.plan.export_key,
+        "compileKey": made.plan.compile_key,
+        "prebakeVersion": prebake.__version__,
+    }
+    assert statement["predicate"]["runDetails"] == {"builder": {"id": BUILDER}}
+
+
+def test_it_names_the_base_and_every_file_of_the_checkpoint_by_digest(made: Made, statement: dict[str, Any]) -> None:
+    base, *files = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert base == {
+        "name": "host/python:3.11",
+        "uri": f"pkg:oci/python@sha256%3A{'b' * 64}",
+        "digest": {"sha256": "b" * 64},
+    }
+    assert {(each["name"], each["digest"]["sha256"]) for each in files} == {
+        (file.path, file.sha256) for file in made.plan.files
+    }
+
+
+def test_the_same_image_by_the_same_builder_has_the_same_statement(made: Made, statement: dict[str, Any]) -> None:
+    assert json.dumps(provenance(made, "zstd", BUILDER)) == json.dumps(statement)
+    assert provenance(made, "zstd", "https://builder.example/other") != statement
+
+
+@pytest.mark.parametrize(
+    ("source", "revision", "locator", "uri"),
+    [
+        ("hub:owner/name@main", "c0ffee", "a b.bin", "pkg:huggingface/owner/name@c0ffee#a%20b.bin"),
+        ("pypi:some-package", "0.1.0", "data/model.bin", "pkg:pypi/some-package@0.1.0#data/model.bin"),
+        ("http:https://host.example/w.bin", "", "", "https://host.example/w.bin"),
+        ("http:https://host.example/w.zip", "", "in/it.bin", "https://host.example/w.zip#in/it.bin"),
+        ("local:checkpoint", "", "second.pth", "local:checkpoint#second.pth"),
+        ("sample", "7", "old.pth", "sample:7#old.pth"),
+    ],
+)
+def test_where_a_file_was_published_is_a_uri(source: str, revision: str, locator: str, uri: str) -> None:
+    assert source_uri(LockedFile("path", source, revision, locator, 1, "a" * 64, "MIT", True)) == uri
