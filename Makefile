@@ -34,8 +34,9 @@ lint: setup  ## what a commit has to pass
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
-bench: engine  ## MODEL=foley RUNS=10: start-up against the naive image, in one run on this machine
+bench: engine  ## MODEL=foley RUNS=10: start-up against the naive image, and pushing against docker's, on this machine
 	$(BIN)/prebake bench --model $(MODEL) --runs $(RUNS)
+	$(BIN)/python -m tests.benchmarks.push
 
 requirements: setup  ## lock every requirements file again
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock-requirements.sh

@@ -109,7 +109,18 @@ def _plan(asked: argparse.Namespace) -> None:
 def _order(asked: argparse.Namespace, *, naive: bool = False) -> Any:
     from prebake.workflow.build import BuildOrder
 
-    return BuildOrder(_root(asked), asked.model, _options(asked), asked.base, asked.accept_licence, naive)
+    outputs = getattr(asked, "output", None) or ["docker"]
+    pushed = [f"registry:{reference}" for reference in getattr(asked, "push", None) or []]
+    return BuildOrder(
+        _root(asked),
+        asked.model,
+        _options(asked),
+        asked.base,
+        asked.accept_licence,
+        naive,
+        tuple(dict.fromkeys([*outputs, *pushed])),
+        getattr(asked, "compression", "auto"),
+    )
 
 
 def _build_image(asked: argparse.Namespace) -> None:
@@ -121,6 +132,17 @@ def _build_image(asked: argparse.Namespace) -> None:
         _print_json(report)
     else:
         print(report_text(report))
+
+
+def _explain(asked: argparse.Namespace) -> None:
+    from prebake.workflow.explaining import Question, explain_image, explained_text
+
+    question = Question(_root(asked), asked.model, _options(asked), asked.base, asked.registry, asked.compression)
+    explained = explain_image(question, _tell)
+    if asked.json:
+        _print_json(explained)
+    else:
+        print(explained_text(explained))
 
 
 def _lock(asked: argparse.Namespace) -> None:
@@ -154,6 +176,17 @@ def _deploy(asked: argparse.Namespace) -> None:
     sys.stdout.write(render_objects(_root(asked), asked.model, asked.image, asked.replicas, _options(asked)))
 
 
+def _verify(asked: argparse.Namespace) -> None:
+    from prebake.workflow.verifying import verify_image
+
+    options = Options(cast(Target, asked.target), asked.checkpoint)
+    verified = verify_image(_root(asked), asked.model, options, asked.reference, _tell)
+    if asked.json:
+        _print_json(verified.document())
+    else:
+        print(verified.text())
+
+
 def _engine(asked: argparse.Namespace) -> None:
     from prebake.workflow.engines import act
 
@@ -175,8 +208,25 @@ def _parser() -> argparse.ArgumentParser:
     _image_flags(build, needs_model=False)
     build.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
     build.add_argument("--render", metavar="DIR", help="write the Dockerfile and its context for `docker buildx build`")
+    build.add_argument(
+        "--output",
+        action="append",
+        metavar="PLACE",
+        help="where the image goes: docker (the default; started and compared there), oci:DIR, oci:FILE.tar, registry:REF;"
+        " may be given again",
+    )
+    build.add_argument("--push", action="append", metavar="REF", help="push it as well, once its answer was compared")
+    _compression_flag(build)
     build.add_argument("--list", action="store_true", help="list images and targets; with --json a CI matrix")
     build.add_argument("--json", action="store_true", help="print JSON for programs")
+
+    explain = _verb(
+        verbs, "explain", _explain, "show each layer, who has it, and what a change would make again and send"
+    )
+    _image_flags(explain)
+    _compression_flag(explain)
+    explain.add_argument("--registry", metavar="REF", help="a repository to ask as well")
+    explain.add_argument("--json", action="store_true")
 
     lock = _verb(verbs, "lock", _lock, "resolve and pin every file of the checkpoints, and the base image")
     lock.add_argument("--model", required=True)
@@ -198,6 +248,15 @@ def _parser() -> argparse.ArgumentParser:
     _image_flags(deploy)
     deploy.add_argument("--image", help="reference by digest; the last build's where none is given")
     deploy.add_argument("--replicas", type=_positive, default=1)
+
+    verify = _verb(
+        verbs, "verify", _verify, "hold an image at a registry against the lock and this checkout, byte for byte"
+    )
+    verify.add_argument("reference", metavar="REF", help="HOST/PATH, by :TAG or @sha256:…")
+    verify.add_argument("--model", required=True, help="a folder of images/")
+    verify.add_argument("--target", choices=TARGETS, default="cpu")
+    verify.add_argument("--checkpoint", help="one of image.yaml's checkpoints, if not its default")
+    verify.add_argument("--json", action="store_true")
 
     engine = _verb(verbs, "engine", _engine, "a private Docker Engine where none answers")
     engine.add_argument("action", choices=("up", "down", "status", "remove"))
@@ -222,6 +281,12 @@ def _image_flags(parser: argparse.ArgumentParser, *, needs_model: bool = True) -
     parser.add_argument("--tag", help="the image's reference (default: prebake/MODEL:TARGET-CHECKPOINT)")
     parser.add_argument("--base", default="auto", help="auto, bootstrap, or an image reference with Python 3.11")
     parser.add_argument("--accept-licence", metavar="ID", default=os.environ.get("PREBAKE_ACCEPT_LICENCE"))
+
+
+def _compression_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--compression", choices=("auto", "raw", "zstd"), default="auto", help="of layers; auto packs what it pays for"
+    )
 
 
 def _positive(text: str) -> int:

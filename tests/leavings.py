@@ -17,9 +17,9 @@ def find_leavings(engine: Connection, project: Project, tag: str) -> list[str]:
         containers = [
             f"container {container.name} of {container.labels[LABEL]}"
             for container in client.containers.list(all=True, filters={"label": LABEL})
-            if container.attrs["Config"]["Image"].startswith(tag)
+            if container.attrs["Config"]["Image"].startswith((tag, "prebake/export:"))
         ]
-    return [*candidates, *containers, *project.half_written(), *running_builds(tag)]
+    return [*candidates, *containers, *project.half_written(), *running_builds(project)]
 
 
 def started_containers(engine: Connection, tag: str) -> list[str]:
@@ -29,14 +29,14 @@ def started_containers(engine: Connection, tag: str) -> list[str]:
         return [str(each.id) for each in running if each.attrs["Config"]["Image"].startswith(tag)]
 
 
-def running_builds(tag: str) -> list[str]:
-    """Command lines of buildx processes that build it."""
+def running_builds(project: Project) -> list[str]:
+    """Command lines of buildx processes that build in it."""
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = file.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if "buildx" in words and any(word.startswith(f"--tag={tag}") for word in words):
+        if "buildx" in words and any(word.startswith(str(project.root)) for word in words):
             found.append(" ".join(words))
     return found

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from prebake.engine.connection import Connection
 from prebake.plan.agreement import expect_files
 from prebake.spec.lock import Lock, LockedCheckpoint, LockedFile, parse_lock, render_lock
 from prebake.spec.project import read_spec
+from prebake.workflow.lock import lock_layers
 
 ROOT = Path(__file__).parents[1]
 TOY = ROOT / "tests" / "toy"
@@ -228,7 +229,9 @@ def pin_weights(root: Path) -> None:
     """Lock the toy's weights as they are, on the base that the images of this project stand on."""
     base = parse_lock((ROOT / "images" / "minilm" / "weights.lock").read_text(), "images/minilm/weights.lock").base
     checkpoint = read_spec(root, "toy").checkpoints["small"]
-    locked = resolve(checkpoint, Store(root / "scratch"), open_sources(root, "toy"), Silent())
+    store, sources = Store(root / "scratch"), open_sources(root, "toy")
+    resolved = resolve(checkpoint, store, sources, Silent())
+    locked = replace(resolved, layers=lock_layers(resolved, store, sources))
     shutil.rmtree(root / "scratch")
     (root / "images" / "toy" / "weights.lock").write_text(render_lock(Lock(base, {"small": locked})))
 

@@ -107,6 +107,10 @@ class Store:
             expect_sha256(name or str(source), sha256, digest, origin=str(source))
             return self._admit(path, digest, size)
 
+    def adopt(self, path: Path, sha256: str, size: int) -> Stored:
+        """Take a finished file of ``folder()`` into the store, by rename, under the digest that its writer computed."""
+        return self._admit(path, sha256, size)
+
     def add_partial(self, partial: Partial) -> Stored:
         """Give a finished download its name."""
         partial.sync()

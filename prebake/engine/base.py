@@ -64,6 +64,15 @@ def resolve_base(
     return bootstrapped(connection, cache=cache, say=say)
 
 
+def known_base(connection: Connection, reference: str, choice: str = "auto") -> Base | None:
+    """The base that ``resolve_base`` would take of what the Engine has; nothing is pulled or made."""
+    made = Recipe().reference
+    wanted = {"auto": (reference, made), "bootstrap": (made,)}.get(choice, (choice,))
+    with closing(connection.client()) as client:
+        found = [each for each in wanted if _has(client, each)]
+    return _describe(connection, found[0], "bootstrap" if found[0] == made else "pinned") if found else None
+
+
 def bootstrapped(
     connection: Connection, recipe: Recipe | None = None, *, cache: Path | None = None, say: Narrator = narrate
 ) -> Base:

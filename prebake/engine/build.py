@@ -50,24 +50,6 @@ class BuildResult:
     steps: tuple[Step, ...]
     seconds: float
     log: tuple[str, ...]
-    record: str  # BuildKit's name of the build
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A layer as a registry would hold it: ``digest`` and ``size`` (bytes) of the packed file."""
-
-    media_type: str
-    digest: str
-    size: int
-
-
-def layer_blobs(connection: Connection, result: BuildResult) -> tuple[Blob, ...]:
-    """The packed layers of a finished build, from BuildKit's record of it: the Engine's API tells only the plain
-    tars' digests."""
-    words = ["buildx", "history", "inspect", "attachment", "--builder=default", result.record, result.digest]
-    manifest = json.loads(process.run([connection.cli, *words], env=connection.env, timeout=60).stdout)
-    return tuple(Blob(layer["mediaType"], layer["digest"], layer["size"]) for layer in manifest["layers"])
 
 
 def build(connection: Connection, request: BuildRequest, *, say: Narrator = narrate) -> BuildResult:
@@ -97,7 +79,6 @@ def build(connection: Connection, request: BuildRequest, *, say: Narrator = narr
         steps=progress.steps,
         seconds=seconds,
         log=tuple(progress.log),
-        record=facts.get("buildx.build.ref", "").rpartition("/")[2],
     )
 
 

@@ -50,6 +50,22 @@ def inspect_image(connection: Connection, reference: str) -> ImageFacts:
     return ImageFacts(reference, str(image.id), sum(layer.size for layer in layers), layers, image.attrs["Config"])
 
 
+def known_layers(connection: Connection) -> frozenset[str]:
+    """The diff ids of every layer that an image of the Engine has."""
+    with closing(connection.client()) as client:
+        images = client.images.list(all=True)
+        return frozenset(diff for image in images for diff in image.attrs["RootFS"].get("Layers") or ())
+
+
+def has_image(connection: Connection, reference: str) -> bool:
+    with closing(connection.client()) as client:
+        try:
+            client.images.get(reference)
+        except ImageNotFound:
+            return False
+    return True
+
+
 def _layers(diffs: list[str], history: list[Mapping[str, Any]]) -> tuple[LayerFacts, ...]:
     """The Engine's history has entries without a layer (ENV, CMD …) and does not mark them: their size is 0."""
     made = [entry for entry in history if entry["Size"] > 0]

@@ -4,65 +4,58 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from prebake.plan.values import Layer, Plan
-
-SCHEMA = 1
-
-
-class BuiltLayer(Protocol):
-    """A layer of a built image as the Engine tells it."""
-
-    @property
-    def diff(self) -> str:
-        """sha256 of the plain tar (``sha256:…``), an OCI diff id."""
-
-    @property
-    def size(self) -> int: ...
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
-class LayerReport:
-    """``status``: built (there was nothing to compare with), reused, or rebuilt; ``reason`` says why."""
+class BuiltLayer:
+    """A layer of a built image. ``diff_id`` is sha256 of the plain tar, ``digest`` that of the blob of ``blob_size`` bytes
+    that the manifest names, ``size`` the bytes of its files; ``packing`` says why the blob is compressed or not."""
 
     name: str
     kind: str
-    digest: str
-    size: int
     key: str
     inputs: Mapping[str, str]
-    status: str
-    reason: str
+    diff_id: str
+    size: int
+    digest: str
+    blob_size: int
+    packing: str = ""
 
 
-def explain_layers(plan: Plan, built: Sequence[BuiltLayer], earlier: Mapping[str, Any] | None) -> list[LayerReport]:
-    """Match the image's topmost layers with the plan's, in order, and compare them with an earlier report's."""
+@dataclass(frozen=True)
+class LayerReport(BuiltLayer):
+    """``status``: built (there was nothing to compare with), reused, or rebuilt; ``reason`` says why."""
+
+    status: str = ""
+    reason: str = ""
+
+
+def explain_layers(built: Sequence[BuiltLayer], earlier: Mapping[str, Any] | None) -> list[LayerReport]:
+    """Compare an image's layers with those of an earlier report, by name."""
     before = {layer["name"]: layer for layer in (earlier or {}).get("layers", [])}
-    base = built[: len(built) - len(plan.layers)]
-    reports = [_base_report(layer, index, before) for index, layer in enumerate(base)]
-    for layer, found in zip(plan.layers, built[len(base) :], strict=True):
-        status, reason = _why(layer, found.diff, before.get(layer.name))
-        reports.append(
-            LayerReport(layer.name, layer.kind, found.diff, found.size, layer.key, layer.inputs, status, reason)
-        )
+    reports = []
+    for layer in built:
+        why = _why_base if layer.kind == "base" else _why
+        status, reason = why(layer, before.get(layer.name))
+        reports.append(LayerReport(**asdict(layer), status=status, reason=reason))
     return reports
 
 
-def _base_report(layer: BuiltLayer, index: int, before: Mapping[str, Mapping[str, Any]]) -> LayerReport:
-    name = f"base {index + 1}"
-    same = name in before and before[name]["digest"] == layer.diff
-    status, reason = ("reused", "the base image is the same") if same else ("built", "the base image is new here")
-    return LayerReport(name, "base", layer.diff, layer.size, layer.diff, {}, status, reason)
+def _why_base(layer: BuiltLayer, earlier: Mapping[str, Any] | None) -> tuple[str, str]:
+    same = earlier is not None and earlier.get("diff_id") == layer.diff_id
+    return ("reused", "the base image is the same") if same else ("built", "the base image is new here")
 
 
-def _why(layer: Layer, digest: str, earlier: Mapping[str, Any] | None) -> tuple[str, str]:
+def _why(layer: BuiltLayer, earlier: Mapping[str, Any] | None) -> tuple[str, str]:
     if earlier is None:
         return "built", "no earlier build here had this layer"
     changed = changed_inputs(layer.inputs, earlier.get("inputs", {}))
-    if earlier["digest"] == digest:
+    if earlier.get("diff_id") == layer.diff_id:
         return (
             "reused",
             f"same bytes, though {', '.join(changed)} changed" if changed else "nothing it is made of changed",

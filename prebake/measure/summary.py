@@ -19,6 +19,11 @@ def report_text(report: Mapping[str, Any]) -> str:
             f"  {show_bytes(layer['size']):>10}  {layer['digest'][7:19]}  {layer['status']:8}{layer['name']}: {layer['reason']}"
             for layer in report["layers"]
         ),
+    ]
+    lines += [f"sent    {show_bytes(each['bytes'])} to {name}" for name, each in report["outputs"].items()]
+    if "ready_seconds" not in report:
+        return "\n".join([*lines, "", "not started: only an image in the Engine can be"])
+    lines += [
         "",
         f"ready after {report['ready_seconds']:.2f} s, first answer after {report['ttfi_seconds']:.2f} s "
         f"(floor {report['floor_seconds']:.2f} s; the answer is {report['difference']:.1e} from the reference)",

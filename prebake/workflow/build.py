@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from prebake.bake.errors import read_error
-from prebake.checkpoints.fetch import fetch
+from prebake.checkpoints.fetch import fetch, missing
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import resolve_base
-from prebake.engine.build import BuildRequest, BuildResult, build
 from prebake.engine.connection import Connection, describe, find_engine
 from prebake.engine.containers import remove_strays
-from prebake.engine.images import inspect_image
 from prebake.engine.tags import remove_tag, tag_image
-from prebake.errors import BuildFailed, NoRoom
-from prebake.measure.floor import Floor, measure_floor
-from prebake.measure.ports import Launcher
-from prebake.measure.report import SCHEMA, explain_layers, read_report, write_document
-from prebake.measure.starting import Start, time_first_answer, time_ready
-from prebake.measure.warmup import read_warmup
+from prebake.errors import NoRoom
+from prebake.oci.assembly import assemble
+from prebake.oci.compression import Compression
+from prebake.oci.records import Records
+from prebake.oci.registry import Repository
+from prebake.plan.container import container_config
 from prebake.plan.making import check_licence, make_plan
 from prebake.plan.values import Options, Plan
 from prebake.render.dockerfile import render_context
 from prebake.sizes import show_bytes
 from prebake.spec.project import Project, read_project
+from prebake.workflow.attesting import Built, attest, builder_uri
+from prebake.workflow.builder import Builder
 from prebake.workflow.context import write_context
 from prebake.workflow.launching import EngineLauncher
-from prebake.workflow.packages import pip_inputs
+from prebake.workflow.library import Library
+from prebake.workflow.making import Maker
+from prebake.workflow.outputs import BytesMissing, Delivered, Output, ToEngine, ToRegistry, read_output
+from prebake.workflow.parts import Parts
+from prebake.workflow.proving import Measured, measure_start
+from prebake.workflow.reporting import Made, Outcome, write_report
 from prebake.workflow.steps import Steps, Tell, only_one
-
-STARTS = 3
 
 
 @dataclass(frozen=True)
 class BuildOrder:
-    """What the command line asked for."""
+    """What the command line asked for. ``outputs`` are places as ``--output`` names them; ``docker`` is the one where an
+    image can be started, and is left only after its answer was compared."""
 
     root: Path
     model: str
@@ -48,16 +51,8 @@ class BuildOrder:
     base: str = "auto"
     accepted_licence: str | None = None
     naive: bool = False
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a few starts of a built image showed; ``ready`` in seconds, ``startup`` the server's account of the last."""
-
-    starts: Sequence[Start]
-    ready: Sequence[float]
-    startup: Mapping[str, Any]
-    floor: Floor
+    outputs: tuple[str, ...] = ("docker",)
+    compression: Compression = "auto"
 
 
 def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
@@ -68,70 +63,113 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
     folder = order.root / "build" / plan.name
     with only_one(folder, plan.name):
         connection = find_engine()
+        outputs = [read_output(text, connection, plan.tag, tell) for text in order.outputs]
         remove_strays(connection, say=tell)
         store = Store(default_root())
         require_room(plan, store, connection)
-        return _carry_out(order, project, plan, folder, connection, store, Steps(tell))
+        job = Job(order, project, plan, folder, connection, store, Steps(tell))
+        return job.carry_out(outputs)
 
 
-def _carry_out(
-    order: BuildOrder, project: Project, plan: Plan, folder: Path, connection: Connection, store: Store, steps: Steps
-) -> Mapping[str, Any]:
-    with steps.step("fetch", f"{len(plan.files)} files, {show_bytes(sum(file.size for file in plan.files))}"):
-        fetch(plan.files, store, open_sources(order.root, plan.name), terminal_progress())
-    with steps.step("base", plan.base.reference):
-        base = resolve_base(connection, f"{plan.base.reference}@{plan.base.digest}", order.base, say=steps.tell)
-    with steps.step("context", str(folder / "context")):
-        context = write_context(folder / "context", render_context(plan, project.templates), store)
-    candidate = f"{plan.tag}-candidate"
-    try:
-        with steps.step("build", candidate):
-            result = build_context(connection, context, candidate, base.reference, "Dockerfile", steps.tell)
-        launcher = EngineLauncher(connection)
-        with steps.step("verify", "start it, ask it, compare its answer with the reference"):
-            measured = measure_start(launcher, candidate)
-        tag_image(connection, candidate, plan.tag)
-    finally:
-        remove_tag(connection, candidate)
-    if order.naive and plan.naive:
-        with steps.step("naive", plan.naive_tag):
-            build_context(connection, context, plan.naive_tag, base.reference, "naive.Dockerfile", steps.tell)
-    return _report(plan, folder, connection, result, steps, measured)
+@dataclass(frozen=True)
+class Job:
+    """One build under way."""
 
+    order: BuildOrder
+    project: Project
+    plan: Plan
+    folder: Path
+    connection: Connection
+    store: Store
+    steps: Steps
 
-def build_context(
-    connection: Connection, context: Path, tag: str, base: str, dockerfile: str, tell: Tell
-) -> BuildResult:
-    """One Dockerfile of a context, into the Engine; nothing is compressed for a way of a few centimetres."""
-    with pip_inputs() as inputs:
-        request = BuildRequest(
-            context,
-            dockerfile=context / dockerfile,
-            outputs=(f"type=docker,compression=uncompressed,name={tag}",),
-            args={"BASE": base, "SOURCE_DATE_EPOCH": "0"},
-            secrets=inputs.secrets,
-            named_contexts=inputs.contexts,
-        )
+    def carry_out(self, outputs: list[Output]) -> Mapping[str, Any]:
+        maker = self._maker([output.repository for output in outputs if isinstance(output, ToRegistry)])
+        with self.steps.step("layers", f"{len(self.plan.layers)} above the base"):
+            made = self._make(maker)
+        proof, delivered = None, {}
+        for output in sorted(outputs, key=lambda output: not isinstance(output, ToEngine)):
+            if isinstance(output, ToEngine):
+                made, delivered[output.name], proof = self._prove(maker, made)
+                continue
+            with self.steps.step(output.name.partition(":")[0], output.name):
+                made, delivered[output.name] = self._deliver(maker, made, output)
+                if isinstance(output, ToRegistry):
+                    maker.publish(output.repository)
+                    self._attest(maker, made, output.repository)
+        if self.order.naive and self.plan.naive:
+            self._build_naive(maker)
+        outcome = Outcome(self.plan, made, maker.builder.instructions, delivered, proof)
+        return write_report(self.folder / "report.json", outcome, self.steps.seconds)
+
+    def _make(self, maker: Maker) -> Made:
+        base, layers = maker.base_image(), maker.layers()
+        config = container_config(self.plan)
+        image = assemble(base, [each.layer for each in layers], config.over, config.annotations)
+        return Made(image, base, layers)
+
+    def _maker(self, repositories: list[Repository]) -> Maker:
+        base = self.plan.base
+        with self.steps.step("base", base.reference):
+            found = resolve_base(
+                self.connection, f"{base.reference}@{base.digest}", self.order.base, say=self.steps.tell
+            )
+        with self.steps.step("context", str(self.folder / "context")):
+            files = render_context(self.plan, self.project.templates)
+            context = write_context(
+                self.folder / "context", [file for file in files if file.sha256 is None], self.store
+            )
+        parts = Parts(self.store, Library(Records(self.store.root), repositories), self.order.compression)
+        builder = Builder(self.connection, context, found.reference, self.store.folder, self.steps.tell)
+        return Maker(self.plan, self.connection, found, builder, parts, self._fetch, self.steps.tell)
+
+    def _fetch(self) -> None:
+        """What the store lacks of the checkpoint."""
+        files = missing(self.plan.files, self.store)
+        if files:
+            with self.steps.step("fetch", f"{len(files)} files, {show_bytes(sum(file.size for file in files))}"):
+                fetch(self.plan.files, self.store, open_sources(self.order.root, self.plan.name), terminal_progress())
+
+    def _prove(self, maker: Maker, made: Made) -> tuple[Made, Delivered, Measured]:
+        """The image gets its name in the Engine only after it gave the right answer."""
+        candidate = ToEngine(self.connection, f"{self.plan.tag}-candidate", self.steps.tell)
         try:
-            return build(connection, request, say=tell)
-        except BuildFailed as failed:
-            raise read_error(failed.output, failed.status) or failed from failed
+            with self.steps.step("docker", candidate.tag):
+                made, delivered = self._deliver(maker, made, candidate)
+            with self.steps.step("verify", "start it, ask it, compare its answer with the reference"):
+                measured = measure_start(EngineLauncher(self.connection), candidate.tag)
+            tag_image(self.connection, candidate.tag, self.plan.tag)
+        finally:
+            remove_tag(self.connection, candidate.tag)
+        return made, Delivered(self.plan.tag, delivered.bytes), measured
 
+    def _deliver(self, maker: Maker, made: Made, output: Output) -> tuple[Made, Delivered]:
+        """Bytes that are neither at the destination nor here are made again, once."""
+        try:
+            return made, output.put(made.image)
+        except BytesMissing as lacking:
+            maker.remake(lacking.digests)
+            made = self._make(maker)
+            return made, output.put(made.image)
 
-def measure_start(launcher: Launcher, image: str) -> Measured:
-    """A few fresh starts: for the report, not a benchmark. The first warms the page cache and is not counted."""
-    warmup = read_warmup(launcher, image)
-    time_first_answer(launcher, image, warmup, steady_runs=0)
-    starts = [time_first_answer(launcher, image, warmup) for _ in range(STARTS)]
-    readies = [time_ready(launcher, image) for _ in range(STARTS)]
-    floor = measure_floor(launcher, image, median(start.steady for start in starts))
-    return Measured(starts, [seconds for seconds, _ in readies], readies[-1][1], floor)
+    def _attest(self, maker: Maker, made: Made, repository: Repository) -> None:
+        requirements = self.project.requirements[self.plan.target]
+        builder = builder_uri(os.environ)
+        attest(repository, Built(self.plan, made.image, maker.base, requirements, self.order.compression, builder))
+
+    def _build_naive(self, maker: Maker) -> None:
+        self._fetch()
+        with self.steps.step("naive", self.plan.naive_tag):
+            context = write_context(
+                self.folder / "naive", render_context(self.plan, self.project.templates), self.store
+            )
+            builder = Builder(self.connection, context, maker.base.reference, self.store.folder, self.steps.tell)
+            builder.image(None, self.plan.naive_tag, "naive.Dockerfile")
 
 
 def require_room(plan: Plan, store: Store, connection: Connection) -> None:
     """Raises NoRoom before anything is fetched or built, with what is needed and what is free."""
-    missing = sum(file.size for file in plan.files if store.get(file.sha256, file.size) is None)
-    store.require_room(missing)
+    store.require_room(sum(file.size for file in missing(plan.files, store)))
     facts = describe(connection)
     if facts.free is not None and facts.free < plan.room["engine"]:
         raise NoRoom(
@@ -139,36 +177,3 @@ def require_room(plan: Plan, store: Store, connection: Connection) -> None:
             f" ({facts.root}); {show_bytes(facts.free)} are free.",
             next_action="free room there: `docker system df` shows what is used, `docker builder prune` frees build cache",
         )
-
-
-def _report(
-    plan: Plan,
-    folder: Path,
-    connection: Connection,
-    result: BuildResult,
-    steps: Steps,
-    measured: Measured,
-) -> Mapping[str, Any]:
-    path = folder / "report.json"
-    image = inspect_image(connection, plan.tag)
-    layers = explain_layers(plan, image.layers, read_report(path))
-    document = {
-        "schema": SCHEMA,
-        "image": plan.tag,
-        "digest": result.digest,
-        "target": plan.target,
-        "checkpoint": plan.checkpoint,
-        "size": image.size,
-        "layers": [asdict(layer) for layer in layers],
-        "keys": {"export": plan.export_key, "compile": plan.compile_key},
-        "steps": steps.seconds,
-        "instructions": [asdict(step) for step in result.steps],
-        "phases": list(measured.startup.get("phases", [])),
-        "ready_seconds": median(measured.ready),
-        "ttfi_seconds": median(start.ttfi for start in measured.starts),
-        "floor_seconds": measured.floor.seconds,
-        "floor": asdict(measured.floor),
-        "difference": max(start.difference for start in measured.starts),
-    }
-    write_document(path, document)
-    return document

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from prebake.checkpoints.fetch import fetch
 from prebake.checkpoints.lock import resolve
 from prebake.checkpoints.progress import terminal_progress
+from prebake.checkpoints.source import Sources
 from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import resolve_digest
 from prebake.engine.connection import find_engine
 from prebake.errors import LockMismatch, PrebakeError, Problem
 from prebake.measure.report import write_text
-from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, parse_lock, render_lock
+from prebake.oci.compression import digest_of, probe
+from prebake.oci.content import FileContent
+from prebake.oci.tar import Entry, tar_of
+from prebake.plan.layers import Tree, weight_trees
+from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedLayer, parse_lock, render_lock
 from prebake.spec.project import Project, read_project
 from prebake.workflow.steps import Tell
 
@@ -32,10 +39,24 @@ def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> st
     pinned: dict[str, LockedCheckpoint] = dict(before.checkpoints) if before else {}
     for name in names:
         tell(f"lock: checkpoint {name}")
-        pinned[name] = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
+        resolved = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
+        pinned[name] = replace(resolved, layers=lock_layers(resolved, store, sources))
     kept = {name: pinned[name] for name in project.spec.checkpoints if name in pinned}
     write_text(path, render_lock(Lock(_base(project, before, tell), kept)))
     return str(path.relative_to(root))
+
+
+def lock_layers(checkpoint: LockedCheckpoint, store: Store, sources: Sources) -> tuple[LockedLayer, ...]:
+    """What the published files' layers will be: they are fetched for it, as a build will want them anyway."""
+    shipped = [file for file in checkpoint.files if file.ship]
+    fetch(shipped, store, sources, terminal_progress())
+    return tuple(_layer(tree, store) for tree in weight_trees(shipped))
+
+
+def _layer(tree: Tree, store: Store) -> LockedLayer:
+    entries = [Entry(f"models/{file.path}", content=FileContent.of(store.place(file.sha256))) for file in tree.files]
+    content = tar_of(entries)
+    return LockedLayer(tuple(file.path for file in tree.files), digest_of(content), content.size, probe(content))
 
 
 def _base(project: Project, before: Lock | None, tell: Tell) -> LockedBase:

@@ -144,10 +144,10 @@ def test_two_builds_at_once_and_interrupts_at_every_stage_then_a_rerun(
         child.wait_for("context:")
         other = project.run("--model", "toy", "--tag", tag).expect(50)
         assert "Another build of toy is running here" in other.stderr
-        stop(child.wait_for("[export-packages"), signal.SIGINT)
+        stop(child.wait_for("export: in a container"), signal.SIGINT)
     assert find_leavings(engine, project, tag) == []
     with build(project, tag) as child:
-        stop(child.wait_for("[export-packages"), signal.SIGTERM)
+        stop(child.wait_for("export: in a container"), signal.SIGTERM)
     assert find_leavings(engine, project, tag) == []
     for number in (signal.SIGINT, signal.SIGTERM):
         with build(project, tag) as child:

@@ -13,7 +13,7 @@ from images.minilm import naive
 from prebake.engine.connection import Connection
 from prebake.engine.containers import copy_out
 from tests.images.conftest import lay_out_checkpoint
-from tests.projects import Built
+from tests.projects import Built, read_lock
 from tests.serving import Service
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -42,6 +42,14 @@ def test_the_weight_layers_file_is_the_publishers(engine: Connection, minilm: Bu
     layers = {layer["name"]: layer for layer in minilm.report["layers"]}
     assert layers["minilm/model.safetensors"]["kind"] == "weights"
     assert layers["minilm/model.safetensors"]["inputs"] == {"minilm/model.safetensors": WEIGHTS_SHA256}
+    (locked,) = [
+        layer
+        for layer in read_lock(minilm.project, "minilm").checkpoints["published"].layers
+        if layer.files == ("minilm/model.safetensors",)
+    ]
+    assert (
+        layers["minilm/model.safetensors"]["digest"] == layers["minilm/model.safetensors"]["diff_id"] == locked.digest
+    )
     assert "derived" not in {layer["kind"] for layer in minilm.report["layers"]}
     with copy_out(engine, minilm.tag, "/models/minilm/model.safetensors", tmp_path / "weights").open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == WEIGHTS_SHA256

@@ -1,0 +1,102 @@
+"""What goes beside an image at its registry: its bill of materials, and how it was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prebake.engine.base import Base
+from prebake.oci.blobs import EMPTY, MANIFEST, Blob, Descriptor, Image, data_blob, document_blob
+from prebake.oci.compression import Compression
+from prebake.oci.download import Blobs, remote_blob
+from prebake.oci.provenance import IN_TOTO, Made, provenance
+from prebake.oci.referrers import list_referrers, put_referrer
+from prebake.oci.registry import Repository
+from prebake.oci.sbom import CYCLONEDX, BakedFile, bill_of_materials
+from prebake.oci.unpacked import read_layer
+from prebake.plan.values import Plan
+from prebake.spec.lock import LockedBase
+from prebake.workflow.verifying import MODELS_MANIFEST
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image, and what its documents are made of. ``requirements`` is its target's lock of packages; ``builder`` the
+    URI of who vouches for the build."""
+
+    plan: Plan
+    image: Image
+    base: Base
+    requirements: str
+    compression: Compression
+    builder: str
+
+
+def attest(repository: Repository, built: Built) -> tuple[str, str]:
+    """Write both documents of an image that the repository has, and attach them. Returns their manifests' digests."""
+    made = Made(built.plan, built.image.digest, base_of(built.plan, built.base))
+    sbom = bill_of_materials(made, built.requirements, baked_files(repository, built.image))
+    statement = provenance(made, built.compression, built.builder)
+    return attach(repository, built.image.manifest.descriptor, sbom, statement)
+
+
+def attach(
+    repository: Repository, image: Descriptor, sbom: Mapping[str, Any], statement: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Push both as artifacts whose ``subject`` is the image; one that is there already is not written again.
+
+    Returns the digests of their manifests. Raises what ``put_referrer`` raises.
+    """
+    known = {each.descriptor.digest for each in list_referrers(repository, image.digest)}
+    bill, proof = (
+        _attach(repository, image, document_blob(kind, document), known)
+        for kind, document in ((CYCLONEDX, sbom), (IN_TOTO, statement))
+    )
+    return bill, proof
+
+
+def base_of(plan: Plan, base: Base) -> LockedBase:
+    """The base that was really built upon: the lock's, or the one that stood in for it."""
+    pinned = f"{plan.base.reference}@{plan.base.digest}"
+    return plan.base if base.reference == pinned else LockedBase(base.reference.partition("@")[0], base.digest)
+
+
+def baked_files(blobs: Blobs, image: Image) -> list[BakedFile]:
+    """The files that the build made, as the image's own manifest lists them. It lies in one of the topmost layers."""
+    for layer in reversed(image.layers):
+        here = layer if layer.content is not None else remote_blob(blobs, layer.descriptor)
+        if (manifest := read_layer(here, (), MODELS_MANIFEST).kept) is not None:
+            files = json.loads(manifest)["files"].items()
+            baked = [BakedFile(path, each["sha256"], each["size"], each["origin"]) for path, each in files]
+            return [each for each in baked if each.origin != "published"]
+    return []
+
+
+def _attach(repository: Repository, image: Descriptor, document: Blob, known: set[str]) -> str:
+    """The manifest is as the image specification has it ("Guidelines for Artifact Usage")."""
+    config = data_blob(EMPTY, b"{}")
+    manifest = document_blob(
+        MANIFEST,
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": document.descriptor.media_type,
+            "config": {**config.descriptor.document(), "data": "e30="},
+            "layers": [document.descriptor.document()],
+            "subject": Descriptor(image.media_type, image.digest, image.size).document(),
+        },
+    )
+    if manifest.digest not in known:
+        repository.push(config)
+        repository.push(document)
+        put_referrer(repository, manifest)
+    return manifest.digest
+
+
+def builder_uri(environ: Mapping[str, str]) -> str:
+    """Who vouches for a build: ``PREBAKE_BUILDER``, else the workflow that GitHub Actions runs, else nobody but its maker."""
+    server, workflow = environ.get("GITHUB_SERVER_URL"), environ.get("GITHUB_WORKFLOW_REF")
+    found = f"{server}/{workflow}" if server and workflow else "urn:prebake:builder:local"
+    return environ.get("PREBAKE_BUILDER") or found

@@ -1,0 +1,135 @@
+"""Export and compile as containers of the export packages' image: weights are mounted read-only, where the store has them.
+
+What a stage leaves goes into the store, on record under the stage's key: the exported folder under the export key, what
+lies under ``/models`` beside the weights under the compile key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from prebake.bake.errors import read_error
+from prebake.checkpoints.store import Store
+from prebake.engine.connection import Connection
+from prebake.engine.containers import Bind, ContainerSpec, run_to_end
+from prebake.errors import BuildFailed, SourceError
+from prebake.oci.records import FileRecord, Records
+from prebake.plan.values import Plan
+from prebake.workflow.parts import keep_tree
+from prebake.workflow.steps import Tell
+
+_DAY = 86_400.0
+_ENVIRONMENT = {"PYTHONPATH": "/bake:/opt/export", "PYTHONHASHSEED": "0", "ORT_DISABLE_TELEMETRY": "1", "HOME": "/tmp"}  # noqa: S108
+
+
+@dataclass(frozen=True)
+class Oven:
+    """Where stages run: an image with the export packages, and the folder of the build's context with ``bake/``."""
+
+    connection: Connection
+    image: str
+    context: Path
+    store: Store
+    records: Records
+    tell: Tell
+
+    def export(self, plan: Plan, key: str) -> tuple[FileRecord, ...]:
+        """The exported folder's files. Raises the stage's own error, or BuildFailed."""
+        known = self.records.files(key)
+        if known is not None and self._has(known):
+            self.tell("export: known, nothing that it is made of changed")
+            return known
+        checkpoint = [self._bind(file.sha256, file.size, f"/checkpoint/{file.path}") for file in plan.files]
+        arguments = ["export", "--image", plan.name, "--checkpoint", "/checkpoint"]
+        with self._stage(arguments, checkpoint, {"HF_HUB_OFFLINE": "1"}) as out:
+            files = keep_tree(out, self.store)
+        self.records.put_files(key, files)
+        return files
+
+    def compile(self, plan: Plan, exported: Sequence[FileRecord], key: str) -> tuple[FileRecord, ...]:
+        """The files under /models but for the weights, by their paths in the image."""
+        known = self.records.files(key)
+        if known is not None and self._has(known):
+            self.tell("compile: known, nothing that it is made of changed")
+            return known
+        binds = [self._bind(file.sha256, file.size, f"/models/{file.path}") for file in plan.shipped]
+        for file in exported:
+            derived = file.path.removeprefix("derived/")
+            place = f"/exported/{file.path}" if derived == file.path else f"/models/{derived}"
+            binds.append(self._bind(file.sha256, file.size, place))
+        arguments = ["compile", "--exported", "/exported", "--models", "/models"]
+        with self._stage(arguments, binds, {}) as out:
+            files = keep_tree(out / "models", self.store, "models")
+        self.records.put_files(key, files)
+        return files
+
+    @contextmanager
+    def _stage(self, arguments: Sequence[str], binds: Sequence[Bind], environment: dict[str, str]) -> Iterator[Path]:
+        """Run one stage; what it wrote, until the block is left. Mount points lie in folders of the host's, since
+        Docker makes them there."""
+        with self.store.folder() as folder:
+            roots = {f"/{bind.target.split('/')[1]}" for bind in binds} | {"/checkpoint"}
+            mounts = [Bind(_made(folder / root.strip("/")), root, read_only=False) for root in sorted(roots)]
+            mounts += [Bind(self.context / "bake", "/bake"), Bind(_made(folder / "out"), "/out", read_only=False)]
+            command = [
+                "python3",
+                "-m",
+                "prebake.bake",
+                *arguments,
+                "--settings",
+                "/bake/settings.json",
+                "--out",
+                "/out",
+            ]
+            spec = ContainerSpec(
+                self.image,
+                command=command,
+                entrypoint=[],
+                environment={**_ENVIRONMENT, **environment},
+                binds=[*mounts, *binds],
+                tmpfs={"/tmp": "mode=1777"},  # noqa: S108
+                user=f"{os.getuid()}:{os.getgid()}",
+                network="none",
+            )
+            self.tell(f"{arguments[0]}: in a container of {self.image}")
+            ended, log = run_to_end(self.connection, spec, seconds=_DAY)
+            for line in log.splitlines():
+                self.tell(f"{arguments[0]}: {line}")
+            if ended.exit_code:
+                raise read_error(log.splitlines(), ended.exit_code) or _failed(arguments[0], ended.killed, log)
+            yield folder / "out"
+
+    def _bind(self, sha256: str, size: int, target: str) -> Bind:
+        path = self.store.get(sha256, size)
+        if path is None:
+            raise SourceError(f"{target} ({sha256}) left the store meanwhile.", next_action="build again")
+        return Bind(path, target)
+
+    def _has(self, files: Sequence[FileRecord]) -> bool:
+        return all(self.store.get(file.sha256, file.size) is not None for file in files)
+
+
+def derived_of(exported: Sequence[FileRecord], component: str) -> list[FileRecord]:
+    """The derived files of a component, by their paths in the image."""
+    prefix = f"derived/{component}/"
+    found = (file for file in exported if file.path.startswith(prefix))
+    return [replace(file, path=f"models/{file.path.removeprefix('derived/')}") for file in found]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _failed(stage: str, killed: bool, log: str) -> BuildFailed:
+    why = "ran out of memory" if killed else "failed"
+    tail = "\n".join(f"  {line}" for line in log.splitlines()[-30:])
+    return BuildFailed(
+        f"The {stage} stage {why}:\n{tail}",
+        next_action="mend the image's export.py, or what it reads, and build again",
+        output=log.splitlines(),
+    )

@@ -1,0 +1,180 @@
+"""Every layer of a plan: taken from what is on record, made where it is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
+
+from prebake.engine.base import Base
+from prebake.engine.connection import Connection
+from prebake.engine.images import has_image, inspect_image
+from prebake.engine.saving import save_image
+from prebake.oci.assembly import BaseImage
+from prebake.oci.assembly import Layer as ImageLayer
+from prebake.oci.records import FileRecord, LayerRecord
+from prebake.oci.registry import Repository
+from prebake.plan.layers import model_folders
+from prebake.plan.values import Layer, Plan, digest
+from prebake.workflow.baking import Oven, derived_of
+from prebake.workflow.builder import Builder
+from prebake.workflow.parts import Parts, keep_tree, media_type_of, split_files
+from prebake.workflow.steps import Tell
+
+
+@dataclass(frozen=True)
+class MadeLayer:
+    """A layer of the plan, or a part of one, as it became."""
+
+    planned: Layer
+    record: LayerRecord
+    layer: ImageLayer
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the layers of one plan. ``fetch`` brings the checkpoint into the store, and is called if it has to be there."""
+
+    plan: Plan
+    connection: Connection
+    base: Base
+    builder: Builder
+    parts: Parts
+    fetch: Callable[[], None]
+    tell: Tell
+
+    def base_image(self) -> BaseImage:
+        """The base's own layers, in the form that the Engine has them in, kept from the first time on."""
+        records, store = self.parts.library.records, self.parts.store
+        key = _base_key(self.base)
+        config, layers = records.files(digest([key, "config"])), records.layers(key)
+        if config is None or layers is None or store.get(config[0].sha256) is None:
+            config, layers = self._save_base(key)
+        document = json.loads(store.place(config[0].sha256).read_bytes())
+        return BaseImage(document, tuple(self.parts.layer(each, f"FROM {self.base.reference}") for each in layers))
+
+    def layers(self) -> list[MadeLayer]:
+        """In the order of the image."""
+        return [
+            MadeLayer(planned, record, self.parts.layer(record, f"prebake: {planned.name}", _annotations(planned)))
+            for planned in self.plan.layers
+            for record in self._records(planned)
+        ]
+
+    def publish(self, repository: Repository) -> None:
+        """Have a repository that holds the image remember which key each layer was made of."""
+        for planned in self.plan.layers:
+            self.parts.library.publish(repository, self._key(planned))
+
+    def remake(self, digests: Collection[str]) -> None:
+        """Forget how layers with these digests were made, and make them again: their bytes are needed."""
+        if any(layer.blob.digest in digests for layer in self.base_image().layers):
+            self._save_base(_base_key(self.base))
+        for planned in self.plan.layers:
+            if any(record.digest in digests for record in self._records(planned)):
+                self.tell(f"layers: {planned.name} is needed, and the store has not got it any more")
+                if planned.kind == "weights":
+                    self.fetch()
+                self.parts.library.records.put_layers(self._key(planned), tuple(self._make(planned)))
+
+    def _records(self, planned: Layer) -> tuple[LayerRecord, ...]:
+        known = known_records(self.plan, planned, self.parts, self.base)
+        if known is None:
+            known = tuple(self._make(planned))
+            self.parts.library.records.put_layers(self._key(planned), known)
+        return known
+
+    def _key(self, planned: Layer) -> str:
+        return record_key(planned, self.parts.compression, self.base)
+
+    def _make(self, planned: Layer) -> list[LayerRecord]:
+        if planned.kind == "weights":
+            return [self._published(planned)]
+        if planned.kind == "derived":
+            component = planned.name.removesuffix(" (derived)")
+            return [self.parts.of_files(group) for group in split_files(derived_of(self._exported, component))]
+        if planned.kind == "graphs":
+            folders = model_folders(self.plan.shipped, self.plan.spec.components)
+            return [self.parts.of_files(self._compiled, folders)]
+        stage = "packages-layer" if planned.kind == "dependencies" else "code-layer"
+        with self.builder.tree(stage) as entries:
+            return [self.parts.of_tree(entries)]
+
+    def _published(self, planned: Layer) -> LayerRecord:
+        self.fetch()
+        return self.parts.of_files(published_files(self.plan, planned))
+
+    @cached_property
+    def _exported(self) -> tuple[FileRecord, ...]:
+        self.fetch()
+        return self._oven.export(self.plan, digest({"exported": self.plan.export_key, "base": self.base.digest}))
+
+    @cached_property
+    def _compiled(self) -> tuple[FileRecord, ...]:
+        key = digest({"compiled": self.plan.compile_key, "base": self.base.digest})
+        return self._oven.compile(self.plan, self._exported, key)
+
+    @cached_property
+    def _oven(self) -> Oven:
+        key = digest({"base": self.base.digest, "packages": self.plan.export_packages})
+        image = f"prebake/export:{key[:16]}"
+        if not has_image(self.connection, image):
+            self.builder.image("export-packages", image)
+        return Oven(
+            self.connection, image, self.builder.context, self.parts.store, self.parts.library.records, self.tell
+        )
+
+    def _save_base(self, key: str) -> tuple[tuple[FileRecord, ...], tuple[LayerRecord, ...]]:
+        self.tell(f"base: keeping the layers of {self.base.reference}")
+        records, store = self.parts.library.records, self.parts.store
+        with store.folder() as folder:
+            saved = save_image(self.connection, self.base.reference, folder)
+            sizes = {layer.diff: layer.size for layer in inspect_image(self.connection, self.base.reference).layers}
+            diffs = saved.config["rootfs"]["diff_ids"]
+            layers = tuple(
+                self.parts.of_blob(path, media_type_of(path), diff, "as the base has it", sizes.get(diff))
+                for path, diff in zip(saved.layers, diffs, strict=True)
+            )
+            (folder / "config").mkdir()
+            (folder / "config" / "config.json").write_text(json.dumps(saved.config))
+            config = keep_tree(folder / "config", store)
+        records.put_files(digest([key, "config"]), config)
+        records.put_layers(key, layers)
+        return config, layers
+
+
+def _base_key(base: Base) -> str:
+    return digest({"layers of": base.digest})
+
+
+def _annotations(planned: Layer) -> dict[str, str]:
+    """ModelPack's name for the file of a layer that holds one (its model-spec, "Pre-defined Annotation Keys")."""
+    if planned.kind == "weights" and len(planned.paths) == 1:
+        return {"org.cncf.model.filepath": planned.paths[0].removeprefix("/models/")}
+    return {}
+
+
+def known_records(plan: Plan, planned: Layer, parts: Parts, base: Base | None) -> tuple[LayerRecord, ...] | None:
+    """What a layer is, without making it: from the lock where that tells its digest and it travels as it is, else from
+    what is on record. None where it has to be made, or where the base is not known that it is made on."""
+    if planned.locked and (found := parts.of_lock(planned.locked, published_files(plan, planned))):
+        return (found,)
+    if base is None and planned.kind != "weights":
+        return None
+    return parts.library.layers(record_key(planned, parts.compression, base))
+
+
+def record_key(planned: Layer, compression: str, base: Base | None) -> str:
+    """Published files are the same on every base."""
+    digest_of_base = base.digest if base and planned.kind != "weights" else ""
+    return digest([planned.key, planned.name, digest_of_base, compression])
+
+
+def published_files(plan: Plan, planned: Layer) -> list[FileRecord]:
+    """The files of a layer of published ones, by their paths in the image."""
+    return [
+        FileRecord(f"models/{file.path}", file.sha256, file.size)
+        for file in plan.shipped
+        if f"/models/{file.path}" in planned.paths
+    ]

@@ -1,0 +1,154 @@
+"""Where a finished image goes: into the Engine, to a registry, into an OCI layout."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from prebake.engine.connection import Connection
+from prebake.engine.pull import EngineCannotReach, adopt, load_archive, pull
+from prebake.errors import EngineError, PrebakeError
+from prebake.oci.archive import layout_tar, write_layout_tar
+from prebake.oci.blobs import Image
+from prebake.oci.layout import write_layout
+from prebake.oci.push import push_image
+from prebake.oci.reference import Reference, parse_reference
+from prebake.oci.registry import Repository
+from prebake.oci.serving import serve_image
+from prebake.sizes import show_bytes
+from prebake.workflow.steps import Tell
+
+_OFFERED = "prebake/offered"
+
+
+class BytesMissing(PrebakeError):
+    """A destination lacks blobs that are not here either."""
+
+    def __init__(self, digests: Collection[str]) -> None:
+        super().__init__(f"not here: {', '.join(sorted(digests))}", next_action="build again, where the sources answer")
+        self.digests = frozenset(digests)
+
+
+class OutputInvalid(PrebakeError):
+    """``--output`` names no place that an image can go to."""
+
+    exit_code = 16
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """``bytes`` that moved; ``name`` is what the image is reached by now."""
+
+    name: str
+    bytes: int
+
+
+class Output(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def put(self, image: Image) -> Delivered:
+        """Raises BytesMissing where the destination needs what the image has no bytes of."""
+
+
+@dataclass(frozen=True)
+class ToEngine:
+    """The Engine pulls from a registry inside this process, and only what it lacks; where it cannot reach that, the image
+    is streamed to it as an archive."""
+
+    connection: Connection
+    tag: str
+    tell: Tell
+
+    @property
+    def name(self) -> str:
+        return f"docker:{self.tag}"
+
+    def put(self, image: Image) -> Delivered:
+        with serve_image(image, name=_OFFERED, tag=image.digest[7:23]) as served:
+            try:
+                pull(self.connection, served.reference)
+            except EngineError as error:
+                if isinstance(error, EngineCannotReach) or not served.requests:
+                    return self._load(image)
+                served.raise_failure()
+                if served.missing:
+                    raise BytesMissing(served.missing) from None
+                raise
+            adopt(self.connection, served.reference, self.tag)
+            return Delivered(self.tag, sum(served.sent.values()))
+
+    def _load(self, image: Image) -> Delivered:
+        self.tell("docker: the Engine cannot reach this machine's loopback; loading an archive instead")
+        require_bytes(image)
+        load_archive(self.connection, layout_tar(image, reference=self.tag))
+        return Delivered(self.tag, sum(blob.size for blob in image.blobs))
+
+
+@dataclass(frozen=True)
+class ToLayout:
+    """An OCI layout in a folder, or in one archive where the path ends in ``.tar``."""
+
+    path: Path
+    tag: str
+
+    @property
+    def name(self) -> str:
+        return f"oci:{self.path}"
+
+    def put(self, image: Image) -> Delivered:
+        require_bytes(image)
+        if self.path.suffix == ".tar":
+            write_layout_tar(image, self.path, reference=self.tag)
+        else:
+            write_layout(image, self.path, reference=self.tag)
+        return Delivered(str(self.path), sum(blob.size for blob in image.blobs))
+
+
+@dataclass(frozen=True)
+class ToRegistry:
+    """Blobs straight from the store to the registry, those that it has left out, the manifest last."""
+
+    reference: Reference
+    repository: Repository
+    tell: Tell
+
+    @property
+    def name(self) -> str:
+        return f"registry:{self.reference}"
+
+    def put(self, image: Image) -> Delivered:
+        unknown = [blob.digest for blob in image.blobs if blob.content is None]
+        lacking = {digest for digest in unknown if not self.repository.has(digest)}
+        if lacking:
+            raise BytesMissing(lacking)
+        pushed = push_image(self.repository, image, self.reference.tag or "latest")
+        self.tell(
+            f"push: {pushed.name}, {show_bytes(pushed.bytes)} sent of {show_bytes(sum(b.size for b in image.blobs))}"
+        )
+        return Delivered(pushed.name, pushed.bytes)
+
+
+def require_bytes(image: Image) -> None:
+    """Raises BytesMissing where a blob has no content."""
+    missing = {blob.digest for blob in image.blobs if blob.content is None}
+    if missing:
+        raise BytesMissing(missing)
+
+
+def read_output(text: str, connection: Connection, tag: str, tell: Tell) -> Output:
+    """``docker``, ``oci:DIR``, ``oci:FILE.tar`` or ``registry:REF``. Raises OutputInvalid."""
+    kind, _, place = text.partition(":")
+    if text == "docker":
+        return ToEngine(connection, tag, tell)
+    if kind == "oci" and place:
+        return ToLayout(Path(place), tag)
+    if kind == "registry" and place:
+        reference = parse_reference(place)
+        return ToRegistry(reference, Repository(reference, say=tell), tell)
+    raise OutputInvalid(
+        f"--output {text} is no place for an image.",
+        next_action="say docker, oci:DIR, oci:FILE.tar or registry:REFERENCE",
+    )

@@ -1,0 +1,104 @@
+"""The report of a build: ``build/<model>/report.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from prebake.engine.progress import Step
+from prebake.measure.report import SCHEMA, BuiltLayer, explain_layers, read_report, write_document
+from prebake.oci.assembly import BaseImage
+from prebake.oci.blobs import Image
+from prebake.plan.values import Plan
+from prebake.workflow.making import MadeLayer
+from prebake.workflow.outputs import Delivered
+from prebake.workflow.proving import Measured
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image with what it was put together of."""
+
+    image: Image
+    base: BaseImage
+    layers: Sequence[MadeLayer]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a build came to; ``measured`` is None where the image was not started."""
+
+    plan: Plan
+    made: Made
+    instructions: Sequence[Step]
+    delivered: Mapping[str, Delivered]
+    measured: Measured | None
+
+
+def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> Mapping[str, Any]:
+    """Write the report and return it."""
+    plan, image = outcome.plan, outcome.made.image
+    layers = explain_layers(built_layers(outcome.made), read_report(path))
+    document = {
+        "schema": SCHEMA,
+        "image": plan.tag,
+        "digest": image.digest,
+        "config_digest": image.config.digest,
+        "target": plan.target,
+        "checkpoint": plan.checkpoint,
+        "size": sum(layer.size for layer in layers),
+        "layers": [asdict(layer) for layer in layers],
+        "keys": {"export": plan.export_key, "compile": plan.compile_key},
+        "outputs": {name: asdict(each) for name, each in outcome.delivered.items()},
+        "steps": dict(seconds),
+        "instructions": [asdict(step) for step in outcome.instructions],
+        **(_measured(outcome.measured) if outcome.measured else {}),
+    }
+    write_document(path, document)
+    return document
+
+
+def built_layers(made: Made) -> list[BuiltLayer]:
+    """Every layer of the image, the base's first."""
+    base = [
+        BuiltLayer(f"base {n}", "base", layer.diff, {}, layer.diff, layer.unpacked, layer.blob.digest, layer.blob.size)
+        for n, layer in enumerate(made.base.layers, 1)
+    ]
+    names = _names(made.layers)
+    return base + [
+        BuiltLayer(
+            name,
+            each.planned.kind,
+            each.planned.key,
+            each.planned.inputs,
+            each.record.diff,
+            each.record.unpacked,
+            each.record.digest,
+            each.record.size,
+            each.record.reason,
+        )
+        for name, each in zip(names, made.layers, strict=True)
+    ]
+
+
+def _names(layers: Sequence[MadeLayer]) -> list[str]:
+    """The plan's names; the parts of a layer that was split are numbered."""
+    planned = [made.planned.name for made in layers]
+    return [
+        name if planned.count(name) == 1 else f"{name} {planned[: index + 1].count(name)}/{planned.count(name)}"
+        for index, name in enumerate(planned)
+    ]
+
+
+def _measured(measured: Measured) -> dict[str, Any]:
+    return {
+        "phases": list(measured.startup.get("phases", [])),
+        "ready_seconds": median(measured.ready),
+        "ttfi_seconds": median(start.ttfi for start in measured.starts),
+        "floor_seconds": measured.floor.seconds,
+        "floor": asdict(measured.floor),
+        "difference": max(start.difference for start in measured.starts),
+    }

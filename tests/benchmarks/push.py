@@ -1,0 +1,161 @@
+"""A first push of weights, against what docker does: ``python -m tests.benchmarks.push``; `make bench-push` runs it.
+
+Random weights, new each time, so that no builder has them; a registry on loopback, empty for each way, whose storage lies
+in memory where that has room. The ways run in turn in one process, each round with other weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from prebake.engine.connection import Connection, ensure_engine
+from prebake.measure.report import write_document
+from prebake.oci.assembly import BaseImage, Layer, assemble
+from prebake.oci.blobs import LAYER, Blob, Descriptor
+from prebake.oci.compression import digest_of
+from prebake.oci.content import FileContent
+from prebake.oci.push import push_image
+from prebake.oci.reference import parse_reference
+from prebake.oci.registry import Repository
+from prebake.oci.tar import Entry, tar_of
+from tests.registry import running_registry
+
+FILES = 4
+MEMORY = Path("/dev/shm")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gib", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--push", nargs=2, metavar=("FOLDER", "REF"), help="the way of Prebake, as a process of its own"
+    )
+    asked = parser.parse_args()
+    if asked.push:
+        push(Path(asked.push[0]), asked.push[1])
+        return
+    connection = ensure_engine()
+    found: dict[str, list[float]] = {name: [] for name in WAYS}
+    for number in range(asked.rounds):
+        with weights(int(asked.gib * 2**30)) as folder:
+            for name, way in WAYS.items():
+                with storage() as place, running_registry(place) as address:
+                    began = time.perf_counter()
+                    way(connection, folder, f"{address}/bench/weights:{number}")
+                    found[name].append(time.perf_counter() - began)
+                    print(f"round {number + 1}: {name} {found[name][-1]:.1f} s", file=sys.stderr, flush=True)
+    show(found, asked.gib)
+
+
+def push(folder: Path, name: str) -> None:
+    """What ``build.py --push`` does with layers that the lock knows: their digests are read, not computed."""
+    digests = json.loads((folder / "digests.json").read_text())
+    layers = []
+    for path in sorted(folder.glob("*.safetensors")):
+        content = tar_of([Entry(f"models/{path.name}", content=FileContent.of(path))])
+        blob = Blob(Descriptor(LAYER, digests[path.name], content.size), content)
+        layers.append(Layer(blob, digests[path.name], path.name))
+    image = assemble(BaseImage({"architecture": "amd64", "os": "linux"}, ()), layers, lambda base: base, {})
+    reference = parse_reference(name)
+    with closing(Repository(reference)) as repository:
+        push_image(repository, image, reference.tag)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+def ours(_connection: Connection, folder: Path, name: str) -> None:
+    words = [sys.executable, "-m", "tests.benchmarks.push", "--push", str(folder), name]
+    peak = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    print(f"  peak memory {peak} MiB", file=sys.stderr)
+
+
+def hashing(_connection: Connection, folder: Path, _name: str) -> None:
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            hashlib.file_digest(file, "sha256")
+
+
+def buildkit(connection: Connection, folder: Path, name: str) -> None:
+    output = f"--output=type=image,push=true,name={name},compression=uncompressed,registry.insecure=true"
+    docker(connection, "buildx", "build", "--builder=default", "--provenance=false", output, str(folder))
+
+
+def build_and_push(connection: Connection, folder: Path, name: str) -> None:
+    """Layers of their own, so that the build before it cannot have left them in a cache."""
+    text = (folder / "Dockerfile").read_text().replace("/models/", "/weights/")
+    (folder / "default.Dockerfile").write_text(text)
+    try:
+        docker(connection, "build", f"--file={folder / 'default.Dockerfile'}", f"--tag={name}", str(folder))
+        docker(connection, "push", "--quiet", name)
+    finally:
+        subprocess.run(
+            [str(connection.cli), "rmi", "--force", name], env=connection.env, capture_output=True, check=False
+        )
+
+
+def docker(connection: Connection, *words: str) -> None:
+    ended = subprocess.run(
+        [str(connection.cli), *words], env=connection.env, capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        raise SystemExit(f"docker {' '.join(words)} ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
+
+
+Way = Callable[[Connection, Path, str], None]
+WAYS: dict[str, Way] = {
+    "sha256 alone": hashing,
+    "Prebake": ours,
+    "BuildKit, uncompressed": buildkit,
+    "docker build, docker push": build_and_push,
+}
+
+
+@contextmanager
+def weights(size: int) -> Iterator[Path]:
+    """Random files and a Dockerfile that puts each in a layer; what the lock would tell of them lies beside."""
+    with tempfile.TemporaryDirectory(prefix="prebake-bench-") as name:
+        folder = Path(name)
+        digests = {}
+        for number in range(FILES):
+            path = folder / f"model-{number}.safetensors"
+            with path.open("wb") as file:
+                for _ in range(size // FILES >> 20):
+                    file.write(os.urandom(1 << 20))
+            digests[path.name] = digest_of(tar_of([Entry(f"models/{path.name}", content=FileContent.of(path))]))
+        (folder / "digests.json").write_text(json.dumps(digests))
+        lines = [f"COPY --link {path} /models/" for path in sorted(digests)]
+        (folder / "Dockerfile").write_text("\n".join(["FROM scratch", *lines, ""]))
+        (folder / ".dockerignore").write_text("digests.json\n")
+        yield folder
+
+
+@contextmanager
+def storage() -> Iterator[Path]:
+    where = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 8 * 2**30 else None
+    with tempfile.TemporaryDirectory(prefix="prebake-bench-", dir=where) as name:
+        yield Path(name)
+
+
+def show(found: dict[str, list[float]], gib: float) -> None:
+    medians = {name: statistics.median(times) for name, times in found.items()}
+    write_document(Path("build/bench/push.json"), {"gib": gib, "seconds": found, "medians": medians})
+    print(f"{gib:g} GiB of weights to a registry on loopback, seconds, medians of {len(found['Prebake'])}")
+    for name, seconds in medians.items():
+        print(f"  {name:28}{seconds:7.1f}   {seconds / medians['Prebake']:5.1f} times Prebake")
+
+
+if __name__ == "__main__":
+    main()
