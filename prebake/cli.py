@@ -120,6 +120,7 @@ def _order(asked: argparse.Namespace, *, naive: bool = False) -> Any:
         naive,
         tuple(dict.fromkeys([*outputs, *pushed])),
         getattr(asked, "compression", "auto"),
+        getattr(asked, "weights", "baked"),
     )
 
 
@@ -170,10 +171,19 @@ def _demo(asked: argparse.Namespace) -> None:
     print(show_demo(_order(asked, naive=True), _tell))
 
 
+def _bake_file(asked: argparse.Namespace) -> None:
+    from prebake.workflow.fleet import Fleet, write_fleet
+
+    fleet = Fleet(_root(asked), asked.model, asked.target, asked.accept_licence)
+    print(write_fleet(fleet, Path(asked.folder), _tell))
+
+
 def _deploy(asked: argparse.Namespace) -> None:
     from prebake.workflow.deploy import render_objects
 
-    sys.stdout.write(render_objects(_root(asked), asked.model, asked.image, asked.replicas, _options(asked)))
+    sys.stdout.write(
+        render_objects(_root(asked), asked.model, asked.image, asked.weights_image, asked.replicas, _options(asked))
+    )
 
 
 def _verify(asked: argparse.Namespace) -> None:
@@ -216,6 +226,12 @@ def _parser() -> argparse.ArgumentParser:
         " may be given again",
     )
     build.add_argument("--push", action="append", metavar="REF", help="push it as well, once its answer was compared")
+    build.add_argument(
+        "--weights",
+        choices=("baked", "volume"),
+        default="baked",
+        help="volume: everything under /models as an image of its own, TAG-weights, for Kubernetes image volumes",
+    )
     _compression_flag(build)
     build.add_argument("--list", action="store_true", help="list images and targets; with --json a CI matrix")
     build.add_argument("--json", action="store_true", help="print JSON for programs")
@@ -244,9 +260,18 @@ def _parser() -> argparse.ArgumentParser:
     demo = _verb(verbs, "demo", _demo, "build, start, send a real request, show the measured start")
     _image_flags(demo)
 
+    fleet = _verb(verbs, "bake-file", _bake_file, "write contexts and docker-bake.json for `docker buildx bake`")
+    fleet.add_argument("folder", metavar="DIR", help="where the contexts and the file go")
+    fleet.add_argument("--model", action="append", default=[], help="may be given again; all where none is given")
+    fleet.add_argument(
+        "--target", action="append", default=[], choices=TARGETS, help="may be given again; all by default"
+    )
+    fleet.add_argument("--accept-licence", metavar="ID", default=os.environ.get("PREBAKE_ACCEPT_LICENCE"))
+
     deploy = _verb(verbs, "deploy", _deploy, "write a Kubernetes Deployment and Service")
     _image_flags(deploy)
     deploy.add_argument("--image", help="reference by digest; the last build's where none is given")
+    deploy.add_argument("--weights-image", metavar="REF", help="by digest: /models, where --image does not hold it")
     deploy.add_argument("--replicas", type=_positive, default=1)
 
     verify = _verb(

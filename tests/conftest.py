@@ -42,7 +42,7 @@ def new_tag(engine: Connection) -> Iterator[Callable[[], str]]:
     try:
         yield iter(names).__next__
     finally:
-        remove_images(engine, names)
+        remove_images(engine, [*names, *(f"{name}-weights" for name in names)])
 
 
 @contextmanager

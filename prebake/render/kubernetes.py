@@ -15,12 +15,14 @@ SHORTEST_BUDGET = 60
 
 @dataclass(frozen=True)
 class Deployment:
-    """What to deploy. ``image`` is a reference by digest; ``ready_seconds`` the measured start, if there is one."""
+    """What to deploy. ``image`` is a reference by digest, ``weights`` that of an image volume with /models, where the image
+    does not hold it; ``ready_seconds`` the measured start, if there is one."""
 
     image: str
     target: Target
     ready_seconds: float | None = None
     replicas: int = 1
+    weights: str | None = None
 
 
 def render_deployment(spec: ImageSpec, deployment: Deployment, templates: Mapping[str, str]) -> str:
@@ -34,6 +36,7 @@ def render_deployment(spec: ImageSpec, deployment: Deployment, templates: Mappin
             "title": spec.title,
             "dns_name": spec.name.replace("_", "-"),
             "image": deployment.image,
+            "weights": deployment.weights,
             "replicas": deployment.replicas,
             "resources": spec.resources,
             "gpu": deployment.target != "cpu",

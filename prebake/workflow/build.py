@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prebake.checkpoints.fetch import fetch, missing
 from prebake.checkpoints.progress import terminal_progress
@@ -14,10 +14,10 @@ from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import resolve_base
 from prebake.engine.connection import Connection, describe, find_engine
-from prebake.engine.containers import remove_strays
+from prebake.engine.containers import ImageMount, remove_strays
 from prebake.engine.tags import remove_tag, tag_image
 from prebake.errors import NoRoom
-from prebake.oci.assembly import assemble
+from prebake.oci.assembly import BaseImage, assemble
 from prebake.oci.compression import Compression
 from prebake.oci.records import Records
 from prebake.oci.registry import Repository
@@ -33,11 +33,14 @@ from prebake.workflow.context import write_context
 from prebake.workflow.launching import EngineLauncher
 from prebake.workflow.library import Library
 from prebake.workflow.making import Maker
-from prebake.workflow.outputs import BytesMissing, Delivered, Output, ToEngine, ToRegistry, read_output
+from prebake.workflow.outputs import BytesMissing, Delivered, Output, ToEngine, ToRegistry, read_outputs
 from prebake.workflow.parts import Parts
 from prebake.workflow.proving import Measured, measure_start
-from prebake.workflow.reporting import Made, Outcome, write_report
+from prebake.workflow.reporting import VOLUME, Made, Outcome, write_report
 from prebake.workflow.steps import Steps, Tell, only_one
+
+Weights = Literal["baked", "volume"]
+_SERVING = ("dependencies", "code")  # the kinds of layers that stay where weights are a volume
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class BuildOrder:
     naive: bool = False
     outputs: tuple[str, ...] = ("docker",)
     compression: Compression = "auto"
+    weights: Weights = "baked"
 
 
 def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
@@ -63,7 +67,7 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
     folder = order.root / "build" / plan.name
     with only_one(folder, plan.name):
         connection = find_engine()
-        outputs = [read_output(text, connection, plan.tag, tell) for text in order.outputs]
+        outputs = read_outputs(order.outputs, connection, plan.tag, tell)
         remove_strays(connection, say=tell)
         store = Store(default_root())
         require_room(plan, store, connection)
@@ -88,7 +92,7 @@ class Job:
         with self.steps.step("layers", f"{len(self.plan.layers)} above the base"):
             made = self._make(maker)
         proof, delivered = None, {}
-        for output in sorted(outputs, key=lambda output: not isinstance(output, ToEngine)):
+        for output in outputs:
             if isinstance(output, ToEngine):
                 made, delivered[output.name], proof = self._prove(maker, made)
                 continue
@@ -105,8 +109,13 @@ class Job:
     def _make(self, maker: Maker) -> Made:
         base, layers = maker.base_image(), maker.layers()
         config = container_config(self.plan)
-        image = assemble(base, [each.layer for each in layers], config.over, config.annotations)
-        return Made(image, base, layers)
+        if self.order.weights == "baked":
+            return Made(assemble(base, [each.layer for each in layers], config.over, config.annotations), base, layers)
+        inside = [each.layer for each in layers if each.planned.kind in _SERVING]
+        outside = [each.layer for each in layers if each.planned.kind not in _SERVING]
+        scratch = BaseImage({key: base.config[key] for key in ("architecture", "os")}, ())
+        volume = assemble(scratch, outside, lambda _: {"Labels": dict(config.labels)}, config.annotations)
+        return Made(assemble(base, inside, config.over, config.annotations), base, layers, volume)
 
     def _maker(self, repositories: list[Repository]) -> Maker:
         base = self.plan.base
@@ -133,24 +142,29 @@ class Job:
     def _prove(self, maker: Maker, made: Made) -> tuple[Made, Delivered, Measured]:
         """The image gets its name in the Engine only after it gave the right answer."""
         candidate = ToEngine(self.connection, f"{self.plan.tag}-candidate", self.steps.tell)
+        volume = candidate.beside(VOLUME)
+        volumes = [ImageMount(volume.tag, "models", "/models")] if made.volume else []
         try:
             with self.steps.step("docker", candidate.tag):
                 made, delivered = self._deliver(maker, made, candidate)
             with self.steps.step("verify", "start it, ask it, compare its answer with the reference"):
-                measured = measure_start(EngineLauncher(self.connection), candidate.tag)
+                measured = measure_start(EngineLauncher(self.connection, volumes), candidate.tag)
+            if made.volume:
+                tag_image(self.connection, volume.tag, self.plan.tag + VOLUME)
             tag_image(self.connection, candidate.tag, self.plan.tag)
         finally:
             remove_tag(self.connection, candidate.tag)
+            remove_tag(self.connection, volume.tag)
         return made, Delivered(self.plan.tag, delivered.bytes), measured
 
     def _deliver(self, maker: Maker, made: Made, output: Output) -> tuple[Made, Delivered]:
         """Bytes that are neither at the destination nor here are made again, once."""
         try:
-            return made, output.put(made.image)
+            return made, _put(made, output)
         except BytesMissing as lacking:
             maker.remake(lacking.digests)
             made = self._make(maker)
-            return made, output.put(made.image)
+            return made, _put(made, output)
 
     def _attest(self, maker: Maker, made: Made, repository: Repository) -> None:
         requirements = self.project.requirements[self.plan.target]
@@ -165,6 +179,13 @@ class Job:
             )
             builder = Builder(self.connection, context, maker.base.reference, self.store.folder, self.steps.tell)
             builder.image(None, self.plan.naive_tag, "naive.Dockerfile")
+
+
+def _put(made: Made, output: Output) -> Delivered:
+    """Weights first: nobody should find an image whose weights are still on their way."""
+    beside = output.beside(VOLUME).put(made.volume).bytes if made.volume else 0
+    delivered = output.put(made.image)
+    return replace(delivered, bytes=delivered.bytes + beside)
 
 
 def require_room(plan: Plan, store: Store, connection: Connection) -> None:

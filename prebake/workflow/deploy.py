@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from prebake.errors import PrebakeError
 from prebake.measure.report import read_report
@@ -17,8 +19,16 @@ class NothingToDeploy(PrebakeError):
     exit_code = 44
 
 
-def render_objects(root: Path, model: str, image: str | None, replicas: int, options: Options) -> str:
-    """The YAML. An image is named by digest, so that what was measured is what runs."""
+def _named(report: Mapping[str, Any]) -> str:
+    """Where the last build was pushed, by digest; else its own name, as if it were a registry's."""
+    pushed = [each["name"] for name, each in report["outputs"].items() if name.startswith("registry:")]
+    return str(pushed[0]) if pushed else f"{str(report['image']).rsplit(':', 1)[0]}@{report['digest']}"
+
+
+def render_objects(
+    root: Path, model: str, image: str | None, weights: str | None, replicas: int, options: Options
+) -> str:
+    """The YAML. Images are named by digest, so that what was measured is what runs."""
     project = read_project(root, model, locked=False)
     report = read_report(root / "build" / model / "report.json") or {}
     if image is None:
@@ -27,10 +37,15 @@ def render_objects(root: Path, model: str, image: str | None, replicas: int, opt
                 f"{model} was not built here, so its digest is not known.",
                 next_action=f"run `python build.py --model {model}`, or name one: --image REPOSITORY@sha256:…",
             )
-        image = f"{str(report['image']).rsplit(':', 1)[0]}@{report['digest']}"
-    elif "@sha256:" not in image:
-        raise NothingToDeploy(
-            f"{image} is not named by digest.", next_action="name it as REPOSITORY@sha256:…: a tag may move"
-        )
+        image = _named(report)
+        if "volume" in report:
+            weights = f"{image.partition('@')[0]}@{report['volume']['digest']}"
+    for name in filter(None, (image, weights)):
+        if "@sha256:" not in name:
+            raise NothingToDeploy(
+                f"{name} is not named by digest.", next_action="name it as REPOSITORY@sha256:…: a tag may move"
+            )
     ready = report.get("ready_seconds")
-    return render_deployment(project.spec, Deployment(image, options.target, ready, replicas), project.templates)
+    return render_deployment(
+        project.spec, Deployment(image, options.target, ready, replicas, weights), project.templates
+    )

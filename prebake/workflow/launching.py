@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prebake.engine.connection import Connection
-from prebake.engine.containers import ContainerSpec, Running, copy_out, run_to_end, running
+from prebake.engine.containers import ContainerSpec, ImageMount, Running, copy_out, run_to_end, running
 from prebake.errors import StartFailed
 
 SERVER_PORT = 8000
@@ -35,22 +35,25 @@ class StartedServer:
 class EngineLauncher:
     """The Launcher that measuring needs, on a Docker Engine."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, volumes: Sequence[ImageMount] = ()) -> None:
         self._connection = connection
+        self._volumes = tuple(volumes)
 
     @contextmanager
     def start(self, image: str) -> Iterator[StartedServer]:
-        with running(self._connection, ContainerSpec(image, ports=[SERVER_PORT])) as container:
+        with running(self._connection, ContainerSpec(image, ports=[SERVER_PORT], images=self._volumes)) as container:
             yield StartedServer(container)
 
     def time_program(self, image: str, command: Sequence[str]) -> float:
-        spec = ContainerSpec(image, command=list(command[1:]), entrypoint=[command[0]], ports=[SERVER_PORT])
+        spec = ContainerSpec(
+            image, command=list(command[1:]), entrypoint=[command[0]], ports=[SERVER_PORT], images=self._volumes
+        )
         with running(self._connection, spec) as container:
             container.wait(PROGRAM_SECONDS)
             return time.perf_counter() - container.requested
 
     def run(self, image: str, command: Sequence[str]) -> str:
-        spec = ContainerSpec(image, command=list(command[1:]), entrypoint=[command[0]])
+        spec = ContainerSpec(image, command=list(command[1:]), entrypoint=[command[0]], images=self._volumes)
         ended, output = run_to_end(self._connection, spec, seconds=PROGRAM_SECONDS)
         if ended.exit_code:
             raise StartFailed(
@@ -60,5 +63,8 @@ class EngineLauncher:
         return output
 
     def read(self, image: str, path: str) -> bytes:
+        for volume in self._volumes:
+            if path.startswith(f"{volume.target}/"):
+                image, path = volume.image, f"/{volume.folder}{path.removeprefix(volume.target)}"
         with tempfile.TemporaryDirectory(prefix="prebake-read-") as folder:
             return copy_out(self._connection, image, path, Path(folder) / "file").read_bytes()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +49,9 @@ class Output(Protocol):
     @property
     def name(self) -> str: ...
 
+    def beside(self, suffix: str) -> Output:
+        """The place of an image that belongs to the one here."""
+
     def put(self, image: Image) -> Delivered:
         """Raises BytesMissing where the destination needs what the image has no bytes of."""
 
@@ -65,6 +68,9 @@ class ToEngine:
     @property
     def name(self) -> str:
         return f"docker:{self.tag}"
+
+    def beside(self, suffix: str) -> ToEngine:
+        return replace(self, tag=self.tag + suffix)
 
     def put(self, image: Image) -> Delivered:
         with serve_image(image, name=_OFFERED, tag=image.digest[7:23]) as served:
@@ -98,6 +104,11 @@ class ToLayout:
     def name(self) -> str:
         return f"oci:{self.path}"
 
+    def beside(self, suffix: str) -> ToLayout:
+        """Another name in the same folder, or another archive."""
+        path = self.path.with_stem(self.path.stem + suffix) if self.path.suffix == ".tar" else self.path
+        return ToLayout(path, self.tag + suffix)
+
     def put(self, image: Image) -> Delivered:
         require_bytes(image)
         if self.path.suffix == ".tar":
@@ -109,22 +120,27 @@ class ToLayout:
 
 @dataclass(frozen=True)
 class ToRegistry:
-    """Blobs straight from the store to the registry, those that it has left out, the manifest last."""
+    """Blobs straight from the store to the registry, those that it has left out, the manifest last. ``others`` are
+    repositories of the same registry that may have some already."""
 
     reference: Reference
     repository: Repository
     tell: Tell
+    others: Sequence[str] = ()
 
     @property
     def name(self) -> str:
         return f"registry:{self.reference}"
+
+    def beside(self, suffix: str) -> ToRegistry:
+        return replace(self, reference=replace(self.reference, tag=(self.reference.tag or "latest") + suffix))
 
     def put(self, image: Image) -> Delivered:
         unknown = [blob.digest for blob in image.blobs if blob.content is None]
         lacking = {digest for digest in unknown if not self.repository.has(digest)}
         if lacking:
             raise BytesMissing(lacking)
-        pushed = push_image(self.repository, image, self.reference.tag or "latest")
+        pushed = push_image(self.repository, image, self.reference.tag or "latest", mount_from=self.others)
         self.tell(
             f"push: {pushed.name}, {show_bytes(pushed.bytes)} sent of {show_bytes(sum(b.size for b in image.blobs))}"
         )
@@ -136,6 +152,21 @@ def require_bytes(image: Image) -> None:
     missing = {blob.digest for blob in image.blobs if blob.content is None}
     if missing:
         raise BytesMissing(missing)
+
+
+def read_outputs(texts: Sequence[str], connection: Connection, tag: str, tell: Tell) -> list[Output]:
+    """Places as ``--output`` names them: ``docker``, ``oci:DIR``, ``oci:FILE.tar`` or ``registry:REF``; the Engine's
+    first, since an image is proved there. Raises OutputInvalid or ReferenceInvalid."""
+    outputs = [read_output(text, connection, tag, tell) for text in texts]
+    registries = [output.reference for output in outputs if isinstance(output, ToRegistry)]
+    return sorted((_among(output, registries) for output in outputs), key=lambda each: not isinstance(each, ToEngine))
+
+
+def _among(output: Output, registries: Sequence[Reference]) -> Output:
+    if not isinstance(output, ToRegistry):
+        return output
+    same = [other.path for other in registries if other.host == output.reference.host]
+    return replace(output, others=[path for path in same if path != output.reference.path])
 
 
 def read_output(text: str, connection: Connection, tag: str, tell: Tell) -> Output:

@@ -17,14 +17,19 @@ from prebake.workflow.making import MadeLayer
 from prebake.workflow.outputs import Delivered
 from prebake.workflow.proving import Measured
 
+VOLUME = "-weights"
+"""What the name of an image of weights alone ends in."""
+
 
 @dataclass(frozen=True)
 class Made:
-    """An image with what it was put together of."""
+    """An image with what it was put together of. ``volume`` is the image of everything under /models, where that is not in
+    the image itself; ``layers`` are of both."""
 
     image: Image
     base: BaseImage
     layers: Sequence[MadeLayer]
+    volume: Image | None = None
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,14 @@ class Outcome:
 
 def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> Mapping[str, Any]:
     """Write the report and return it."""
-    plan, image = outcome.plan, outcome.made.image
+    plan, image, volume = outcome.plan, outcome.made.image, outcome.made.volume
     layers = explain_layers(built_layers(outcome.made), read_report(path))
     document = {
         "schema": SCHEMA,
         "image": plan.tag,
         "digest": image.digest,
         "config_digest": image.config.digest,
+        **({"volume": {"image": plan.tag + VOLUME, "digest": volume.digest}} if volume else {}),
         "target": plan.target,
         "checkpoint": plan.checkpoint,
         "size": sum(layer.size for layer in layers),

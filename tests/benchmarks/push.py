@@ -1,7 +1,7 @@
-"""A first push of weights, against what docker does: ``python -m tests.benchmarks.push``; `make bench-push` runs it.
+"""A first push of weights, against what docker does: ``python -m tests.benchmarks.push``; `make bench` runs it.
 
-Random weights, new each time, so that no builder has them; a registry on loopback, empty for each way, whose storage lies
-in memory where that has room. The ways run in turn in one process, each round with other weights.
+Random weights, new for each way and round, so that no builder has them; a registry on loopback, empty each time, whose storage
+lies in memory where that has room. What a builder kept of it is pruned afterwards.
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ def main() -> None:
     connection = ensure_engine()
     found: dict[str, list[float]] = {name: [] for name in WAYS}
     for number in range(asked.rounds):
-        with weights(int(asked.gib * 2**30)) as folder:
-            for name, way in WAYS.items():
-                with storage() as place, running_registry(place) as address:
-                    began = time.perf_counter()
-                    way(connection, folder, f"{address}/bench/weights:{number}")
-                    found[name].append(time.perf_counter() - began)
-                    print(f"round {number + 1}: {name} {found[name][-1]:.1f} s", file=sys.stderr, flush=True)
+        for name, way in WAYS.items():
+            with weights(int(asked.gib * 2**30)) as folder, storage() as place, running_registry(place) as address:
+                reference = f"{address}/bench/weights:{number}"
+                began = time.perf_counter()
+                way(connection, folder, reference)
+                found[name].append(time.perf_counter() - began)
+                forget(connection, reference)
+                print(f"round {number + 1}: {name} {found[name][-1]:.1f} s", file=sys.stderr, flush=True)
     show(found, asked.gib)
 
 
@@ -94,16 +95,15 @@ def buildkit(connection: Connection, folder: Path, name: str) -> None:
 
 
 def build_and_push(connection: Connection, folder: Path, name: str) -> None:
-    """Layers of their own, so that the build before it cannot have left them in a cache."""
-    text = (folder / "Dockerfile").read_text().replace("/models/", "/weights/")
-    (folder / "default.Dockerfile").write_text(text)
-    try:
-        docker(connection, "build", f"--file={folder / 'default.Dockerfile'}", f"--tag={name}", str(folder))
-        docker(connection, "push", "--quiet", name)
-    finally:
-        subprocess.run(
-            [str(connection.cli), "rmi", "--force", name], env=connection.env, capture_output=True, check=False
-        )
+    docker(connection, "build", f"--tag={name}", str(folder))
+    docker(connection, "push", "--quiet", name)
+
+
+def forget(connection: Connection, name: str) -> None:
+    """The image, its layers in BuildKit's cache, and the context that was sent to it."""
+    subprocess.run([str(connection.cli), "rmi", "--force", name], env=connection.env, capture_output=True, check=False)
+    for what in ("model-", "local source for context"):
+        docker(connection, "buildx", "prune", "--builder=default", "--force", f"--filter=description~={what}")
 
 
 def docker(connection: Connection, *words: str) -> None:

@@ -3,23 +3,18 @@ from a cache but the packages: so this holds too that the same inputs give the s
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
-import tarfile
-import tempfile
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from prebake.engine.base import resolve_base
 from prebake.engine.connection import Connection
 from prebake.engine.images import inspect_image
 from prebake.workflow.packages import pip_inputs
-from tests.projects import Built, Project, change_weights, read_lock
+from tests.image_files import base_of, list_files
+from tests.projects import Built, Project, change_weights
 
 FRESH = ("export", "compile", "code", "image")
 
@@ -38,11 +33,6 @@ def build_plainly(engine: Connection, folder: Path, tag: str, base: str, fresh: 
     assert ended.returncode == 0, ended.stderr
 
 
-def base_of(engine: Connection, built: Built) -> str:
-    base = read_lock(built.project, built.model).base
-    return resolve_base(engine, f"{base.reference}@{base.digest}").reference
-
-
 @pytest.mark.parametrize("model", ["toy", "minilm", "foley"])
 def test_a_plain_build_of_the_rendered_folder_gives_the_same_image(
     request: pytest.FixtureRequest, engine: Connection, tmp_path: Path, tag: str, model: str
@@ -56,28 +46,6 @@ def test_a_plain_build_of_the_rendered_folder_gives_the_same_image(
     ours, plain = list_files(engine, built.tag), list_files(engine, tag)
     assert ours.keys() ^ plain.keys() == set()
     assert {path: (ours[path], plain[path]) for path in ours if ours[path] != plain[path]} == {}
-
-
-def list_files(engine: Connection, image: str) -> dict[str, tuple[object, ...]]:
-    """Every file of an image: kind, mode, owner, target, extended attributes, content."""
-    with closing(engine.client()) as client, tempfile.TemporaryFile() as archive:
-        container = client.containers.create(image, ["none"], entrypoint=[])
-        try:
-            chunks: Any = container.export(chunk_size=1 << 20)  # bytes, though typed as text
-            for chunk in chunks:
-                archive.write(chunk)
-        finally:
-            container.remove(force=True)
-        archive.seek(0)
-        with tarfile.open(fileobj=archive) as tree:
-            return {member.name: describe_member(tree, member) for member in tree}
-
-
-def describe_member(tree: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[object, ...]:
-    content = tree.extractfile(member) if member.isreg() else None
-    sha256 = hashlib.sha256(content.read()).hexdigest() if content else ""
-    attributes = sorted(name for name in member.pax_headers if name.startswith("SCHILY.xattr"))
-    return (member.type, oct(member.mode), member.uid, member.gid, member.linkname, *attributes, member.size, sha256)
 
 
 def test_a_folder_that_was_rendered_is_rendered_again_and_holds_no_more_than_before(toy: Built, tmp_path: Path) -> None:
