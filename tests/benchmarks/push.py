@@ -102,7 +102,7 @@ def build_and_push(connection: Connection, folder: Path, name: str) -> None:
 def forget(connection: Connection, name: str) -> None:
     """The image, its layers in BuildKit's cache, and the context that was sent to it."""
     subprocess.run([str(connection.cli), "rmi", "--force", name], env=connection.env, capture_output=True, check=False)
-    for what in ("model-", "local source for context"):
+    for what in ("model-", "local.source.for.context"):
         docker(connection, "buildx", "prune", "--builder=default", "--force", f"--filter=description~={what}")
 
 
