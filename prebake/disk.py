@@ -49,7 +49,12 @@ def name_full_disk(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise NoRoom(
-            f"The disk under {folder} became full while writing: {show_bytes(free_bytes(folder))} are free.",
-            next_action=f"{_FREE_SOME}; downloads go on from here",
-        ) from error
+        raise disk_full(folder) from error
+
+
+def disk_full(folder: Path) -> NoRoom:
+    """The error of a disk that became full while something was written to ``folder``."""
+    return NoRoom(
+        f"The disk under {folder} became full while writing: {show_bytes(free_bytes(folder))} are free.",
+        next_action=f"{_FREE_SOME}; downloads go on from here",
+    )

@@ -163,8 +163,8 @@ class Store:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """A temporary folder on the store's file system."""
-        with self._temp(lambda path: path.mkdir()) as path:
+        """A temporary folder on the store's file system. Raises NoRoom where that becomes full meanwhile."""
+        with name_full_disk(self.root), self._temp(lambda path: path.mkdir()) as path:
             yield path
 
     @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from prebake.bake.errors import read_error
+from prebake.disk import disk_full
 from prebake.engine.build import BuildRequest, BuildResult, build
 from prebake.engine.connection import Connection
 from prebake.engine.progress import Step
@@ -17,6 +18,8 @@ from prebake.oci.content import Data, FilePart
 from prebake.oci.tar import Entry
 from prebake.workflow.packages import pip_inputs
 from prebake.workflow.steps import Tell
+
+_FULL = "no space left on device"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,12 @@ class Builder:
         """A stage's files as entries of a layer, as long as the block lasts."""
         with self.scratch() as folder:
             archive = folder / "tree.tar"
-            self._build(f"type=tar,dest={archive}", stage, "Dockerfile")
+            try:
+                self._build(f"type=tar,dest={archive}", stage, "Dockerfile")
+            except BuildFailed as failed:  # it is buildx that writes there, and its words that tell
+                if str(archive) in str(failed) and _FULL in str(failed):
+                    raise disk_full(folder) from failed
+                raise
             yield _entries(archive)
 
     def _build(self, output: str, stage: str | None, dockerfile: str) -> BuildResult:

@@ -9,13 +9,17 @@ from statistics import median
 from typing import Any
 
 from prebake.engine.progress import Step
-from prebake.measure.report import SCHEMA, BuiltLayer, explain_layers, read_report, write_document
+from prebake.measure.layer_picture import draw_layers
+from prebake.measure.report import SCHEMA, BuiltLayer, explain_layers, read_report, write_document, write_text
 from prebake.oci.assembly import BaseImage
 from prebake.oci.blobs import Image
 from prebake.plan.values import Plan
 from prebake.workflow.making import MadeLayer
 from prebake.workflow.outputs import Delivered
 from prebake.workflow.proving import Measured
+
+PICTURE = "layers.svg"
+"""Beside the report."""
 
 VOLUME = "-weights"
 """What the name of an image of weights alone ends in."""
@@ -57,12 +61,14 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         "checkpoint": plan.checkpoint,
         "size": sum(layer.size for layer in layers),
         "layers": [asdict(layer) for layer in layers],
+        "picture": PICTURE,
         "keys": {"export": plan.export_key, "compile": plan.compile_key},
         "outputs": {name: asdict(each) for name, each in outcome.delivered.items()},
         "steps": dict(seconds),
         "instructions": [asdict(step) for step in outcome.instructions],
         **(_measured(outcome.measured) if outcome.measured else {}),
     }
+    write_text(path.with_name(PICTURE), draw_layers(layers))
     write_document(path, document)
     return document
 
