@@ -37,6 +37,7 @@ lint: setup  ## what a commit has to pass
 bench: engine  ## MODEL=foley RUNS=10: start-up against the naive image, and pushing against docker's, on this machine
 	$(BIN)/prebake bench --model $(MODEL) --runs $(RUNS)
 	$(BIN)/python -m tests.benchmarks.push
+	$(BIN)/python -m tests.benchmarks.change
 
 requirements: setup  ## lock every requirements file again
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock-requirements.sh

@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 from docker import DockerClient
@@ -71,6 +73,20 @@ class EngineFacts:
     nvidia: bool
 
 
+@dataclass(frozen=True)
+class Storage:
+    """Where an Engine keeps its images. ``free`` is in bytes, None where that disk is not this machine's."""
+
+    root: Path
+    free: int | None
+
+
+def storage_of(connection: Connection) -> Storage:
+    """One question to the Engine, where ``describe`` also runs the docker command."""
+    with closing(connection.client()) as client:
+        return _storage(connection, client.info())
+
+
 def find_engine(environ: Mapping[str, str] = os.environ, *, private_home: Path | None = None) -> Connection:
     """The Engine of DOCKER_HOST, else of the docker command's context, else on the default socket, else our private
     one.
@@ -108,7 +124,7 @@ def describe(connection: Connection) -> EngineFacts:
         info, version = client.info(), client.version()
     finally:
         client.close()
-    root = Path(info["DockerRootDir"])
+    storage = _storage(connection, info)
     status = {str(name): str(value) for name, value in info.get("DriverStatus") or []}
     return EngineFacts(
         version=version["Version"],
@@ -118,12 +134,17 @@ def describe(connection: Connection) -> EngineFacts:
         containerd_store=status.get("driver-type", "").startswith("io.containerd.snapshotter"),
         buildx=_buildx_version(connection),
         buildkit=_buildkit_version(connection),
-        root=root,
-        free=free_bytes(root) if connection.local and root.exists() else None,
+        root=storage.root,
+        free=storage.free,
         processors=info["NCPU"],
         memory=info["MemTotal"],
         nvidia="nvidia" in (info.get("Runtimes") or {}) or bool(info.get("DiscoveredDevices")),
     )
+
+
+def _storage(connection: Connection, info: Mapping[str, Any]) -> Storage:
+    root = Path(info["DockerRootDir"])
+    return Storage(root, free_bytes(root) if connection.local and root.exists() else None)
 
 
 def _hosts(environ: Mapping[str, str], own: str) -> list[str]:

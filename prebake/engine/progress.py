@@ -16,6 +16,7 @@ from typing import Any
 
 from prebake.process import Narrator
 
+_NOISE = re.compile(r"\[internal\]|\[context |resolving provenance")  # BuildKit's own steps, none of the Dockerfile's
 _NAME = re.compile(r"^\[(?P<stage>\S+?)? ?(?P<number>\d+)/\d+\] (?P<instruction>.+)$", re.DOTALL)
 _EXIT_CODE = re.compile(r"exit code: (\d+)")  # moby/buildkit, util/grpcerrors and solver/errdefs/exec.go
 
@@ -110,7 +111,7 @@ class Progress:
             self._tell(vertex)
 
     def _tell(self, vertex: _Vertex) -> None:
-        if vertex.name.startswith("[internal]"):
+        if _NOISE.match(vertex.name) and not vertex.error:
             return
         how = "failed" if vertex.error else "cached" if vertex.cached else f"{vertex.seconds:.1f} s"
         self._say(f"  {_short(vertex.name)}  {how}")

@@ -18,7 +18,7 @@ from prebake.oci.sbom import CYCLONEDX, BakedFile, bill_of_materials
 from prebake.oci.unpacked import read_layer
 from prebake.plan.values import Plan
 from prebake.spec.lock import LockedBase
-from prebake.workflow.verifying import MODELS_MANIFEST
+from prebake.workflow.found_image import MODELS_MANIFEST
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ lies under ``/models`` beside the weights under the compile key.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from prebake.workflow.parts import keep_tree
 from prebake.workflow.steps import Tell
 
 _DAY = 86_400.0
+_SAID = re.compile(r"[\w-]+: (exported|compiled), ")
 _ENVIRONMENT = {"PYTHONPATH": "/bake:/opt/export", "PYTHONHASHSEED": "0", "ORT_DISABLE_TELEMETRY": "1", "HOME": "/tmp"}  # noqa: S108
 
 
@@ -97,11 +99,19 @@ class Oven:
             )
             self.tell(f"{arguments[0]}: in a container of {self.image}")
             ended, log = run_to_end(self.connection, spec, seconds=_DAY)
-            for line in log.splitlines():
-                self.tell(f"{arguments[0]}: {line}")
+            self._keep_log(arguments[0], log)
             if ended.exit_code:
                 raise read_error(log.splitlines(), ended.exit_code) or _failed(arguments[0], ended.killed, log)
             yield folder / "out"
+
+    def _keep_log(self, stage: str, log: str) -> None:
+        """Packages print much; what the stage itself says of each component is narrated, the rest can be read."""
+        path = self.context.parent / f"{stage}.log"
+        path.write_text(log, encoding="utf-8")
+        for line in log.splitlines():
+            if _SAID.match(line):
+                self.tell(f"{stage}: {line}")
+        self.tell(f"{stage}: its whole log is {path}")
 
     def _bind(self, sha256: str, size: int, target: str) -> Bind:
         path = self.store.get(sha256, size)

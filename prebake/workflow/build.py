@@ -13,7 +13,7 @@ from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import resolve_base
-from prebake.engine.connection import Connection, describe, find_engine
+from prebake.engine.connection import Connection, find_engine, storage_of
 from prebake.engine.containers import ImageMount, remove_strays
 from prebake.engine.tags import remove_tag, tag_image
 from prebake.errors import NoRoom
@@ -103,7 +103,7 @@ class Job:
                     self._attest(maker, made, output.repository)
         if self.order.naive and self.plan.naive:
             self._build_naive(maker)
-        outcome = Outcome(self.plan, made, maker.builder.instructions, delivered, proof)
+        outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof)
         return write_report(self.folder / "report.json", outcome, self.steps.seconds)
 
     def _make(self, maker: Maker) -> Made:
@@ -191,10 +191,10 @@ def _put(made: Made, output: Output) -> Delivered:
 def require_room(plan: Plan, store: Store, connection: Connection) -> None:
     """Raises NoRoom before anything is fetched or built, with what is needed and what is free."""
     store.require_room(sum(file.size for file in missing(plan.files, store)))
-    facts = describe(connection)
-    if facts.free is not None and facts.free < plan.room["engine"]:
+    storage = storage_of(connection)
+    if storage.free is not None and storage.free < plan.room["engine"]:
         raise NoRoom(
             f"Building {plan.tag} needs up to {show_bytes(plan.room['engine'])} where the Engine keeps its images"
-            f" ({facts.root}); {show_bytes(facts.free)} are free.",
+            f" ({storage.root}); {show_bytes(storage.free)} are free.",
             next_action="free room there: `docker system df` shows what is used, `docker builder prune` frees build cache",
         )

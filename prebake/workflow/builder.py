@@ -12,7 +12,6 @@ from prebake.bake.errors import read_error
 from prebake.disk import disk_full
 from prebake.engine.build import BuildRequest, BuildResult, build
 from prebake.engine.connection import Connection
-from prebake.engine.progress import Step
 from prebake.errors import BuildFailed
 from prebake.oci.content import Data, FilePart
 from prebake.oci.tar import Entry
@@ -24,7 +23,7 @@ _FULL = "no space left on device"
 
 @dataclass(frozen=True)
 class Builder:
-    """One context on one base image. ``scratch`` lends a folder for a while; ``instructions`` collects what was built, for
+    """One context on one base image. ``scratch`` lends a folder for a while; ``results`` collects what was built, for
     the report."""
 
     connection: Connection
@@ -32,7 +31,7 @@ class Builder:
     base: str
     scratch: Callable[[], AbstractContextManager[Path]]
     tell: Tell
-    instructions: list[Step] = field(default_factory=list)
+    results: list[BuildResult] = field(default_factory=list)
 
     def image(self, stage: str | None, tag: str, dockerfile: str = "Dockerfile") -> BuildResult:
         """A stage (the last one for None) as an image of the Engine; nothing is packed for a way this short."""
@@ -66,7 +65,7 @@ class Builder:
                 result = build(self.connection, request, say=self.tell)
             except BuildFailed as failed:
                 raise read_error(failed.output, failed.status) or failed from failed
-        self.instructions.extend(result.steps)
+        self.results.append(result)
         return result
 
 

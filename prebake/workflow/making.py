@@ -56,10 +56,10 @@ class Maker:
 
     def layers(self) -> list[MadeLayer]:
         """In the order of the image."""
-        return [
+        made = [(planned, record) for planned in self.plan.layers for record in self._records(planned)]
+        return [  # only now, as making one layer may have brought what another is made of
             MadeLayer(planned, record, self.parts.layer(record, f"prebake: {planned.name}", _annotations(planned)))
-            for planned in self.plan.layers
-            for record in self._records(planned)
+            for planned, record in made
         ]
 
     def publish(self, repository: Repository) -> None:

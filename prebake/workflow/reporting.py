@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from prebake.engine.progress import Step
+from prebake.engine.build import BuildResult
 from prebake.measure.layer_picture import draw_layers
 from prebake.measure.report import SCHEMA, BuiltLayer, explain_layers, read_report, write_document, write_text
 from prebake.oci.assembly import BaseImage
@@ -42,7 +42,7 @@ class Outcome:
 
     plan: Plan
     made: Made
-    instructions: Sequence[Step]
+    built: Sequence[BuildResult]
     delivered: Mapping[str, Delivered]
     measured: Measured | None
 
@@ -65,7 +65,8 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         "keys": {"export": plan.export_key, "compile": plan.compile_key},
         "outputs": {name: asdict(each) for name, each in outcome.delivered.items()},
         "steps": dict(seconds),
-        "instructions": [asdict(step) for step in outcome.instructions],
+        "buildkit_seconds": round(sum(each.seconds for each in outcome.built), 3),
+        "instructions": [asdict(step) for each in outcome.built for step in each.steps],
         **(_measured(outcome.measured) if outcome.measured else {}),
     }
     write_text(path.with_name(PICTURE), draw_layers(layers))

@@ -3,77 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from prebake.errors import ChecksumMismatch, InputProblems, Problem
-from prebake.oci.blobs import Descriptor
-from prebake.oci.download import remote_blob
-from prebake.oci.errors import unusable
+from prebake.errors import Problem
 from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
-from prebake.oci.unpacked import FoundLayer, Member, read_layer
+from prebake.oci.unpacked import Member
 from prebake.plan.container import container_config
 from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan
 from prebake.sizes import show_bytes
 from prebake.spec.project import read_project
+from prebake.workflow.found_image import BASE, COMPARED, MODELS_MANIFEST, FoundImage, claim, differ, read_image
 from prebake.workflow.steps import Tell
 
-BASE = "base"
-MODELS_MANIFEST = "models/manifest.json"
-_COMPARED = ("models/", "app/")
-_OURS = (*_COMPARED, "opt/prebake/")
+_OURS = (*COMPARED, "opt/prebake/")
 _SHOWN = 3  # faulty members of a layer that are named; the others are counted
 # What steers the server beside what Prebake sets; PYTHON_VERSION and its like are facts of the base image's.
 _STEERING = re.compile(r"PREBAKE_|ORT_|LD_|PYTHON(?!_)")
-
-
-class ImageDiffers(InputProblems):
-    """An image is not what the project says; every difference is listed."""
-
-    exit_code = 45
-
-
-@dataclass(frozen=True)
-class FoundImage:
-    """What a registry holds. ``faults`` are those of its config's bytes."""
-
-    digest: str
-    config: Mapping[str, Any]
-    layers: tuple[FoundLayer, ...]
-    faults: tuple[Problem, ...] = ()
-
-    @property
-    def history(self) -> list[str]:
-        """What each entry of the config's history calls its layer."""
-        entries = [str(each.get("created_by", "")) for each in self.config.get("history") or []]
-        return [each.removeprefix("prebake: ") if each.startswith("prebake: ") else BASE for each in entries]
-
-    @property
-    def diffs(self) -> list[str]:
-        return list((self.config.get("rootfs") or {}).get("diff_ids") or [])
-
-    @property
-    def names(self) -> list[str]:
-        """What each layer is called: by its place, or by its diff id where layers are too few or too many."""
-        if len(self.history) == len(self.layers):
-            return self.history
-        known = dict(zip(self.diffs, self.history, strict=False))
-        return [known.get(layer.diff, "unknown") for layer in self.layers]
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """/models/manifest.json; empty where there is none that can be read."""
-        found = [layer.kept for layer in self.layers if layer.kept is not None]
-        return _object(found[-1]) if found else {}
 
 
 @dataclass(frozen=True)
@@ -112,36 +66,8 @@ def verify_image(root: Path, model: str, options: Options, reference: str, tell:
     with closing(Repository(named, say=tell)) as repository:
         image = read_image(repository, tell)
     if problems := list(differences(plan, image)):
-        raise _differs(f"{named.name}@{image.digest}", problems)
+        raise differ(f"{named.name}@{image.digest}", problems)
     return Verified(f"{named.name}@{image.digest}", plan, image)
-
-
-def read_image(repository: Repository, tell: Tell) -> FoundImage:
-    """Raises ImageDiffers where the reference names something other than an image."""
-    reference = repository.reference
-    try:
-        answer = repository.get_manifest(reference.target)
-    except ChecksumMismatch as error:
-        raise _differs(str(reference), [Problem("manifest", error.message)]) from error
-    if answer is None:
-        raise unusable(reference.host, f"{reference.path} has no {reference.target}")
-    try:
-        document = json.loads(answer[1])
-        config, *layers = (Descriptor.read(each) for each in (document["config"], *document["layers"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        fault = _claim("an image's manifest", answer[0].media_type or "something else")
-        raise _differs(str(reference), [Problem("manifest", fault)]) from None
-    settings, faults = _read_config(repository, config)
-    found = []
-    for number, layer in enumerate(layers, 1):
-        tell(f"verify: layer {number} of {len(layers)}, {show_bytes(layer.size)}")
-        there = repository.has(layer.digest)
-        found.append(
-            read_layer(remote_blob(repository, layer), _COMPARED, MODELS_MANIFEST)
-            if there
-            else FoundLayer(layer, fault="is not there")
-        )
-    return FoundImage(answer[0].digest, settings, tuple(found), faults)
 
 
 def differences(plan: Plan, image: FoundImage) -> Iterator[Problem]:
@@ -156,20 +82,20 @@ def differences(plan: Plan, image: FoundImage) -> Iterator[Problem]:
 def _layers(plan: Plan, image: FoundImage) -> Iterator[Problem]:
     claimed, found = image.diffs, [layer.diff for layer in image.layers]
     if len(claimed) != len(found):
-        yield Problem("layers", _claim(f"{len(claimed)} by the config's diff_ids", f"{len(found)} in the manifest"))
+        yield Problem("layers", claim(f"{len(claimed)} by the config's diff_ids", f"{len(found)} in the manifest"))
         yield from (Problem("layers", f"none has the diff_id {diff}") for diff in claimed if diff not in found)
         yield from (Problem("layers", f"no diff_id is {diff}") for diff in found if diff not in claimed)
     if len(image.history) != len(claimed):
-        yield Problem("history", _claim(f"{len(claimed)} layers by the config's diff_ids", f"{len(image.history)}"))
+        yield Problem("history", claim(f"{len(claimed)} layers by the config's diff_ids", f"{len(image.history)}"))
     expected = [BASE, *(layer.name for layer in plan.layers)]
     if (order := [name for name, _ in groupby(image.history)]) != expected:
-        yield Problem("layers", _claim(", ".join(expected), ", ".join(order) or "none"))
+        yield Problem("layers", claim(", ".join(expected), ", ".join(order) or "none"))
     for number, (name, layer) in enumerate(zip(image.names, image.layers, strict=True)):
         where = _where(number, name)
         if layer.fault:
             yield Problem(where, layer.fault)
         elif len(claimed) == len(found) and claimed[number] != layer.diff:
-            yield Problem(f"{where} diff_id", _claim(claimed[number], layer.diff))
+            yield Problem(f"{where} diff_id", claim(claimed[number], layer.diff))
         if name != BASE and layer.odd:
             more = f" and {len(layer.odd) - _SHOWN} more" if len(layer.odd) > _SHOWN else ""
             yield Problem(where, f"is not as Prebake writes layers: {', '.join(layer.odd[:_SHOWN])}{more}")
@@ -194,7 +120,7 @@ def _settings(plan: Plan, config: Mapping[str, Any]) -> Iterator[Problem]:
         pairs.append((f"Env {name}", claimed, given.get(name, [])))
     labels = config.get("Labels") or {}
     pairs += [(f"label {name}", value, labels.get(name)) for name, value in wanted.labels.items()]
-    yield from (Problem(f"config {where}", _claim(a, b)) for where, a, b in pairs if a != b)
+    yield from (Problem(f"config {where}", claim(a, b)) for where, a, b in pairs if a != b)
 
 
 def _places(plan: Plan, image: FoundImage) -> Iterator[Problem]:
@@ -216,7 +142,7 @@ def _files(plan: Plan, image: FoundImage) -> Iterator[Problem]:
     placed: dict[str, list[tuple[int, Member]]] = defaultdict(list)
     for number, layer in enumerate(image.layers, 1):
         for member in layer.members:
-            if member.path.startswith(_COMPARED):
+            if member.path.startswith(COMPARED):
                 placed[member.path].append((number, member))
     for path, places in placed.items():
         if len(places) > 1:
@@ -234,9 +160,9 @@ def _files(plan: Plan, image: FoundImage) -> Iterator[Problem]:
         for path, (sha256, size) in sorted(files.items()):
             places = placed.get(path, [])
             if not places:
-                yield Problem(f"/{path}", _claim(f"{sha256} by {by}", "no such file"))
+                yield Problem(f"/{path}", claim(f"{sha256} by {by}", "no such file"))
             yield from (
-                Problem(f"/{path} in layer {number}", _claim(f"{sha256}, {size} bytes, by {by}", _describe(member)))
+                Problem(f"/{path} in layer {number}", claim(f"{sha256}, {size} bytes, by {by}", _describe(member)))
                 for number, member in places
                 if (member.sha256, member.size) != (sha256, size)
             )
@@ -260,55 +186,9 @@ def _source_of(path: str) -> str:
     return f"{place.parent.parent}/{place.name.partition('.')[0]}.py"
 
 
-def _read_config(repository: Repository, descriptor: Descriptor) -> tuple[Mapping[str, Any], tuple[Problem, ...]]:
-    """What its bytes say, even where they are not those of the digest."""
-    data, faults = bytearray(), []
-    try:
-        for chunk in repository.open_blob(descriptor.digest, descriptor.size):
-            data += chunk
-    except ChecksumMismatch as error:
-        faults.append(Problem("config", error.message))
-    found = _object(bytes(data))
-    if not _is_config(found):
-        faults.append(Problem("config", _claim("an image's config", "something else")))
-        return {}, tuple(faults)
-    return found, tuple(faults)
-
-
-def _is_config(document: Mapping[str, Any]) -> bool:
-    """As far as it is read here (OCI image specification, config.md)."""
-    rootfs, history, config = (document.get(key) for key in ("rootfs", "history", "config"))
-    if not (isinstance(rootfs, dict) and isinstance(history, list) and isinstance(config, dict)):
-        return False
-    lists = [rootfs.get("diff_ids"), config.get("Env") or []]
-    objects = [*history, config.get("Labels") or {}, config.get("ExposedPorts") or {}]
-    return all(isinstance(each, list) for each in lists) and all(isinstance(each, dict) for each in objects)
-
-
-def _object(data: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(data)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _where(number: int, name: str) -> str:
     return f"layer {number + 1} ({name})"
 
 
 def _describe(member: Member) -> str:
     return f"{member.sha256 or 'no regular file'}, {member.size} bytes"
-
-
-def _claim(claimed: object, found: object) -> str:
-    return f"claimed {claimed}, found {found}"
-
-
-def _differs(name: str, problems: Sequence[Problem]) -> ImageDiffers:
-    return ImageDiffers(
-        f"{name} is not what the project says:",
-        problems,
-        next_action="check out the revision that it was built from, with its --target and --checkpoint; if it still differs,"
-        " do not run it: build again and push that",
-    )

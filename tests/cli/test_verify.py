@@ -42,7 +42,7 @@ from prebake.plan.values import Options
 from prebake.spec.project import read_project
 from prebake.workflow.attesting import Built as Attested
 from prebake.workflow.attesting import attest
-from prebake.workflow.verifying import ImageDiffers
+from prebake.workflow.found_image import ImageDiffers
 from tests.projects import Built, Ended, Project, read_lock
 from tests.registry import running_registry
 
