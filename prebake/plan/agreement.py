@@ -83,6 +83,9 @@ def _differences(spec: ImageSpec, lock: Lock, name: str, where: str) -> Iterator
         yield Problem(f"{where}: {name}: {path}", "is not in image.yaml")
     for path in sorted(found.keys() & expected.keys()):
         yield from _file_differences(expected[path], found[path], f"{where}: {name}: {path}")
+    for path, sha256 in ((path, sha256) for layer in locked.layers for path, sha256 in layer.files.items()):
+        if path not in found or found[path].sha256 != sha256:
+            yield Problem(f"{where}: {name}: layers", f"one was computed of another {path} ({sha256})")
 
 
 def _file_differences(expected: Expected, found: LockedFile, where: str) -> Iterator[Problem]:

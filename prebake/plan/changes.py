@@ -53,7 +53,7 @@ def _weights(project: Project, options: Options) -> Project:
     checkpoint = project.lock.checkpoints[name]
     largest = max(checkpoint.files, key=lambda file: (file.ship, file.size))
     files = tuple(replace(file, sha256="0" * 64) if file is largest else file for file in checkpoint.files)
-    changed = {**project.lock.checkpoints, name: replace(checkpoint, files=files)}
+    changed = {**project.lock.checkpoints, name: replace(checkpoint, files=files, layers=())}
     return replace(project, lock=replace(project.lock, checkpoints=changed))
 
 

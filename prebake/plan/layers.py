@@ -75,7 +75,7 @@ def assign_layers(
             {"base": keys["base"], "requirements": digest(requirements), "stages": keys["packages"]},
         )
     ]
-    known = {layer.files: layer for layer in locked}
+    known = tuple(locked)
     layers += [_published(tree.files, known) for tree in weight_trees(shipped)]
     layers += [
         Layer(f"{name} (derived)", "derived", (f"/models/{name}",), {"export key": keys["export"]})
@@ -89,12 +89,13 @@ def assign_layers(
     return tuple(layers)
 
 
-def _published(files: tuple[LockedFile, ...], known: Mapping[tuple[str, ...], LockedLayer]) -> Layer:
+def _published(files: tuple[LockedFile, ...], locked: Iterable[LockedLayer]) -> Layer:
+    content = {file.path: file.sha256 for file in files}
     return Layer(
         files[0].path if len(files) == 1 else "published files",
         "weights",
         tuple(f"/models/{file.path}" for file in files),
-        {file.path: file.sha256 for file in files},
+        content,
         sum(file.size for file in files),
-        known.get(tuple(file.path for file in files)),
+        next((layer for layer in locked if layer.files == content), None),
     )

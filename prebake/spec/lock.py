@@ -40,11 +40,11 @@ class LockedFile:
 class LockedLayer:
     """A layer of published files, known before a byte of it is here.
 
-    ``files`` are paths in the checkpoint; ``digest`` (``sha256:…``) and ``size`` (bytes) are those of its plain tar;
-    ``packed`` is the part of that size to which zstd took samples.
+    ``files`` are sha256 by path in the checkpoint, so that it holds for these very bytes alone; ``digest`` (``sha256:…``)
+    and ``size`` (bytes) are those of its plain tar; ``packed`` is the part of that size to which zstd took samples.
     """
 
-    files: tuple[str, ...]
+    files: Mapping[str, str]
     digest: str
     size: int
     packed: float
@@ -133,15 +133,15 @@ def _lock(document: Any, where: str, problems: list[Problem]) -> Lock | None:
 
 def _layer(item: Mapping[str, Any], where: str, problems: list[Problem]) -> LockedLayer:
     files, digest, size, packed = (item.get(key) for key in ("files", "digest", "size", "packed"))
-    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
-        problems.append(Problem(where, f"files should be a list of paths, found {files!r}"))
-        files = []
+    if not isinstance(files, dict) or not all(_DIGEST.fullmatch(str(sha256)) for sha256 in files.values()):
+        problems.append(Problem(where, f"files should be sha256 by path, found {files!r}"))
+        files = {}
     if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
         problems.append(Problem(where, f"digest should be sha256: and 64 hexadecimal digits, found {digest!r}"))
     for key, value, kind in (("size", size, int), ("packed", packed, (int, float))):
         if not isinstance(value, kind):
             problems.append(Problem(where, f"{key} should be a number, found {value!r}"))
-    return LockedLayer(tuple(files), str(digest), size if isinstance(size, int) else 0, packed or 0.0)
+    return LockedLayer(files, str(digest), size if isinstance(size, int) else 0, packed or 0.0)
 
 
 def _file(item: Mapping[str, Any], where: str, problems: list[Problem]) -> LockedFile:

@@ -56,7 +56,9 @@ def lock_layers(checkpoint: LockedCheckpoint, store: Store, sources: Sources) ->
 def _layer(tree: Tree, store: Store) -> LockedLayer:
     entries = [Entry(f"models/{file.path}", content=FileContent.of(store.place(file.sha256))) for file in tree.files]
     content = tar_of(entries)
-    return LockedLayer(tuple(file.path for file in tree.files), digest_of(content), content.size, probe(content))
+    return LockedLayer(
+        {file.path: file.sha256 for file in tree.files}, digest_of(content), content.size, probe(content)
+    )
 
 
 def _base(project: Project, before: Lock | None, tell: Tell) -> LockedBase:

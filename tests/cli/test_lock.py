@@ -71,3 +71,15 @@ def test_a_hub_that_does_not_answer_leaves_the_lock_alone(
     assert "Traceback" not in ended.stderr
     assert lock_path(project, "foley").read_text() == before
     assert project.half_written() == []
+
+
+def test_a_layer_that_was_computed_of_other_bytes_is_not_believed(project: Project) -> None:
+    """Another file was pinned by hand, and the layer forgotten: its digest is that of the old weights."""
+    text = lock_path(project).read_text()
+    document = json.loads(text)
+    (shipped,) = [file for file in document["checkpoints"]["small"]["files"] if file["ship"]]
+    shipped["sha256"] = "0" * 64
+    lock_path(project).write_text(json.dumps(document))
+    ended = project.run("--model", "toy", "--plan").expect(13)
+    assert f"one was computed of another {shipped['path']}" in ended.stderr
+    assert "prebake lock --model toy" in ended.stderr

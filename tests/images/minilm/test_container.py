@@ -45,7 +45,7 @@ def test_the_weight_layers_file_is_the_publishers(engine: Connection, minilm: Bu
     (locked,) = [
         layer
         for layer in read_lock(minilm.project, "minilm").checkpoints["published"].layers
-        if layer.files == ("minilm/model.safetensors",)
+        if set(layer.files) == {"minilm/model.safetensors"}
     ]
     assert (
         layers["minilm/model.safetensors"]["digest"] == layers["minilm/model.safetensors"]["diff_id"] == locked.digest
