@@ -1,16 +1,15 @@
-"""Torch tensors to a derived safetensors file: what a pickle or a folded weight-norm becomes."""
+"""Torch tensors as safetensors has them: what a pickle or a folded weight-norm becomes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from prebake.bake.errors import BakeError
-from prebake.bake.safetensors_file import Tensor, write_safetensors
+from prebake.bake.safetensors_file import Tensor
 
 _DTYPES = {
     torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.uint16: "U16", torch.int16: "I16",
@@ -20,12 +19,12 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write ``tensors`` to ``path``: the same values under the same names give the same bytes, whatever their order.
+def from_torch(tensors: Mapping[str, torch.Tensor]) -> dict[str, Tensor]:
+    """By name: the same values under the same names are written as the same bytes, whatever their order.
 
     Raises BakeError for what is not a dense tensor of a type that safetensors has.
     """
-    write_safetensors(path, {name: _tensor(name, tensor) for name, tensor in tensors.items()})
+    return {name: _tensor(name, tensors[name]) for name in sorted(tensors)}
 
 
 def _tensor(name: str, tensor: torch.Tensor) -> Tensor:

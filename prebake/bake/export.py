@@ -13,13 +13,15 @@ import torch
 
 from prebake.bake import graph_files, graphs, pickles
 from prebake.bake.arrays import Array
-from prebake.bake.convert import write_tensors
+from prebake.bake.convert import from_torch
 from prebake.bake.documents import canonical_json, digest_file
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import WEIGHTS, Exported, ExportedComponent
 from prebake.bake.parity import Case
 from prebake.bake.repoint import WeightFiles, repoint
+from prebake.bake.safetensors_file import Tensor
 from prebake.bake.settings import Settings
+from prebake.bake.shards import SHARD, tensors_of, write_shards
 
 _SUFFIXES = {
     "application/json": "json", "audio/wav": "wav", "image/jpeg": "jpg", "image/png": "png", "text/plain": "txt",
@@ -40,30 +42,41 @@ class Bake:
 
     File = WarmupFile
 
-    def __init__(self, settings: Settings, checkpoint: Path, out: Path) -> None:
+    def __init__(self, settings: Settings, checkpoint: Path, out: Path, shard: int = SHARD) -> None:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
             raise BakeError(f"{out} is not empty.", next_action="Export into an empty folder.")
         self.settings = settings
         self.checkpoint = checkpoint
         self._exported = Exported(out)
+        self._shard = shard
+        self._converted: set[str] = set()
+        for each in settings.reshard:
+            component, _, name = each.path.partition("/")
+            self._derive(component, name, tensors_of(checkpoint / each.path))
 
     def open_pickle(self, path: str) -> dict[str, Any]:
         """The dictionary in a ``.pth`` or ``.bin`` of the checkpoint; see ``prebake.bake.pickles.open_pickle``."""
         return pickles.open_pickle(self.checkpoint / path)
 
-    def convert(self, component: str, tensors: Mapping[str, torch.Tensor]) -> Path:
-        """Write the component's derived ``model.safetensors``, to be loaded and pointed into, and give its path."""
+    def convert(self, component: str, tensors: Mapping[str, torch.Tensor]) -> tuple[Path, ...]:
+        """Write the component's derived ``model.safetensors``, to be loaded and pointed into, and give its path; above
+        4 GiB those of its parts, and of their index."""
         self._check_component(component)
         path = f"{component}/{WEIGHTS}"
-        if path in self._exported.derived or path in self._published():
+        if component in self._converted or path in self._published():
             raise BakeError(
                 f"{path} exists already.", next_action="Convert a component once, or do not ship that file."
             )
-        target = self._exported.derived_file(path)
-        write_tensors(target, tensors)
-        self._exported.derived[path] = digest_file(target)
-        return target
+        self._converted.add(component)
+        return self._derive(component, WEIGHTS, from_torch(tensors))
+
+    def _derive(self, component: str, name: str, tensors: Mapping[str, Tensor]) -> tuple[Path, ...]:
+        folder = self._exported.derived_file(component)
+        paths = write_shards(folder, name.removesuffix(".safetensors"), tensors, self._shard)
+        for path in paths:
+            self._exported.derived[f"{component}/{path.name}"] = digest_file(path)
+        return paths
 
     def graph(
         self,
@@ -161,15 +174,15 @@ class Bake:
             raise BakeError(f"{path} exists already.", next_action="Choose another path.")
 
     def _published(self) -> set[str]:
-        return {each.path for each in self.settings.ship}
+        return {each.path for each in (*self.settings.ship, *self.settings.reshard)}
 
     def _weights(self, component: str) -> Iterator[Path]:
         """The component's weight files: derived, and shipped as published."""
         folder = f"{component}/"
         for path in sorted(self._exported.derived):
-            if path.startswith(folder):
+            if path.startswith(folder) and path.endswith(".safetensors"):
                 yield self._exported.derived_file(path)
-        for path in sorted(self._published()):
+        for path in sorted(each.path for each in self.settings.ship):
             if path.startswith(folder) and path.endswith(".safetensors") and "/" not in path.removeprefix(folder):
                 yield self.checkpoint / path
 
@@ -201,9 +214,10 @@ def _array(component: str, name: str, tensor: torch.Tensor) -> Array:
     return array
 
 
-def export_image(settings: Settings, checkpoint: Path, out: Path) -> None:
-    """Run ``images.<image>.export.export`` for ``settings.image`` into the empty folder ``out``."""
+def export_image(settings: Settings, checkpoint: Path, out: Path, shard: int = SHARD) -> None:
+    """Run ``images.<image>.export.export`` for ``settings.image`` into the empty folder ``out``. Derived weights come in
+    files of ``shard`` bytes at most."""
     module = importlib.import_module(f"images.{settings.image}.export")
-    bake = Bake(settings, checkpoint, out)
+    bake = Bake(settings, checkpoint, out, shard)
     module.export(bake)
     bake.finish()

@@ -1,6 +1,6 @@
 """What the export stage hands to the compile stage: a folder and its ``exported.json``.
 
-- ``derived/<component>/model.safetensors``: weights that are not published as they are needed
+- ``derived/<component>/*.safetensors``: weights that are not published as they are needed, or in too large a file
 - ``graphs/<component>/model.onnx``: the graph, not yet optimised, and ``constants.safetensors`` beside it
 - ``cases/<component>/<n>.safetensors``: inputs and the framework's outputs, for the parity check
 - ``models/**``: assets and the warm-up request, at their places in the image

@@ -13,9 +13,10 @@ from prebake.bake.documents import digest_file
 from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
 from prebake.bake.settings import Settings, Shipped
+from prebake.bake.shards import SHARD
 
 
-def bake_folder(image: str, checkpoint: Path, settings: Settings, models: Path) -> None:
+def bake_folder(image: str, checkpoint: Path, settings: Settings, models: Path, shard: int = SHARD) -> None:
     """Bake ``images/<image>`` from ``checkpoint`` into ``models``, an empty or new folder: all of /models.
 
     Published files are hard-linked where the disk allows it. Raises what the stages raise.
@@ -25,7 +26,7 @@ def bake_folder(image: str, checkpoint: Path, settings: Settings, models: Path) 
     models.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="bake-", dir=models.parent) as folder:
         exported, out = Path(folder, "exported"), Path(folder, "out")
-        export_image(settings, checkpoint, exported)
+        export_image(settings, checkpoint, exported, shard)
         for each in settings.ship:
             _link(checkpoint / each.path, models / each.path)
         for path in Exported.load(exported).derived:

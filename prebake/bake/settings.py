@@ -20,7 +20,7 @@ OPTIMIZE_LEVELS = ("disable", "basic", "extended")
 
 @dataclass(frozen=True)
 class Shipped:
-    """A published file that the image holds as it is, from the lock. Checkpoint and /models have it at one path."""
+    """A published file that the image holds, from the lock. Checkpoint and /models have it at one path."""
 
     path: str
     size: int
@@ -60,7 +60,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """One image for one target. ``module`` is the served one, ``model_revision`` the sha256 of the model's code."""
+    """One image for one target. ``module`` is the served one, ``model_revision`` the sha256 of the model's code. ``ship``
+    are files that the image holds as published, ``reshard`` those that it holds in parts, as they are too large."""
 
     image: str
     module: str
@@ -69,6 +70,7 @@ class Settings:
     model_revision: str
     components: Mapping[str, Component]
     ship: tuple[Shipped, ...] = ()
+    reshard: tuple[Shipped, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
     def to_json(self) -> bytes:
@@ -107,9 +109,9 @@ class _Reader:
         given = self._known(Settings, document, "")
         components = self._mapping(given.pop("components", {}), "components")
         given["components"] = {name: self._component(value, f"components.{name}") for name, value in components.items()}
-        given["ship"] = tuple(
-            self._flat(Shipped, value, f"ship[{index}]") for index, value in enumerate(given.get("ship", ()))
-        )
+        for name in ("ship", "reshard"):
+            values = enumerate(given.get(name, ()))
+            given[name] = tuple(self._flat(Shipped, value, f"{name}[{index}]") for index, value in values)
         given["limits"] = self._flat(Limits, given.get("limits", {}), "limits")
         for name in ("image", "module", "target", "checkpoint", "model_revision"):
             self._typed(given, name, str, "")

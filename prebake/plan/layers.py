@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from prebake.plan.values import Layer, digest
+from prebake.plan.values import Layer, derived_components, digest, is_whole
 from prebake.spec.image import ImageSpec
 from prebake.spec.lock import LockedFile, LockedLayer
 from prebake.spec.project import SourceFile
 
 # A file of this size gets a layer of its own: it is then pulled in parallel, kept over releases and shared between images.
 LARGE = 64 * 2**20
+BUNDLE = 4 * 2**30
+"""Bytes of small files that share a layer at most."""
 
 
 def sources_digest(files: Iterable[SourceFile]) -> str:
@@ -39,9 +42,20 @@ def weight_trees(shipped: Iterable[LockedFile]) -> tuple[Tree, ...]:
     A tree is named after its content. BuildKit is sent only what is new in a context, and a folder that it knows takes the
     time at which a file in it was replaced; a folder of a new name comes whole, with its own time.
     """
-    large, small = split_by_size(shipped)
-    groups = [(file,) for file in large] + ([small] if small else [])
+    large, small = split_by_size(file for file in shipped if is_whole(file))
+    groups = [(file,) for file in large] + list(_bundles(small))
     return tuple(Tree(f"published/{_content(files)[:16]}", files) for files in groups)
+
+
+def _bundles(files: Iterable[LockedFile]) -> Iterator[tuple[LockedFile, ...]]:
+    bundle: list[LockedFile] = []
+    for file in files:
+        if sum(each.size for each in bundle) + file.size > BUNDLE:
+            yield tuple(bundle)
+            bundle = []
+        bundle.append(file)
+    if bundle:
+        yield tuple(bundle)
 
 
 def model_folders(shipped: Iterable[LockedFile], components: Iterable[str]) -> tuple[str, ...]:
@@ -57,7 +71,7 @@ def _content(files: Iterable[LockedFile]) -> str:
 
 def assign_layers(
     spec: ImageSpec,
-    shipped: Iterable[LockedFile],
+    files: Iterable[LockedFile],
     keys: Mapping[str, str],
     app: tuple[SourceFile, ...],
     requirements: str,
@@ -65,7 +79,8 @@ def assign_layers(
 ) -> tuple[Layer, ...]:
     """Every layer above the base, in the order of the image: by how often it changes.
 
-    ``keys`` are those of the base, the ``packages`` and ``code`` stages, ``export`` and ``compile``.
+    ``files`` are those of the checkpoint; ``keys`` those of the base, the ``packages`` and ``code`` stages, ``export`` and
+    ``compile``.
     """
     layers = [
         Layer(
@@ -75,12 +90,14 @@ def assign_layers(
             {"base": keys["base"], "requirements": digest(requirements), "stages": keys["packages"]},
         )
     ]
-    known = tuple(locked)
-    layers += [_published(tree.files, known) for tree in weight_trees(shipped)]
+    known, files = tuple(locked), tuple(files)
+    published = [_published(tree.files, known) for tree in weight_trees(files)]
+    derived = derived_components(spec, files)
+    layers += _named_apart(published)
     layers += [
         Layer(f"{name} (derived)", "derived", (f"/models/{name}",), {"export key": keys["export"]})
-        for name, component in spec.components.items()
-        if component.derived
+        for name in spec.components
+        if name in derived
     ]
     layers.append(Layer("graphs", "graphs", ("/models",), {"compile key": keys["compile"]}))
     layers.append(
@@ -99,3 +116,11 @@ def _published(files: tuple[LockedFile, ...], locked: Iterable[LockedLayer]) -> 
         sum(file.size for file in files),
         next((layer for layer in locked if layer.files == content), None),
     )
+
+
+def _named_apart(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """Bundles of small files have one name, but for their number."""
+    names: Counter[str] = Counter()
+    for layer in layers:
+        names[layer.name] += 1
+        yield replace(layer, name=f"{layer.name} {names[layer.name]}") if names[layer.name] > 1 else layer

@@ -6,7 +6,8 @@ from prebake.errors import LicenceRequired, LockMismatch, Problem, SpecInvalid
 from prebake.plan.agreement import pinned_checkpoint
 from prebake.plan.layers import assign_layers, sources_digest
 from prebake.plan.settings import make_settings
-from prebake.plan.values import ContextFile, Options, Plan, digest
+from prebake.plan.values import ContextFile, Options, Plan, digest, is_whole
+from prebake.spec.image import ImageSpec
 from prebake.spec.lock import RELOCK, LockedFile
 from prebake.spec.project import Project, SourceFile
 
@@ -20,12 +21,12 @@ def make_plan(project: Project, options: Options) -> Plan:
     checkpoint = options.checkpoint or spec.checkpoint
     pinned = pinned_checkpoint(spec, lock, checkpoint)
     files = tuple(sorted(pinned.files, key=lambda file: file.path))
+    _check_sizes(spec, files)
     settings = make_settings(spec, options.target, checkpoint, files, project.export)
     code = _prefixed("bake/", _unique((*project.bake, *project.export)))
     app = _prefixed("app/", (*project.entrypoints, *project.serve, *project.notices))
     keys = _keys(project, options, settings.to_json(), code)
-    shipped, requirements = (file for file in files if file.ship), project.requirements[options.target]
-    layers = assign_layers(spec, shipped, keys, app, requirements, pinned.layers)
+    layers = assign_layers(spec, files, keys, app, project.requirements[options.target], pinned.layers)
     return Plan(
         spec=spec,
         target=options.target,
@@ -71,6 +72,25 @@ def _check_target(project: Project, options: Options) -> None:
             "This target cannot be built:",
             problems,
             next_action="correct the files named, `make requirements` locks them",
+        )
+
+
+def _check_sizes(spec: ImageSpec, files: tuple[LockedFile, ...]) -> None:
+    """Raises SpecInvalid for a file that no registry would take and nobody knows to cut."""
+    too_large = [file for file in files if file.ship and not is_whole(file)]
+    problems = [
+        Problem(
+            f"images/{spec.name}/image.yaml ship", f"{file.path} has {file.size} bytes, and is no component's weights"
+        )
+        for file in too_large
+        if file.path.rpartition("/")[0] not in spec.components or not file.path.endswith(".safetensors")
+    ]
+    if problems:
+        raise SpecInvalid(
+            f"Registries refuse layers above 10 GB, and only safetensors in a component's folder ({', '.join(spec.components)})"
+            " can be shipped in parts:",
+            problems,
+            next_action="do not ship the file as published: have export.py convert it",
         )
 
 
@@ -152,6 +172,6 @@ def _context(
 def _room(files: tuple[LockedFile, ...]) -> dict[str, int]:
     """Bytes needed at most: the store holds every file once, and again what is converted; the Engine holds what ships and
     what was converted as content and as snapshot, beside the packages."""
-    every, shipped = sum(file.size for file in files), sum(file.size for file in files if file.ship)
+    every, shipped = sum(file.size for file in files), sum(file.size for file in files if is_whole(file))
     converted = every - shipped
     return {"store": every + converted, "engine": 4 * 2**30 + 2 * every}

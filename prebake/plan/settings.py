@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prebake.bake.settings import Component, Limits, Session, Settings, Shipped
-from prebake.plan.values import digest
+from prebake.plan.values import digest, is_whole
 from prebake.spec.image import ImageSpec, Target
 from prebake.spec.lock import LockedFile
 from prebake.spec.project import SourceFile
@@ -34,6 +34,11 @@ def make_settings(
             )
             for name, component in spec.components.items()
         },
-        ship=tuple(Shipped(file.path, file.size, file.sha256) for file in files if file.ship),
+        ship=tuple(_shipped(file) for file in files if is_whole(file)),
+        reshard=tuple(_shipped(file) for file in files if file.ship and not is_whole(file)),
         limits=Limits(spec.limits.body_bytes, spec.limits.queue, spec.limits.seconds),
     )
+
+
+def _shipped(file: LockedFile) -> Shipped:
+    return Shipped(file.path, file.size, file.sha256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +12,9 @@ from prebake.spec.image import ImageSpec, Target
 from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
 
 LayerKind = Literal["dependencies", "weights", "derived", "graphs", "notices", "code"]
+
+LARGEST = 10**10 - 2**20
+"""Bytes of a published file that has its layer: registries refuse those above 10 GB, and a tar is larger than its file."""
 
 
 def canonical(value: Any) -> str:
@@ -32,6 +35,17 @@ def content_time(sha256: str) -> int:
     nothing else, or a layer's digest would tell when it was made.
     """
     return int(sha256[:7], 16)
+
+
+def is_whole(file: LockedFile) -> bool:
+    """Whether an image holds a published file as it is: it is shipped, and not too large for a layer."""
+    return file.ship and file.size <= LARGEST
+
+
+def derived_components(spec: ImageSpec, files: Iterable[LockedFile]) -> frozenset[str]:
+    """The components whose weights the export stage makes, all of them or some."""
+    parts = {file.path.partition("/")[0] for file in files if file.ship and not is_whole(file)}
+    return frozenset(parts | {name for name, component in spec.components.items() if component.derived})
 
 
 @dataclass(frozen=True)
@@ -101,4 +115,10 @@ class Plan:
 
     @property
     def shipped(self) -> tuple[LockedFile, ...]:
-        return tuple(file for file in self.files if file.ship)
+        """The files that the image holds as published."""
+        return tuple(file for file in self.files if is_whole(file))
+
+    @property
+    def derived(self) -> frozenset[str]:
+        """The components that have weights which the export stage makes."""
+        return derived_components(self.spec, self.files)

@@ -7,7 +7,7 @@ from typing import Any
 
 from prebake.plan.container import container_config
 from prebake.plan.layers import model_folders, weight_trees
-from prebake.plan.values import ContextFile, Plan
+from prebake.plan.values import ContextFile, Plan, is_whole
 from prebake.render.environment import render_template
 
 
@@ -22,7 +22,7 @@ def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFil
             for tree in weight_trees(plan.shipped)
             for file in tree.files
         ),
-        *(ContextFile(f"checkpoint/{file.path}", sha256=file.sha256) for file in plan.files if not file.ship),
+        *(ContextFile(f"checkpoint/{file.path}", sha256=file.sha256) for file in plan.files if not is_whole(file)),
     ]
     return tuple(sorted((*plan.context, *rendered, *weights), key=lambda file: file.path))
 
@@ -36,7 +36,7 @@ def _values(plan: Plan) -> dict[str, Any]:
         "checkpoint": plan.checkpoint,
         "tag": plan.tag,
         "base": f"{plan.base.reference}@{plan.base.digest}" if plan.base.digest else plan.base.reference,
-        "components": [{"name": name, "derived": item.derived} for name, item in plan.spec.components.items()],
+        "components": [{"name": name, "derived": name in plan.derived} for name in plan.spec.components],
         "trees": [tree.folder for tree in trees],
         "shipped": [{"tree": tree.folder, "path": file.path} for tree in trees for file in tree.files],
         "folders": model_folders(plan.shipped, plan.spec.components),

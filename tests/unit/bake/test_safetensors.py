@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prebake.bake.arrays import read_arrays, write_arrays
-from prebake.bake.convert import write_tensors
+from prebake.bake.convert import from_torch
 from prebake.bake.errors import BakeError, WeightsError
+from prebake.bake.safetensors_file import write_safetensors
 from prebake.bake.safetensors_index import read_index
 
 
@@ -73,7 +74,7 @@ def test_every_type_comes_back(tmp_path: Path) -> None:
     kinds += [torch.float32, torch.float64, torch.float8_e4m3fn]
     tensors = {str(kind): whole.to(kind) for kind in kinds}
     tensors |= {"scalar": torch.tensor(3.5), "none": torch.zeros(2, 0), "strided": torch.randn(6, 4).t()[::2]}
-    write_tensors(tmp_path / "x.safetensors", tensors)
+    write_safetensors(tmp_path / "x.safetensors", from_torch(tensors))
     read = load_file(tmp_path / "x.safetensors")
     assert read.keys() == tensors.keys()
     for name, tensor in tensors.items():
@@ -83,16 +84,19 @@ def test_every_type_comes_back(tmp_path: Path) -> None:
 
 def test_the_same_tensors_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     tensors = {name: torch.full((size,), float(size)) for name, size in (("c", 16), ("a", 5), ("b", 32))}
-    write_tensors(tmp_path / "x", tensors)
-    write_tensors(tmp_path / "y", dict(reversed(tensors.items())))
+    write_safetensors(tmp_path / "x", from_torch(tensors))
+    write_safetensors(tmp_path / "y", from_torch(dict(reversed(tensors.items()))))
     assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
 
 
 def test_large_tensors_begin_at_multiples_of_64_and_all_are_aligned_to_their_items(tmp_path: Path) -> None:
-    write_tensors(
-        tmp_path / "x",
-        {"odd": torch.zeros(3, dtype=torch.uint8), "a": torch.zeros(16), "z": torch.zeros(64), "f": torch.zeros(3)},
-    )
+    tensors = {
+        "odd": torch.zeros(3, dtype=torch.uint8),
+        "a": torch.zeros(16),
+        "z": torch.zeros(64),
+        "f": torch.zeros(3),
+    }
+    write_safetensors(tmp_path / "x", from_torch(tensors))
     regions = read_index(tmp_path / "x")
     assert [regions[name].offset % 64 for name in ("a", "z")] == [0, 0]
     assert regions["f"].offset % 4 == 0
@@ -101,7 +105,7 @@ def test_large_tensors_begin_at_multiples_of_64_and_all_are_aligned_to_their_ite
 def test_a_sparse_tensor_and_a_number_cannot_be_converted(tmp_path: Path) -> None:
     for value in (torch.eye(2).to_sparse(), 3):
         with pytest.raises(BakeError, match="'a' cannot be written"):
-            write_tensors(tmp_path / "x", {"a": value})  # type: ignore[dict-item]
+            write_safetensors(tmp_path / "x", from_torch({"a": value}))  # type: ignore[dict-item]
 
 
 def test_arrays_come_back(tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from prebake.errors import LicenceRequired, LockMismatch, SpecInvalid
+from prebake.plan.layers import assign_layers, weight_trees
 from prebake.plan.making import check_licence, make_plan
 from prebake.plan.values import Options, Plan
-from prebake.spec.lock import Lock
+from prebake.spec.lock import Lock, LockedFile
 from prebake.spec.project import Project, SourceFile
 
 
@@ -127,3 +129,53 @@ def test_room_counts_the_store_with_what_is_converted_and_the_engine_with_its_sn
     converted = sum(file.size for file in plan.files if not file.ship)
     assert plan.room["store"] == every + converted
     assert plan.room["engine"] > 2 * every
+
+
+def sized(project: Project, sizes: dict[str, int]) -> Project:
+    """The project with files of other sizes."""
+    assert project.lock is not None
+    pinned = project.lock.checkpoints["sample"]
+    files = tuple(replace(file, size=sizes.get(file.path, file.size)) for file in pinned.files)
+    return replace(project, lock=replace(project.lock, checkpoints={"sample": replace(pinned, files=files)}))
+
+
+def test_a_file_that_registries_would_refuse_is_shipped_in_parts_that_the_export_makes(project: Project) -> None:
+    plan = make_plan(sized(project, {"net/model.safetensors": 11 * 10**9}), Options())
+    assert [(layer.kind, layer.name) for layer in plan.layers if layer.kind in ("weights", "derived")] == [
+        ("weights", "net/vocab.txt"),
+        ("derived", "net (derived)"),
+        ("derived", "old (derived)"),
+    ]
+    settings = json.loads(next(file.data for file in plan.context if file.path == "bake/settings.json") or b"")
+    assert [each["path"] for each in settings["reshard"]] == ["net/model.safetensors"]
+    assert [each["path"] for each in settings["ship"]] == ["net/vocab.txt"]
+    assert plan.room["store"] == 2 * 11 * 10**9 + 1000 + 2 * 5000
+
+
+def test_a_file_just_below_the_limit_stays_as_it_was_published(project: Project) -> None:
+    plan = make_plan(sized(project, {"net/model.safetensors": 10**10 - 2**20}), Options())
+    assert "net/model.safetensors" in keys(plan)
+
+
+def test_a_file_that_nobody_knows_to_cut_is_refused(project: Project) -> None:
+    with pytest.raises(SpecInvalid, match=r"net/vocab\.txt has 11000000000 bytes") as caught:
+        make_plan(sized(project, {"net/vocab.txt": 11 * 10**9}), Options())
+    assert "export.py" in caught.value.next_action
+
+
+def test_small_files_share_layers_of_a_bounded_size() -> None:
+    files = [
+        LockedFile(f"net/{n:03}", "sample", "7", f"net/{n:03}", 60 << 20, "a" * 64, "MIT", True) for n in range(100)
+    ]
+    trees = weight_trees(files)
+    assert [file for tree in trees for file in tree.files] == files
+    assert len(trees) == 2
+    assert all(sum(file.size for file in tree.files) <= 4 * 2**30 for tree in trees)
+
+
+def test_layers_of_many_small_files_have_names_of_their_own(project: Project) -> None:
+    assert project.lock is not None
+    spec, pinned = project.spec, project.lock.checkpoints["sample"]
+    files = tuple(replace(pinned.files[1], path=f"net/{n:03}.txt", size=60 << 20) for n in range(100))
+    layers = assign_layers(spec, files, dict.fromkeys(("base", "packages", "code", "export", "compile"), ""), (), "")
+    assert [layer.name for layer in layers if layer.kind == "weights"] == ["published files", "published files 2"]
