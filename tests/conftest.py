@@ -12,6 +12,7 @@ import pytest
 
 from prebake.engine.base import Base, bootstrapped
 from prebake.engine.connection import Connection, ensure_engine
+from tests.disks import disk_of
 from tests.projects import Built, Project, clone, reach
 
 # A shell that starts this in the background has it ignore SIGINT, and every process of a test would inherit that.
@@ -79,6 +80,13 @@ def foley(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """The sample checkpoint, baked."""
     with build_image(engine, tmp_path_factory.mktemp("foley"), "foley") as built:
         yield built
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    with disk_of("4m", tmp_path / "disk") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from prebake.engine.connection import Connection
-from prebake.engine.containers import LABEL
+from prebake.engine.container_spec import LABEL
 from tests.projects import Project
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 
 from prebake.checkpoints.partial import Partial
-from prebake.checkpoints.patience import Patience
 from prebake.checkpoints.pins import expect_sha256
 from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile
 from prebake.checkpoints.store import Store, Stored
 from prebake.checkpoints.transfer import Request, download, shown
 from prebake.errors import ChecksumMismatch
+from prebake.patience import Patience
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from prebake.checkpoints.delivery import delivery_key
@@ -14,13 +13,13 @@ from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, Source, Sources, as_remote, find_source
 from prebake.checkpoints.stopping import Stoppable, interrupted
 from prebake.checkpoints.store import Store, Stored
+from prebake.crew import Crew
 from prebake.spec.lock import LockedFile
 
 WORKERS = 4
 _FAREWELL = 2.0  # seconds that stopped workers get to close their files
 
 Unit = tuple[Source, Sequence[RemoteFile]]
-Outcome = tuple[Sequence[RemoteFile], Sequence[Stored] | BaseException]
 
 
 def fetch(
@@ -54,18 +53,16 @@ def bring(
 ) -> Mapping[RemoteFile, Stored]:
     """What ``fetch`` does, for files whose sha256 need not be known yet; the room is not looked at beforehand."""
     progress.expect({file.path: file.size for file in files if file.size is not None})
-    stored: dict[RemoteFile, Stored] = {}
+    stop = threading.Event()
+    ours = Stoppable(progress, stop)
     try:
-        with closing(_carry_out(_units(files, sources), store, progress, workers)) as outcomes:
-            for unit, outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                stored.update(zip(unit, outcome, strict=True))
+        jobs = [partial(_fetch, unit, store, ours) for unit in _units(files, sources)]
+        stored = Crew("fetch", workers, _FAREWELL).carry_out(jobs, stop)
     except KeyboardInterrupt as interrupt:
         raise interrupted() from interrupt
     finally:
         progress.close()
-    return stored
+    return dict(chain.from_iterable(stored))
 
 
 def _arrived(file: LockedFile, store: Store) -> int:
@@ -84,36 +81,6 @@ def _units(files: Sequence[RemoteFile], sources: Sources) -> list[Unit]:
     return sorted(units.values(), key=lambda unit: -sum(file.size or 0 for file in unit[1]))
 
 
-def _carry_out(units: Sequence[Unit], store: Store, progress: Progress, workers: int) -> Generator[Outcome, None, None]:
-    """Outcomes as they come. Daemon threads: one that hangs in a read must not keep a stopped program alive."""
-    todo: queue.SimpleQueue[Unit] = queue.SimpleQueue()
-    done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-    for unit in units:
-        todo.put(unit)
-    stop = threading.Event()
-    work = (todo, done, store, Stoppable(progress, stop))
-    threads = [threading.Thread(target=_work, args=work, daemon=True) for _ in units[:workers]]
-    try:
-        for thread in threads:
-            thread.start()
-        for _ in units:
-            yield done.get()
-    finally:
-        stop.set()
-        deadline = time.monotonic() + _FAREWELL
-        for thread in threads:
-            if thread.is_alive():
-                thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _work(todo: queue.SimpleQueue[Unit], done: queue.SimpleQueue[Outcome], store: Store, progress: Progress) -> None:
-    while True:
-        try:
-            source, files = todo.get_nowait()
-        except queue.Empty:
-            return
-        try:
-            done.put((files, source.fetch(files, store, progress)))
-        except BaseException as error:  # handed to the caller's thread, which raises it
-            done.put((files, error))
-            return
+def _fetch(unit: Unit, store: Store, progress: Progress) -> list[tuple[RemoteFile, Stored]]:
+    source, files = unit
+    return list(zip(files, source.fetch(files, store, progress), strict=True))

@@ -9,20 +9,20 @@ import httpx
 from prebake.checkpoints.archive import unpack
 from prebake.checkpoints.delivery import Delivery, delivery_key, waiting
 from prebake.checkpoints.partial import Partial
-from prebake.checkpoints.patience import Patience
 from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
-from prebake.checkpoints.transfer import Request, download, open_client, shown
+from prebake.checkpoints.transfer import DOWNLOADS, Request, download, open_client, shown
 from prebake.errors import ChecksumMismatch, SourceError
+from prebake.patience import Patience
 from prebake.spec.image import FromHttp
 
 
 class Http:
     """``from: http``. The locator is an archive's member, or empty for the URL's own bytes."""
 
-    def __init__(self, patience: Patience | None = None, client: httpx.Client | None = None) -> None:
-        self._patience = patience or Patience()
+    def __init__(self, patience: Patience = DOWNLOADS, client: httpx.Client | None = None) -> None:
+        self._patience = patience
         self._client = client or open_client(self._patience, netrc=True)
 
     def resolve(self, spec: FromHttp) -> list[RemoteFile]:

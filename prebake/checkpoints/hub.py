@@ -18,12 +18,14 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
 from prebake.checkpoints.delivery import Delivery
-from prebake.checkpoints.patience import PassingError, Patience, persist
+from prebake.checkpoints.errors import unreachable, unusable
 from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
-from prebake.checkpoints.transfer import Request, open_client
+from prebake.checkpoints.transfer import DOWNLOADS, Request, open_client
 from prebake.errors import ChecksumMismatch, NoNetwork, SourceError
+from prebake.http_failures import Failure, explain
+from prebake.patience import Passing, Patience, Tries, persist
 from prebake.spec.image import FromHub
 
 _PERMISSION = "set HF_TOKEN or run `hf auth login`, and accept the model's terms on its page if it asks for that"
@@ -42,21 +44,17 @@ class Hub:
         *,
         endpoint: str | None = None,
         cache: Path | None = None,
-        patience: Patience | None = None,
+        patience: Patience = DOWNLOADS,
         client: httpx.Client | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._cache = cache
-        self._patience = patience or Patience()
+        self._patience = patience
         self._client = client or open_client(self._patience)
 
     def resolve(self, spec: FromHub) -> list[RemoteFile]:
         info = persist(
-            lambda: self._ask(spec),
-            self._patience,
-            where=f"the hub's repository {spec.repository}",
-            done=lambda: 0,
-            note=_say_nothing,
+            lambda: self._ask(spec), Tries(self._patience, f"the hub's repository {spec.repository}", _say_nothing)
         )
         published = {sibling.rfilename: sibling for sibling in info.siblings or ()}
         missing = [file for file in spec.files if file not in published]
@@ -154,14 +152,14 @@ def _named_failures(spec: FromHub) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise _answer(name, error) from error
     except _TRANSPORT as error:
-        raise PassingError(f"no connection ({str(error) or type(error).__name__})", network=True) from error
+        raise Passing(explain(Failure.UNCONNECTED.value, error), becomes=unreachable) from error
 
 
 def _answer(name: str, error: HfHubHTTPError) -> Exception:
     status = error.response.status_code
     if status in _PASSING or status >= 500:
         wait = str(error.response.headers.get("Retry-After", ""))
-        return PassingError(f"the hub answers {status}", network=False, after=float(wait) if wait.isdigit() else None)
+        return Passing(f"the hub answers {status}", becomes=unusable, after=float(wait) if wait.isdigit() else None)
     if status in (401, 403):
         return SourceError(f"{name} refuses access ({status}).", next_action=_PERMISSION)
     return SourceError(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import email.utils
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
+from prebake.checkpoints.errors import unreachable, unusable
 from prebake.checkpoints.partial import Partial
-from prebake.checkpoints.patience import PassingError, Patience, persist
 from prebake.checkpoints.pins import expect_size
 from prebake.checkpoints.progress import Progress
-from prebake.errors import NoNetwork, SourceError
+from prebake.errors import NoNetwork, PrebakeError, SourceError
+from prebake.http_failures import FAILURES, Failure, classify, explain, retry_after
+from prebake.patience import Passing, Patience, Tries, persist
+
+DOWNLOADS = Patience(attempts=6, retry_after=120.0, read=30.0)
+"""How patient downloads are, where nobody says otherwise."""
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
+_SAYS = {Failure.STALLED: "the server sends nothing any more", Failure.BROKEN: Failure.BROKEN.value}
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def download(request: Request, partial: Partial, client: httpx.Client, patience:
         progress.note(request.name, text)
 
     _drop_unusable(request, partial)
-    persist(attempt, patience, where=shown(request.url), done=lambda: partial.done, note=note)
+    persist(attempt, Tries(patience, shown(request.url), note), done=lambda: partial.done)
     progress.report(request.name, partial.done, partial.done)
 
 
@@ -93,7 +96,7 @@ def _pull(request: Request, partial: Partial, client: httpx.Client, progress: Pr
                 expect_size(request.name, request.size, partial.done, origin=shown(request.url))
             progress.report(request.name, partial.done, total)
     if total is not None and partial.done < total:
-        raise PassingError(f"the connection ended after {partial.done} of {total} bytes", network=True)
+        raise Passing(f"the connection ended after {partial.done} of {total} bytes", becomes=unreachable)
 
 
 def _meet(response: httpx.Response, partial: Partial) -> None:
@@ -103,7 +106,7 @@ def _meet(response: httpx.Response, partial: Partial) -> None:
         start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
         if start != str(partial.done) or (partial.tag and tag and tag != partial.tag):
             partial.restart()
-            raise PassingError("the server went on with other bytes than were asked for", network=False, after=0.0)
+            raise Passing("the server went on with other bytes than were asked for", becomes=unusable, after=0.0)
         partial.resumed = partial.done > 0
     else:
         if partial.done:
@@ -134,7 +137,7 @@ def _is_whole(response: httpx.Response, partial: Partial) -> bool:
     if response.headers.get("Content-Range", "") == f"bytes */{partial.done}":
         return True
     partial.restart()
-    raise PassingError("the server has no bytes at that place", network=False, after=0.0)
+    raise Passing("the server has no bytes at that place", becomes=unusable, after=0.0)
 
 
 def _check_status(request: Request, response: httpx.Response) -> None:
@@ -142,8 +145,10 @@ def _check_status(request: Request, response: httpx.Response) -> None:
     if status in (200, 206):
         return
     if status in _PASSING:
-        raise PassingError(
-            f"the server answers {status} {response.reason_phrase}", network=False, after=_retry_after(response)
+        raise Passing(
+            f"the server answers {status} {response.reason_phrase}",
+            becomes=unusable,
+            after=retry_after(response.headers),
         )
     if status in (401, 403):
         raise SourceError(f"{request.name}: {where} refuses access ({status}).", next_action=request.permission)
@@ -158,47 +163,24 @@ def _check_status(request: Request, response: httpx.Response) -> None:
     )
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds, or a date (RFC 9110 section 10.2.3)."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return float(text)
-    try:
-        date = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-
-
 @contextmanager
 def _named_failures(request: Request) -> Iterator[None]:
-    """httpx's exceptions as ours: what may pass as PassingError, what will not as SourceError or NoNetwork."""
-    where = shown(request.url)
+    """httpx's exceptions as ours: what may pass as Passing, what will not as SourceError or NoNetwork."""
     try:
         yield
-    except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
-        raise SourceError(f"{request.name}: {where}: {error}", next_action="check the source in image.yaml") from error
-    except (httpx.TransportError, httpx.DecodingError) as error:
-        if _is_certificate(error):
-            raise NoNetwork(
+    except FAILURES as error:
+        raise _named(request, error) from error
+
+
+def _named(request: Request, error: Exception) -> PrebakeError | Passing:
+    where = shown(request.url)
+    match failure := classify(error):
+        case Failure.NOWHERE:
+            return SourceError(f"{request.name}: {where}: {error}", next_action="check the source in image.yaml")
+        case Failure.UNTRUSTED:
+            return NoNetwork(
                 f"{where}: the server's certificate is not trusted: {error}.",
                 next_action="set SSL_CERT_FILE to a bundle that holds the certificate of your proxy or server",
-            ) from error
-        reason = str(error) or type(error).__name__
-        raise PassingError(f"{_kind(error)} ({reason})", network=True) from error
-
-
-def _kind(error: Exception) -> str:
-    if isinstance(error, httpx.ReadTimeout):
-        return "the server sends nothing any more"
-    return (
-        "the connection broke" if isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)) else "no connection"
-    )
-
-
-def _is_certificate(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+            )
+    # No https, and a request that cannot be sent, are not told from no connection here.
+    return Passing(explain(_SAYS.get(failure, Failure.UNCONNECTED.value), error), becomes=unreachable)

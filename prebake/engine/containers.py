@@ -2,83 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from docker import DockerClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
-from docker.types import DeviceRequest, Mount
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout
 
 from prebake.engine.connection import Connection
-from prebake.engine.owners import has_ended, owner_label
+from prebake.engine.container_spec import LABEL, ContainerSpec, docker_options
+from prebake.engine.owners import has_ended
 from prebake.errors import EngineError, StartFailed
 from prebake.process import Narrator, narrate
 
 Found = TypeVar("Found")
 
-LABEL = "org.prebake.run"
-USER = "65532:65532"  # a number: Kubernetes' runAsNonRoot cannot check a name
 _POLL_SECONDS = 0.02
-
-
-@dataclass(frozen=True)
-class Bind:
-    """A folder or file of the Engine's machine, seen in the container at ``target``."""
-
-    source: Path
-    target: str
-    read_only: bool = True
-
-
-@dataclass(frozen=True)
-class ImageMount:
-    """A folder of another image, seen in the container at ``target``, read-only (Docker Engine 28 and later)."""
-
-    image: str
-    folder: str
-    target: str
-
-    def document(self) -> dict[str, Any]:
-        """The Engine's own form: the library does not know this kind of mount yet."""
-        options = {"Subpath": self.folder}
-        return {"Type": "image", "Source": self.image, "Target": self.target, "ReadOnly": True, "ImageOptions": options}
-
-
-@dataclass(frozen=True)
-class ContainerSpec:
-    """What to run. Hardened unless told otherwise: read-only root, no capabilities, a numeric user, no new privileges.
-
-    ``ports`` are container ports, published on 127.0.0.1 at ports of the Engine's choice. ``tmpfs`` are mount options
-    by path, ``memory`` is in bytes, ``processors`` a number of CPUs, ``gpus`` a number (-1 for all). ``owner`` goes
-    into the label by which strays are found (``owner_label``).
-    """
-
-    image: str
-    command: Sequence[str] | None = None
-    entrypoint: Sequence[str] | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    ports: Sequence[int] = ()
-    binds: Sequence[Bind] = ()
-    images: Sequence[ImageMount] = ()
-    tmpfs: Mapping[str, str] = field(default_factory=lambda: {"/tmp": "size=256m,mode=1777"})  # noqa: S108
-    user: str = USER
-    read_only: bool = True
-    capabilities: Sequence[str] = ()
-    network: str | None = None
-    memory: int | None = None
-    processors: float | None = None
-    gpus: int = 0
-    owner: str = field(default_factory=lambda: owner_label(os.getpid()))
 
 
 @dataclass(frozen=True)
@@ -236,36 +183,13 @@ def remove_strays(connection: Connection, *, owner: str | None = None, say: Narr
 
 def _create(client: DockerClient, spec: ContainerSpec) -> Container:
     try:
-        return client.containers.create(spec.image, list(spec.command) if spec.command else None, **_options(spec))
+        return client.containers.create(
+            spec.image, list(spec.command) if spec.command else None, **docker_options(spec)
+        )
     except ImageNotFound as missing:
         raise EngineError(f"the Engine has no image {spec.image}", next_action="build it first") from missing
     except DockerException as refused:
         raise _refused(spec, refused) from refused
-
-
-def _options(spec: ContainerSpec) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "environment": dict(spec.environment),
-        "ports": {f"{port}/tcp": ("127.0.0.1", None) for port in spec.ports},
-        "mounts": [
-            *(Mount(bind.target, str(bind.source), type="bind", read_only=bind.read_only) for bind in spec.binds),
-            *(mount.document() for mount in spec.images),
-        ],
-        "tmpfs": dict(spec.tmpfs),
-        "user": spec.user,
-        "read_only": spec.read_only,
-        "cap_drop": ["ALL"],
-        "cap_add": list(spec.capabilities),
-        "security_opt": ["no-new-privileges"],
-        "labels": {LABEL: spec.owner},
-        "mem_limit": spec.memory,
-        "nano_cpus": None if spec.processors is None else int(spec.processors * 1e9),
-        "network": spec.network,
-        "device_requests": [DeviceRequest(count=spec.gpus, capabilities=[["gpu"]])] if spec.gpus else [],
-    }
-    if spec.entrypoint is not None:
-        options["entrypoint"] = list(spec.entrypoint)
-    return options
 
 
 def _start(container: Container, spec: ContainerSpec) -> None:

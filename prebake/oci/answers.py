@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from prebake.oci.errors import RegistryUnreachable, denied, unreachable, unusable
-from prebake.oci.patience import Passing
+from prebake.errors import PrebakeError
+from prebake.http_failures import FAILURES, Failure, classify, distrust, explain, retry_after
+from prebake.oci.errors import denied, plain, unreachable, untrusted, unusable
+from prebake.patience import Passing
 
 _LONGEST_TEXT = 500
 
@@ -65,31 +64,13 @@ def require(answer: Answer, allowed: tuple[int, ...], host: str) -> Answer:
     raise unusable(host, answer.reason)
 
 
-def retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds, or a date (RFC 9110 section 10.2.3)."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return float(text)
-    try:
-        date = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-
-
 @contextmanager
 def named_failures(host: str) -> Iterator[None]:
     """httpx's exceptions as ours: what may pass as Passing, what will not as RegistryError or RegistryUnreachable."""
     try:
         yield
-    except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL, httpx.LocalProtocolError) as error:
-        raise unusable(host, f"it names a place that cannot be asked ({error})") from error
-    except (httpx.TransportError, httpx.DecodingError) as error:
-        lasting = _tls_fault(host, error)
-        if lasting is not None:
-            raise lasting from error
-        reason = f"{_kind(error)} ({str(error) or type(error).__name__})"
-        raise Passing(reason, becomes=lambda _, reasons: unreachable(host, reasons)) from error
+    except FAILURES as error:
+        raise _named(host, error) from error
 
 
 def _faults(body: bytes) -> list[dict[str, Any]]:
@@ -100,28 +81,12 @@ def _faults(body: bytes) -> list[dict[str, Any]]:
         return []
 
 
-def _kind(error: Exception) -> str:
-    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
-        return "no byte moves any more"
-    broken = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
-    return "the connection broke" if isinstance(error, broken) else "no connection"
-
-
-def _tls_fault(host: str, error: BaseException | None) -> RegistryUnreachable | None:
-    while error is not None and not isinstance(error, ssl.SSLError):
-        error = error.__cause__ or error.__context__
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return RegistryUnreachable(
-            f"{host}: its certificate is not trusted: {error.verify_message}.",
-            next_action="set SSL_CERT_FILE to a bundle that holds the certificate of your proxy or registry",
-        )
-    if isinstance(error, ssl.SSLError) and error.reason in (
-        "WRONG_VERSION_NUMBER",
-        "HTTP_REQUEST",
-        "RECORD_LAYER_FAILURE",
-    ):
-        return RegistryUnreachable(
-            f"{host}: it does not speak https.",
-            next_action=f"if it is meant to speak plain http: PREBAKE_INSECURE_REGISTRIES={host}",
-        )
-    return None
+def _named(host: str, error: Exception) -> PrebakeError | Passing:
+    match failure := classify(error):
+        case Failure.NOWHERE | Failure.MALFORMED:
+            return unusable(host, f"it names a place that cannot be asked ({error})")
+        case Failure.UNTRUSTED:
+            return untrusted(host, distrust(error))
+        case Failure.PLAIN:
+            return plain(host)
+    return Passing(explain(failure.value, error), becomes=lambda _, reasons: unreachable(host, reasons))

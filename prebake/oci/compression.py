@@ -10,7 +10,6 @@ from typing import Literal
 
 import zstandard
 
-from prebake.oci.blobs import LAYER, ZSTD
 from prebake.oci.content import Content
 
 Compression = Literal["auto", "raw", "zstd"]
@@ -27,10 +26,6 @@ class Choice:
 
     zstd: bool
     reason: str
-
-    @property
-    def media_type(self) -> str:
-        return ZSTD if self.zstd else LAYER
 
 
 @dataclass(frozen=True)

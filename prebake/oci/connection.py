@@ -15,8 +15,8 @@ from prebake.oci.answers import Answer, named_failures, read_answer, require
 from prebake.oci.auth import CLIENT, Authorizer, Scopes
 from prebake.oci.credentials import find_credentials
 from prebake.oci.errors import denied
-from prebake.oci.patience import Passing, Patience, Tries, persist
 from prebake.oci.reference import Reference, is_loopback
+from prebake.patience import Passing, Patience, Tries, persist
 from prebake.process import Narrator, silent
 
 _LIMIT = 1 << 20
@@ -65,7 +65,7 @@ class Connection:
         return other
 
     def tries(self) -> Tries:
-        return Tries(self.patience, self.host, self.say)
+        return Tries(self.patience, self.host, lambda text: self.say(f"{self.host}: {text}"))
 
     def answer(self, ask: Ask) -> Answer:
         """Raises RegistryUnreachable, RegistryDenied, or RegistryError for a status that is not allowed."""

@@ -14,7 +14,7 @@ from prebake.oci.auth import Scopes
 from prebake.oci.blobs import Blob, Descriptor
 from prebake.oci.connection import Ask, Connection
 from prebake.oci.errors import unreachable, unusable
-from prebake.oci.patience import Passing
+from prebake.patience import Passing
 
 _LIMIT = 1 << 20
 

@@ -42,6 +42,20 @@ def unreachable(host: str, reason: str) -> RegistryUnreachable:
     )
 
 
+def untrusted(host: str, reason: str) -> RegistryUnreachable:
+    return RegistryUnreachable(
+        f"{host}: its certificate is not trusted: {reason}.",
+        next_action="set SSL_CERT_FILE to a bundle that holds the certificate of your proxy or registry",
+    )
+
+
+def plain(host: str) -> RegistryUnreachable:
+    return RegistryUnreachable(
+        f"{host}: it does not speak https.",
+        next_action=f"if it is meant to speak plain http: PREBAKE_INSECURE_REGISTRIES={host}",
+    )
+
+
 def unusable(host: str, reason: str) -> RegistryError:
     return RegistryError(f"{host}: {reason}.", next_action=f"read what the registry says, try again later; {_KEPT}")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from prebake.crew import Crew
 from prebake.errors import Interrupted
 from prebake.oci.blobs import Blob, Image, read_all
 from prebake.oci.content import Content
@@ -17,8 +16,6 @@ from prebake.sizes import show_bytes
 
 WORKERS = 4
 _FAREWELL = 3.0  # seconds that stopped workers get to have the registry forget their uploads
-
-Outcome = Sent | BaseException
 
 
 @dataclass(frozen=True)
@@ -48,13 +45,11 @@ def push_image(
     Raises what ``Repository.push`` raises, or Interrupted; blobs that arrived are kept, and the next call sends the
     rest.
     """
-    sent: list[Sent] = []
+    stop = threading.Event()
+    ours = _stoppable(repository, stop)
     try:
-        with closing(_carry_out(repository, _ordered(image), mount_from, workers)) as outcomes:
-            for outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                sent.append(outcome)
+        jobs = [partial(_push, ours, _stoppable_blob(blob, stop), mount_from) for blob in _ordered(image)]
+        sent = Crew("push", workers, _FAREWELL).carry_out(jobs, stop)
         manifest = _push_manifest(repository, image, tag)
     except KeyboardInterrupt as interrupt:
         raise interrupted() from interrupt
@@ -100,27 +95,8 @@ class _Stoppable:
             yield chunk
 
 
-def _carry_out(
-    repository: Repository, blobs: Sequence[Blob], mount_from: Sequence[str], workers: int
-) -> Generator[Outcome, None, None]:
-    """Outcomes as they come. Daemon threads: one that hangs in a read must not keep a stopped program alive."""
-    todo: queue.SimpleQueue[Blob] = queue.SimpleQueue()
-    done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-    stop = threading.Event()
-    for blob in blobs:
-        todo.put(blob if blob.content is None else replace(blob, content=_Stoppable(blob.content, stop)))
-    work = (_stoppable(repository, stop), todo, done, mount_from)
-    threads = [threading.Thread(target=_work, args=work, daemon=True, name="push") for _ in blobs[:workers]]
-    try:
-        for thread in threads:
-            thread.start()
-        for _ in blobs:
-            yield done.get()
-    finally:
-        stop.set()
-        deadline = time.monotonic() + _FAREWELL
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+def _stoppable_blob(blob: Blob, stop: threading.Event) -> Blob:
+    return blob if blob.content is None else replace(blob, content=_Stoppable(blob.content, stop))
 
 
 def _stoppable(repository: Repository, stop: threading.Event) -> Repository:
@@ -133,18 +109,7 @@ def _stoppable(repository: Repository, stop: threading.Event) -> Repository:
     return repository.patient(replace(repository.patience, pause=pause))
 
 
-def _work(
-    repository: Repository, todo: queue.SimpleQueue[Blob], done: queue.SimpleQueue[Outcome], mount_from: Sequence[str]
-) -> None:
-    while True:
-        try:
-            blob = todo.get_nowait()
-        except queue.Empty:
-            return
-        try:
-            sent = repository.push(blob, mount_from=mount_from)
-            repository.say(f"{blob.digest} ({show_bytes(blob.size)}) {sent.how}")
-            done.put(sent)
-        except BaseException as error:  # handed to the caller's thread, which raises it
-            done.put(error)
-            return
+def _push(repository: Repository, blob: Blob, mount_from: Sequence[str]) -> Sent:
+    sent = repository.push(blob, mount_from=mount_from)
+    repository.say(f"{blob.digest} ({show_bytes(blob.size)}) {sent.how}")
+    return sent

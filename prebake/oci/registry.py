@@ -16,9 +16,9 @@ from prebake.oci.blobs import INDEX, MANIFEST, Blob, Descriptor, sha256_digest
 from prebake.oci.connection import Ask, Connection
 from prebake.oci.download import Download
 from prebake.oci.errors import RegistryDenied, RegistryError, unusable
-from prebake.oci.patience import Passing, Patience
 from prebake.oci.reference import Reference
 from prebake.oci.upload import PIECE, Upload
+from prebake.patience import Passing, Patience
 from prebake.process import Narrator, silent
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -73,6 +73,12 @@ class Repository:
 
     def has(self, digest: str) -> bool:
         return self._has(digest, self._pull)
+
+    def size_of(self, digest: str) -> int | None:
+        """Bytes of a blob as the registry tells them; None where it has none, or does not tell."""
+        answer = self._head(digest, self._pull)
+        length = answer.headers.get("Content-Length", "")
+        return int(length) if answer.status == 200 and length.isdigit() else None
 
     def mount(self, digest: str, from_repository: str) -> bool:
         """Take a blob over from another repository of the same registry. False where the registry will not."""
@@ -157,7 +163,10 @@ class Repository:
         return self._connection.answer(Ask("GET", url, self._pull, allowed, limit=limit))
 
     def _has(self, digest: str, scopes: Scopes) -> bool:
-        return self._connection.answer(Ask("HEAD", self._url(f"blobs/{digest}"), scopes, (200, 404))).status == 200
+        return self._head(digest, scopes).status == 200
+
+    def _head(self, digest: str, scopes: Scopes) -> Answer:
+        return self._connection.answer(Ask("HEAD", self._url(f"blobs/{digest}"), scopes, (200, 404)))
 
     def _abandon(self, answer: Answer) -> None:
         """Close the upload that a registry opens where it does not mount."""

@@ -15,7 +15,7 @@ from prebake.oci.blobs import Blob
 from prebake.oci.connection import Ask, Connection
 from prebake.oci.content import Content
 from prebake.oci.errors import DigestDisputed, unusable
-from prebake.oci.patience import Passing, persist
+from prebake.patience import Passing, persist
 
 PIECE = 128 << 20
 """Bytes of a PATCH: what a cut may cost where the registry does not keep the part of one that arrived."""

@@ -23,11 +23,13 @@ from prebake.workflow.found_image import MODELS_MANIFEST
 
 @dataclass(frozen=True)
 class Built:
-    """An image, and what its documents are made of. ``requirements`` is its target's lock of packages; ``builder`` the
-    URI of who vouches for the build."""
+    """An image, and what its documents are made of. ``baked`` is the image that has what the build made for ``/models``,
+    the same one but where weights are a volume; ``requirements`` is its target's lock of packages; ``builder`` the URI of
+    who vouches for the build."""
 
     plan: Plan
     image: Image
+    baked: Image
     base: Base
     requirements: str
     compression: Compression
@@ -37,7 +39,7 @@ class Built:
 def attest(repository: Repository, built: Built) -> tuple[str, str]:
     """Write both documents of an image that the repository has, and attach them. Returns their manifests' digests."""
     made = Made(built.plan, built.image.digest, base_of(built.plan, built.base))
-    sbom = bill_of_materials(made, built.requirements, baked_files(repository, built.image))
+    sbom = bill_of_materials(made, built.requirements, baked_files(repository, built.baked))
     statement = provenance(made, built.compression, built.builder)
     return attach(repository, built.image.manifest.descriptor, sbom, statement)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from prebake.bake.errors import read_error
 from prebake.checkpoints.store import Store
 from prebake.engine.connection import Connection
-from prebake.engine.containers import Bind, ContainerSpec, run_to_end
+from prebake.engine.container_spec import Bind, ContainerSpec
+from prebake.engine.containers import run_to_end
 from prebake.errors import BuildFailed, SourceError
 from prebake.oci.records import FileRecord, Records
 from prebake.plan.values import Plan

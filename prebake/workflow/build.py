@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +13,11 @@ from prebake.checkpoints.fetch import fetch, missing
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store, default_root
-from prebake.engine.base import resolve_base
-from prebake.engine.connection import Connection, find_engine, storage_of
-from prebake.engine.containers import ImageMount, remove_strays
+from prebake.engine.base import known_base, resolve_base
+from prebake.engine.connection import Connection, find_engine
+from prebake.engine.container_spec import ImageMount
+from prebake.engine.containers import remove_strays
 from prebake.engine.tags import remove_tag, tag_image
-from prebake.errors import NoRoom
 from prebake.oci.assembly import BaseImage, assemble
 from prebake.oci.compression import Compression
 from prebake.oci.records import Records
@@ -37,6 +38,7 @@ from prebake.workflow.outputs import BytesMissing, Delivered, Output, ToEngine, 
 from prebake.workflow.parts import Parts
 from prebake.workflow.proving import Measured, measure_start
 from prebake.workflow.reporting import VOLUME, Made, Outcome, write_report
+from prebake.workflow.room import layers_known, require_engine_room, require_store_room
 from prebake.workflow.steps import Steps, Tell, only_one
 
 Weights = Literal["baked", "volume"]
@@ -65,14 +67,16 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
     plan = make_plan(project, order.options)
     check_licence(plan, order.accepted_licence)
     folder = order.root / "build" / plan.name
-    with only_one(folder, plan.name):
+    with only_one(folder, plan.name), ExitStack() as held:
         connection = find_engine()
         outputs = read_outputs(order.outputs, connection, plan.tag, tell)
+        repositories = [output.repository for output in outputs if isinstance(output, ToRegistry)]
+        for repository in repositories:
+            held.enter_context(closing(repository))
         remove_strays(connection, say=tell)
         store = Store(default_root())
-        require_room(plan, store, connection)
-        job = Job(order, project, plan, folder, connection, store, Steps(tell))
-        return job.carry_out(outputs)
+        parts = Parts(store, Library(Records(store.root), repositories), order.compression)
+        return Job(order, project, plan, folder, connection, parts, Steps(tell)).carry_out(outputs)
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,12 @@ class Job:
     plan: Plan
     folder: Path
     connection: Connection
-    store: Store
+    parts: Parts
     steps: Steps
 
     def carry_out(self, outputs: list[Output]) -> Mapping[str, Any]:
-        maker = self._maker([output.repository for output in outputs if isinstance(output, ToRegistry)])
+        self._require_room(outputs)
+        maker = self._maker()
         with self.steps.step("layers", f"{len(self.plan.layers)} above the base"):
             made = self._make(maker)
         proof, delivered = None, {}
@@ -117,27 +122,34 @@ class Job:
         volume = assemble(scratch, outside, lambda _: {"Labels": dict(config.labels)}, config.annotations)
         return Made(assemble(base, inside, config.over, config.annotations), base, layers, volume)
 
-    def _maker(self, repositories: list[Repository]) -> Maker:
+    def _require_room(self, outputs: list[Output]) -> None:
         base = self.plan.base
+        found = known_base(self.connection, f"{base.reference}@{base.digest}", self.order.base)
+        known = layers_known(self.plan, self.parts, found)
+        require_store_room(self.plan, self.parts, known)
+        if any(isinstance(output, ToEngine) for output in outputs):
+            require_engine_room(self.plan, self.connection, known)
+
+    def _maker(self) -> Maker:
+        base, store = self.plan.base, self.parts.store
         with self.steps.step("base", base.reference):
             found = resolve_base(
                 self.connection, f"{base.reference}@{base.digest}", self.order.base, say=self.steps.tell
             )
         with self.steps.step("context", str(self.folder / "context")):
             files = render_context(self.plan, self.project.templates)
-            context = write_context(
-                self.folder / "context", [file for file in files if file.sha256 is None], self.store
-            )
-        parts = Parts(self.store, Library(Records(self.store.root), repositories), self.order.compression)
-        builder = Builder(self.connection, context, found.reference, self.store.folder, self.steps.tell)
-        return Maker(self.plan, self.connection, found, builder, parts, self._fetch, self.steps.tell)
+            small = [file for file in files if file.sha256 is None]
+            context = write_context(self.folder / "context", small, store)
+        builder = Builder(self.connection, context, found.reference, store.folder, self.steps.tell)
+        return Maker(self.plan, self.connection, found, builder, self.parts, self._fetch, self.steps.tell)
 
     def _fetch(self) -> None:
         """What the store lacks of the checkpoint."""
-        files = missing(self.plan.files, self.store)
+        store = self.parts.store
+        files = missing(self.plan.files, store)
         if files:
             with self.steps.step("fetch", f"{len(files)} files, {show_bytes(sum(file.size for file in files))}"):
-                fetch(self.plan.files, self.store, open_sources(self.order.root, self.plan.name), terminal_progress())
+                fetch(self.plan.files, store, open_sources(self.order.root, self.plan.name), terminal_progress())
 
     def _prove(self, maker: Maker, made: Made) -> tuple[Made, Delivered, Measured]:
         """The image gets its name in the Engine only after it gave the right answer."""
@@ -169,15 +181,17 @@ class Job:
     def _attest(self, maker: Maker, made: Made, repository: Repository) -> None:
         requirements = self.project.requirements[self.plan.target]
         builder = builder_uri(os.environ)
-        attest(repository, Built(self.plan, made.image, maker.base, requirements, self.order.compression, builder))
+        baked = made.volume or made.image
+        attest(
+            repository, Built(self.plan, made.image, baked, maker.base, requirements, self.order.compression, builder)
+        )
 
     def _build_naive(self, maker: Maker) -> None:
         self._fetch()
+        store = self.parts.store
         with self.steps.step("naive", self.plan.naive_tag):
-            context = write_context(
-                self.folder / "naive", render_context(self.plan, self.project.templates), self.store
-            )
-            builder = Builder(self.connection, context, maker.base.reference, self.store.folder, self.steps.tell)
+            context = write_context(self.folder / "naive", render_context(self.plan, self.project.templates), store)
+            builder = Builder(self.connection, context, maker.base.reference, store.folder, self.steps.tell)
             builder.image(None, self.plan.naive_tag, "naive.Dockerfile")
 
 
@@ -186,15 +200,3 @@ def _put(made: Made, output: Output) -> Delivered:
     beside = output.beside(VOLUME).put(made.volume).bytes if made.volume else 0
     delivered = output.put(made.image)
     return replace(delivered, bytes=delivered.bytes + beside)
-
-
-def require_room(plan: Plan, store: Store, connection: Connection) -> None:
-    """Raises NoRoom before anything is fetched or built, with what is needed and what is free."""
-    store.require_room(sum(file.size for file in missing(plan.files, store)))
-    storage = storage_of(connection)
-    if storage.free is not None and storage.free < plan.room["engine"]:
-        raise NoRoom(
-            f"Building {plan.tag} needs up to {show_bytes(plan.room['engine'])} where the Engine keeps its images"
-            f" ({storage.root}); {show_bytes(storage.free)} are free.",
-            next_action="free room there: `docker system df` shows what is used, `docker builder prune` frees build cache",
-        )

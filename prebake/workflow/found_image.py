@@ -64,6 +64,18 @@ class FoundImage:
         return _object(found[-1]) if found else {}
 
 
+def joined(serving: FoundImage, weights: FoundImage) -> FoundImage:
+    """The image that the two would be as one, of the serving image's config: the topmost layer is the code's."""
+
+    def merged(own: list[Any], others: list[Any]) -> list[Any]:
+        return [*own[:-1], *others, *own[-1:]]
+
+    history = merged(serving.config.get("history") or [], weights.config.get("history") or [])
+    config = {**serving.config, "history": history, "rootfs": {"diff_ids": merged(serving.diffs, weights.diffs)}}
+    layers = merged(list(serving.layers), list(weights.layers))
+    return FoundImage(serving.digest, config, tuple(layers), serving.faults + weights.faults)
+
+
 def read_image(repository: Repository, tell: Tell) -> FoundImage:
     """Raises ImageDiffers where the reference names something other than an image."""
     reference = repository.reference
@@ -83,17 +95,29 @@ def read_image(repository: Repository, tell: Tell) -> FoundImage:
     found = []
     for number, layer in enumerate(layers, 1):
         tell(f"verify: layer {number} of {len(layers)}, {show_bytes(layer.size)}")
-        there = repository.has(layer.digest)
-        found.append(
-            read_layer(remote_blob(repository, layer), COMPARED, MODELS_MANIFEST)
-            if there
-            else FoundLayer(layer, fault="is not there")
-        )
+        found.append(_read_layer(repository, layer))
     return FoundImage(answer[0].digest, settings, tuple(found), faults)
+
+
+def _read_layer(repository: Repository, descriptor: Descriptor) -> FoundLayer:
+    if not repository.has(descriptor.digest):
+        return FoundLayer(descriptor, fault="is not there")
+    if fault := _cut_short(repository, descriptor):
+        return FoundLayer(descriptor, fault=fault)
+    return read_layer(remote_blob(repository, descriptor), COMPARED, MODELS_MANIFEST)
+
+
+def _cut_short(repository: Repository, descriptor: Descriptor) -> str:
+    """What is wrong with a blob that is too short, known before it is read: on its way, an end that comes early looks like
+    a connection that broke, and would be waited for."""
+    size = repository.size_of(descriptor.digest)
+    return claim(f"{descriptor.size} bytes", f"{size}") if size is not None and size < descriptor.size else ""
 
 
 def _read_config(repository: Repository, descriptor: Descriptor) -> tuple[Mapping[str, Any], tuple[Problem, ...]]:
     """What its bytes say, even where they are not those of the digest."""
+    if fault := _cut_short(repository, descriptor):
+        return {}, (Problem("config", fault),)
     data, faults = bytearray(), []
     try:
         for chunk in repository.open_blob(descriptor.digest, descriptor.size):

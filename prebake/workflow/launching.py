@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prebake.engine.connection import Connection
-from prebake.engine.containers import ContainerSpec, ImageMount, Running, copy_out, run_to_end, running
+from prebake.engine.container_spec import ContainerSpec, ImageMount
+from prebake.engine.containers import Running, copy_out, run_to_end, running
 from prebake.errors import StartFailed
 
 SERVER_PORT = 8000

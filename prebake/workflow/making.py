@@ -92,7 +92,7 @@ class Maker:
         if planned.kind == "weights":
             return [self._published(planned)]
         if planned.kind == "derived":
-            component = planned.name.removesuffix(" (derived)")
+            component = planned.paths[0].removeprefix("/models/")
             return [self.parts.of_files(group) for group in split_files(derived_of(self._exported, component))]
         if planned.kind == "graphs":
             folders = model_folders(self.plan.shipped, self.plan.spec.components)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,9 +58,12 @@ class Parts:
 
     def of_blob(self, path: Path, media_type: str, diff: str, reason: str, unpacked: int | None = None) -> LayerRecord:
         """The record of a layer that is a blob already; the file moves into the store."""
-        digest, size = digest_of(FileContent.of(path)), path.stat().st_size
-        self.store.adopt(path, digest.removeprefix("sha256:"), size)
-        return LayerRecord(diff, media_type, digest, size, reason, size if unpacked is None else unpacked)
+        content = FileContent.of(path)
+        digest = digest_of(content)
+        self.store.adopt(path, digest.removeprefix("sha256:"), content.size)
+        return LayerRecord(
+            diff, media_type, digest, content.size, reason, content.size if unpacked is None else unpacked
+        )
 
     def layer(self, record: LayerRecord, created_by: str, annotations: Mapping[str, str] | None = None) -> Layer:
         """A layer for a manifest; its content is None where neither the store nor a registry has it any more."""
@@ -96,11 +100,14 @@ class Parts:
     def _plain(self, content: Content, reason: str) -> LayerRecord:
         with self.store.folder() as folder:
             path = folder / "blob"
+            digest = hashlib.sha256()
             with path.open("xb") as file:
                 for chunk in content.chunks():
+                    digest.update(chunk)
                     file.write(chunk)
-            digest = digest_of(FileContent.of(path))
-            return self.of_blob(path, LAYER, digest, reason)
+            self.store.adopt(path, digest.hexdigest(), content.size)
+        name = f"sha256:{digest.hexdigest()}"
+        return LayerRecord(name, LAYER, name, content.size, reason, content.size)
 
 
 def split_files(files: Iterable[FileRecord], limit: int = SPLIT) -> list[list[FileRecord]]:

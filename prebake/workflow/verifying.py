@@ -21,7 +21,7 @@ from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan
 from prebake.sizes import show_bytes
 from prebake.spec.project import read_project
-from prebake.workflow.found_image import BASE, COMPARED, MODELS_MANIFEST, FoundImage, claim, differ, read_image
+from prebake.workflow.found_image import BASE, COMPARED, MODELS_MANIFEST, FoundImage, claim, differ, joined, read_image
 from prebake.workflow.steps import Tell
 
 _OURS = (*COMPARED, "opt/prebake/")
@@ -32,18 +32,22 @@ _STEERING = re.compile(r"PREBAKE_|ORT_|LD_|PYTHON(?!_)")
 
 @dataclass(frozen=True)
 class Verified:
-    """An image that is what the project says. ``name`` is its reference by digest."""
+    """An image that is what the project says. ``name`` is its reference by digest, ``weights`` that of the one with
+    everything under /models, where that is another."""
 
     name: str
     plan: Plan
     image: FoundImage
+    weights: str | None = None
 
     def document(self) -> dict[str, Any]:
         layers = [
             {"name": name, **layer.descriptor.document(), "diff_id": layer.diff, "files": len(layer.members)}
             for name, layer in zip(self.image.names, self.image.layers, strict=True)
         ]
-        return {"image": self.name, "target": self.plan.target, "checkpoint": self.plan.checkpoint, "layers": layers}
+        weights = {"weights": self.weights} if self.weights else {}
+        asked = {"target": self.plan.target, "checkpoint": self.plan.checkpoint}
+        return {"image": self.name, **weights, **asked, "layers": layers}
 
     def text(self) -> str:
         names = self.image.names
@@ -53,21 +57,45 @@ class Verified:
             f"  {layer.descriptor.digest}"
             for name, layer in zip(names, self.image.layers, strict=True)
         ]
-        return "\n".join([f"image {self.name}", *lines, "verified"])
+        beside = [f"weights {self.weights}"] if self.weights else []
+        return "\n".join([f"image {self.name}", *beside, *lines, "verified"])
 
 
-def verify_image(root: Path, model: str, options: Options, reference: str, tell: Tell) -> Verified:
+@dataclass(frozen=True)
+class Claim:
+    """That ``reference`` is the image of these options, and ``weights``, where given, that of its /models."""
+
+    root: Path
+    model: str
+    options: Options
+    reference: str
+    weights: str | None = None
+
+
+def verify_image(claimed: Claim, tell: Tell) -> Verified:
     """Read the whole image, a layer at a time, and keep none of it.
 
     Raises ImageDiffers with every difference, RegistryError where there is no such image, and what a Repository raises.
     """
-    plan = make_plan(read_project(root, model), options)
+    plan = make_plan(read_project(claimed.root, claimed.model), claimed.options)
+    name, image = _read(claimed.reference, tell)
+    problems: list[Problem] = []
+    beside = None
+    if claimed.weights:
+        beside, weights = _read(claimed.weights, tell)
+        problems += _labels(plan, weights.config.get("config") or {}, "weights' config")
+        image = joined(image, weights)
+    problems += differences(plan, image)
+    if problems:
+        raise differ(f"{name} with {beside}" if beside else name, problems)
+    return Verified(name, plan, image, beside)
+
+
+def _read(reference: str, tell: Tell) -> tuple[str, FoundImage]:
     named = parse_reference(reference)
     with closing(Repository(named, say=tell)) as repository:
         image = read_image(repository, tell)
-    if problems := list(differences(plan, image)):
-        raise differ(f"{named.name}@{image.digest}", problems)
-    return Verified(f"{named.name}@{image.digest}", plan, image)
+    return f"{named.name}@{image.digest}", image
 
 
 def differences(plan: Plan, image: FoundImage) -> Iterator[Problem]:
@@ -118,9 +146,15 @@ def _settings(plan: Plan, config: Mapping[str, Any]) -> Iterator[Problem]:
     for name in sorted(steering | wanted.env.keys()):
         claimed = [wanted.env[name]] if name in wanted.env else []
         pairs.append((f"Env {name}", claimed, given.get(name, [])))
-    labels = config.get("Labels") or {}
-    pairs += [(f"label {name}", value, labels.get(name)) for name, value in wanted.labels.items()]
     yield from (Problem(f"config {where}", claim(a, b)) for where, a, b in pairs if a != b)
+    yield from _labels(plan, config, "config")
+
+
+def _labels(plan: Plan, config: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    labels = config.get("Labels") or {}
+    for name, value in container_config(plan).labels.items():
+        if labels.get(name) != value:
+            yield Problem(f"{where} label {name}", claim(value, labels.get(name)))
 
 
 def _places(plan: Plan, image: FoundImage) -> Iterator[Problem]:

@@ -72,6 +72,7 @@ def test_the_picture_of_layers_is_the_plans(toy: Built) -> None:
 
 
 def test_deployed_objects_are_valid_and_name_the_image_by_digest(toy: Built) -> None:
+    toy.project.run("--model", "toy", "--tag", toy.tag).expect(0)  # the last build's is named; others push it elsewhere
     ended = toy.project.run("deploy", "--model", "toy", "--replicas", "3").expect(0)
     deployment, service = yaml.safe_load_all(ended.stdout)
     for document in (deployment, service):

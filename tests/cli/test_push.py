@@ -18,7 +18,7 @@ from prebake.engine.tags import remove_tag
 from prebake.oci.reference import parse_reference
 from prebake.oci.referrers import list_referrers
 from prebake.oci.registry import Repository
-from tests.projects import Built, Project
+from tests.projects import Built, Project, change_weights
 from tests.registry import running_registry
 from tests.tools import oci_tools
 
@@ -77,8 +77,6 @@ def test_a_change_of_code_needs_no_weights(project: Project, tag: str, registry:
 def test_what_the_engine_lacks_comes_from_the_registry_where_the_store_was_emptied(
     engine: Connection, project: Project, tag: str, registry: str, tmp_path: Path
 ) -> None:
-    from tests.projects import change_weights
-
     change_weights(project, seed=hash(tag) & 0xFFFF)  # an Engine that has never seen them
     name = f"{registry}/models/toy:v1"
     pushed = run(project, "--tag", tag, "--output", f"registry:{name}")

@@ -3,170 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import zstandard
 
-from prebake.engine.base import Base
-from prebake.oci.blobs import (
-    CONFIG,
-    GZIP,
-    INDEX,
-    MANIFEST,
-    ZSTD,
-    Blob,
-    Descriptor,
-    Image,
-    data_blob,
-    document_blob,
-    read_all,
-)
-from prebake.oci.content import Data
-from prebake.oci.download import remote_blob
-from prebake.oci.push import push_image
-from prebake.oci.reference import parse_reference
-from prebake.oci.referrers import list_referrers
+from prebake.oci.blobs import GZIP, INDEX, ZSTD, data_blob, document_blob, read_all
 from prebake.oci.registry import Repository
-from prebake.plan.making import make_plan
-from prebake.plan.values import Options
-from prebake.spec.project import read_project
-from prebake.workflow.attesting import Built as Attested
-from prebake.workflow.attesting import attest
 from prebake.workflow.found_image import ImageDiffers
-from tests.projects import Built, Ended, Project, read_lock
-from tests.registry import running_registry
-
-PUBLISHED = "first/model.safetensors"
-WEIGHTS = f"models/{PUBLISHED}"
-BUILDER = "https://builder.example/1"
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """The toy at a registry, by the real command; ``storage`` is the registry's folder."""
-
-    built: Built
-    name: str
-    storage: Path
-
-    def verify(self, tag: str, *words: str) -> Ended:
-        return self.built.project.run("verify", f"{self.name}:{tag}", "--model", "toy", *words)
-
-    def faults(self, tag: str) -> str:
-        """What verify says of a copy that it must not pass."""
-        ended = self.verify(tag).expect(ImageDiffers.exit_code)
-        assert ended.stdout == ""
-        assert "Traceback" not in ended.stderr
-        return ended.stderr
-
-    def blob_path(self, digest: str) -> Path:
-        value = digest.removeprefix("sha256:")
-        return self.storage / "blobs/docker/registry/v2/blobs/sha256" / value[:2] / value / "data"
-
-
-@pytest.fixture(scope="module")
-def pushed(toy: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pushed]:
-    folder = tmp_path_factory.mktemp("registry")
-    with running_registry(folder) as address:
-        name = f"{address}/models/toy"
-        words = ("--model", "toy", "--tag", toy.tag, "--output", f"registry:{name}:v1")
-        toy.project.run(*words, PREBAKE_BUILDER=BUILDER).expect(0)
-        yield Pushed(toy, name, folder)
-
-
-@pytest.fixture(scope="module")
-def repository(pushed: Pushed) -> Iterator[Repository]:
-    with closing(Repository(parse_reference(f"{pushed.name}:v1"))) as repository:
-        yield repository
-
-
-@dataclass(frozen=True)
-class Copy:
-    """An image in pieces, to be changed: the config's document, and layers by what the history calls them."""
-
-    config: dict[str, Any]
-    layers: tuple[Blob, ...]
-
-    @classmethod
-    def of(cls, repository: Repository, tag: str = "v1") -> Copy:
-        found = repository.get_manifest(tag)
-        assert found is not None
-        manifest = json.loads(found[1])
-        config = json.loads(read_all(remote_blob(repository, Descriptor.read(manifest["config"]))))
-        return cls(config, tuple(remote_blob(repository, Descriptor.read(each)) for each in manifest["layers"]))
-
-    def index(self, name: str) -> int:
-        (found,) = [n for n, each in enumerate(self.config["history"]) if each["created_by"] == f"prebake: {name}"]
-        return found
-
-    def changed(self, name: str, change: Callable[[dict[str, bytes]], object]) -> Copy:
-        """One layer's files changed, under digests that are right for the new bytes."""
-        number = self.index(name)
-        files = read_files(self.layers[number])
-        change(files)
-        return self.replaced(number, tar_like_ours(files))
-
-    def replaced(self, number: int, tar: bytes) -> Copy:
-        self.config["rootfs"]["diff_ids"][number] = sha256(tar)
-        layers = list(self.layers)
-        layers[number] = data_blob(ZSTD, zstandard.compress(tar))
-        return replace(self, layers=tuple(layers))
-
-    def push(self, repository: Repository, tag: str) -> Image:
-        config = document_blob(CONFIG, self.config)
-        document = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config.descriptor.document(),
-            "layers": [layer.descriptor.document() for layer in self.layers],
-        }
-        image = Image(document_blob(MANIFEST, document), config, self.layers)
-        push_image(repository, image, tag)
-        return image
-
-
-def sha256(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def plain(layer: Blob) -> bytes:
-    data = read_all(layer)
-    if layer.descriptor.media_type == ZSTD:
-        return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
-    return gzip.decompress(data) if layer.descriptor.media_type == GZIP else data
-
-
-def read_files(layer: Blob) -> dict[str, bytes]:
-    found = {}
-    with tarfile.open(fileobj=io.BytesIO(plain(layer))) as tar:
-        for info in tar:
-            if (file := tar.extractfile(info)) is not None:
-                found[info.name.lstrip("./")] = file.read()
-    return found
-
-
-def tar_like_ours(files: Mapping[str, bytes], mode: int = 0o444) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path, data in sorted(files.items()):
-            info = tarfile.TarInfo(path)
-            info.size, info.mode = len(data), mode
-            tar.addfile(info, io.BytesIO(data))
-    return packed.getvalue()
-
-
-def flipped(data: bytes) -> bytes:
-    return data[:-1] + bytes([data[-1] ^ 1])
+from tests.cli.copies import PUBLISHED, WEIGHTS, Copy, Pushed, flipped, plain, read_files, tar_like_ours
+from tests.projects import Project, read_lock
 
 
 def test_the_image_that_was_built_is_verified_layer_by_layer(pushed: Pushed) -> None:
@@ -349,84 +200,13 @@ def test_a_manifest_that_is_no_images_is_refused(pushed: Pushed, repository: Rep
     assert "has no nowhere" in pushed.verify("nowhere").expect(60).stderr
 
 
-@pytest.fixture(scope="module")
-def documents(pushed: Pushed, base: Base, repository: Repository) -> dict[str, Any]:
-    """Both documents, attached to the image and read back from the registry, by their types."""
-    attest(repository, attested(pushed, base, repository))
-    found = {}
-    for each in list_referrers(repository, pushed.built.report["digest"]):
-        manifest = repository.get_manifest(each.descriptor.digest)
-        assert manifest is not None
-        (layer,) = json.loads(manifest[1])["layers"]
-        assert json.loads(manifest[1])["subject"]["digest"] == pushed.built.report["digest"]
-        found[each.artifact_type] = json.loads(read_all(remote_blob(repository, Descriptor.read(layer))))
-    return found
-
-
-def attested(pushed: Pushed, base: Base, repository: Repository) -> Attested:
-    project = read_project(pushed.built.project.root, "toy")
-    found = repository.get_manifest("v1")
-    assert found is not None
-    layers = Copy.of(repository).layers
-    image = Image(Blob(found[0], Data(found[1])), layers[0], layers)
-    return Attested(make_plan(project, Options()), image, base, project.requirements["cpu"], "auto", BUILDER)
-
-
-def test_the_bill_lists_every_package_that_pip_would_see(documents: dict[str, Any], repository: Repository) -> None:
+def test_a_blob_shorter_than_the_manifest_says_is_found_without_waiting_for_the_rest(
+    pushed: Pushed, repository: Repository
+) -> None:
     copy = Copy.of(repository)
-    names = read_files(copy.layers[copy.index("packages")])
-    seen = {
-        (re.sub(r"[-_.]+", "-", found[1]).lower(), found[2])
-        for found in (re.fullmatch(r"opt/prebake/([^/]+)-([^-/]+)\.dist-info/METADATA", name) for name in names)
-        if found
-    }
-    bill = documents["application/vnd.cyclonedx+json"]
-    listed = {
-        (re.sub(r"[-_.]+", "-", each["name"]).lower(), each["version"])
-        for each in bill["components"]
-        if each["type"] == "library"
-    }
-    assert seen
-    assert listed == seen
-
-
-def test_the_bill_lists_every_file_below_models_with_its_bytes_digest(
-    documents: dict[str, Any], repository: Repository
-) -> None:
-    placed = {
-        f"/{path}": hashlib.sha256(data).hexdigest()
-        for layer in Copy.of(repository).layers[-4:]
-        for path, data in read_files(layer).items()
-        if path.startswith("models/") and path != "models/manifest.json"
-    }
-    bill = documents["application/vnd.cyclonedx+json"]
-    files = [each for each in bill["components"] if each["type"] in ("data", "machine-learning-model")]
-    assert {each["bom-ref"]: each["hashes"][0]["content"] for each in files} == placed
-    assert f"/{WEIGHTS}" in placed
-    (weights,) = [each for each in files if each["bom-ref"] == f"/{WEIGHTS}"]
-    assert weights["licenses"] == [{"license": {"id": "CC0-1.0"}}]
-
-
-def test_the_statement_is_about_the_image_and_names_every_file_of_the_checkpoint(
-    pushed: Pushed, documents: dict[str, Any]
-) -> None:
-    statement = documents["application/vnd.in-toto+json"]
-    assert statement["subject"][0]["digest"] == {"sha256": pushed.built.report["digest"].removeprefix("sha256:")}
-    dependencies = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
-    locked = {file.sha256 for file in read_lock(pushed.built.project).checkpoints["small"].files}
-    assert locked < {each["digest"]["sha256"] for each in dependencies}
-    assert statement["predicate"]["runDetails"]["builder"] == {"id": BUILDER}
-
-
-def test_attaching_the_same_documents_again_adds_nothing(
-    pushed: Pushed, documents: dict[str, Any], base: Base, repository: Repository
-) -> None:
-    def stored() -> set[Path]:
-        return {path for path in (pushed.storage / "blobs").rglob("*") if path.is_file()}
-
-    before, listed = stored(), list_referrers(repository, pushed.built.report["digest"])
-    attest(repository, attested(pushed, base, repository))
-    assert stored() == before
-    assert list_referrers(repository, pushed.built.report["digest"]) == listed
-    assert len(listed) == len(documents) == 2
-    pushed.verify("v1").expect(0)
+    last = copy.layers[-1]
+    longer = replace(last, descriptor=replace(last.descriptor, size=last.size + 1))
+    replace(copy, layers=(*copy.layers[:-1], longer)).push(repository, "cut")
+    text = pushed.faults("cut")
+    assert f"claimed {last.size + 1} bytes, found {last.size}" in text
+    assert "trying again" not in text

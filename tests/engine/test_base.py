@@ -13,7 +13,8 @@ from prebake.engine.archive import read_digest
 from prebake.engine.base import Base, bootstrapped, resolve_base
 from prebake.engine.bootstrap import archive_of
 from prebake.engine.connection import Connection
-from prebake.engine.containers import ContainerSpec, run_to_end
+from prebake.engine.container_spec import ContainerSpec
+from prebake.engine.containers import run_to_end
 from prebake.engine.recipe import Recipe
 from prebake.errors import BaseImageError
 

@@ -13,7 +13,8 @@ import pytest
 from prebake.engine.base import Base
 from prebake.engine.build import BuildRequest, build
 from prebake.engine.connection import Connection
-from prebake.engine.containers import ContainerSpec, copy_out, run_to_end
+from prebake.engine.container_spec import ContainerSpec
+from prebake.engine.containers import copy_out, run_to_end
 from prebake.engine.images import inspect_image
 from prebake.engine.packages import pip_access
 from prebake.errors import BuildFailed, EngineError

@@ -10,7 +10,8 @@ from docker.errors import NotFound
 
 from prebake.engine.base import Base
 from prebake.engine.connection import Connection
-from prebake.engine.containers import Bind, ContainerSpec, Running, remove_strays, run_to_end, running
+from prebake.engine.container_spec import Bind, ContainerSpec
+from prebake.engine.containers import Running, remove_strays, run_to_end, running
 from prebake.engine.owners import owner_label
 from prebake.errors import EngineError, StartFailed
 

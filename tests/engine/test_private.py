@@ -18,7 +18,8 @@ from prebake.engine import network, private
 from prebake.engine.base import Base, bootstrapped
 from prebake.engine.build import BuildRequest, build
 from prebake.engine.connection import Connection, describe, find_engine
-from prebake.engine.containers import ContainerSpec, running
+from prebake.engine.container_spec import ContainerSpec
+from prebake.engine.containers import running
 from prebake.engine.images import inspect_image
 from prebake.engine.private import PrivateEngine
 from prebake.errors import EngineUnavailable

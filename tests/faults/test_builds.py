@@ -6,9 +6,7 @@ import hashlib
 import os
 import pickle
 import signal
-import subprocess
 import uuid
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -23,18 +21,6 @@ from tests.leavings import find_leavings, started_containers
 from tests.projects import Child, Project, change_spec, clone, lock_path, pin_unseen, pin_weights, reach, read_lock
 
 NOBODY = "127.0.0.1:9"  # the port of "discard", which nothing serves
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def says_what_to_do(stderr: str) -> bool:

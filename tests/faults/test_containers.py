@@ -13,7 +13,8 @@ import pytest
 
 from prebake.engine.build import BuildRequest, build
 from prebake.engine.connection import Connection
-from prebake.engine.containers import Bind, ContainerSpec, Running, copy_out, running
+from prebake.engine.container_spec import Bind, ContainerSpec
+from prebake.engine.containers import Running, copy_out, running
 from prebake.measure import client
 from prebake.process import silent
 from tests.projects import Built

@@ -12,7 +12,9 @@ import pytest
 from prebake.checkpoints.store import Store
 from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
-from tests.faults.registries import Fault, Front, served
+from tests.disks import disk_of
+from tests.faults.servers.front import Fault, Front
+from tests.faults.servers.server import served
 from tests.projects import Built, Project
 from tests.registry import running_registry
 
@@ -60,13 +62,8 @@ def test_a_killed_push_refers_to_nothing_and_the_rerun_ends_right(
 @pytest.fixture
 def small_store(tmp_path: Path) -> Iterator[Path]:
     """A file system that holds the base's layers, and the packages no more."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", folder], check=True)
-    try:
+    with disk_of("80m", tmp_path / "cache") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_no_room_to_make_a_layer(project: Project, tag: str, small_store: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from prebake.engine.connection import Connection
-from prebake.engine.containers import ContainerSpec, running
+from prebake.engine.container_spec import ContainerSpec
+from prebake.engine.containers import running
 from prebake.engine.images import inspect_image
 from prebake.measure import client
 from prebake.measure.starting import check_answer

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from entrypoints.answers import read_wave
 from images.foley import naive
 from prebake.engine.connection import Connection
-from prebake.engine.containers import ContainerSpec, running
+from prebake.engine.container_spec import ContainerSpec
+from prebake.engine.containers import running
 from prebake.measure import client
 from tests.images.conftest import lay_out_checkpoint
 from tests.images.foley.clips import Clip, make_clip, make_sound_file

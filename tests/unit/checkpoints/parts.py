@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import TypeVar
 
-from prebake.checkpoints.patience import Patience
+from prebake.patience import Patience
 from prebake.spec.image import Part
 from prebake.spec.lock import LockedFile
 

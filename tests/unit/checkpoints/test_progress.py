@@ -1,4 +1,4 @@
-"""Progress as lines and as a bar, and how long is waited between attempts."""
+"""Progress as lines and as a bar."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import pty
 
 import pytest
 
-from prebake.checkpoints.patience import PassingError, Patience, persist
 from prebake.checkpoints.progress import Bar, Lines, terminal_progress
-from prebake.errors import NoNetwork, SourceError
 
 
 class Clock:
@@ -69,24 +67,3 @@ def test_the_stream_decides() -> None:
     with os.fdopen(terminal, "w") as stream, os.fdopen(controller):
         assert isinstance(terminal_progress(stream), Bar)
     assert isinstance(terminal_progress(io.StringIO()), Lines)
-
-
-def test_the_waits_grow_and_are_bounded() -> None:
-    patience = Patience(first=1.0, longest=5.0)
-    for failures, most in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 5.0), (40, 5.0)):
-        delays = [patience.delay(failures) for _ in range(50)]
-        assert most / 2 <= min(delays) <= max(delays) <= most
-        assert len(set(delays)) > 1
-
-
-@pytest.mark.parametrize(("network", "error"), [(True, NoNetwork), (False, SourceError)])
-def test_patience_ends(network: bool, error: type[Exception]) -> None:
-    pauses: list[float] = []
-    patience = Patience(attempts=4, pause=pauses.append)
-
-    def attempt() -> None:
-        raise PassingError("no answer", network=network)
-
-    with pytest.raises(error, match="no answer, 4 times in a row"):
-        persist(attempt, patience, where="there", done=lambda: 0, note=lambda text: None)
-    assert len(pauses) == 3

@@ -1,103 +1,33 @@
-"""Images as folders and archives: whole or not there, whatever stops the writer."""
+"""Images as folders: every blob once and whole, every tag kept."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import shutil
-import signal
-import subprocess
-import sys
-import tarfile
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from prebake.errors import ChecksumMismatch, NoRoom
-from prebake.oci.archive import layout_tar, write_layout_tar
-from prebake.oci.blobs import Blob, Descriptor, Image
-from prebake.oci.content import Content, Data, FileChanged
+from prebake.errors import ChecksumMismatch
+from prebake.oci.content import Data, FileChanged
 from prebake.oci.errors import ReferenceInvalid
 from prebake.oci.index import LayoutError
 from prebake.oci.layout import write_layout
-from tests.oci_images import file_layer, image_of, read_layout, tar_layer, verify_layout, without_content
-
-ROOT = Path(__file__).parents[3]
-NAME = "prebake/toy:one"
-
-FIRST = tar_layer({"models/first": b"first" * 1000})
-SECOND = tar_layer({"models/second": b"second" * 1000})
-IMAGE = image_of(FIRST, SECOND)
-OTHER = image_of(FIRST, tar_layer({"app/code": b"other"}))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "layout"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-def place(folder: Path, blob: Blob) -> Path:
-    return folder / "blobs" / blob.digest.replace(":", "/")
-
-
-def blob_names(folder: Path) -> set[str]:
-    return {f"sha256:{path.name}" for path in (folder / "blobs" / "sha256").iterdir()}
-
-
-def has_no_half_blob(folder: Path, image: Image) -> bool:
-    return all(
-        place(folder, blob).stat().st_size == blob.size
-        for blob in (*image.blobs, image.manifest)
-        if place(folder, blob).exists()
-    )
-
-
-def unfinished(folder: Path) -> list[Path]:
-    return list(folder.rglob(".prebake-oci-*"))
-
-
-def random_layer(folder: Path, size: int) -> Blob:
-    path = folder / f"random-{size}"
-    path.write_bytes(os.urandom(size))
-    return file_layer(path, "models/random")
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A real content that has something happen when it is read."""
-
-    content: Content
-    when_read: Callable[[], object]
-
-    @property
-    def size(self) -> int:
-        return self.content.size
-
-    def chunks(self, offset: int = 0) -> Iterator[memoryview]:
-        self.when_read()
-        yield from self.content.chunks(offset)
-
-
-def watched(blob: Blob, when_read: Callable[[], object]) -> Blob:
-    assert blob.content is not None
-    return replace(blob, content=Watched(blob.content, when_read))
+from tests.oci_images import image_of, read_layout, tar_layer, verify_layout, without_content
+from tests.unit.oci.layouts import (
+    FIRST,
+    IMAGE,
+    NAME,
+    OTHER,
+    SECOND,
+    blob_names,
+    place,
+    random_layer,
+    unfinished,
+    watched,
+)
 
 
 def test_a_layout_holds_every_blob_and_names_the_image_for_tools_and_engines(folder: Path) -> None:
@@ -211,195 +141,3 @@ def test_a_name_that_is_none_makes_no_folder(folder: Path) -> None:
     with pytest.raises(ReferenceInvalid):
         write_layout(IMAGE, folder, reference="Prebake/Toy")
     assert not folder.exists()
-
-
-def test_too_little_room_is_said_before_anything_is_written_counting_what_is_missing(
-    small_disk: Path, tmp_path: Path
-) -> None:
-    large = random_layer(tmp_path, 3 << 20)
-    write_layout(image_of(large), small_disk, reference=NAME)
-    write_layout(image_of(large, FIRST), small_disk, reference=NAME)  # 3 MiB more would not fit
-    before = blob_names(small_disk)
-    with pytest.raises(NoRoom, match="are needed"):
-        write_layout(image_of(large, random_layer(tmp_path, 2 << 20)), small_disk, reference=NAME)
-    assert blob_names(small_disk) == before
-
-
-def test_a_disk_that_becomes_full_leaves_whole_blobs_and_the_rerun_completes(small_disk: Path, tmp_path: Path) -> None:
-    def fill() -> None:
-        (small_disk / "filler").write_bytes(bytes(2 << 20))
-
-    layers = [random_layer(tmp_path, 1 << 20), random_layer(tmp_path, 2 << 20)]
-    image = image_of(*layers)
-    failing = replace(image, layers=(layers[0], watched(layers[1], fill)))
-    with pytest.raises(NoRoom, match="became full"):
-        write_layout(failing, small_disk, reference=NAME)
-    assert not unfinished(small_disk)
-    assert not (small_disk / "index.json").exists()
-    assert has_no_half_blob(small_disk, image)
-    assert not place(small_disk, layers[1]).exists()
-    (small_disk / "filler").unlink()
-    write_layout(image, small_disk, reference=NAME)
-    verify_layout(small_disk, image)
-
-
-CHILD = """
-import os
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from prebake.oci.archive import write_layout_tar
-from prebake.oci.blobs import Blob
-from prebake.oci.layout import write_layout
-from tests.oci_images import file_layer, image_of, tar_layer
-
-@dataclass(frozen=True)
-class Stalled:
-    content: object
-    at: int
-    size: int
-
-    def chunks(self, offset=0):
-        done = 0
-        for chunk in self.content.chunks(offset):
-            if done >= self.at:
-                os.write(1, b"stalled\\n")
-                sys.stdin.readline()
-            yield chunk
-            done += len(chunk)
-
-kind, target, weights, which, at = sys.argv[1:]
-image = image_of(file_layer(Path(weights), "models/weights"), tar_layer({"app/code": b"code"}))
-def stalled(blob): return Blob(blob.descriptor, Stalled(blob.content, int(at), blob.size))
-changed = dict(layers={"layers": tuple(map(stalled, image.layers))}, manifest={"manifest": stalled(image.manifest)})[which]
-image = type(image)(**{"manifest": image.manifest, "config": image.config, "layers": image.layers, **changed})
-write = {"folder": write_layout, "tar": write_layout_tar}[kind]
-write(image, Path(target), reference="prebake/toy:child")
-"""
-
-
-@dataclass(frozen=True)
-class Writer:
-    """A process that writes a layout and has stopped half way in it."""
-
-    process: subprocess.Popen[str]
-    image: Image
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def finish(self) -> None:
-        self.process.communicate("\n" * 8, timeout=30)
-        assert self.process.returncode == 0
-
-
-@pytest.fixture
-def stalled(tmp_path: Path) -> Callable[..., AbstractContextManager[Writer]]:
-    weights = tmp_path / "weights"
-    weights.write_bytes(os.urandom(3 << 20))
-
-    @contextmanager
-    def start(target: Path, *, kind: str = "folder", which: str = "layers", at: int = 0) -> Iterator[Writer]:
-        command = [sys.executable, "-c", CHILD, kind, str(target), str(weights), which, str(at)]
-        child = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "stalled\n"
-            yield Writer(child, image_of(file_layer(weights, "models/weights"), tar_layer({"app/code": b"code"})))
-        finally:
-            child.kill()
-            child.communicate()
-
-    return start
-
-
-@pytest.mark.parametrize(("which", "at"), [("layers", 0), ("layers", 1), ("layers", 2 << 20), ("manifest", 0)], ids=str)
-def test_a_writer_killed_at_any_step_leaves_no_half_blob_and_the_rerun_completes(
-    folder: Path, stalled: Callable[..., AbstractContextManager[Writer]], which: str, at: int
-) -> None:
-    with stalled(folder, which=which, at=at) as writer:
-        writer.kill()
-    assert unfinished(folder)
-    assert not (folder / "index.json").exists()
-    assert has_no_half_blob(folder, writer.image)
-    write_layout(writer.image, folder, reference=NAME)
-    verify_layout(folder, writer.image)
-    assert read_layout(folder) == {"one": writer.image.digest}
-    assert not unfinished(folder)
-
-
-def test_what_a_living_writer_writes_is_not_swept(
-    folder: Path, stalled: Callable[..., AbstractContextManager[Writer]]
-) -> None:
-    with stalled(folder) as writer:
-        assert unfinished(folder)
-        write_layout(IMAGE, folder, reference=NAME)
-        writer.finish()  # it gives its file a name, so that file is still there
-    assert read_layout(folder) == {"one": IMAGE.digest, "child": writer.image.digest}
-    verify_layout(folder, writer.image)
-
-
-def test_an_archive_is_the_same_bytes_each_time_and_holds_nothing_of_this_machine(tmp_path: Path) -> None:
-    paths = [tmp_path / "a.tar", tmp_path / "sub" / "b.tar"]
-    for path in paths:
-        write_layout_tar(IMAGE, path, reference=NAME)
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    with tarfile.open(paths[0]) as archive:
-        members = archive.getmembers()
-        archive.extractall(tmp_path / "unpacked", filter="data")
-    assert [member.name for member in members] == sorted(member.name for member in members)
-    assert {(member.mtime, member.uid, member.gid, member.uname) for member in members} == {(0, 0, 0, "")}
-    verify_layout(tmp_path / "unpacked", IMAGE)
-    assert read_layout(tmp_path / "unpacked") == {"one": IMAGE.digest}
-
-
-def test_a_blob_over_8_gib_has_its_size_in_the_archive() -> None:
-    """Its header is read; its bytes are never asked for."""
-    size = 9 << 30
-    huge = Blob(Descriptor("application/vnd.oci.image.layer.v1.tar", f"sha256:{'f' * 64}", size), Data(b""))
-    headers = (bytes(chunk) for chunk in layout_tar(image_of(huge), reference=NAME) if len(chunk) > 1024)
-    with tarfile.open(fileobj=io.BytesIO(next(headers))) as archive:
-        member = archive.next()
-    assert member is not None
-    assert (member.name, member.size) == (f"blobs/sha256/{'f' * 64}", size)
-
-
-def test_an_archive_of_other_bytes_gets_no_name_and_an_older_one_stays(tmp_path: Path) -> None:
-    path = tmp_path / "image.tar"
-    write_layout_tar(OTHER, path, reference=NAME)
-    before = path.read_bytes()
-    wrong = replace(IMAGE, layers=(FIRST, replace(SECOND, content=Data(b"x" * SECOND.size))))
-    with pytest.raises(ChecksumMismatch, match=SECOND.digest):
-        write_layout_tar(wrong, path, reference=NAME)
-    with pytest.raises(LayoutError, match=SECOND.digest):
-        write_layout_tar(replace(IMAGE, layers=(FIRST, without_content(SECOND))), path, reference=NAME)
-    assert path.read_bytes() == before
-    assert [each.name for each in tmp_path.iterdir()] == ["image.tar"]
-
-
-def test_an_archive_on_a_small_disk_is_refused_before_or_ends_without_a_trace(small_disk: Path, tmp_path: Path) -> None:
-    path = small_disk / "image.tar"
-    with pytest.raises(NoRoom, match="are needed"):
-        write_layout_tar(image_of(random_layer(tmp_path, 5 << 20)), path, reference=NAME)
-    layer = random_layer(tmp_path, 3 << 20)
-    failing = watched(layer, lambda: (small_disk / "filler").write_bytes(bytes(2 << 20)))
-    with pytest.raises(NoRoom, match="became full"):
-        write_layout_tar(image_of(failing), path, reference=NAME)
-    assert [each.name for each in small_disk.iterdir()] == ["filler"]
-
-
-def test_an_archive_whose_writer_was_killed_is_written_by_the_rerun(
-    tmp_path: Path, stalled: Callable[..., AbstractContextManager[Writer]]
-) -> None:
-    folder = tmp_path / "archives"
-    folder.mkdir()
-    path = folder / "image.tar"
-    with stalled(path, kind="tar", at=1 << 20) as writer:
-        writer.kill()
-    assert unfinished(folder)
-    assert not path.exists()
-    write_layout_tar(writer.image, path, reference=NAME)
-    shutil.unpack_archive(path, tmp_path / "unpacked", filter="data")
-    verify_layout(tmp_path / "unpacked", writer.image)
-    assert [each.name for each in folder.iterdir()] == ["image.tar"]

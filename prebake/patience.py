@@ -1,4 +1,4 @@
-"""How often, and after how long, a request to a registry is made again."""
+"""How often, and after how long, what failed is tried again."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Result = TypeVar("Result")
 class Patience:
     """Bounds in seconds. ``attempts`` counts those in a row without progress; ``pause`` does the waiting.
 
-    ``read`` bounds a stall: how long no byte moves. ``finish`` is what a registry gets to check and store a blob that
-    it has whole, during which nothing moves.
+    ``read`` bounds a stall: how long no byte moves. ``finish`` is what a server gets to check and store what it has
+    whole, during which nothing moves.
     """
 
     attempts: int = 8
@@ -38,8 +38,8 @@ class Patience:
 
 
 class Passing(Exception):
-    """An attempt failed in a way that may not last. ``after`` is how long the registry asked to wait, in seconds;
-    ``becomes`` makes, of host and reason, the error that it is where it does last."""
+    """An attempt failed in a way that may not last. ``after`` is how long the server asked to wait, in seconds;
+    ``becomes`` makes, of where and why, the error that it is where it does last."""
 
     def __init__(self, reason: str, *, becomes: Callable[[str, str], PrebakeError], after: float | None = None) -> None:
         super().__init__(reason)
@@ -49,10 +49,10 @@ class Passing(Exception):
 
 @dataclass
 class Tries:
-    """The attempts at one thing. ``failures`` are those in a row that brought nothing."""
+    """The attempts at one thing. ``where`` is what errors name; ``failures`` are those in a row that brought nothing."""
 
     patience: Patience
-    host: str
+    where: str
     say: Narrator
     failures: int = field(default=0, init=False)
 
@@ -60,16 +60,19 @@ class Tries:
         """Wait until the next attempt. Raises what ``again`` becomes, where there is none."""
         self.failures = 1 if progress else self.failures + 1
         if self.failures >= self.patience.attempts:
-            raise again.becomes(self.host, f"{again}, {self.failures} times in a row") from again
+            raise again.becomes(self.where, f"{again}, {self.failures} times in a row") from again
         if again.after is not None and again.after > self.patience.retry_after:
-            raise again.becomes(self.host, f"{again}, and asks to wait {again.after:.0f} s") from again
+            raise again.becomes(self.where, f"{again}, and asks to wait {again.after:.0f} s") from again
         wait = self.patience.delay(self.failures) if again.after is None else again.after
-        self.say(f"{self.host}: {again}; trying again in {wait:.1f} s")
+        self.say(f"{again}; trying again in {wait:.1f} s")
         self.patience.pause(wait)
 
 
 def persist(attempt: Callable[[], Result], tries: Tries, *, done: Callable[[], int] = lambda: 0) -> Result:
-    """Call ``attempt`` until it raises no Passing; ``done`` tells the bytes that are there, as a sign of progress."""
+    """Call ``attempt`` until it raises no Passing; ``done`` tells the bytes that are there, as a sign of progress.
+
+    Raises what the last Passing becomes, when the attempts are used up or a server asks for too long a wait.
+    """
     while True:
         before = done()
         try:

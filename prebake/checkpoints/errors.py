@@ -1,0 +1,18 @@
+"""What it comes to where a source keeps failing. What was downloaded is kept."""
+
+from __future__ import annotations
+
+from prebake.errors import NoNetwork, SourceError
+
+_KEPT = "what was downloaded is kept, and the same command goes on from there"
+
+
+def unreachable(where: str, reason: str) -> NoNetwork:
+    return NoNetwork(
+        f"{where} cannot be reached: {reason}.",
+        next_action=f"check the network (HTTPS_PROXY, and SSL_CERT_FILE behind a company's proxy); {_KEPT}",
+    )
+
+
+def unusable(where: str, reason: str) -> SourceError:
+    return SourceError(f"{where}: {reason}.", next_action=f"try again later; {_KEPT}")

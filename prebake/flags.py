@@ -1,0 +1,158 @@
+"""Verbs and flags: what can be asked for, and the help that says it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, cast
+
+import prebake
+from prebake import verbs
+from prebake.spec.image import TARGETS
+
+Verb = Callable[[argparse.Namespace], None]
+
+
+def parse(words: Sequence[str]) -> tuple[Verb, argparse.Namespace]:
+    """The verb's action, and what it is asked. Ends the process where words are wrong, as argparse does."""
+    asked = _parser().parse_args(words)
+    return cast(Verb, asked.run), asked
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="prebake", description=prebake.__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"prebake {prebake.__version__}")
+    verb = partial(_verb, parser.add_subparsers(required=True, metavar="VERB"))
+    _build_flags(verb("build", verbs.build, "build an image, prove it and measure its start (the default verb)"))
+    _explain_flags(
+        verb("explain", verbs.explain, "show each layer, who has it, and what a change would make again and send")
+    )
+    _lock_flags(verb("lock", verbs.lock, "resolve and pin every file of the checkpoints, and the base image"))
+    _bench_flags(verb("bench", verbs.bench, "measure start-up against the naive image, in one run"))
+    _image_flags(verb("demo", verbs.demo, "build, start, send a real request, show the measured start"))
+    _bake_file_flags(verb("bake-file", verbs.bake_file, "write contexts and docker-bake.json for `docker buildx bake`"))
+    _deploy_flags(verb("deploy", verbs.deploy, "write a Kubernetes Deployment and Service"))
+    _verify_flags(
+        verb("verify", verbs.verify, "hold an image at a registry against the lock and this checkout, byte for byte")
+    )
+    _engine_flags(verb("engine", verbs.engine, "a private Docker Engine where none answers"))
+    verb("schema", verbs.schema, "print the JSON Schema of image.yaml")
+    return parser
+
+
+def _verb(group: Any, name: str, run: Verb, what: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = group.add_parser(name, help=what, description=what, allow_abbrev=False)
+    parser.add_argument(
+        "--project", default=".", metavar="DIR", help="the folder that holds images/ (default: this one)"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _build_flags(build: argparse.ArgumentParser) -> None:
+    _image_flags(build, needs_model=False)
+    build.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
+    build.add_argument("--render", metavar="DIR", help="write the Dockerfile and its context for `docker buildx build`")
+    build.add_argument(
+        "--output",
+        action="append",
+        metavar="PLACE",
+        help="where the image goes: docker (the default; started and compared there), oci:DIR, oci:FILE.tar, registry:REF;"
+        " may be given again",
+    )
+    build.add_argument("--push", action="append", metavar="REF", help="push it as well, once its answer was compared")
+    build.add_argument(
+        "--weights",
+        choices=("baked", "volume"),
+        default="baked",
+        help="volume: everything under /models as an image of its own, TAG-weights, for Kubernetes image volumes",
+    )
+    _compression_flag(build)
+    build.add_argument("--list", action="store_true", help="list images and targets; with --json a CI matrix")
+    _json_flag(build, "print JSON for programs")
+
+
+def _explain_flags(explain: argparse.ArgumentParser) -> None:
+    _image_flags(explain)
+    _compression_flag(explain)
+    explain.add_argument("--registry", metavar="REF", help="a repository to ask as well")
+    _json_flag(explain)
+
+
+def _lock_flags(lock: argparse.ArgumentParser) -> None:
+    lock.add_argument("--model", required=True)
+    lock.add_argument("--checkpoint", help="only this one; the others keep what is pinned")
+
+
+def _bench_flags(bench: argparse.ArgumentParser) -> None:
+    _image_flags(bench)
+    bench.add_argument("--runs", type=_positive, default=10)
+    bench.add_argument(
+        "--cache", choices=("warm", "cold"), default="warm", help="cold drops the page cache before each start (root)"
+    )
+    bench.add_argument("--against", metavar="IMAGE", help="instead of the naive image: what a change is compared with")
+    _json_flag(bench)
+
+
+def _bake_file_flags(fleet: argparse.ArgumentParser) -> None:
+    fleet.add_argument("folder", metavar="DIR", help="where the contexts and the file go")
+    fleet.add_argument("--model", action="append", default=[], help="may be given again; all where none is given")
+    fleet.add_argument(
+        "--target", action="append", default=[], choices=TARGETS, help="may be given again; all by default"
+    )
+    _licence_flag(fleet)
+
+
+def _deploy_flags(deploy: argparse.ArgumentParser) -> None:
+    _image_flags(deploy)
+    deploy.add_argument("--image", help="reference by digest; the last build's where none is given")
+    deploy.add_argument("--weights-image", metavar="REF", help="by digest: /models, where --image does not hold it")
+    deploy.add_argument("--replicas", type=_positive, default=1)
+
+
+def _verify_flags(verify: argparse.ArgumentParser) -> None:
+    verify.add_argument("reference", metavar="REF", help="HOST/PATH, by :TAG or @sha256:…")
+    verify.add_argument("--weights-image", metavar="REF", help="that of /models, where REF does not hold it")
+    _choice_flags(verify)
+    _json_flag(verify)
+
+
+def _engine_flags(engine: argparse.ArgumentParser) -> None:
+    engine.add_argument("action", choices=("up", "down", "status", "remove"))
+
+
+def _image_flags(parser: argparse.ArgumentParser, *, needs_model: bool = True) -> None:
+    _choice_flags(parser, needs_model=needs_model)
+    parser.add_argument("--tag", help="the image's reference (default: prebake/MODEL:TARGET-CHECKPOINT)")
+    parser.add_argument("--base", default="auto", help="auto, bootstrap, or an image reference with Python 3.11")
+    _licence_flag(parser)
+
+
+def _choice_flags(parser: argparse.ArgumentParser, *, needs_model: bool = True) -> None:
+    """Which image of the project."""
+    parser.add_argument("--model", required=needs_model, help="a folder of images/")
+    parser.add_argument("--target", choices=TARGETS, default="cpu")
+    parser.add_argument("--checkpoint", help="one of image.yaml's checkpoints, if not its default")
+
+
+def _licence_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--accept-licence", metavar="ID", default=os.environ.get("PREBAKE_ACCEPT_LICENCE"))
+
+
+def _compression_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--compression", choices=("auto", "raw", "zstd"), default="auto", help="of layers; auto packs what it pays for"
+    )
+
+
+def _json_flag(parser: argparse.ArgumentParser, what: str | None = None) -> None:
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value

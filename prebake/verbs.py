@@ -1,0 +1,175 @@
+"""The verbs' actions: each calls its story in ``prebake/workflow`` and prints what came of it.
+
+Imports are inside: a verb loads what it needs, and ``--version`` nothing of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from prebake.errors import UnknownImage
+from prebake.plan.values import Options
+from prebake.spec.image import Target
+
+
+def build(asked: argparse.Namespace) -> None:
+    if asked.list:
+        _list(asked)
+    elif asked.model is None:
+        raise UnknownImage("No image is named.", next_action="say `--model NAME`; `--list` shows the names")
+    elif asked.plan or asked.render:
+        _plan(asked)
+    else:
+        _build_image(asked)
+
+
+def _list(asked: argparse.Namespace) -> None:
+    from prebake.render.listing import list_document, list_text
+    from prebake.spec.project import list_images, read_spec
+
+    specs = [read_spec(_root(asked), name) for name in list_images(_root(asked))]
+    if asked.json:
+        print(json.dumps(list_document(specs), ensure_ascii=False))
+    else:
+        print(list_text(specs))
+
+
+def _plan(asked: argparse.Namespace) -> None:
+    from prebake.plan.making import make_plan
+    from prebake.render.listing import plan_document, plan_text
+    from prebake.spec.project import read_project
+    from prebake.workflow.rendering import render_folder
+
+    project = read_project(_root(asked), asked.model)
+    plan = make_plan(project, _options(asked))
+    if asked.render:
+        render_folder(project, plan, Path(asked.render), asked.accept_licence, _tell)
+        print(asked.render)
+    elif asked.json:
+        _print_json(plan_document(plan))
+    else:
+        print(plan_text(plan))
+
+
+def _build_image(asked: argparse.Namespace) -> None:
+    from prebake.measure.summary import report_text
+    from prebake.workflow.build import build_image
+
+    report = build_image(_order(asked), _tell)
+    if asked.json:
+        _print_json(report)
+    else:
+        print(report_text(report))
+
+
+def explain(asked: argparse.Namespace) -> None:
+    from prebake.workflow.explaining import Question, explain_image, explained_text
+
+    question = Question(_root(asked), asked.model, _options(asked), asked.base, asked.registry, asked.compression)
+    explained = explain_image(question, _tell)
+    if asked.json:
+        _print_json(explained)
+    else:
+        print(explained_text(explained))
+
+
+def lock(asked: argparse.Namespace) -> None:
+    from prebake.workflow.lock import lock_image
+
+    print(lock_image(_root(asked), asked.model, asked.checkpoint, _tell))
+
+
+def bench(asked: argparse.Namespace) -> None:
+    from prebake.workflow.bench import bench_image, compare_images
+
+    if asked.against:
+        table, document = compare_images(_order(asked, naive=False), asked.against, asked.runs, _tell)
+    else:
+        table, document = bench_image(_order(asked, naive=True), asked.runs, asked.cache, _tell)
+    if asked.json:
+        _print_json(document)
+    else:
+        print(table)
+
+
+def demo(asked: argparse.Namespace) -> None:
+    from prebake.workflow.demo import show_demo
+
+    print(show_demo(_order(asked, naive=True), _tell))
+
+
+def bake_file(asked: argparse.Namespace) -> None:
+    from prebake.workflow.fleet import Fleet, write_fleet
+
+    fleet = Fleet(_root(asked), asked.model, asked.target, asked.accept_licence)
+    print(write_fleet(fleet, Path(asked.folder), _tell))
+
+
+def deploy(asked: argparse.Namespace) -> None:
+    from prebake.workflow.deploy import render_objects
+
+    sys.stdout.write(
+        render_objects(_root(asked), asked.model, asked.image, asked.weights_image, asked.replicas, _options(asked))
+    )
+
+
+def verify(asked: argparse.Namespace) -> None:
+    from prebake.workflow.verifying import Claim, verify_image
+
+    options = Options(cast(Target, asked.target), asked.checkpoint)
+    verified = verify_image(Claim(_root(asked), asked.model, options, asked.reference, asked.weights_image), _tell)
+    if asked.json:
+        _print_json(verified.document())
+    else:
+        print(verified.text())
+
+
+def engine(asked: argparse.Namespace) -> None:
+    from prebake.workflow.engines import act
+
+    print(act(asked.action, _tell))
+
+
+def schema(_asked: argparse.Namespace) -> None:
+    from prebake.spec.reading import json_schema
+
+    _print_json(json_schema())
+
+
+def _order(asked: argparse.Namespace, *, naive: bool = False) -> Any:
+    from prebake.workflow.build import BuildOrder
+
+    outputs = getattr(asked, "output", None) or ["docker"]
+    pushed = [f"registry:{reference}" for reference in getattr(asked, "push", None) or []]
+    return BuildOrder(
+        _root(asked),
+        asked.model,
+        _options(asked),
+        asked.base,
+        asked.accept_licence,
+        naive,
+        tuple(dict.fromkeys([*outputs, *pushed])),
+        getattr(asked, "compression", "auto"),
+        getattr(asked, "weights", "baked"),
+    )
+
+
+def _root(asked: argparse.Namespace) -> Path:
+    return Path(asked.project).resolve()
+
+
+def _options(asked: argparse.Namespace) -> Options:
+    return Options(cast(Target, asked.target), asked.checkpoint, asked.tag)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,108 @@
+"""What is attached to a pushed image: a bill of materials and a statement, held against the image itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prebake.engine.base import Base
+from prebake.oci.blobs import Blob, Descriptor, Image, read_all
+from prebake.oci.content import Data
+from prebake.oci.download import remote_blob
+from prebake.oci.referrers import list_referrers
+from prebake.oci.registry import Repository
+from prebake.plan.making import make_plan
+from prebake.plan.values import Options
+from prebake.spec.project import read_project
+from prebake.workflow.attesting import Built as Attested
+from prebake.workflow.attesting import attest
+from tests.cli.copies import BUILDER, WEIGHTS, Copy, Pushed, read_files
+from tests.projects import read_lock
+
+
+@pytest.fixture(scope="module")
+def documents(pushed: Pushed, base: Base, repository: Repository) -> dict[str, Any]:
+    """Both documents, attached to the image and read back from the registry, by their types."""
+    attest(repository, attested(pushed, base, repository))
+    found = {}
+    for each in list_referrers(repository, pushed.built.report["digest"]):
+        manifest = repository.get_manifest(each.descriptor.digest)
+        assert manifest is not None
+        (layer,) = json.loads(manifest[1])["layers"]
+        assert json.loads(manifest[1])["subject"]["digest"] == pushed.built.report["digest"]
+        found[each.artifact_type] = json.loads(read_all(remote_blob(repository, Descriptor.read(layer))))
+    return found
+
+
+def attested(pushed: Pushed, base: Base, repository: Repository) -> Attested:
+    project = read_project(pushed.built.project.root, "toy")
+    found = repository.get_manifest("v1")
+    assert found is not None
+    layers = Copy.of(repository).layers
+    image = Image(Blob(found[0], Data(found[1])), layers[0], layers)
+    return Attested(make_plan(project, Options()), image, image, base, project.requirements["cpu"], "auto", BUILDER)
+
+
+def test_the_bill_lists_every_package_that_pip_would_see(documents: dict[str, Any], repository: Repository) -> None:
+    copy = Copy.of(repository)
+    names = read_files(copy.layers[copy.index("packages")])
+    seen = {
+        (re.sub(r"[-_.]+", "-", found[1]).lower(), found[2])
+        for found in (re.fullmatch(r"opt/prebake/([^/]+)-([^-/]+)\.dist-info/METADATA", name) for name in names)
+        if found
+    }
+    bill = documents["application/vnd.cyclonedx+json"]
+    listed = {
+        (re.sub(r"[-_.]+", "-", each["name"]).lower(), each["version"])
+        for each in bill["components"]
+        if each["type"] == "library"
+    }
+    assert seen
+    assert listed == seen
+
+
+def test_the_bill_lists_every_file_below_models_with_its_bytes_digest(
+    documents: dict[str, Any], repository: Repository
+) -> None:
+    placed = {
+        f"/{path}": hashlib.sha256(data).hexdigest()
+        for layer in Copy.of(repository).layers[-4:]
+        for path, data in read_files(layer).items()
+        if path.startswith("models/") and path != "models/manifest.json"
+    }
+    bill = documents["application/vnd.cyclonedx+json"]
+    files = [each for each in bill["components"] if each["type"] in ("data", "machine-learning-model")]
+    assert {each["bom-ref"]: each["hashes"][0]["content"] for each in files} == placed
+    assert f"/{WEIGHTS}" in placed
+    (weights,) = [each for each in files if each["bom-ref"] == f"/{WEIGHTS}"]
+    assert weights["licenses"] == [{"license": {"id": "CC0-1.0"}}]
+
+
+def test_the_statement_is_about_the_image_and_names_every_file_of_the_checkpoint(
+    pushed: Pushed, documents: dict[str, Any]
+) -> None:
+    statement = documents["application/vnd.in-toto+json"]
+    assert statement["subject"][0]["digest"] == {"sha256": pushed.built.report["digest"].removeprefix("sha256:")}
+    dependencies = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    locked = {file.sha256 for file in read_lock(pushed.built.project).checkpoints["small"].files}
+    assert locked < {each["digest"]["sha256"] for each in dependencies}
+    assert statement["predicate"]["runDetails"]["builder"] == {"id": BUILDER}
+
+
+def test_attaching_the_same_documents_again_adds_nothing(
+    pushed: Pushed, documents: dict[str, Any], base: Base, repository: Repository
+) -> None:
+    def stored() -> set[Path]:
+        return {path for path in (pushed.storage / "blobs").rglob("*") if path.is_file()}
+
+    before, listed = stored(), list_referrers(repository, pushed.built.report["digest"])
+    attest(repository, attested(pushed, base, repository))
+    assert stored() == before
+    assert list_referrers(repository, pushed.built.report["digest"]) == listed
+    assert len(listed) == len(documents) == 2
+    pushed.verify("v1").expect(0)

@@ -1,0 +1,80 @@
+"""Uploads that break: the registry killed, the connection cut or stalled, the answer lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from prebake.oci.blobs import EMPTY, data_blob
+from prebake.oci.content import BLOCK
+from prebake.oci.errors import RegistryUnreachable
+from tests.faults.registry.parts import DATA, PIECE, Opened, Watched, check_there
+from tests.faults.servers.front import Fault, Front
+from tests.faults.servers.keeping import KeepingRegistry
+from tests.faults.servers.killable import killable_registry
+from tests.faults.servers.server import served
+
+
+def test_a_killed_registry_is_gone_on_with_once_it_is_back(tmp_path: Path, path: str, opened: Opened) -> None:
+    with killable_registry(tmp_path) as registry:
+
+        def restart() -> None:
+            registry.kill()
+            registry.start()
+
+        repository = opened(registry.address, path)
+        blob = replace(data_blob(EMPTY, DATA), content=Watched(DATA, 2 * PIECE, restart))
+        sent = repository.push(blob)
+        assert sent.bytes == len(DATA) + PIECE, "only the piece that was on its way is sent again"
+        check_there(repository, blob)
+
+
+def test_a_registry_killed_within_a_piece_gets_the_whole_anew(tmp_path: Path, path: str, opened: Opened) -> None:
+    with killable_registry(tmp_path) as registry:
+
+        def restart() -> None:
+            registry.kill()
+            registry.start()
+
+        repository = opened(registry.address, path, piece=3 * PIECE)
+        blob = replace(data_blob(EMPTY, DATA), content=Watched(DATA, 2 * BLOCK, restart))
+        repository.push(blob)
+        check_there(repository, blob)
+
+
+@pytest.mark.parametrize("fault", [Fault("PATCH", cut=700_000), Fault("PATCH", stall=700_000)], ids=["cut", "stalled"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_upload_that_breaks_is_made_again(front: Front, path: str, opened: Opened, fault: Fault, times: int) -> None:
+    front.faults.append(replace(fault, times=times))
+    repository, blob = opened(front.address, path), data_blob(EMPTY, DATA)
+    assert repository.push(blob).how == "sent"
+    check_there(repository, blob)
+
+
+@pytest.mark.parametrize("cut", [1, 700_000, PIECE, 3 * PIECE - 1, len(DATA) - 1])
+def test_a_registry_that_keeps_what_arrived_is_sent_only_the_rest(opened: Opened, cut: int) -> None:
+    registry = KeepingRegistry(cut)
+    with served(registry):
+        repository, blob = opened(registry.address, "kept"), data_blob(EMPTY, DATA)
+        repository.push(blob)
+        assert registry.blobs == {blob.digest: DATA}
+        ranges = [seen.headers["content-range"] for seen in registry.requests("PATCH")]
+        if cut > 1:  # a single byte cannot be told from none
+            assert any(each.startswith(f"{cut}-") for each in ranges)
+            assert len(registry.requests("POST")) == 1
+
+
+def test_a_lost_answer_to_the_last_request_sends_nothing_again(front: Front, path: str, opened: Opened) -> None:
+    front.faults.append(Fault("PUT", lose=True))
+    repository, blob = opened(front.address, path), data_blob(EMPTY, DATA)
+    assert repository.push(blob).bytes == len(DATA)
+    check_there(repository, blob)
+
+
+def test_a_registry_that_never_gets_further_is_given_up_on(front: Front, path: str, opened: Opened) -> None:
+    front.faults.append(Fault("PATCH", cut=1000, times=100))
+    with pytest.raises(RegistryUnreachable, match="4 times in a row") as caught:
+        opened(front.address, path).push(data_blob(EMPTY, DATA))
+    assert front.address in str(caught.value)

@@ -1,0 +1,178 @@
+"""Tokens and passwords: shown to the registry that asks for them, and to nobody else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from prebake.errors import PrebakeError
+from prebake.oci.blobs import EMPTY, data_blob, sha256_digest
+from prebake.oci.errors import RegistryDenied
+from prebake.oci.push import push_image
+from tests.faults.registry.parts import DATA, PIECE, Opened, Watched, bytes_of, check_there, layer, pulled
+from tests.faults.servers.front import Fault, Front
+from tests.faults.servers.keeping import KeepingRegistry
+from tests.faults.servers.killable import killable_registry
+from tests.faults.servers.server import served
+from tests.faults.servers.tokens import TokenServer
+from tests.oci_images import image_of
+
+SECRET = "a-password-of-mine"
+BCRYPT = "$2y$05$abcdefghijklmnopqrstuuRLVIu3MxPpmOoWPjn.D.gmU.bHIW3hi"  # of SECRET
+
+
+def configured(folder: Path, entry: dict[str, str], address: str) -> dict[str, str]:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"auths": {address: entry}}))
+    return {"DOCKER_CONFIG": str(folder)}
+
+
+def named(name: str, password: str) -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+ENTRIES = {"name": named("baker", SECRET), "identity": {**named("baker", ""), "identitytoken": "an-identity-token"}}
+
+
+@pytest.fixture
+def guarded(front: Front) -> Iterator[TokenServer]:
+    """A front that lets in whoever shows a token."""
+    tokens = TokenServer("baker", SECRET, identity_token="an-identity-token")
+    with served(tokens):
+        front.guard = tokens
+        yield tokens
+
+
+@pytest.fixture
+def shown(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[..., str]:
+    """All that somebody could see: both outputs, the log, what was said, and errors with their traces."""
+    caplog.set_level("DEBUG")
+
+    def show(said: Sequence[str], *errors: PrebakeError) -> str:
+        traces = [line for error in errors for line in traceback.format_exception(error)]
+        return "\n".join([*capfd.readouterr(), caplog.text, *said, *traces, *(each.next_action for each in errors)])
+
+    return show
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_a_registry_that_wants_tokens_gets_them_from_its_server(
+    front: Front,
+    guarded: TokenServer,
+    path: str,
+    opened: Opened,
+    tmp_path: Path,
+    shown: Callable[..., str],
+    kind: str,
+) -> None:
+    said: list[str] = []
+    environ = configured(tmp_path / "docker", ENTRIES[kind], front.address)
+    repository, image = opened(front.address, path, environ=environ, say=said.append), image_of(layer(1), layer(2))
+    push_image(repository, image, "v1", mount_from=[f"{path}-other"])
+    assert pulled(repository, "v1") == bytes_of(image)
+    scopes = [scope for asked in guarded.asked for each in asked["scope"] for scope in each.split()]
+    assert f"repository:{path}:pull,push" in scopes
+    assert f"repository:{path}-other:pull" in scopes
+    assert {service for asked in guarded.asked for service in asked["service"]} == {"the registry, here"}
+    assert len(guarded.given) == 3, "one to push, one to mount, one to pull"
+    text = shown(said)
+    assert not [each for each in (*guarded.given, SECRET, "an-identity-token") if each in text]
+
+
+def test_a_token_refused_half_way_is_replaced(
+    front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path
+) -> None:
+    environ = configured(tmp_path / "docker", ENTRIES["name"], front.address)
+    repository = opened(front.address, path, environ=environ)
+    blob = replace(data_blob(EMPTY, DATA), content=Watched(DATA, PIECE, guarded.valid.clear))
+    sent = repository.push(blob)
+    assert len(guarded.given) == 2
+    assert len(front.requests("POST", "uploads")) == 1, "it goes on with the same upload"
+    assert sent.bytes <= len(DATA) + PIECE
+    check_there(repository, blob)
+
+
+def test_a_token_is_not_shown_longer_than_it_lasts(front: Front, path: str, opened: Opened, tmp_path: Path) -> None:
+    tokens = TokenServer("baker", SECRET, expires_in=0.000001)
+    with served(tokens):
+        front.guard = tokens
+        environ = configured(tmp_path / "docker", ENTRIES["name"], front.address)
+        repository = opened(front.address, path, environ=environ)
+        assert not repository.has(sha256_digest(b"1"))
+        assert not repository.has(sha256_digest(b"2"))
+        assert [seen.headers.get("authorization") for seen in front.seen] == [
+            None,
+            f"Bearer {tokens.given[-2]}",
+            f"Bearer {tokens.given[-1]}",
+        ]
+
+
+def test_wrong_credentials_are_told_and_not_shown(
+    front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path, shown: Callable[..., str]
+) -> None:
+    said: list[str] = []
+    wrong = "another-password"
+    environ = configured(tmp_path / "docker", named("baker", wrong), front.address)
+    with pytest.raises(RegistryDenied, match="no such user") as caught:
+        push_image(opened(front.address, path, environ=environ, say=said.append), image_of(layer(1)), "v1")
+    assert caught.value.exit_code == 62
+    assert f"docker login {front.address}" in caught.value.next_action
+    text = shown(said, caught.value)
+    assert wrong not in text
+    assert named("baker", wrong)["auth"] not in text
+
+
+def test_a_token_that_does_not_help_is_told_and_not_shown(
+    front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path, shown: Callable[..., str]
+) -> None:
+    guarded.useless = True
+    environ = configured(tmp_path / "docker", ENTRIES["name"], front.address)
+    with pytest.raises(RegistryDenied, match="401") as caught:
+        opened(front.address, path, environ=environ).push(layer(1))
+    text = shown([], caught.value)
+    assert guarded.given
+    assert not [each for each in (*guarded.given, SECRET) if each in text]
+
+
+def test_a_registry_that_wants_a_password_gets_it(
+    tmp_path: Path, path: str, opened: Opened, shown: Callable[..., str]
+) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"baker:{BCRYPT}\n")
+    with killable_registry(tmp_path, {"htpasswd": {"realm": "tests", "path": str(users)}}) as registry:
+        said: list[str] = []
+        environ = configured(tmp_path / "docker", named("baker", SECRET), registry.address)
+        repository, image = opened(registry.address, path, environ=environ, say=said.append), image_of(layer(1))
+        push_image(repository, image, "v1")
+        assert pulled(repository, "v1") == bytes_of(image)
+        nobody = opened(registry.address, path)
+        with pytest.raises(RegistryDenied, match="there are none") as without:
+            nobody.get_manifest("v1")
+        wrong = configured(tmp_path / "wrong", named("baker", "another-password"), registry.address)
+        with pytest.raises(RegistryDenied) as caught:
+            opened(registry.address, path, environ=wrong).get_manifest("v1")
+        assert f"docker login {registry.address}" in caught.value.next_action
+        text = shown(said, without.value, caught.value)
+        assert not [each for each in (SECRET, "another-password", named("baker", SECRET)["auth"]) if each in text]
+
+
+def test_credentials_do_not_follow_an_upload_to_another_host(
+    front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path
+) -> None:
+    elsewhere = KeepingRegistry()
+    with served(elsewhere):
+        elsewhere.uploads["0"] = bytearray()
+        place = {"Location": f"http://{elsewhere.address}/v2/kept/blobs/uploads/0?signed=yes"}
+        environ = configured(tmp_path / "docker", ENTRIES["name"], front.address)
+        repository = opened(front.address, path, environ=environ)
+        repository.has(sha256_digest(b"1"))
+        front.faults.append(Fault("POST", status=202, headers=place))
+        repository.push(data_blob(EMPTY, DATA))
+        assert len(elsewhere.blobs) == 1
+        assert [seen for seen in elsewhere.seen if "authorization" in seen.headers] == []
