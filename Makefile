@@ -38,6 +38,7 @@ bench: engine  ## MODEL=foley RUNS=10: start-up against the naive image, and pus
 	$(BIN)/prebake bench --model $(MODEL) --runs $(RUNS)
 	$(BIN)/python -m tests.benchmarks.push
 	$(BIN)/python -m tests.benchmarks.change
+	$(BIN)/python -m tests.benchmarks.memory
 
 requirements: setup  ## lock every requirements file again
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock-requirements.sh

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from docker import DockerClient
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import DockerException
 from requests import RequestException
 
 from prebake import process
@@ -19,7 +18,7 @@ from prebake.disk import cache_folder
 from prebake.engine.archive import read_digest
 from prebake.engine.bootstrap import archive_of
 from prebake.engine.connection import Connection
-from prebake.engine.images import inspect_image
+from prebake.engine.images import find_image, has_image, inspect_image
 from prebake.engine.recipe import Recipe
 from prebake.engine.tags import tag_image
 from prebake.errors import BaseImageError
@@ -53,7 +52,9 @@ def resolve_base(
         return bootstrapped(connection, cache=cache, say=say)
     wanted = reference if choice == "auto" else choice
     silence = (cache or cache_folder()) / "base" / f"silent-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
-    problem = _have(connection, wanted, say, silence if choice == "auto" else None)
+    if found := _find(connection, wanted, "pinned"):
+        return found
+    problem = _pull(connection, wanted, say, silence if choice == "auto" else None)
     if problem is None:
         return _describe(connection, wanted, "pinned")
     if choice != "auto":
@@ -68,9 +69,8 @@ def known_base(connection: Connection, reference: str, choice: str = "auto") -> 
     """The base that ``resolve_base`` would take of what the Engine has; nothing is pulled or made."""
     made = Recipe().reference
     wanted = {"auto": (reference, made), "bootstrap": (made,)}.get(choice, (choice,))
-    with closing(connection.client()) as client:
-        found = [each for each in wanted if _has(client, each)]
-    return _describe(connection, found[0], "bootstrap" if found[0] == made else "pinned") if found else None
+    found = (_find(connection, each, "bootstrap" if each == made else "pinned") for each in wanted)
+    return next((each for each in found if each), None)
 
 
 def bootstrapped(
@@ -78,13 +78,13 @@ def bootstrapped(
 ) -> Base:
     """The recipe's image, in the Engine already, or loaded from the cache's archive, or made now."""
     recipe = recipe or Recipe()
-    with closing(connection.client()) as client:
-        if not _has(client, recipe.reference):
-            archive = archive_of(recipe, cache or cache_folder(), say)
-            _load(connection, archive, say)
-            if not _has(client, recipe.reference):  # the containerd store takes names from an archive with a host only
-                tag_image(connection, read_digest(archive), recipe.reference)
-            say(f"base: loaded {recipe.reference} ({read_digest(archive)})")
+    if found := _find(connection, recipe.reference, "bootstrap"):
+        return found
+    archive = archive_of(recipe, cache or cache_folder(), say)
+    _load(connection, archive, say)
+    if not has_image(connection, recipe.reference):  # the containerd store takes names from an archive with a host only
+        tag_image(connection, read_digest(archive), recipe.reference)
+    say(f"base: loaded {recipe.reference} ({read_digest(archive)})")
     return _describe(connection, recipe.reference, "bootstrap")
 
 
@@ -109,15 +109,12 @@ def resolve_digest(connection: Connection, reference: str) -> str:
         ) from error
 
 
-def _have(connection: Connection, reference: str, say: Narrator, silence: Path | None = None) -> str | None:
-    """Have the Engine hold ``reference``; otherwise why it cannot.
+def _pull(connection: Connection, reference: str, say: Narrator, silence: Path | None = None) -> str | None:
+    """Have the Engine pull ``reference``; otherwise why it cannot.
 
     The registry is asked shortly before anything is pulled, and one that kept silent not again for an hour: ``silence``
     is the file that remembers it.
     """
-    with closing(connection.client()) as client:
-        if _has(client, reference):
-            return None
     if silence and silence.exists() and time.time() - silence.stat().st_mtime < _FORGET_SECONDS:
         return "its registry did not answer within the last hour"
     try:
@@ -136,14 +133,11 @@ def _have(connection: Connection, reference: str, say: Narrator, silence: Path |
     return None
 
 
-def _has(client: DockerClient, reference: str) -> bool:
-    try:
-        client.images.get(reference)
-    except ImageNotFound:
-        return False
-    return True
+def _find(connection: Connection, reference: str, kind: BaseKind) -> Base | None:
+    facts = find_image(connection, reference)
+    return Base(reference, facts.digest, kind, facts.size) if facts else None
 
 
 def _describe(connection: Connection, reference: str, kind: BaseKind) -> Base:
     facts = inspect_image(connection, reference)
-    return Base(reference=reference, digest=facts.digest, kind=kind, size=facts.size)
+    return Base(reference, facts.digest, kind, facts.size)

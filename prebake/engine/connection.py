@@ -21,6 +21,15 @@ from prebake.errors import EngineUnavailable
 from prebake.process import Narrator, narrate
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
+_PLUGINS = (  # where the docker command looks for its plugins, beside its configuration's own folder
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+)
+_spoken: dict[str, str] = {}
+"""The API version agreed on with each Engine, by its address: a client that is not told asks for it first."""
+
 _CHOICES = ("DOCKER_CONTEXT", "BUILDX_BUILDER", "DOCKER_DEFAULT_PLATFORM")
 
 
@@ -44,9 +53,13 @@ class Connection:
 
     def client(self, *, seconds: float = 120) -> DockerClient:
         """A new client of the Engine's API, to be closed after use; ``seconds`` bounds each call."""
+        version = _spoken.get(self.host)
         if self.host == os.environ.get("DOCKER_HOST"):  # with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH
-            return docker.from_env(timeout=int(seconds))
-        return DockerClient(base_url=self.host, timeout=int(seconds))
+            client = docker.from_env(version=version, timeout=int(seconds))
+        else:
+            client = DockerClient(base_url=self.host, version=version, timeout=int(seconds))
+        _spoken[self.host] = client.api.api_version
+        return client
 
     @property
     def local(self) -> bool:
@@ -156,8 +169,8 @@ def _hosts(environ: Mapping[str, str], own: str) -> list[str]:
 
 def _context_host(environ: Mapping[str, str]) -> str | None:
     cli = shutil.which("docker", path=environ.get("PATH"))
-    if cli is None:
-        return None
+    if cli is None or not (environ.get("DOCKER_CONTEXT") or _configuration(_folder(environ)).get("currentContext")):
+        return None  # or the default one
     command = [cli, "context", "inspect", "--format", "{{json .Endpoints.docker.Host}}"]
     found = process.run(command, env=environ, check=False, timeout=10)
     return str(json.loads(found.stdout)) if found.exit_code == 0 and found.stdout.strip() else None
@@ -171,13 +184,35 @@ def _with_command(host: str, own: private.PrivateEngine, environ: Mapping[str, s
     if own.cli.exists():
         candidates.append(Connection(host, own.cli, own.config))
     for connection in candidates:
-        if _buildx_version(connection):
+        if _has_buildx(connection):
             return connection
     what = "has no buildx" if candidates else "is missing"
     raise EngineUnavailable(
         f"an Engine answers at {host}, but the docker command {what}",
         next_action="install the docker command with the buildx plugin (Debian: docker-cli and docker-buildx)",
     )
+
+
+def _has_buildx(connection: Connection) -> bool:
+    """By the plugin's file, since running it takes longer than all else that is asked before a build; else by running it."""
+    folder = connection.config or _folder(os.environ)
+    more = _configuration(folder).get("cliPluginsExtraDirs") or ()
+    places = (Path(place, "docker-buildx") for place in (folder / "cli-plugins", *more, *_PLUGINS))
+    return any(os.access(place, os.X_OK) for place in places) or bool(_buildx_version(connection))
+
+
+def _folder(environ: Mapping[str, str]) -> Path:
+    """The docker command's configuration folder."""
+    return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home(), ".docker"))
+
+
+def _configuration(folder: Path) -> Mapping[str, Any]:
+    """What is in ``config.json``; nothing where it cannot be read, which the docker command will say itself."""
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _buildx_version(connection: Connection) -> str:

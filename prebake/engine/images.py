@@ -39,11 +39,19 @@ class ImageFacts:
 
 def inspect_image(connection: Connection, reference: str) -> ImageFacts:
     """Raises EngineError where the Engine has no such image."""
+    facts = find_image(connection, reference)
+    if facts is None:
+        raise EngineError(f"the Engine has no image {reference}", next_action="build it first")
+    return facts
+
+
+def find_image(connection: Connection, reference: str) -> ImageFacts | None:
+    """None where the Engine has no such image."""
     with closing(connection.client()) as client:
         try:
             image = client.images.get(reference)
-        except ImageNotFound as missing:
-            raise EngineError(f"the Engine has no image {reference}", next_action="build it first") from missing
+        except ImageNotFound:
+            return None
         history = list(reversed(image.history()))
     diffs = image.attrs["RootFS"].get("Layers") or []
     layers = _layers(diffs, history)

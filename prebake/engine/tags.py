@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from docker.errors import APIError, ImageNotFound
+from docker.utils import parse_repository_tag
 
 from prebake.engine.connection import Connection
 from prebake.errors import EngineError
@@ -12,7 +13,7 @@ from prebake.errors import EngineError
 
 def tag_image(connection: Connection, reference: str, name: str) -> None:
     """Give an image a further name, taken from another image if need be. Raises EngineError where there is none."""
-    repository, _, tag = name.rpartition(":")
+    repository, tag = parse_repository_tag(name)
     with closing(connection.client()) as client:
         try:
             client.images.get(reference).tag(repository, tag)

@@ -41,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gib", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--way", action="append", choices=list(WAYS), help="only this one; may be given again")
     parser.add_argument(
         "--push", nargs=2, metavar=("FOLDER", "REF"), help="the way of Prebake, as a process of its own"
     )
@@ -49,10 +50,12 @@ def main() -> None:
         push(Path(asked.push[0]), asked.push[1])
         return
     connection = ensure_engine()
-    found: dict[str, list[float]] = {name: [] for name in WAYS}
+    ways = {name: way for name, way in WAYS.items() if name in (asked.way or WAYS)}
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    size = int(asked.gib * 2**30)
     for number in range(asked.rounds):
-        for name, way in WAYS.items():
-            with weights(int(asked.gib * 2**30)) as folder, storage() as place, running_registry(place) as address:
+        for name, way in ways.items():
+            with weights(size) as folder, storage(size) as place, running_registry(place) as address:
                 reference = f"{address}/bench/weights:{number}"
                 began = time.perf_counter()
                 way(connection, folder, reference)
@@ -143,8 +146,8 @@ def weights(size: int) -> Iterator[Path]:
 
 
 @contextmanager
-def storage() -> Iterator[Path]:
-    where = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 8 * 2**30 else None
+def storage(size: int) -> Iterator[Path]:
+    where = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2 * size else None
     with tempfile.TemporaryDirectory(prefix="prebake-bench-", dir=where) as name:
         yield Path(name)
 
