@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -18,18 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from prebake.engine.connection import Connection, ensure_engine
 from prebake.measure.report import write_document
-from prebake.oci.assembly import BaseImage, Layer, assemble
-from prebake.oci.blobs import LAYER, Blob, Descriptor
 from prebake.oci.compression import digest_of
 from prebake.oci.content import FileContent
-from prebake.oci.push import push_image
-from prebake.oci.reference import parse_reference
-from prebake.oci.registry import Repository
 from prebake.oci.tar import Entry, tar_of
 from tests.registry import running_registry
 
@@ -42,13 +36,7 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--way", action="append", choices=list(WAYS), help="only this one; may be given again")
-    parser.add_argument(
-        "--push", nargs=2, metavar=("FOLDER", "REF"), help="the way of Prebake, as a process of its own"
-    )
     asked = parser.parse_args()
-    if asked.push:
-        push(Path(asked.push[0]), asked.push[1])
-        return
     connection = ensure_engine()
     ways = {name: way for name, way in WAYS.items() if name in (asked.way or WAYS)}
     found: dict[str, list[float]] = {name: [] for name in ways}
@@ -65,23 +53,8 @@ def main() -> None:
     show(found, asked.gib)
 
 
-def push(folder: Path, name: str) -> None:
-    """What ``build.py --push`` does with layers that the lock knows: their digests are read, not computed."""
-    digests = json.loads((folder / "digests.json").read_text())
-    layers = []
-    for path in sorted(folder.glob("*.safetensors")):
-        content = tar_of([Entry(f"models/{path.name}", content=FileContent.of(path))])
-        blob = Blob(Descriptor(LAYER, digests[path.name], content.size), content)
-        layers.append(Layer(blob, digests[path.name], path.name))
-    image = assemble(BaseImage({"architecture": "amd64", "os": "linux"}, ()), layers, lambda base: base, {})
-    reference = parse_reference(name)
-    with closing(Repository(reference)) as repository:
-        push_image(repository, image, reference.tag)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-
-
 def ours(_connection: Connection, folder: Path, name: str) -> None:
-    words = [sys.executable, "-m", "tests.benchmarks.push", "--push", str(folder), name]
+    words = [sys.executable, "-m", "tests.benchmarks.pushing", str(folder), name]
     peak = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
     print(f"  peak memory {peak} MiB", file=sys.stderr)
 
