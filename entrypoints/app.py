@@ -10,7 +10,7 @@ from entrypoints.fields import describe_fields
 from entrypoints.forms import Disconnected
 from entrypoints.generate import Generate
 from entrypoints.link import ModelLink
-from entrypoints.replies import Receive, Reply, Scope, Send, error_reply, json_reply, send_reply
+from entrypoints.replies import Outlet, Receive, Reply, Scope, Send, error_reply, json_reply
 from entrypoints.status import Status
 from entrypoints.telemetry import MEDIA_TYPE, Telemetry
 from entrypoints.waiting import read_patience, wait_for, wait_until_gone
@@ -23,7 +23,10 @@ LONGEST_WAIT = 3600.0
 
 
 class App:
-    def __init__(self, link: ModelLink, status: Status, telemetry: Telemetry, generate: Generate) -> None:
+    def __init__(
+        self, link: ModelLink, status: Status, telemetry: Telemetry, generate: Generate, heartbeat: float
+    ) -> None:
+        self._heartbeat = heartbeat
         self._link = link
         self._status = status
         self._telemetry = telemetry
@@ -39,18 +42,28 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        reply = await self._respond(scope, path, receive)
+        outlet = self._choose_outlet(scope, send)
+        reply = await self._respond(scope, path, receive, outlet)
         known = path if path in self._pages or path == GENERATE else "other"
         self._telemetry.requests[known, CLIENT_LEFT if reply is None else reply.status] += 1
         if reply is not None:
-            await send_reply(send, reply)
+            await outlet.finish(reply)
 
-    async def _respond(self, scope: Scope, path: str, receive: Receive) -> Reply | None:
+    def _choose_outlet(self, scope: Scope, send: Send) -> Outlet:
+        accepted = dict(scope["headers"]).get(b"accept", b"").lower()
+        if scope["path"] == GENERATE and b"text/event-stream" in accepted:
+            from entrypoints.events import EventStream, accepts_events  # only here: no start waits for what few ask for
+
+            if accepts_events(accepted):
+                return EventStream(send, self._heartbeat)
+        return Outlet(send)
+
+    async def _respond(self, scope: Scope, path: str, receive: Receive, outlet: Outlet) -> Reply | None:
         method = scope["method"]
         if path == GENERATE:
             if method != "POST":
                 return refuse_method(method, path, "POST")
-            return await self._generate.respond(dict(scope["headers"]), receive)
+            return await self._generate.respond(dict(scope["headers"]), receive, outlet)
         page = self._pages.get(path)
         if page is None:
             return error_reply(404, f"There is nothing at {path}; GET / lists what there is.")

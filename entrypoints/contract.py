@@ -79,7 +79,8 @@ class Model(Protocol):
 
         ``form`` holds every field by name, converted and within its limits: ``bytes`` for a file, ``str``, ``int``,
         ``float``; a field left out has its default, or is missing where it has none. Called from a worker thread.
-        Raises BadRequest for what only the model can see is wrong, Cancelled when ``cancelled()`` turned true.
+        Raises BadRequest for what only the model can see is wrong, Cancelled when ``cancelled()`` turned true. How far
+        it is it may tell by ``report_progress(cancelled, step, steps)``.
         """
 
 
@@ -87,3 +88,19 @@ class Cancellation(Protocol):
     """True once the answer is of no use to anybody."""
 
     def __call__(self) -> bool: ...
+
+
+class Progress(Cancellation, Protocol):
+    """What the server passes as ``cancelled``: it hears how far the work is, too."""
+
+    def report(self, step: int, steps: int, message: str = "") -> None: ...
+
+
+def report_progress(cancelled: Cancellation, step: int, steps: int, message: str = "") -> None:
+    """Tell a client that listens: ``step`` of ``steps`` are done. From any thread, and cheap where nobody listens.
+
+    Nothing happens where ``cancelled`` is a plain function, as in tests.
+    """
+    report = getattr(cancelled, "report", None)
+    if report is not None:
+        report(step, steps, message)

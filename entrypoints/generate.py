@@ -10,7 +10,7 @@ from entrypoints.fields import convert_form
 from entrypoints.forms import Disconnected, Form, read_form
 from entrypoints.link import ModelLink, RemoteJob
 from entrypoints.manifest import Limits
-from entrypoints.replies import Receive, Refusal, Reply, error_reply
+from entrypoints.replies import Outlet, Receive, Refusal, Reply, error_reply
 from entrypoints.status import Status
 from entrypoints.telemetry import Telemetry
 from entrypoints.waiting import read_patience, wait_for, wait_until_gone
@@ -32,8 +32,8 @@ class Generate:
         """The manifest's, once it is read."""
         return self._link.manifest.limits if self._link.manifest else Limits()
 
-    async def respond(self, headers: Mapping[bytes, bytes], receive: Receive) -> Reply | None:
-        """None where the client went away."""
+    async def respond(self, headers: Mapping[bytes, bytes], receive: Receive, outlet: Outlet) -> Reply | None:
+        """What ``outlet`` is to be finished with; None where the client went away."""
         patience = min(read_patience(headers), self.limits.seconds) if self._status.state == "starting" else 0.0
         if self._status.state != "ready" and not patience:
             return self._refuse_state()
@@ -41,7 +41,7 @@ class Generate:
             return self._refuse_queue()
         self._telemetry.in_flight += 1
         try:
-            return await self._answer(headers, receive, patience)
+            return await self._answer(headers, receive, outlet, patience)
         except Refusal as refusal:
             return refusal.reply
         except Disconnected:
@@ -62,7 +62,7 @@ class Generate:
             await asyncio.sleep(0.02)
         return cut_off
 
-    async def _answer(self, headers: Mapping[bytes, bytes], receive: Receive, patience: float) -> Reply:
+    async def _answer(self, headers: Mapping[bytes, bytes], receive: Receive, outlet: Outlet, patience: float) -> Reply:
         try:
             async with asyncio.timeout(self.limits.seconds):
                 form = await read_form(headers, receive, self.limits.body_bytes)
@@ -74,18 +74,20 @@ class Generate:
                 await wait_for(self._status.settled, gone, patience)
                 if self._status.state != "ready":
                     raise Refusal(self._refuse_state())
-            reply = await self._work(form, gone)
+            reply = await self._work(form, outlet, gone)
         finally:
             gone.cancel()
         applied = {"preference-applied": f"wait={patience:g}"} if patience else {}
         return reply._replace(headers={**reply.headers, **applied})
 
-    async def _work(self, form: Form, gone: asyncio.Future[None]) -> Reply:
-        job = self._link.submit(convert_form(self._link.fields, form))
+    async def _work(self, form: Form, outlet: Outlet, gone: asyncio.Future[None]) -> Reply:
+        job = self._link.submit(convert_form(self._link.fields, form), outlet.listener)
         self._jobs.add(job)
         try:
             await wait_for(job.began, gone)
-            if await wait_for(job.reply, gone, self.limits.seconds):
+            async with outlet.follow():
+                done = await wait_for(job.reply, gone, self.limits.seconds)
+            if done:
                 reply = job.reply.result()
                 if reply.status == 200:
                     self._telemetry.generate.observe(job.seconds)

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from entrypoints.channel import Channel
@@ -22,11 +22,15 @@ from entrypoints.timeline import Timeline
 
 
 class RemoteJob:
-    """One form on its way through the model; its futures are done in the thread that reads the channel."""
+    """One form on its way through the model; its futures are done in the thread that reads the channel.
 
-    def __init__(self, link: ModelLink, number: int) -> None:
+    ``listener`` is called there, with the step, of how many, and a message; it must not wait for anything.
+    """
+
+    def __init__(self, link: ModelLink, number: int, listener: Callable[[int, int, str], None] | None) -> None:
         self._link = link
         self._number = number
+        self.listener = listener
         self.created = time.perf_counter()
         self.began: Future[float] = Future()
         """Seconds that it waited."""
@@ -68,10 +72,10 @@ class ModelLink:
     def start(self) -> None:
         threading.Thread(target=self._read, name="link", daemon=True).start()
 
-    def submit(self, form: Mapping[str, object]) -> RemoteJob:
+    def submit(self, form: Mapping[str, object], listener: Callable[[int, int, str], None] | None) -> RemoteJob:
         number = next(self._numbers)
-        job = self._jobs[number] = RemoteJob(self, number)
-        self._channel.send("work", number, form)
+        job = self._jobs[number] = RemoteJob(self, number, listener)
+        self._channel.send("work", number, form, listener is not None)
         return job
 
     def cancel(self, number: int, reason: str) -> None:
@@ -108,6 +112,11 @@ class ModelLink:
 
     def _on_began(self, number: int, waited: float) -> None:
         self._jobs[number].began.set_result(waited)
+
+    def _on_progress(self, number: int, step: int, steps: int, message: str) -> None:
+        job = self._jobs.get(number)  # gone where a thread of the model's outlives its answer
+        if job is not None and job.listener is not None:
+            job.listener(step, steps, message)
 
     def _on_done(self, number: int, seconds: float, reply: Reply) -> None:
         job = self._jobs.pop(number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import NoReturn
 
 from entrypoints.channel import Channel
@@ -70,8 +71,9 @@ class ModelProcess:
             elif kind == "cancel":
                 self._cancel(*parts)
 
-    def _take_in(self, number: int, form: Mapping[str, object]) -> None:
-        job = self._jobs[number] = self._worker.submit(form)
+    def _take_in(self, number: int, form: Mapping[str, object], listening: bool) -> None:
+        listener = partial(self._channel.send, "progress", number) if listening else None
+        job = self._jobs[number] = self._worker.submit(form, listener)
         job.began.add_done_callback(lambda waited: self._channel.send("began", number, waited.result()))
         job.answer.add_done_callback(lambda _: self._hand_over(number, job))
 

@@ -41,7 +41,7 @@ class Process:
     async def serve(self, listening: socket.socket) -> None:
         from entrypoints.listener import Listener
 
-        app = App(self._link, self._status, self._telemetry, self._generate)
+        app = App(self._link, self._status, self._telemetry, self._generate, self._settings.heartbeat)
         listener = Listener(app, self._become_live)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 Scope = MutableMapping[str, Any]
@@ -44,6 +45,26 @@ def error_reply(
 def encode_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
     headers = {"content-type": reply.media_type, "content-length": str(len(reply.body)), **reply.headers}
     return [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+
+
+class Outlet:
+    """How a client gets its reply: all of it, at the end."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    @property
+    def listener(self) -> Callable[[int, int, str], None] | None:
+        """Called from any thread with the step that the model did, of how many, and a message."""
+        return None
+
+    @asynccontextmanager
+    async def follow(self) -> AsyncIterator[None]:
+        """While the model works."""
+        yield
+
+    async def finish(self, reply: Reply) -> None:
+        await send_reply(self._send, reply)
 
 
 async def send_reply(send: Send, reply: Reply) -> None:

@@ -19,6 +19,7 @@ class Settings(NamedTuple):
     verify: str = "full"
     fault_linger: float = 10.0
     grace: float = 25.0
+    heartbeat: float = 10.0
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -49,6 +50,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         verify=verify,
         fault_linger=number("PREBAKE_FAULT_LINGER", default.fault_linger, 3600),
         grace=number("PREBAKE_GRACE", default.grace, 86400),
+        heartbeat=number("PREBAKE_HEARTBEAT", default.heartbeat, 3600),
     )
     if problems:
         raise SettingsFault(problems)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from entrypoints.contract import Cancellation, Cancelled
+from entrypoints.contract import Cancellation, Cancelled, report_progress
 
 Latents = NDArray[np.float32]
 Velocity = Callable[[Latents, np.float32], Latents]
@@ -34,12 +34,13 @@ def make_noise(channels: int, length: int, seed: int) -> Latents:
 
 
 def denoise(noise: Latents, steps: int, velocity: Velocity, cancelled: Cancellation) -> Latents:
-    """The latent that ``velocity`` leads to in ``steps`` steps. Raises Cancelled between two of them."""
+    """The latent that ``velocity`` leads to in ``steps`` steps, each reported. Raises Cancelled between two of them."""
     latents, sigmas = noise, make_sigmas(steps)
-    for sigma, following in pairwise(sigmas):
+    for step, (sigma, following) in enumerate(pairwise(sigmas), 1):
         if cancelled():
             raise Cancelled
         latents = latents + velocity(latents, sigma * TIMES) * (following - sigma)
+        report_progress(cancelled, step, steps)
     return latents
 
 

@@ -96,6 +96,11 @@ class Server:
         lines = [line.rpartition(" ") for line in self.get("/metrics").text.splitlines()]
         return next((float(value) for key, _, value in lines if key == name), None)
 
+    def find_model_process(self) -> int:
+        pid = self.process.pid
+        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(child)
+
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 

@@ -193,21 +193,16 @@ def test_threads_are_what_was_asked_for(start: Start) -> None:
     def count(threads: str) -> int:
         server = start(PREBAKE_THREADS=threads).wait_for("ready")
         assert server.get("/startup").json()["threads"] == int(threads)
-        model = find_model_process(server.process.pid)
+        model = server.find_model_process()
         wait_until(lambda: "verify-0" not in list_threads(model), "the hashing to end")
         return len(list_threads(model))
 
     assert count("4") - count("1") == 3 * 2, "three more for each of the two components"
 
 
-def find_model_process(pid: int) -> int:
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
-
-
 def test_a_crash_of_the_model_s_process_is_named_and_ends_the_server(start: Start) -> None:
     server = start(PREBAKE_FAULT_LINGER="2").wait_for("ready")
-    os.kill(find_model_process(server.process.pid), signal.SIGSEGV)
+    os.kill(server.find_model_process(), signal.SIGSEGV)
     wait_until(lambda: server.get("/health").json()["status"] == "failed", "the crash to be noticed")
     assert "SIGSEGV" in server.get("/health").json()["reason"]
     assert server.get("/v2/health/live").status_code == 503
@@ -216,7 +211,7 @@ def test_a_crash_of_the_model_s_process_is_named_and_ends_the_server(start: Star
 
 def test_no_process_is_left_when_the_server_is_killed(start: Start) -> None:
     server = start().wait_for("ready")
-    model = find_model_process(server.process.pid)
+    model = server.find_model_process()
     server.process.kill()
     wait_until(lambda: not Path(f"/proc/{model}/exe").exists(), "the model's process to end")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import io
 import json
 import math
+import socket
 import struct
 import subprocess
 import sys
@@ -21,6 +23,8 @@ from entrypoints.faults import Fault, ManifestFault, NewerSchema
 from entrypoints.integrity import hash_file
 from entrypoints.manifest import parse_manifest
 from entrypoints.processors import find_quota
+from entrypoints.serve import bind
+from entrypoints.settings import Settings
 from entrypoints.timeline import measure_process_age
 from entrypoints.waiting import read_patience
 from tests.entrypoints.running import ROOT
@@ -189,6 +193,22 @@ def test_the_preference_to_wait(prefer: bytes, seconds: float) -> None:
     assert read_patience({b"prefer": prefer}) == seconds
 
 
+def test_what_is_sent_waits_for_no_acknowledgement() -> None:
+    async def ask_server_side() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def look(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listening = bind(Settings(host="127.0.0.1", port=0))
+        async with await asyncio.start_server(look, sock=listening):
+            with socket.create_connection(listening.getsockname()):
+                return await found
+
+    assert asyncio.run(ask_server_side())
+
+
 def test_a_file_is_hashed_in_pieces(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -228,4 +248,5 @@ def test_nothing_heavy_is_imported_before_the_server_answers() -> None:
     modules = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
     assert {"uvicorn.server", "entrypoints.app"} <= set(modules)
     unwanted = {"numpy", "onnxruntime", "click", "uvicorn.main", "uvicorn.supervisors", "starlette", "python_multipart"}
+    unwanted |= {"entrypoints.events"}
     assert not unwanted & set(modules)

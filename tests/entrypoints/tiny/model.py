@@ -12,12 +12,15 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Components, Field
+from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Components, Field, report_progress
 
 NOTES = Path(os.environ.get("TINY_NOTES", "."))
+TALK = 2000
+BYTES = bytes(range(256))
 
 
 WRITES: list[str] = []
@@ -44,7 +47,7 @@ class Tiny:
             "choice",
             "how to behave",
             default="plain",
-            choices=("plain", "hold", "crash", "leave", "refuse", "write"),
+            choices=("plain", "hold", "crash", "leave", "refuse", "write", "steps", "talk", "deaf", "bytes"),
         ),
         Field("clip", "file", "any bytes", maximum=8_000_000),
     )
@@ -67,6 +70,8 @@ class Tiny:
             "clip": len(clip) if isinstance(clip, bytes) else None,
             "repeat": form["repeat"],
         }
+        if form["manner"] == "bytes":
+            return Answer(BYTES, "application/octet-stream")
         return Answer(
             json.dumps(document).encode(), "application/json", {"X-Model": "tiny", "X-Writes": " ".join(WRITES)}
         )
@@ -74,11 +79,19 @@ class Tiny:
     def behave(self, manner: str, cancelled: Cancellation) -> None:
         if manner == "hold":
             note("holding")
-            while not (NOTES / "release").exists():
-                if cancelled():
-                    note("cancelled")
-                    raise Cancelled
-                time.sleep(0.005)
+            wait_for("release", cancelled)
+        if manner == "steps":  # each when the test says so
+            for step in range(1, 4):
+                wait_for(f"step-{step}", cancelled)
+                report_progress(cancelled, cast(int, np.int64(step)), 3, "half-way\n" if step == 2 else "")
+            wait_for("release", cancelled)
+        if manner == "talk":  # a hundred megabytes of it
+            for step in range(1, TALK + 1):
+                report_progress(cancelled, step, TALK, "x" * 50_000)
+            note("talked")
+        if manner == "deaf":
+            note("holding")
+            time.sleep(60)
         if manner == "write":
             with tempfile.TemporaryFile(dir="/tmp") as file:
                 file.write(b"seen by the hook")
@@ -88,6 +101,14 @@ class Tiny:
             raise SystemExit(3)
         if manner == "refuse":
             raise BadRequest("not today", field="manner", status=409)
+
+
+def wait_for(name: str, cancelled: Cancellation) -> None:
+    while not (NOTES / name).exists():
+        if cancelled():
+            note("cancelled")
+            raise Cancelled
+        time.sleep(0.005)
 
 
 def note(name: str) -> None:

@@ -54,6 +54,25 @@ def test_cancellation_between_steps() -> None:
     assert times == [1000.0, 750.0]
 
 
+def test_each_step_is_reported_once_it_is_done() -> None:
+    heard: list[tuple[int, int, int]] = []
+    times: list[float] = []
+
+    class Listening:
+        def __call__(self) -> bool:
+            return False
+
+        def report(self, step: int, steps: int, message: str = "") -> None:
+            heard.append((step, steps, len(times)))
+
+    def velocity(x: Latents, time: np.float32) -> Latents:
+        times.append(float(time))
+        return x
+
+    denoise(np.zeros((1, 2, 3), np.float32), 3, velocity, Listening())
+    assert heard == [(1, 3, 1), (2, 3, 2), (3, 3, 3)]
+
+
 def test_guidance_goes_beyond_the_conditional() -> None:
     pair = np.array([[[1.0]], [[3.0]]], np.float32)
     assert guide(pair, 4.5).tolist() == [[[10.0]]]
