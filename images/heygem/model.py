@@ -1,0 +1,163 @@
+"""HeyGem in the container: a voice and a face to a talking video."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Components, Field, report_progress
+from images.heygem.archive import ZIP, write_archive
+from images.heygem.colours import JSON, write_colours
+from images.heygem.faces import SIDE, Picture, read_face
+from images.heygem.form import FIELDS, Request, read_request
+from images.heygem.movie import MP4, write_movie
+from images.heygem.schedule import Latents, Schedule, denoise, make_noise
+from images.heygem.timing import pendulum, window_indices
+from images.heygem.voice import Samples, Voice, read_voice
+
+T = TypeVar("T")
+
+PIPELINE = "pipeline.json"
+"""Written by the export: what is computed on the host, in numbers."""
+CHANNELS, LATENT_SIDE = 4, SIDE // 8
+FRAMES_AT_ONCE = 4
+"""Small: the decoder's intermediate results take the memory, and larger batches are no faster on a CPU."""
+
+
+class Scene(NamedTuple):
+    """What one answer is drawn from."""
+
+    windows: NDArray[np.float32]
+    """What is heard at each frame: ``[frames, tokens, features]``."""
+    faces: Latents
+    """``[pictures, 4, 32, 32]``."""
+    steps: int
+    seed: int
+
+
+class Part(NamedTuple):
+    """One of several answers: how many are done, how many there will be, of how many frames each."""
+
+    done: int
+    faces: int
+    frames: int
+
+
+class Kind(NamedTuple):
+    """A form that frames and sound are answered in."""
+
+    media_type: str
+    ending: str
+    write: Callable[[Iterable[NDArray[np.float32]], Samples], bytes]
+
+
+KINDS = {
+    "mp4": Kind(MP4, "mp4", write_movie),
+    "frames": Kind(JSON, "json", lambda batches, _: write_colours(batches)),
+}
+
+
+class HeyGem:
+    """Sessions are asked for when they are needed: the server may open them while the model is made."""
+
+    def __init__(self, components: Components) -> None:
+        self._components = components
+        document = json.loads(components.path(PIPELINE).read_bytes())
+        self._window: int = document["audio_window"]
+        self._schedule = Schedule(**document["schedule"])
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        return FIELDS
+
+    def generate(self, form: Mapping[str, object], cancelled: Cancellation) -> Answer:
+        """A video for each face. Raises BadRequest for a voice or a face that cannot be used, Cancelled."""
+        request = read_request(form)
+        voice = read_voice(request.audio)
+        faces = self.look(request, voice.frames, cancelled)
+        windows = self.listen(voice)
+        kind = KINDS[request.output]
+        answers: dict[str, bytes] = {}
+        for name, face in faces.items():
+            batches = self.draw(Scene(windows, face, request.steps, request.seed), cancelled)
+            told = _tell(batches, Part(len(answers), len(faces), voice.frames), cancelled)
+            answers[f"{name}.{kind.ending}"] = kind.write(told, voice.sound)
+        if request.batch:
+            return Answer(write_archive(answers), ZIP)
+        return Answer(answers.popitem()[1], kind.media_type)
+
+    def look(self, request: Request, frames: int, cancelled: Cancellation) -> dict[str, Latents]:
+        """Each face's latents. Raises BadRequest with every face that cannot be used, Cancelled."""
+        found: dict[str, Latents] = {}
+        problems: dict[str, BadRequest] = {}
+        for name, data in request.faces.items():
+            try:
+                found[name] = self._encode(read_face(data, frames, cancelled, request.face_field), cancelled)
+            except BadRequest as problem:
+                problems[name] = problem
+        if problems and request.batch:
+            told = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+            raise BadRequest(told, field=request.face_field)
+        if problems:
+            raise problems.popitem()[1]
+        return found
+
+    def listen(self, voice: Voice) -> NDArray[np.float32]:
+        """``[frames, tokens, features]``."""
+        features = self._run("wav2vec2", samples=voice.heard[None])[0]
+        windows: NDArray[np.float32] = features[window_indices(voice.frames, len(features), self._window)]
+        return windows
+
+    def draw(self, scene: Scene, cancelled: Cancellation) -> Iterator[NDArray[np.float32]]:
+        """Pictures ``[n, 3, 256, 256]`` in 0..1, up to ``FRAMES_AT_ONCE`` at a time. Raises Cancelled between steps."""
+        # The same noise for every frame: what differs between two of them is what is heard and the face.
+        noise = make_noise((CHANNELS, LATENT_SIDE, LATENT_SIDE), scene.seed)
+        order = pendulum(len(scene.windows), len(scene.faces))
+        for frames in in_batches(range(len(scene.windows)), FRAMES_AT_ONCE):
+            given = {"face": scene.faces[order[frames]], "audio": scene.windows[frames]}
+            start = np.repeat(noise, len(frames), axis=0)
+            latents = denoise(start, self._schedule, scene.steps, partial(self._predict, given), cancelled)
+            yield self._run("vae_decoder", latents=latents)
+
+    def _predict(self, given: Mapping[str, NDArray[np.float32]], latents: Latents, time: NDArray[np.int64]) -> Latents:
+        return self._run("unet", latents=latents, timestep=time, **given)
+
+    def _encode(self, pictures: Iterator[Picture], cancelled: Cancellation) -> Latents:
+        parts = []
+        for some in in_batches(pictures, FRAMES_AT_ONCE):
+            if cancelled():
+                raise Cancelled
+            parts.append(self._run("vae_encoder", pictures=np.stack(some)))
+        return np.concatenate(parts)
+
+    def _run(self, component: str, **inputs: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The only output of a component's graph."""
+        (output,) = self._components.session(component).run(inputs).values()
+        return output
+
+
+def _tell(batches: Iterable[NDArray[np.float32]], part: Part, cancelled: Cancellation) -> Iterator[NDArray[np.float32]]:
+    """``batches`` as they come, each reported by frames of all answers."""
+    drawn = part.done * part.frames
+    for batch in batches:
+        drawn += len(batch)
+        report_progress(cancelled, drawn, part.faces * part.frames)
+        yield batch
+
+
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """``size`` items at a time; the last ones may be fewer."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def create(components: Components) -> HeyGem:
+    """The model over the components ``wav2vec2``, ``unet``, ``vae_encoder`` and ``vae_decoder``."""
+    return HeyGem(components)

@@ -1,0 +1,107 @@
+"""The voice: any file with sound, to the samples that the network hears and those that the answer carries."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av import AudioFrame
+from numpy.typing import NDArray
+
+from entrypoints.contract import BadRequest
+from images.heygem.media import SOUNDS, STRICT, open_media
+from images.heygem.timing import count_frames
+
+FIELD = "audio"
+HEARD_RATE = 16_000
+"""wav2vec2's."""
+SOUND_RATE = 48_000
+"""The answer's."""
+SHORTEST, LONGEST = Fraction(1, 5), Fraction(60)
+"""Seconds."""
+SLACK = Fraction(1, 10)
+"""Seconds by which a file may be longer than ``LONGEST``: codecs fill their last packet."""
+SILENCE = 1e-3
+"""Of full scale, -60 dB: no sample of a file with a voice in it is all that quiet."""
+_CUT = Fraction(1, 2)
+_UNKNOWN_SIZE = 0x7FFF_F000
+"""From here on a RIFF size says that the writer did not know it."""
+
+Samples = NDArray[np.float32]
+
+
+class Voice(NamedTuple):
+    """One channel at two rates, samples in -1..1, and how many frames the answer has."""
+
+    heard: Samples
+    sound: Samples
+    frames: int
+
+
+def read_voice(data: bytes) -> Voice:
+    """The first sound stream of a file. Raises BadRequest where it is none, damaged, silent, too short or too long."""
+    _check_riff(data)
+    with open_media(data, SOUNDS, FIELD) as container:
+        if not container.streams.audio:
+            raise BadRequest("the file has no sound in it", field=FIELD)
+        stream = container.streams.audio[0]
+        declared = (stream.duration or 0) * (stream.time_base or Fraction(0))
+        heard, sound = Channel(HEARD_RATE), Channel(SOUND_RATE)
+        seconds = Fraction(0)
+        stream.codec_context.options = STRICT
+        for frame in container.decode(stream):
+            seconds += Fraction(frame.samples, frame.sample_rate)
+            _check_longest(seconds)
+            heard.add(frame)
+            sound.add(frame)
+        _check_length(seconds, declared)
+        return _check_samples(Voice(heard.take(seconds), sound.take(seconds), count_frames(seconds)))
+
+
+class Channel:
+    """Frames of any form, the mean of their channels at ``rate``: libav's own mix of two like ones is louder."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._resampler = av.AudioResampler(format="fltp", rate=rate)
+        self._parts: list[Samples] = []
+
+    def add(self, frame: AudioFrame | None) -> None:
+        self._parts += [part.to_ndarray().mean(axis=0) for part in self._resampler.resample(frame)]
+
+    def take(self, seconds: Fraction) -> Samples:
+        """All samples; resampling rounds, so they are cut or filled to ``seconds``."""
+        self.add(None)
+        samples, wanted = np.concatenate(self._parts), round(seconds * self._rate)
+        return np.pad(samples[:wanted], (0, max(wanted - len(samples), 0)))
+
+
+def _check_riff(data: bytes) -> None:
+    """libav plays what is there of a wav file that was cut off."""
+    size = int.from_bytes(data[4:8], "little")
+    if data.startswith(b"RIFF") and len(data) - 8 < size < _UNKNOWN_SIZE:
+        raise BadRequest(f"the file is cut off: it says {size + 8} bytes and {len(data)} came", field=FIELD)
+
+
+def _check_longest(seconds: Fraction) -> None:
+    if seconds > LONGEST + SLACK:
+        raise BadRequest(f"the sound is longer than {int(LONGEST)} s, which is the most that is taken", field=FIELD)
+
+
+def _check_length(seconds: Fraction, declared: Fraction) -> None:
+    if seconds < declared - _CUT:
+        raise BadRequest(
+            f"the file is cut off: it says {float(declared):.2f} s and has {float(seconds):.2f} s", field=FIELD
+        )
+    if seconds < SHORTEST:
+        raise BadRequest(f"the sound is {float(seconds):.3f} s long: at least {float(SHORTEST)} s", field=FIELD)
+
+
+def _check_samples(voice: Voice) -> Voice:
+    if not np.isfinite(voice.sound).all():
+        raise BadRequest("the file has samples that are no numbers", field=FIELD)
+    if float(np.abs(voice.heard).max()) < SILENCE:
+        raise BadRequest("the file is silent: nobody speaks in it", field=FIELD)
+    return voice

@@ -1,0 +1,97 @@
+"""Voices and faces, made on the spot."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from images.heygem.warmup import encode_png
+
+Samples = NDArray[np.float64]
+
+
+def speech(seconds: float, rate: int = 16_000) -> Samples:
+    """A tone whose pitch and loudness wander, -1..1."""
+    time = np.arange(round(seconds * rate)) / rate
+    phase = 2 * np.pi * np.cumsum(180 + 60 * np.sin(7 * time)) / rate
+    return (0.3 + 0.2 * np.sin(11 * time)) * np.sin(phase)
+
+
+def click(seconds: float, at: float, rate: int = 16_000) -> Samples:
+    """Noise that is hardly heard, and 10 ms that are, from ``at`` seconds on."""
+    samples = np.random.RandomState(3).standard_normal(round(seconds * rate)) * 1e-3
+    start, length = round(at * rate), rate // 100
+    samples[start : start + length] += 0.6 * np.sin(np.arange(length) * 12_800 / rate)
+    return samples
+
+
+def record(samples: Samples, kind: str = "wav", codec: str = "pcm_s16le", rate: int = 16_000) -> bytes:
+    """One channel as a file."""
+    body = io.BytesIO()
+    with av.open(body, "w", format=kind) as target:
+        stream = target.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
+        target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    return body.getvalue()
+
+
+def portrait(seed: int, height: int = 256, width: int = 256) -> bytes:
+    """A png of a few soft spots."""
+    return encode_png(paint(seed, height, width))
+
+
+def paint(seed: int, height: int, width: int) -> NDArray[np.uint8]:
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    places = np.random.RandomState(seed).uniform(0, 1, (3, 3))
+    spots = [np.exp(-((x - a) ** 2 + (y - b) ** 2) / (0.05 + 0.1 * c)) for a, b, c in places]
+    return (40 + 200 * np.stack(spots, axis=-1)).astype(np.uint8)
+
+
+def film(seeds: Sequence[int], rate: int = 25, side: int = 96, kind: str = "mp4", codec: str = "libx264") -> bytes:
+    """One picture for each seed, ``rate`` a second."""
+    body = io.BytesIO()
+    with av.open(body, "w", format=kind) as target:
+        stream = target.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
+        for seed in seeds:
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(paint(seed, side, side), format="rgb24")))
+        target.mux(stream.encode(None))
+    return body.getvalue()
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in files.items():
+            target.writestr(name, content)
+    return body.getvalue()
+
+
+def unpack(body: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(body)) as source:
+        return {name: source.read(name) for name in source.namelist()}
+
+
+class Watched:
+    """What a player gets from an answer."""
+
+    def __init__(self, body: bytes) -> None:
+        with av.open(io.BytesIO(body)) as file:
+            stream, sound = file.streams.video[0], file.streams.audio[0]
+            self.codecs = stream.codec_context.name, stream.codec_context.pix_fmt, sound.codec_context.name
+            self.rate, self.sound_rate = float(stream.average_rate), sound.rate
+            frames = list(file.decode(stream))
+        with av.open(io.BytesIO(body)) as file:
+            parts = list(file.decode(audio=0))
+        self.times = [frame.time for frame in frames]
+        self.pictures = np.stack([frame.to_ndarray(format="rgb24") for frame in frames])
+        self.sound = np.concatenate([part.to_ndarray()[0] for part in parts])
+        self.sound_start = parts[0].time

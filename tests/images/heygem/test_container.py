@@ -1,0 +1,118 @@
+"""heygem out of its container: real requests, and the framework's own pipeline beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from images.heygem import naive
+from prebake.engine.connection import Connection
+from tests.conftest import build_image
+from tests.images.conftest import lay_out_checkpoint
+from tests.images.heygem.recordings import Watched, archive, click, film, portrait, record, speech, unpack
+from tests.projects import Built
+from tests.serving import Service, serving
+
+VOICE = record(speech(0.6, 44_100), "mp3", "libmp3lame", 44_100)
+FACE = portrait(1, 300, 400)
+Files = dict[str, tuple[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def heygem(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The sample checkpoint, baked."""
+    with build_image(engine, tmp_path_factory.mktemp("heygem"), "heygem") as built:
+        yield built
+
+
+@pytest.fixture(scope="module")
+def service(engine: Connection, heygem: Built) -> Iterator[Service]:
+    with serving(engine, heygem.tag) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def published(heygem: Built, tmp_path_factory: pytest.TempPathFactory) -> naive.NaiveHeyGem:
+    return naive.load(lay_out_checkpoint(heygem, tmp_path_factory.mktemp("checkpoint")))
+
+
+def ask(service: Service, audio: bytes = VOICE, **fields: Any) -> httpx.Response:
+    files: Files = {"audio": ("voice", audio)}
+    files |= {name: (name, value) for name, value in fields.items() if isinstance(value, bytes)}
+    data = {name: str(value) for name, value in fields.items() if not isinstance(value, bytes)}
+    response = service.post(files=files, data=data)
+    assert response.status_code == 200, response.text
+    return response
+
+
+def frames_of(body: bytes) -> np.ndarray[Any, Any]:
+    return np.array(json.loads(body)["frames"])
+
+
+@pytest.mark.parametrize("face", [FACE, film(range(4), side=96)], ids=["picture", "film"])
+def test_frames_are_the_frameworks(service: Service, published: naive.NaiveHeyGem, face: bytes) -> None:
+    got = ask(service, face=face, steps=3, seed=5, output="frames")
+    body, media_type = published.generate({"audio": VOICE, "face": face, "steps": 3, "seed": 5, "output": "frames"})
+    assert got.headers["content-type"] == media_type
+    assert frames_of(got.content).shape == frames_of(body).shape
+    assert np.abs(frames_of(got.content) - frames_of(body)).max() < 1e-3
+
+
+def test_an_mp4_in_step_with_its_sound(service: Service) -> None:
+    response = ask(service, record(click(1.4, 0.73)), face=FACE)
+    assert response.headers["content-type"] == "video/mp4"
+    watched = Watched(response.content)
+    assert watched.codecs == ("h264", "yuv420p", "aac")
+    assert watched.pictures.shape == (35, 256, 256, 3)
+    heard = watched.sound_start + np.flatnonzero(np.abs(watched.sound) > 0.2)[0] / watched.sound_rate
+    change = np.abs(watched.pictures - np.median(watched.pictures, axis=0)).mean(axis=(1, 2, 3))
+    seen = watched.times[int(np.flatnonzero(change > change.max() / 2)[0])]
+    assert abs(heard - 0.73) < 0.04
+    assert abs(int(heard * 25) - round(seen * 25)) <= 1
+
+
+def test_one_voice_for_many_faces(service: Service) -> None:
+    faces = {"ann.png": FACE, "bob.mp4": film(range(3), side=96)}
+    response = ask(service, faces=archive(faces), steps=1, output="frames")
+    assert response.headers["content-type"] == "application/zip"
+    answers = unpack(response.content)
+    assert set(answers) == {"ann.json", "bob.json"}
+    assert answers["ann.json"] == ask(service, face=FACE, steps=1, output="frames").content
+    movies = unpack(ask(service, faces=archive(faces), steps=1).content)
+    assert {name: len(Watched(body).pictures) for name, body in movies.items()}.keys() == {"ann.mp4", "bob.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "field", "words"),
+    [
+        ({"face": FACE}, {}, "audio", "audio"),
+        ({"audio": VOICE}, {}, "face", "either 'face'"),
+        ({"audio": VOICE, "face": FACE, "faces": archive({"a.png": FACE})}, {}, "face", "either 'face'"),
+        ({"audio": VOICE, "faces": archive({})}, {}, "faces", "no file in it"),
+        ({"audio": record(np.zeros(16_000)), "face": FACE}, {}, "audio", "silent"),
+        ({"audio": VOICE[:300], "face": FACE}, {}, "audio", "audio|file"),
+        ({"audio": VOICE, "face": portrait(1, 40, 40)}, {}, "face", "40x40"),
+        ({"audio": VOICE, "face": FACE[:2000]}, {}, "face", "damaged"),
+        ({"audio": VOICE, "face": FACE}, {"steps": "0"}, "steps", "steps"),
+        ({"audio": VOICE, "face": FACE}, {"output": "gif"}, "output", "output"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_words(
+    service: Service, files: dict[str, bytes], data: dict[str, str], field: str, words: str
+) -> None:
+    sent: Files = {name: (name, content) for name, content in files.items()}
+    message, fields = service.refusal(422, files=sent, data=data)
+    assert field in fields
+    assert any(word in message + str(fields) for word in words.split("|"))
+    assert service.is_ready()
+
+
+def test_weights_are_layers_of_their_own_as_published(heygem: Built) -> None:
+    shipped = {path: layer for layer in heygem.report["layers"] for path in layer.get("inputs", {})}
+    for folder in ("wav2vec2/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model"):
+        assert shipped[f"{folder}.safetensors"]["kind"] == "weights"

@@ -1,0 +1,151 @@
+"""Pictures of any size and films of any rate as squares at the answer's rate; archives of them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from entrypoints.contract import BadRequest, Cancelled
+from images.heygem.archive import read_archive, write_archive
+from images.heygem.faces import every_tick, read_face
+from tests.images.heygem.recordings import archive, film, paint, portrait, record, speech, unpack
+
+
+def never() -> bool:
+    return False
+
+
+def read(data: bytes, count: int = 100) -> list[np.ndarray]:
+    return list(read_face(data, count, never))
+
+
+def jpeg(height: int, width: int, orientation: int = 1) -> bytes:
+    body, exif = io.BytesIO(), PIL.Image.Exif()
+    exif[0x112] = orientation
+    PIL.Image.fromarray(paint(2, height, width)).save(body, "JPEG", quality=95, exif=exif)
+    return body.getvalue()
+
+
+def test_a_square_of_256_is_taken_bit_by_bit() -> None:
+    (picture,) = read(portrait(4))
+    assert np.array_equal(picture, paint(4, 256, 256))
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (480, 640), (641, 301), (1080, 1920)])
+def test_the_middle_is_kept_and_scaled(height: int, width: int) -> None:
+    (picture,) = read(portrait(5, height, width))
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    middle = PIL.Image.fromarray(paint(5, height, width)[top : top + side, left : left + side])
+    wanted = np.asarray(middle.resize((256, 256), PIL.Image.Resampling.BICUBIC)).astype(int)
+    assert picture.shape == (256, 256, 3)
+    assert np.abs(picture - wanted).mean() < 1
+
+
+def test_a_telephones_picture_stands_upright() -> None:
+    (lying,), (turned,) = read(jpeg(200, 200)), read(jpeg(200, 200, orientation=6))
+    assert np.abs(np.rot90(lying, -1).astype(int) - turned).mean() < 2
+    assert np.abs(lying.astype(int) - turned).mean() > 5
+
+
+@pytest.mark.parametrize(("rate", "count"), [(25, 20), (50, 11), (10, 49)])
+def test_a_film_of_any_rate_is_seen_at_25(rate: int, count: int) -> None:
+    pictures = read(film([1] * 10 + [2] * 10, rate, 256))
+    assert len(pictures) == count
+    change = round(10 / rate * 25)
+    shown = [np.abs(each.astype(int) - paint(2, 256, 256)).mean() < 8 for each in pictures]
+    assert shown == [number >= change for number in range(count)]
+
+
+def test_a_long_film_is_cut() -> None:
+    assert len(read(film(range(30)), 7)) == 7
+
+
+def test_the_newest_frame_is_taken_whenever_films_stutter() -> None:
+    frames = [(5.0, "a"), (5.01, "b"), (5.05, "c"), (5.2, "d")]
+    assert "".join(every_tick(frames, 100)) == "abcccd"
+
+
+def blank(side: int) -> bytes:
+    body = io.BytesIO()
+    PIL.Image.new("L", (side, side)).save(body, "PNG")
+    return body.getvalue()
+
+
+FILM = film(range(20), side=128)
+REFUSED = {
+    "nothing": (b"", "empty"),
+    "text": (b"no picture " * 20, "none of the kinds"),
+    "a playlist": (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/hostname\n", "none of the kinds"),
+    "a sound": (record(speech(1), "mp4", "aac"), "no picture"),
+    "too small": (portrait(1, 300, 63), "63x300: 64 pixels"),
+    "a small film": (film(range(3), side=32), "32x32"),
+    "too large": (blank(7100), "over 50000000 pixels"),
+    "a png cut off": (portrait(1)[:5000], "damaged"),
+    "a jpg cut off": (jpeg(200, 300)[:-400], "damaged"),
+    "a film cut off": (FILM[: len(FILM) // 2], "damaged"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_face_is_refused_in_words(name: str) -> None:
+    data, words = REFUSED[name]
+    with pytest.raises(BadRequest, match=words) as caught:
+        read(data)
+    assert (caught.value.field, caught.value.status) == ("face", 422)
+
+
+def test_reading_a_film_can_be_abandoned() -> None:
+    with pytest.raises(Cancelled):
+        list(read_face(FILM, 100, lambda: True))
+
+
+def test_an_archive_there_and_back() -> None:
+    files = {"one.png": b"1", "folder/two.mp4": b"2", "__MACOSX/one.png": b"-", ".DS_Store": b"-", "../three.jpg": b"3"}
+    found = read_archive(archive(files))
+    assert found == {"one": b"1", "two": b"2", "three": b"3"}
+    assert unpack(write_archive(found)) == found
+    assert write_archive(found) == write_archive(found)
+
+
+def locked() -> bytes:
+    """An archive that says that its file needs a password."""
+    data = bytearray(archive({"a.png": b"x"}))
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + place] |= 1
+    return bytes(data)
+
+
+def huge() -> bytes:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("a.png", bytes(65 << 20))
+    return body.getvalue()
+
+
+WHOLE = archive({"a.png": portrait(1), "b.png": portrait(2)})
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "no zip archive"),
+        (portrait(1), "no zip archive"),
+        (WHOLE[: len(WHOLE) // 2], "no zip archive"),
+        (WHOLE[:200] + b"\0\0\0\0" + WHOLE[204:], "no zip archive"),
+        (archive({}), "no file in it"),
+        (archive({"folder/": b"", ".hidden": b"x"}), "no file in it"),
+        (archive({f"{n}.png": b"x" for n in range(17)}), "17 files: 16 at most"),
+        (archive({"a.png": b"x", "b/a.jpg": b"y"}), "same answer's name: a"),
+        (locked(), "password"),
+        (huge(), "67108864 bytes in all"),
+    ],
+)
+def test_what_is_no_archive_of_faces_is_refused_in_words(data: bytes, words: str) -> None:
+    with pytest.raises(BadRequest, match=words) as caught:
+        read_archive(data)
+    assert caught.value.field == "faces"

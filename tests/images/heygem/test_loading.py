@@ -1,0 +1,140 @@
+"""A checkpoint that is not whole, or not one, is refused with every file and tensor that is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from images.heygem.loading import load
+from prebake.bake.errors import BakeError
+
+GENERATOR = "diffusion_pytorch_model.safetensors"
+Tensors = dict[str, np.ndarray[Any, Any]]
+
+
+@pytest.fixture
+def copy(checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+
+
+def configure(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def rewrite(path: Path, change: Callable[[Tensors], object]) -> None:
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, {"format": "pt"})
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(BakeError) as caught:
+        load(folder)
+    assert caught.value.next_action
+    return caught.value.message
+
+
+def test_a_whole_one_is_loaded(checkpoint: Path) -> None:
+    loaded = load(checkpoint)
+    assert loaded.audio_window == 4
+    assert not any(network.training for network in (loaded.wav2vec2, loaded.unet, loaded.vae))
+
+
+def test_missing_files_are_named_all_at_once(copy: Path) -> None:
+    for name in ("wav2vec2/model.safetensors", "unet/config.json", "scheduler/scheduler_config.json"):
+        (copy / name).unlink()
+    shutil.rmtree(copy / "vae")
+    told = refusal(copy)
+    for name in (
+        "wav2vec2/model.safetensors",
+        "unet/config.json",
+        "scheduler/scheduler_config.json",
+        f"vae/{GENERATOR}",
+    ):
+        assert f"{name}: missing" in told
+
+
+def test_tensors_that_do_not_fit_are_named_all_at_once(copy: Path) -> None:
+    rewrite(copy / "wav2vec2/model.safetensors", lambda tensors: tensors.pop("encoder.layer_norm.bias"))
+    rewrite(copy / "unet" / GENERATOR, lambda tensors: tensors.update(extra=np.zeros(3, np.float32)))
+    rewrite(copy / "vae" / GENERATOR, lambda tensors: tensors.update({"quant_conv.bias": np.zeros(9, np.float32)}))
+    told = refusal(copy)
+    assert "wav2vec2/model.safetensors: tensor encoder.layer_norm.bias is missing" in told
+    assert f"unet/{GENERATOR}: tensor extra is none of the network's" in told
+    assert f"vae/{GENERATOR}: tensor quant_conv.bias is [9], by config.json it is [8]" in told
+
+
+def test_a_config_of_other_weights(copy: Path) -> None:
+    configure(copy / "wav2vec2/config.json", intermediate_size=96)
+    configure(copy / "unet/config.json", cross_attention_dim=48)
+    told = refusal(copy)
+    assert "wav2vec2/model.safetensors: tensor encoder.layers.0.feed_forward.intermediate_dense.weight is" in told
+    assert "attn2.to_k.weight is [32, 32], by config.json it is [32, 48]" in told
+
+
+def test_parts_that_do_not_fit_each_other(copy: Path) -> None:
+    configure(copy / "model_index.json", audio_window=0)
+    configure(copy / "wav2vec2/preprocessor_config.json", sampling_rate=8000)
+    configure(copy / "vae/config.json", shift_factor=0.1)
+    configure(copy / "scheduler/scheduler_config.json", thresholding=True, num_train_timesteps=20)
+    told = refusal(copy)
+    for words in (
+        "model_index.json: audio_window makes 0, served is 1 to 100",
+        "wav2vec2/preprocessor_config.json: sampling_rate makes 8000, served is 16000",
+        "vae/config.json: shift_factor makes 0.1, served is None",
+        "scheduler/scheduler_config.json: thresholding makes True, served is False",
+        "num_train_timesteps is under 50",
+    ):
+        assert words in told
+
+
+def test_what_cannot_be_read_at_all(copy: Path) -> None:
+    (copy / "model_index.json").write_text("{")
+    (copy / "wav2vec2/config.json").write_text("no json")
+    (copy / "unet" / GENERATOR).write_bytes(b"no weights")
+    told = refusal(copy)
+    for name in ("model_index.json", "wav2vec2", "unet"):
+        assert f"{name}: cannot be read" in told
+
+
+def test_the_published_audio_encoders_names_are_taken(copy: Path) -> None:
+    """It was published with a head, under a prefix, before weight norm had other names, and without one tensor."""
+
+    def publish(tensors: Tensors) -> None:
+        given = dict(tensors)
+        tensors.clear()
+        for name, tensor in given.items():
+            if name != "masked_spec_embed":
+                old = name.replace("parametrizations.weight.original0", "weight_g")
+                tensors[f"wav2vec2.{old.replace('parametrizations.weight.original1', 'weight_v')}"] = tensor
+        tensors["lm_head.weight"], tensors["lm_head.bias"] = np.zeros((32, 32), np.float32), np.zeros(32, np.float32)
+
+    before = {name: tensor.clone() for name, tensor in load(copy).wav2vec2.state_dict().items()}
+    rewrite(copy / "wav2vec2/model.safetensors", publish)
+    configure(copy / "wav2vec2/config.json", architectures=["Wav2Vec2ForCTC"])
+    after = load(copy).wav2vec2.state_dict()
+    assert all(bool((after[name] == before[name]).all()) for name in before if name != "masked_spec_embed")
+    assert len(before) == len(after)
+
+
+def test_the_published_vaes_names_are_taken(copy: Path) -> None:
+    """Attention had other names when most of them were published."""
+    names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+    def publish(tensors: Tensors) -> None:
+        for name in [name for name in tensors if ".attentions." in name]:
+            for new, old in names.items():
+                if f".{new}." in name:
+                    tensors[name.replace(f".{new}.", f".{old}.")] = tensors.pop(name)
+
+    before = {name: tensor.clone() for name, tensor in load(copy).vae.state_dict().items()}
+    rewrite(copy / "vae" / GENERATOR, publish)
+    after = load(copy).vae.state_dict()
+    assert all(bool((after[name] == before[name]).all()) for name in before)

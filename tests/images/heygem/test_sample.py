@@ -1,0 +1,29 @@
+"""The sample checkpoint: the bytes that are locked, and folders that the libraries load as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from images.heygem import sample
+from images.heygem.loading import FILES
+from prebake.spec.lock import parse_lock
+from tests.projects import ROOT
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_it_is_what_is_locked(checkpoint: Path) -> None:
+    lock = parse_lock((ROOT / "images/heygem/weights.lock").read_text(), "weights.lock")
+    locked = {file.path: file.sha256 for file in lock.checkpoints["sample"].files}
+    assert digests(checkpoint) == locked
+    assert set(locked) == set(FILES)
+
+
+def test_another_seed_gives_other_weights(checkpoint: Path, tmp_path: Path) -> None:
+    sample.write(tmp_path, 2)
+    other, own = digests(tmp_path), digests(checkpoint)
+    assert {name for name in own if own[name] != other[name]} == {name for name in FILES if name.endswith("tensors")}

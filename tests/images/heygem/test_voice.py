@@ -1,0 +1,94 @@
+"""What is heard of a file, and which files are refused."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import av
+import numpy as np
+import pytest
+
+from entrypoints.contract import BadRequest
+from images.heygem.voice import read_voice
+from tests.images.heygem.recordings import click, film, portrait, record, speech
+
+
+def test_a_wav_is_heard_as_it_is() -> None:
+    samples = speech(1.3)
+    voice = read_voice(record(samples))
+    assert np.abs(voice.heard - samples).max() < 1e-4
+    assert (len(voice.heard), len(voice.sound), voice.frames) == (20_800, 62_400, 33)
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "rate"),
+    [
+        ("mp3", "libmp3lame", 44_100),
+        ("mp3", "libmp3lame", 16_000),
+        ("flac", "flac", 48_000),
+        ("ogg", "libopus", 48_000),
+        ("mp4", "aac", 44_100),
+        ("matroska", "libopus", 48_000),
+        ("wav", "pcm_f32le", 8_000),
+        ("aiff", "pcm_s16be", 22_050),
+    ],
+)
+def test_a_click_is_heard_where_it_is(kind: str, codec: str, rate: int) -> None:
+    voice = read_voice(record(click(1.6, 0.77, rate), kind, codec, rate))
+    for samples, hertz in ((voice.heard, 16_000), (voice.sound, 48_000)):
+        first = np.flatnonzero(np.abs(samples) > 0.2)[0] / hertz
+        assert abs(first - 0.77) < 0.01  # of a frame's 0.04
+        assert abs(len(samples) / hertz - 1.6) < 0.07  # some codecs fill their last packet
+
+
+def test_both_channels_are_heard() -> None:
+    body = io.BytesIO()
+    both = np.stack([speech(1), np.zeros(16_000)]).astype(np.float32)
+    with av.open(body, "w", format="wav") as target:
+        stream = target.add_stream("pcm_s16le", rate=16_000, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(both, format="fltp", layout="stereo")
+        frame.sample_rate = 16_000
+        target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    assert np.abs(read_voice(body.getvalue()).heard - both[0] / 2).max() < 1e-3
+
+
+def floats(samples: list[float]) -> bytes:
+    """A wav of numbers as they are."""
+    data = np.array(samples, "<f4").tobytes()
+    head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 3, 1, 16_000, 64_000, 4, 32)
+    return head + struct.pack("<4sI", b"data", len(data)) + data
+
+
+WAV = record(speech(1))
+MP3 = record(speech(3), "mp3", "libmp3lame", 44_100)
+REFUSED = {
+    "nothing": (b"", "empty"),
+    "text": (b"hello there, this is no sound at all", "none of the kinds"),
+    "a playlist": (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/hostname\n", "none of the kinds"),
+    "a list of files": (b"ffconcat version 1.0\nfile /etc/hostname\n", "none of the kinds"),
+    "a picture": (portrait(1), "none of the kinds"),
+    "a film without sound": (film(range(10)), "no sound in it"),
+    "silence": (record(np.zeros(16_000)), "silent"),
+    "a whisper of noise": (record(np.random.RandomState(1).standard_normal(16_000) * 1e-4), "silent"),
+    "too short": (record(speech(0.19)), "0.190 s long"),
+    "too long": (record(speech(60.2)), "longer than 60 s"),
+    "a wav cut off": (WAV[:20_000], "cut off: it says 32078 bytes and 20000 came"),
+    "an mp3 cut off": (MP3[: len(MP3) // 2], "cut off"),
+    "no numbers": (floats([0.1, float("nan")] * 8000), "no numbers"),
+    "damage": (MP3[:9000] + bytes(6000) + MP3[15_000:], "damaged"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_voice_is_refused_in_words(name: str) -> None:
+    data, words = REFUSED[name]
+    with pytest.raises(BadRequest, match=words) as caught:
+        read_voice(data)
+    assert (caught.value.field, caught.value.status) == ("audio", 422)
+
+
+def test_the_limits_are_taken() -> None:
+    assert read_voice(record(speech(0.2))).frames == 5
+    assert read_voice(record(speech(60))).frames == 1500
