@@ -1,0 +1,103 @@
+"""A small checkpoint of the same classes, from a seed: what CI builds, and what can be tried at once.
+
+Files have the published names, formats, tensor names and types (the transformer float32, text encoder and VAE bfloat16),
+and come in parts with an index where the published ones do; the pictures are noise. The same seed gives the same bytes:
+numpy's ``RandomState`` never changes its stream (NEP 19), and the documents are written here and not by a library.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, ZImageTransformer2DModel
+from numpy.typing import NDArray
+from safetensors.torch import save
+from transformers import Qwen3Config, Qwen3Model
+
+from images.zimage import sample_configs, sample_tokenizer
+
+PARTS = 2
+Tensors = dict[str, torch.Tensor]
+
+
+def write(folder: Path, seed: int) -> None:
+    """Write the pipeline into ``folder``, about 3 MB."""
+    words = sample_tokenizer.make()
+    config = sample_configs.text_encoder(len(words.vocabulary) + len(sample_tokenizer.SPECIAL))
+    _write_json(folder / "model_index.json", sample_configs.MODEL_INDEX)
+    _write_json(folder / "scheduler/scheduler_config.json", sample_configs.SCHEDULER)
+    _write_tokenizer(folder / "tokenizer", words)
+    _write_json(folder / "text_encoder/config.json", config)
+    _write_json(folder / "transformer/config.json", sample_configs.TRANSFORMER)
+    _write_json(folder / "vae/config.json", sample_configs.VAE)
+    _write_weights(folder, seed, config)
+
+
+def _write_weights(folder: Path, seed: int, config: Mapping[str, Any]) -> None:
+    with torch.device("meta"):
+        encoder = Qwen3Model(Qwen3Config(**config))
+        transformer = ZImageTransformer2DModel.from_config(sample_configs.TRANSFORMER)
+        vae = AutoencoderKL.from_config(sample_configs.VAE)
+    # As the causal language model that the encoder was taken from calls them.
+    words = {f"model.{name}": tensor for name, tensor in draw(encoder, seed, torch.bfloat16).items()}
+    _write_parts(folder / "text_encoder", "model", words)
+    weights = draw(transformer, seed, torch.float32)
+    _write_parts(folder / "transformer", "diffusion_pytorch_model", weights)
+    _write_bytes(
+        folder / "vae/diffusion_pytorch_model.safetensors", save(draw(vae, seed, torch.bfloat16), {"format": "pt"})
+    )
+
+
+def draw(module: torch.nn.Module, seed: int, dtype: torch.dtype) -> Tensors:
+    """Every tensor of a module, one stream of random numbers for all, each scaled so that signals keep about unit size."""
+    stream = np.random.RandomState(seed)
+    shapes = {name: tuple(tensor.shape) for name, tensor in sorted(module.state_dict().items())}
+    return {
+        name: torch.from_numpy(_scale(name, stream.standard_normal(shape)).astype(np.float32)).to(dtype)
+        for name, shape in shapes.items()
+    }
+
+
+def _scale(name: str, noise: NDArray[Any]) -> NDArray[Any]:
+    if name.endswith("bias"):
+        return 0.05 * noise
+    if noise.ndim == 1:  # a normalisation's
+        return 1 + 0.1 * noise
+    if name.endswith("pad_token") or "embed_tokens" in name:
+        return 0.5 * noise
+    return noise / math.sqrt(math.prod(noise.shape[1:]))
+
+
+def _write_parts(folder: Path, stem: str, tensors: Tensors) -> None:
+    """In ``PARTS`` files with their index, as ``save_pretrained`` names them."""
+    names, size = sorted(tensors), -(-len(tensors) // PARTS)
+    places = {name: f"{stem}-{place // size + 1:05d}-of-{PARTS:05d}.safetensors" for place, name in enumerate(names)}
+    for file in sorted(set(places.values())):
+        part = {name: tensors[name] for name in names if places[name] == file}
+        _write_bytes(folder / file, save(part, {"format": "pt"}))
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    index = {"metadata": {"total_size": total}, "weight_map": places}
+    _write_json(folder / f"{stem}.safetensors.index.json", index)
+
+
+def _write_tokenizer(folder: Path, words: sample_tokenizer.Words) -> None:
+    _write_json(folder / "tokenizer.json", sample_tokenizer.tokenizer(words))
+    _write_json(folder / "tokenizer_config.json", sample_tokenizer.tokenizer_config(words))
+    _write_json(folder / "vocab.json", words.vocabulary)
+    merges = ["#version: 0.2", *(" ".join(merge) for merge in words.merges)]
+    _write_bytes(folder / "merges.txt", ("\n".join(merges) + "\n").encode())
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    _write_bytes(path, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

@@ -1,0 +1,68 @@
+"""What builder and server give an image's code, over plain folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from entrypoints.contract import Answer, Cancellation
+from entrypoints.fields import convert_form
+from entrypoints.forms import Form
+from images.zimage.model import ZImage
+from prebake.bake.local import shipped
+from prebake.bake.sessions import open_session
+from prebake.bake.settings import Component, Session, Settings
+
+
+class Graph:
+    """An opened graph."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = open_session(path, Session(), ["CPUExecutionProvider"])
+        self.names = [each.name for each in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return dict(zip(self.names, self._session.run(self.names, dict(inputs)), strict=True))
+
+
+class Baked:
+    """A baked folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._graphs: dict[str, Graph] = {}
+
+    def session(self, name: str) -> Graph:
+        if name not in self._graphs:
+            self._graphs[name] = Graph(self._folder / name / "model.onnx")
+        return self._graphs[name]
+
+    def path(self, name: str) -> Path:
+        return self._folder / name
+
+
+def settings_for(checkpoint: Path) -> Settings:
+    """What the plan would tell the stages: tokenizer and transformer are shipped as published."""
+    weights = (str(path.relative_to(checkpoint)) for path in checkpoint.glob("transformer/*.safetensors"))
+    return Settings(
+        image="zimage",
+        module="images.zimage.model",
+        target="cpu",
+        checkpoint="sample",
+        model_revision="0" * 64,
+        components={name: Component() for name in ("text_encoder", "transformer", "vae")},
+        ship=shipped(checkpoint, ["tokenizer/tokenizer.json", *weights]),
+    )
+
+
+def ask(served: ZImage, cancelled: Cancellation = lambda: False, /, **parts: object) -> Answer:
+    """The answer to a form, converted as the server does it."""
+    return served.generate(convert_form(served.fields, Form(parts, is_json=True)), cancelled)
+
+
+def numbers(array: Any) -> NDArray[np.float64]:
+    return np.asarray(array, dtype=np.float64)
