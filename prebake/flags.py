@@ -24,11 +24,13 @@ def parse(words: Sequence[str]) -> tuple[Verb, argparse.Namespace]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="prebake", description=prebake.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"prebake {prebake.__version__}")
-    verb = partial(_verb, parser.add_subparsers(required=True, metavar="VERB"))
+    subparsers = parser.add_subparsers(required=True, metavar="VERB")
+    verb = partial(_verb, subparsers)
     _build_flags(verb("build", verbs.build, "build an image, prove it and measure its start (the default verb)"))
     _explain_flags(
         verb("explain", verbs.explain, "show each layer, who has it, and what a change would make again and send")
     )
+    _init_flags(verb("init", verbs.init, "look at a checkpoint and write images/NAME/, ready to build"))
     _lock_flags(verb("lock", verbs.lock, "resolve and pin every file of the checkpoints, and the base image"))
     _bench_flags(verb("bench", verbs.bench, "measure start-up against the naive image, in one run"))
     _image_flags(verb("demo", verbs.demo, "build, start, send a real request, show the measured start"))
@@ -37,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     _verify_flags(
         verb("verify", verbs.verify, "hold an image at a registry against the lock and this checkout, byte for byte")
     )
+    _cache_verbs(subparsers)
     _engine_flags(verb("engine", verbs.engine, "a private Docker Engine where none answers"))
     verb("schema", verbs.schema, "print the JSON Schema of image.yaml")
     return parser
@@ -81,6 +84,20 @@ def _explain_flags(explain: argparse.ArgumentParser) -> None:
     _json_flag(explain)
 
 
+def _init_flags(init: argparse.ArgumentParser) -> None:
+    init.add_argument("name", metavar="NAME", help="of the image: lower-case letters, digits and _, a letter first")
+    init.add_argument(
+        "--from",
+        dest="origin",
+        required=True,
+        metavar="PATH",
+        help="an .onnx file or its folder, or a transformers folder: text, token or image classification, embeddings, speech",
+    )
+    init.add_argument(
+        "--licence", metavar="ID", help="the weights' SPDX identifier, or LicenseRef-… (default: the model card's)"
+    )
+
+
 def _lock_flags(lock: argparse.ArgumentParser) -> None:
     lock.add_argument("--model", required=True)
     lock.add_argument("--checkpoint", help="only this one; the others keep what is pinned")
@@ -117,6 +134,24 @@ def _verify_flags(verify: argparse.ArgumentParser) -> None:
     verify.add_argument("--weights-image", metavar="REF", help="that of /models, where REF does not hold it")
     _choice_flags(verify)
     _json_flag(verify)
+
+
+def _cache_verbs(group: Any) -> None:
+    what = "the store that builds and projects share: what it holds, whether it is whole, and making room"
+    cache: argparse.ArgumentParser = group.add_parser("cache", help=what, description=what, allow_abbrev=False)
+    verb = partial(_verb, cache.add_subparsers(required=True, metavar="ACTION"))
+    _json_flag(verb("list", verbs.cache_list, "show every object, what was not finished, and their sizes"))
+    verify = verb("verify", verbs.cache_verify, "hash every object again; tells all that are damaged")
+    verify.add_argument("--repair", action="store_true", help="remove them: the next build fetches or makes them again")
+    prune = verb("prune", verbs.cache_prune, "remove downloads that did not end, and what killed processes left")
+    prune.add_argument(
+        "--keep",
+        nargs="*",
+        metavar="PROJECT",
+        help="and every object that none of these projects needs (default where none is named: this one)",
+    )
+    prune.add_argument("--dry-run", action="store_true", help="only tell what would go")
+    _json_flag(prune)
 
 
 def _engine_flags(engine: argparse.ArgumentParser) -> None:

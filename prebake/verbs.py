@@ -78,6 +78,13 @@ def explain(asked: argparse.Namespace) -> None:
         print(explained_text(explained))
 
 
+def init(asked: argparse.Namespace) -> None:
+    from prebake.workflow.beginnings.beginning import Asked
+    from prebake.workflow.init import init_image
+
+    print(init_image(Asked(_root(asked), asked.name, asked.origin, asked.licence), _tell))
+
+
 def lock(asked: argparse.Namespace) -> None:
     from prebake.workflow.lock import lock_image
 
@@ -127,6 +134,33 @@ def verify(asked: argparse.Namespace) -> None:
         _print_json(verified.document())
     else:
         print(verified.text())
+
+
+def cache_list(asked: argparse.Namespace) -> None:
+    from prebake.workflow.cache import list_cache, listed_text
+
+    listed = list_cache()
+    if asked.json:
+        _print_json(listed)
+    else:
+        print(listed_text(listed))
+
+
+def cache_verify(asked: argparse.Namespace) -> None:
+    from prebake.workflow.cache import verify_cache
+
+    print(verify_cache(asked.repair, _tell))
+
+
+def cache_prune(asked: argparse.Namespace) -> None:
+    from prebake.workflow.cache import Pruning, prune_cache, pruned_text
+
+    keep = None if asked.keep is None else [Path(root).resolve() for root in asked.keep or [asked.project]]
+    pruned = prune_cache(Pruning(keep, asked.dry_run), _tell)
+    if asked.json:
+        _print_json(pruned)
+    else:
+        print(pruned_text(pruned))
 
 
 def engine(asked: argparse.Namespace) -> None:

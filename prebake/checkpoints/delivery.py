@@ -20,8 +20,50 @@ from prebake.patience import Patience
 
 
 @dataclass(frozen=True)
+class Errand:
+    """One file to bring. ``pull`` completes what is there of it, saying in ``Partial.resumed`` whether bytes were there
+    before; ``origin`` is what errors name."""
+
+    file: RemoteFile
+    origin: str
+    pull: Callable[[Partial], None]
+
+    @property
+    def name(self) -> str:
+        return self.file.path
+
+
+def deliver(errand: Errand, store: Store, progress: Progress) -> Stored:
+    """The file in the store, downloaded unless it is there. Raises as ``pull`` does, and ChecksumMismatch."""
+    file, key = errand.file, delivery_key(errand.file)
+    with store.lock(key, waiting(store, key, errand.name, progress)):
+        if file.sha256 is not None and (path := store.get(file.sha256, file.size)) is not None:
+            return Stored(file.sha256, path.stat().st_size, path)
+        with Partial(store.partial_path(key)) as partial:
+            try:
+                _complete(errand, partial, progress)
+            except Exception as error:
+                # A first part stays, whatever happened: an answer of the wrong size, such as a network's login
+                # page, is seen before it is written. Whole and wrong, or empty, it goes.
+                if partial.done == 0 or (isinstance(error, ChecksumMismatch) and partial.done >= (file.size or 0)):
+                    partial.discard()
+                raise
+            return store.add_partial(partial)
+
+
+def _complete(errand: Errand, partial: Partial, progress: Progress) -> None:
+    errand.pull(partial)
+    if partial.resumed and errand.file.sha256 not in (None, partial.sha256):
+        # An earlier run's bytes may be the wrong ones (a torn disk, a publisher's change): once more, from 0.
+        progress.note(errand.name, "the resumed download has another checksum; starting again")
+        partial.restart()
+        errand.pull(partial)
+    expect_sha256(errand.name, errand.file.sha256, partial.sha256, origin=errand.origin)
+
+
+@dataclass(frozen=True)
 class Delivery:
-    """How files come: over which client, how patiently, into which store, and who is told."""
+    """How files come by HTTP: over which client, how patiently, into which store, and who is told."""
 
     client: httpx.Client
     patience: Patience
@@ -29,30 +71,12 @@ class Delivery:
     progress: Progress
 
     def bring(self, file: RemoteFile, request: Request) -> Stored:
-        """The file in the store, downloaded unless it is there. Raises as ``download`` does, and ChecksumMismatch."""
-        key = delivery_key(file)
-        with self.store.lock(key, waiting(self.store, key, request.name, self.progress)):
-            if file.sha256 is not None and (path := self.store.get(file.sha256, file.size)) is not None:
-                return Stored(file.sha256, path.stat().st_size, path)
-            with Partial(self.store.partial_path(key)) as partial:
-                try:
-                    self._complete(file, request, partial)
-                except Exception as error:
-                    # A first part stays, whatever happened: an answer of the wrong size, such as a network's login
-                    # page, is seen before it is written. Whole and wrong, or empty, it goes.
-                    if partial.done == 0 or (isinstance(error, ChecksumMismatch) and partial.done >= (file.size or 0)):
-                        partial.discard()
-                    raise
-                return self.store.add_partial(partial)
+        """``deliver``, by ``download``."""
 
-    def _complete(self, file: RemoteFile, request: Request, partial: Partial) -> None:
-        download(request, partial, self.client, self.patience, self.progress)
-        if partial.resumed and file.sha256 not in (None, partial.sha256):
-            # An earlier run's bytes may be the wrong ones (a torn disk, a publisher's change): once more, from 0.
-            self.progress.note(request.name, "the resumed download has another checksum; starting again")
-            partial.restart()
+        def pull(partial: Partial) -> None:
             download(request, partial, self.client, self.patience, self.progress)
-        expect_sha256(request.name, file.sha256, partial.sha256, origin=shown(request.url))
+
+        return deliver(Errand(file, shown(request.url), pull), self.store, self.progress)
 
 
 def delivery_key(file: RemoteFile) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from prebake.errors import NoNetwork, SourceError
+from prebake.errors import InputProblems, NoNetwork, SourceError
 
 _KEPT = "what was downloaded is kept, and the same command goes on from there"
+
+
+class StoreDamaged(InputProblems):
+    """Objects of the store are no longer what their names say."""
+
+    exit_code = 38
 
 
 def unreachable(where: str, reason: str) -> NoNetwork:

@@ -77,6 +77,14 @@ class Store:
         """Hold the object or origin called ``key`` against other processes and threads."""
         return hold(self.root / "locks" / key, waiting)
 
+    def in_use(self, waiting: Callable[[], None] = nobody_waits) -> AbstractContextManager[None]:
+        """While the block lasts, nobody prunes objects: it counts on those that it found. Many may at a time."""
+        return hold(self.root / "locks" / "use", waiting, shared=True)
+
+    def unused(self, waiting: Callable[[], None] = nobody_waits) -> AbstractContextManager[None]:
+        """While the block lasts, nobody else uses the store; ``waiting`` is called while somebody does, and may raise."""
+        return hold(self.root / "locks" / "use", waiting)
+
     def partial_path(self, key: str) -> Path:
         return self.root / "partial" / key
 
@@ -144,10 +152,18 @@ class Store:
     def verify(self) -> Iterator[Damage]:
         """Hash every object again; yields those that changed. Reads the whole store."""
         for path in sorted((self.root / "sha256").glob("??/*")):
+            if (damage := self.damage(path.name)) is not None:
+                yield damage
+
+    def damage(self, sha256: str) -> Damage | None:
+        """Hash one object again; None where it is what its name says, or gone."""
+        path = self.place(sha256)
+        try:
             with path.open("rb") as stream:
                 found, _ = _hash(read_blocks(stream))
-            if found != path.name:
-                yield Damage(path.name, found, path)
+        except FileNotFoundError:
+            return None
+        return None if found == sha256 else Damage(sha256, found, path)
 
     def drop(self, sha256: str) -> None:
         """Remove an object; folders that it was linked into keep it."""

@@ -63,6 +63,18 @@ class Records:
     def put_files(self, key: str, files: tuple[FileRecord, ...]) -> None:
         self._write(key, {"files": [asdict(file) for file in files]})
 
+    def keys(self) -> list[str]:
+        """Every key on record, in order."""
+        return sorted(path.stem for path in self._root.glob("??/*.json") if not path.name.startswith("."))
+
+    def objects(self, key: str) -> frozenset[str]:
+        """The sha256 of every object that a record speaks of: files, and blobs that are kept as they are."""
+        document = self._read(key) or {}
+        layers = document.get("layers", [])
+        files = [*document.get("files", []), *(file for layer in layers for file in layer["files"])]
+        blobs = {layer["digest"].removeprefix("sha256:") for layer in layers}
+        return frozenset(blobs | {file["sha256"] for file in files})
+
     def _place(self, key: str) -> Path:
         return self._root / key[:2] / f"{key}.json"
 

@@ -19,7 +19,8 @@ from prebake.oci.blobs import Blob, Descriptor
 
 _BLOCK = 64 << 10  # bytes: tarfile copies what it has of a block at every header
 _KEPT_LIMIT = 64 << 20  # bytes of a member that are held
-_DAMAGE = (tarfile.TarError, zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError)
+DAMAGE = (tarfile.TarError, zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError)
+"""What bytes raise that cannot be unpacked."""
 
 
 class _Readable(Protocol):
@@ -68,9 +69,27 @@ def read_layer(blob: Blob, hashed: tuple[str, ...], keep: str) -> FoundLayer:
         _drain(plain)
     except ChecksumMismatch as error:
         fault = error.message
-    except _DAMAGE as error:
+    except DAMAGE as error:
         fault = _damage(packed) or f"cannot be unpacked: {error}"
     return FoundLayer(blob.descriptor, plain.digest, tuple(members), fault, tuple(odd), kept)
+
+
+def files_of(blob: Blob) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """The files of a layer in one pass: path (no slash in front), bytes, and a stream that is read before the next.
+
+    Raises DAMAGE, and ChecksumMismatch, at the end, where the bytes are not the digest's.
+    """
+    if blob.content is None:
+        raise ValueError(f"{blob.digest} is not here")
+    packed = _Chunks(blob.content.chunks())
+    plain = _unpacked(packed, blob.descriptor.media_type)
+    with tarfile.open(fileobj=cast(IO[bytes], plain), mode="r|", bufsize=_BLOCK) as tar:
+        for info in tar:
+            stream = tar.extractfile(info) if info.isreg() else None
+            if stream is not None:
+                yield str(PurePosixPath("/", info.name)).lstrip("/"), info.size, stream
+    _drain(plain)
+    _drain(packed)
 
 
 def _read_member(

@@ -7,7 +7,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from prebake.errors import LockMismatch, Problem
-from prebake.spec.image import Checkpoint, FromHttp, FromHub, FromLocal, FromPypi, FromSample, ImageSpec, Source
+from prebake.spec.image import (
+    Checkpoint,
+    FromGs,
+    FromHttp,
+    FromHub,
+    FromLocal,
+    FromModelScope,
+    FromOci,
+    FromPypi,
+    FromS3,
+    FromSample,
+    ImageSpec,
+    Source,
+)
 from prebake.spec.lock import RELOCK, Lock, LockedCheckpoint, LockedFile
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -15,11 +28,11 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Expected:
-    """What ``image.yaml`` alone says of a locked file. ``revision`` is None where only the source knows it."""
+    """What ``image.yaml`` alone says of a locked file. ``revision`` and ``locator`` are None where only the source knows."""
 
     source: str
     revision: str | None
-    locator: str
+    locator: str | None
     ship: bool
 
 
@@ -55,16 +68,21 @@ def _expected(spec: Source, file: str, ship: bool) -> Expected:
     match spec:
         case FromSample():
             return Expected("sample", str(spec.seed), file, ship)
-        case FromHub() if _COMMIT.fullmatch(spec.revision):
-            return Expected(f"hub:{spec.repository}", spec.revision, file, ship)
-        case FromHub():
-            return Expected(f"hub:{spec.repository}@{spec.revision}", None, file, ship)
+        case FromHub() | FromModelScope() if _COMMIT.fullmatch(spec.revision):
+            return Expected(f"{spec.kind}:{spec.repository}", spec.revision, file, ship)
+        case FromHub() | FromModelScope():
+            return Expected(f"{spec.kind}:{spec.repository}@{spec.revision}", None, file, ship)
         case FromHttp():
             return Expected(f"http:{spec.url}", "", file if spec.archive else "", ship)
         case FromLocal():
             return Expected(f"local:{spec.folder}", "", file, ship)
         case FromPypi():
             return Expected(f"pypi:{spec.package}", spec.version, placed(spec.root, file), ship)
+        case FromOci():
+            digest = spec.reference.rpartition("@")[2] if "@" in spec.reference else None
+            return Expected(f"oci:{spec.reference}", digest, None, ship)
+        case FromS3() | FromGs():
+            return Expected(f"{spec.kind}:{spec.url}", None, file, ship)
 
 
 def _differences(spec: ImageSpec, lock: Lock, name: str, where: str) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from prebake.plan.values import Layer, derived_components, digest, is_whole
+from prebake.plan.values import Layer, derived_folders, digest, is_whole, weight_folders
 from prebake.spec.image import ImageSpec
 from prebake.spec.lock import LockedFile, LockedLayer
 from prebake.spec.project import SourceFile
@@ -58,11 +58,11 @@ def _bundles(files: Iterable[LockedFile]) -> Iterator[tuple[LockedFile, ...]]:
         yield tuple(bundle)
 
 
-def model_folders(shipped: Iterable[LockedFile], components: Iterable[str]) -> tuple[str, ...]:
+def model_folders(shipped: Iterable[LockedFile], weights: Iterable[str]) -> tuple[str, ...]:
     """Every folder below ``models`` that a weight file lies in: the graphs' layer carries them all, above the weights'."""
     paths = [PurePosixPath("models", file.path) for file in shipped]
     folders = {str(parent) for path in paths for parent in path.parents} - {"."}
-    return tuple(sorted(folders | {f"models/{name}" for name in components}))
+    return tuple(sorted(folders | {f"models/{folder}" for folder in weights}))
 
 
 def _content(files: Iterable[LockedFile]) -> str:
@@ -92,12 +92,12 @@ def assign_layers(
     ]
     known, files = tuple(locked), tuple(files)
     published = [_published(tree.files, known) for tree in weight_trees(files)]
-    derived = derived_components(spec, files)
+    derived = derived_folders(spec, files)
     layers += _named_apart(published)
     layers += [
-        Layer(f"{name} (derived)", "derived", (f"/models/{name}",), {"export key": keys["export"]})
-        for name in spec.components
-        if name in derived
+        Layer(f"{folder} (derived)", "derived", (f"/models/{folder}",), {"export key": keys["export"]})
+        for folder in weight_folders(spec)
+        if folder in derived
     ]
     layers.append(Layer("graphs", "graphs", ("/models",), {"compile key": keys["compile"]}))
     layers.append(

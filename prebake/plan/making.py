@@ -6,7 +6,7 @@ from prebake.errors import LicenceRequired, LockMismatch, Problem, SpecInvalid
 from prebake.plan.agreement import pinned_checkpoint
 from prebake.plan.layers import assign_layers, sources_digest
 from prebake.plan.settings import make_settings
-from prebake.plan.values import ContextFile, Options, Plan, digest, is_whole
+from prebake.plan.values import ContextFile, Options, Plan, digest, is_whole, weight_folders
 from prebake.spec.image import ImageSpec
 from prebake.spec.lock import RELOCK, LockedFile
 from prebake.spec.project import Project, SourceFile
@@ -22,7 +22,7 @@ def make_plan(project: Project, options: Options) -> Plan:
     pinned = pinned_checkpoint(spec, lock, checkpoint)
     files = tuple(sorted(pinned.files, key=lambda file: file.path))
     _check_sizes(spec, files)
-    settings = make_settings(spec, options.target, checkpoint, files, project.export)
+    settings = make_settings(project, options.target, checkpoint, files)
     code = _prefixed("bake/", _unique((*project.bake, *project.export)))
     app = _prefixed("app/", (*project.entrypoints, *project.serve, *project.notices))
     keys = _keys(project, options, settings.to_json(), code)
@@ -83,12 +83,12 @@ def _check_sizes(spec: ImageSpec, files: tuple[LockedFile, ...]) -> None:
             f"images/{spec.name}/image.yaml ship", f"{file.path} has {file.size} bytes, and is no component's weights"
         )
         for file in too_large
-        if file.path.rpartition("/")[0] not in spec.components or not file.path.endswith(".safetensors")
+        if file.path.rpartition("/")[0] not in weight_folders(spec) or not file.path.endswith(".safetensors")
     ]
     if problems:
         raise SpecInvalid(
-            f"Registries refuse layers above 10 GB, and only safetensors in a component's folder ({', '.join(spec.components)})"
-            " can be shipped in parts:",
+            "Registries refuse layers above 10 GB, and only safetensors in a component's folder"
+            f" ({', '.join(weight_folders(spec))}) can be shipped in parts:",
             problems,
             next_action="do not ship the file as published: have export.py convert it",
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prebake.bake.settings import Component, Limits, Session, Settings, Shipped
 from prebake.plan.values import digest, is_whole
-from prebake.spec.image import ImageSpec, Target
+from prebake.spec.image import Target
 from prebake.spec.lock import LockedFile
-from prebake.spec.project import SourceFile
+from prebake.spec.project import Project, SourceFile
 
 # TensorRT takes whole graphs or nothing, so what it leaves over falls to CUDA, and last to the CPU: the order is the ladder.
 PROVIDERS: dict[Target, tuple[str, ...]] = {
@@ -16,18 +16,26 @@ PROVIDERS: dict[Target, tuple[str, ...]] = {
 }
 
 
-def make_settings(
-    spec: ImageSpec, target: Target, checkpoint: str, files: tuple[LockedFile, ...], code: tuple[SourceFile, ...]
-) -> Settings:
-    """The settings of one image for one target. ``code`` is what the export stage runs."""
+GRAPHS_ALONE = "entrypoints.tensors"
+"""What serves an image that has no model.py: tensors in, tensors out."""
+GRAPHS_AS_PUBLISHED = "prebake.bake.published"
+"""What exports one that has no export.py."""
+
+
+def make_settings(project: Project, target: Target, checkpoint: str, files: tuple[LockedFile, ...]) -> Settings:
+    """The settings of one image for one target."""
+    spec, code = project.spec, project.export
     return Settings(
         image=spec.name,
-        module=f"images.{spec.name}.model",
+        module=_module(project, project.serve, "model") or GRAPHS_ALONE,
+        exporter=_module(project, project.export, "export") or GRAPHS_AS_PUBLISHED,
         target=target,
         checkpoint=checkpoint,
         model_revision=digest({file.path: file.sha256 for file in code}),
         components={
             name: Component(
+                folder=component.folder or "",
+                onnx=component.onnx or "",
                 precision=component.precision,
                 providers=PROVIDERS[target],
                 session=Session(prepack=component.session.prepack),
@@ -38,6 +46,12 @@ def make_settings(
         reshard=tuple(_shipped(file) for file in files if file.ship and not is_whole(file)),
         limits=Limits(spec.limits.body_bytes, spec.limits.queue, spec.limits.seconds),
     )
+
+
+def _module(project: Project, files: tuple[SourceFile, ...], name: str) -> str:
+    """The image's own module of that name; empty where it has none."""
+    path = f"images/{project.spec.name}/{name}.py"
+    return path.removesuffix(".py").replace("/", ".") if any(file.path == path for file in files) else ""
 
 
 def _shipped(file: LockedFile) -> Shipped:

@@ -42,10 +42,17 @@ def is_whole(file: LockedFile) -> bool:
     return file.ship and file.size <= LARGEST
 
 
-def derived_components(spec: ImageSpec, files: Iterable[LockedFile]) -> frozenset[str]:
-    """The components whose weights the export stage makes, all of them or some."""
+def weight_folders(spec: ImageSpec) -> tuple[str, ...]:
+    """The folders under /models that components have their weights in, in the order of the components."""
+    return tuple(dict.fromkeys(component.folder or name for name, component in spec.components.items()))
+
+
+def derived_folders(spec: ImageSpec, files: Iterable[LockedFile]) -> frozenset[str]:
+    """Those whose weights the export stage makes, all of them or some."""
     parts = {file.path.partition("/")[0] for file in files if file.ship and not is_whole(file)}
-    return frozenset(parts | {name for name, component in spec.components.items() if component.derived})
+    made = {name: component for name, component in spec.components.items() if component.derived or component.onnx}
+    derived = {component.folder or name for name, component in made.items()}
+    return frozenset(parts | derived)
 
 
 @dataclass(frozen=True)
@@ -120,5 +127,5 @@ class Plan:
 
     @property
     def derived(self) -> frozenset[str]:
-        """The components that have weights which the export stage makes."""
-        return derived_components(self.spec, self.files)
+        """The weight folders with something in them that the export stage makes."""
+        return derived_folders(self.spec, self.files)

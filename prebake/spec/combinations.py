@@ -18,6 +18,8 @@ def find_impossible(document: Document) -> list[Problem]:
         _shipped_files,
         _one_file_twice,
         _components_have_weights,
+        _published_graphs,
+        _one_graph_twice,
         _bf16_on_cpu,
         _licence_text,
     )
@@ -94,13 +96,48 @@ def _components_have_weights(document: Document, data: Mapping[str, Any]) -> Ite
         }
         shipped.setdefault(name, set()).update(folders)
     for component, settings in _mapping(data.get("components")).items():
+        folder = _mapping(settings).get("folder") or component
         for checkpoint, folders in shipped.items():
-            if _mapping(settings).get("derived") is not True and component not in folders:
+            made = _mapping(settings).get("derived") is True or _mapping(settings).get("onnx")
+            if not made and folder not in folders:
                 yield Problem(
                     document.place(("components", component)),
-                    f"checkpoint {checkpoint!r} ships no {component}/*.safetensors for it",
+                    f"checkpoint {checkpoint!r} ships no {folder}/*.safetensors for it",
                     "ship the file, or say `derived: true` where export.py converts it",
                 )
+
+
+def _published_graphs(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """An ``onnx`` file has to be in every checkpoint, and code has to be there for a component that names none."""
+    components = _mapping(data.get("components"))
+    files: dict[str, list[str]] = {}
+    for name, _, source in _sources(data):
+        files.setdefault(name, []).extend(placed(source, "files"))
+    for component, settings in components.items():
+        wanted = _mapping(settings).get("onnx")
+        for checkpoint, paths in files.items():
+            if isinstance(wanted, str) and wanted not in paths:
+                near = difflib.get_close_matches(wanted, paths, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "add it to the files of a source"
+                where = document.place(("components", component, "onnx"))
+                yield Problem(where, f"checkpoint {checkpoint!r} has no file {wanted!r}", hint)
+    exported = _mapping(data.get("code")).get("export", ["export.py"])
+    if isinstance(exported, list) and not any(str(file).endswith(".py") for file in exported):
+        for component, settings in components.items():
+            if not _mapping(settings).get("onnx"):
+                where = document.place(("components", component))
+                yield Problem(where, "nothing exports it", "name its `onnx` file, or list an export.py in code.export")
+
+
+def _one_graph_twice(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """A graph lies in its folder as ``model.onnx``, or under its component's name where the folder is another's."""
+    for component, settings in _mapping(data.get("components")).items():
+        if component == "model" and _mapping(settings).get("folder") not in (None, "model"):
+            yield Problem(
+                document.place(("components", component)),
+                "its graph would be called as that of the folder's own component",
+                "call it something else",
+            )
 
 
 def _bf16_on_cpu(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -49,6 +49,17 @@ class FromHub(Part):
     to: RelativePath | None = None
 
 
+class FromModelScope(Part):
+    """Files of a ModelScope repository at a revision; the lock pins, of each, the commit that wrote it."""
+
+    kind: Literal["modelscope"] = Field(alias="from")
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = Field(min_length=1)
+    files: tuple[RelativePath, ...] = Field(min_length=1)
+    ship: tuple[RelativePath, ...] = ()
+    to: RelativePath | None = None
+
+
 class FromHttp(Part):
     """One file by http or https, or members of a zip archive."""
 
@@ -82,7 +93,40 @@ class FromPypi(Part):
     to: RelativePath | None = None
 
 
-Source = Annotated[FromSample | FromHub | FromHttp | FromLocal | FromPypi, Field(discriminator="kind")]
+class FromS3(Part):
+    """Objects of an S3 bucket, or of another server that speaks S3 (AWS_ENDPOINT_URL)."""
+
+    kind: Literal["s3"] = Field(alias="from")
+    url: str = Field(pattern=r"^s3://[^\s/?#]+(/[^\s?#]*)?$", description="s3://BUCKET or s3://BUCKET/PREFIX")
+    files: tuple[RelativePath, ...] = Field(min_length=1)
+    ship: tuple[RelativePath, ...] = ()
+    to: RelativePath | None = None
+
+
+class FromGs(Part):
+    """Objects of a Google Cloud Storage bucket."""
+
+    kind: Literal["gs"] = Field(alias="from")
+    url: str = Field(pattern=r"^gs://[^\s/?#]+(/[^\s?#]*)?$", description="gs://BUCKET or gs://BUCKET/PREFIX")
+    files: tuple[RelativePath, ...] = Field(min_length=1)
+    ship: tuple[RelativePath, ...] = ()
+    to: RelativePath | None = None
+
+
+class FromOci(Part):
+    """Files of an OCI artifact (ModelPack, ORAS), or of an image that has them under /models; the lock pins its digest."""
+
+    kind: Literal["oci"] = Field(alias="from")
+    reference: str = Field(pattern=r"^[^\s/]+/\S+$", description="HOST/PATH, by :TAG or @sha256:…")
+    files: tuple[RelativePath, ...] = Field(min_length=1, description="As the artifact names them; without models/")
+    ship: tuple[RelativePath, ...] = ()
+    to: RelativePath | None = None
+
+
+Source = Annotated[
+    FromSample | FromHub | FromModelScope | FromHttp | FromLocal | FromPypi | FromS3 | FromGs | FromOci,
+    Field(discriminator="kind"),
+]
 
 
 class Checkpoint(Part):
@@ -99,12 +143,17 @@ class Session(Part):
 
 
 class Component(Part):
-    """One loadable part of the model, a folder under /models: its graph, and its weights.
+    """One loadable part of the model: a graph, and its weights in a folder under /models.
 
-    ``derived``: the weights are converted in the export stage, so they are no published file.
+    ``derived``: the weights are converted in the export stage, so they are no published file. The folder is called as the
+    component where ``folder`` names no other: several graphs may use one file's weights, as a VAE's encoder and decoder do.
     """
 
+    folder: Name | None = None
     derived: bool = False
+    onnx: RelativePath | None = Field(
+        default=None, description="A file of the checkpoint that is the graph, published as ONNX: it needs no export.py"
+    )
     precision: Precision = "fp32"
     session: Session = Session()
 

@@ -93,8 +93,13 @@ def read_project(root: Path, name: str, *, locked: bool = True) -> Project:
         bake=_bake_library(library),
         notices=tuple(SourceFile(f"notices/{path}", (folder / path).read_bytes()) for path in spec.notices),
         requirements=_requirements(library / "templates") | _requirements(folder),
-        templates=_templates(library) | _templates(root),
+        templates=read_templates(root),
     )
+
+
+def read_templates(root: Path) -> dict[str, str]:
+    """The library's templates by name; a project's own of the same name wins."""
+    return _templates(library_root()) | _templates(root)
 
 
 def _find(root: Path, name: str) -> Path:

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from prebake.checkpoints.fetch import fetch, missing
 from prebake.checkpoints.progress import terminal_progress
-from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import known_base, resolve_base
 from prebake.engine.connection import Connection, find_engine
 from prebake.engine.container_spec import ImageMount
 from prebake.engine.containers import remove_strays
+from prebake.engine.images import layers_by_name
 from prebake.engine.tags import remove_tag, tag_image
 from prebake.oci.assembly import BaseImage, assemble
 from prebake.oci.compression import Compression
@@ -39,6 +39,7 @@ from prebake.workflow.parts import Parts
 from prebake.workflow.proving import Measured, measure_start
 from prebake.workflow.reporting import VOLUME, Made, Outcome, write_report
 from prebake.workflow.room import layers_known, require_engine_room, require_store_room
+from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Steps, Tell, only_one
 
 Weights = Literal["baked", "volume"]
@@ -75,6 +76,7 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
             held.enter_context(closing(repository))
         remove_strays(connection, say=tell)
         store = Store(default_root())
+        held.enter_context(store.in_use())
         parts = Parts(store, Library(Records(store.root), repositories), order.compression)
         return Job(order, project, plan, folder, connection, parts, Steps(tell)).carry_out(outputs)
 
@@ -108,8 +110,14 @@ class Job:
                     self._attest(maker, made, output.repository)
         if self.order.naive and self.plan.naive:
             self._build_naive(maker)
-        outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof)
+        outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof, self._beside() if proof else {})
         return write_report(self.folder / "report.json", outcome, self.steps.seconds)
+
+    def _beside(self) -> Mapping[str, frozenset[str]]:
+        """The Engine's other images: not this one by its several names."""
+        own = (self.plan.tag, self.plan.naive_tag)
+        images = layers_by_name(self.connection)
+        return {name: diffs for name, diffs in images.items() if name.removesuffix(VOLUME) not in own}
 
     def _make(self, maker: Maker) -> Made:
         base, layers = maker.base_image(), maker.layers()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,6 @@ from prebake.checkpoints.fetch import fetch
 from prebake.checkpoints.lock import resolve
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.source import Sources
-from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import resolve_digest
 from prebake.engine.connection import find_engine
@@ -21,6 +22,7 @@ from prebake.oci.tar import Entry, tar_of
 from prebake.plan.layers import Tree, weight_trees
 from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedLayer, parse_lock, render_lock
 from prebake.spec.project import Project, read_project
+from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Tell
 
 
@@ -37,10 +39,11 @@ def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> st
         )
     store, sources = Store(default_root()), open_sources(root, model)
     pinned: dict[str, LockedCheckpoint] = dict(before.checkpoints) if before else {}
-    for name in names:
-        tell(f"lock: checkpoint {name}")
-        resolved = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
-        pinned[name] = replace(resolved, layers=lock_layers(resolved, store, sources))
+    with store.in_use():
+        for name in names:
+            tell(f"lock: checkpoint {name}")
+            resolved = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
+            pinned[name] = replace(resolved, layers=lock_layers(resolved, store, sources))
     kept = {name: pinned[name] for name in project.spec.checkpoints if name in pinned}
     write_text(path, render_lock(Lock(_base(project, before, tell), kept)))
     return str(path.relative_to(root))
@@ -62,9 +65,11 @@ def _layer(tree: Tree, store: Store) -> LockedLayer:
 
 
 def _base(project: Project, before: Lock | None, tell: Tell) -> LockedBase:
-    """The base image's digest: from its registry, else as it was pinned before."""
+    """The base image's digest: from its registry, else as it was pinned before, by this image or another of the project's,
+    else as Prebake's own images pin it."""
     reference = project.spec.base
-    known = before.base if before and before.base.reference == reference else None
+    pinned = (before, *_other_locks(project.root), parse_lock(project.templates["base.lock"], "templates/base.lock"))
+    known = next((lock.base for lock in pinned if lock and lock.base.reference == reference), None)
     try:
         return LockedBase(reference, resolve_digest(find_engine(), reference))
     except PrebakeError as error:
@@ -72,3 +77,9 @@ def _base(project: Project, before: Lock | None, tell: Tell) -> LockedBase:
             raise
         tell(f"lock: the base image keeps its digest, its registry does not answer ({error.message.splitlines()[0]})")
         return known
+
+
+def _other_locks(root: Path) -> Iterator[Lock]:
+    for path in sorted((root / "images").glob("*/weights.lock")):
+        with suppress(LockMismatch):
+            yield parse_lock(path.read_text(encoding="utf-8"), str(path.relative_to(root)))

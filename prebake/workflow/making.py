@@ -13,10 +13,11 @@ from prebake.engine.images import has_image, inspect_image
 from prebake.engine.saving import save_image
 from prebake.oci.assembly import BaseImage
 from prebake.oci.assembly import Layer as ImageLayer
+from prebake.oci.compression import Compression
 from prebake.oci.records import FileRecord, LayerRecord
 from prebake.oci.registry import Repository
 from prebake.plan.layers import model_folders
-from prebake.plan.values import Layer, Plan, digest
+from prebake.plan.values import Layer, Plan, digest, weight_folders
 from prebake.workflow.baking import Oven, derived_of
 from prebake.workflow.builder import Builder
 from prebake.workflow.parts import Parts, keep_tree, media_type_of, split_files
@@ -92,10 +93,10 @@ class Maker:
         if planned.kind == "weights":
             return [self._published(planned)]
         if planned.kind == "derived":
-            component = planned.paths[0].removeprefix("/models/")
-            return [self.parts.of_files(group) for group in split_files(derived_of(self._exported, component))]
+            folder = planned.paths[0].removeprefix("/models/")
+            return [self.parts.of_files(group) for group in split_files(derived_of(self._exported, folder))]
         if planned.kind == "graphs":
-            folders = model_folders(self.plan.shipped, self.plan.spec.components)
+            folders = model_folders(self.plan.shipped, weight_folders(self.plan.spec))
             return [self.parts.of_files(self._compiled, folders)]
         stage = "packages-layer" if planned.kind == "dependencies" else "code-layer"
         with self.builder.tree(stage) as entries:
@@ -108,12 +109,11 @@ class Maker:
     @cached_property
     def _exported(self) -> tuple[FileRecord, ...]:
         self.fetch()
-        return self._oven.export(self.plan, digest({"exported": self.plan.export_key, "base": self.base.digest}))
+        return self._oven.export(self.plan, _exported_key(self.plan, self.base))
 
     @cached_property
     def _compiled(self) -> tuple[FileRecord, ...]:
-        key = digest({"compiled": self.plan.compile_key, "base": self.base.digest})
-        return self._oven.compile(self.plan, self._exported, key)
+        return self._oven.compile(self.plan, self._exported, _compiled_key(self.plan, self.base))
 
     @cached_property
     def _oven(self) -> Oven:
@@ -144,8 +144,23 @@ class Maker:
         return config, layers
 
 
+def keys_of(plan: Plan, base: Base, compression: Compression) -> list[str]:
+    """Every key that a build of the plan on this base looks up."""
+    layers = [record_key(planned, compression, base) for planned in plan.layers]
+    whole = _base_key(base)
+    return [*layers, whole, digest([whole, "config"]), _exported_key(plan, base), _compiled_key(plan, base)]
+
+
 def _base_key(base: Base) -> str:
     return digest({"layers of": base.digest})
+
+
+def _exported_key(plan: Plan, base: Base) -> str:
+    return digest({"exported": plan.export_key, "base": base.digest})
+
+
+def _compiled_key(plan: Plan, base: Base) -> str:
+    return digest({"compiled": plan.compile_key, "base": base.digest})
 
 
 def _annotations(planned: Layer) -> dict[str, str]:

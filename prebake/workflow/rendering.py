@@ -6,7 +6,6 @@ from pathlib import Path
 
 from prebake.checkpoints.fetch import fetch
 from prebake.checkpoints.progress import terminal_progress
-from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store, default_root
 from prebake.errors import SourceError
 from prebake.plan.making import check_licence
@@ -14,6 +13,7 @@ from prebake.plan.values import Plan
 from prebake.render.dockerfile import render_context
 from prebake.spec.project import Project
 from prebake.workflow.context import write_context
+from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Tell
 
 # What an earlier rendering leaves at a folder's top; anything else there is somebody's own.
@@ -40,6 +40,7 @@ def render_folder(project: Project, plan: Plan, folder: Path, accepted_licence: 
         )
     store = Store(default_root())
     store.require_room(sum(file.size for file in plan.files if store.get(file.sha256, file.size) is None))
-    fetch(plan.files, store, open_sources(project.root, plan.name), terminal_progress())
-    write_context(folder.resolve(), render_context(plan, project.templates), store)
+    with store.in_use():
+        fetch(plan.files, store, open_sources(project.root, plan.name), terminal_progress())
+        write_context(folder.resolve(), render_context(plan, project.templates), store)
     tell(f"rendered: SOURCE_DATE_EPOCH=0 docker buildx build --tag {plan.tag} {folder}")

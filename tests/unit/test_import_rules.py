@@ -62,9 +62,19 @@ THEIRS: dict[str, set[str]] = {
     "prebake/bake": {"numpy", "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "safetensors", "ml_dtypes"},
     "prebake/render": {"jinja2"},
     "prebake/http_failures.py": {"httpx"},
-    "prebake/checkpoints": {"httpx", "huggingface_hub"},
+    "prebake/checkpoints": {
+        "httpx",
+        "huggingface_hub",
+        "modelscope_hub",
+        "s3fs",
+        "botocore",
+        "gcsfs",
+        "google",
+        "aiohttp",
+    },
     "prebake/oci": {"httpx", "zstandard"},
     "prebake/engine": {"docker", "requests"},
+    "prebake/workflow": {"onnx", "yaml"},
     "entrypoints": {"numpy", "onnxruntime", "uvicorn", "starlette", "python_multipart"},
 }
 # Rooms that are pure: no clock, network or process may come in (spec reads files, and only that).

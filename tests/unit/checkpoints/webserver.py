@@ -79,12 +79,13 @@ class WebServer:
         if not (self.ranges and wanted and same):
             self._send(handler, seen, 200, headers, body, fault)
             return
-        start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        start, end = int(first), min(int(last) + 1, len(body)) if last else len(body)
         if start >= len(body):
             self._send(handler, seen, 416, {"Content-Range": f"bytes */{len(body)}"}, b"", fault)
             return
-        headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        self._send(handler, seen, 206, headers, body[start:], fault)
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(body)}"
+        self._send(handler, seen, 206, headers, body[start:end], fault)
 
     def _send(
         self,
@@ -101,8 +102,8 @@ class WebServer:
         handler.end_headers()
         part = body if fault.cut is None and fault.stall is None else body[: fault.cut or fault.stall or 0]
         if handler.command != "HEAD":
+            seen.sent = len(part)  # before, as whoever asked may look as soon as it has them
             handler.wfile.write(part)
-            seen.sent = len(part)
         if fault.stall is not None:
             self.stalling.set()
             self.release.wait(60)

@@ -1,0 +1,159 @@
+"""Objects of a bucket by fsspec: credentials, endpoint and region are those of the libraries' own environment.
+
+They come in pieces by range, so that a download goes on where it stopped. A version, where the bucket keeps versions, is
+read as such; an object that has only an ETag is looked at again at the end, as pieces of two would make a third.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from prebake.checkpoints.clouds import Cloud, FileSystem
+from prebake.checkpoints.delivery import Errand, deliver
+from prebake.checkpoints.errors import unreachable, unusable
+from prebake.checkpoints.partial import Partial
+from prebake.checkpoints.pins import expect_size
+from prebake.checkpoints.progress import Progress
+from prebake.checkpoints.source import RemoteFile, placed
+from prebake.checkpoints.store import Store, Stored
+from prebake.checkpoints.transfer import DOWNLOADS
+from prebake.errors import PrebakeError, SourceError
+from prebake.http_failures import Failure, explain
+from prebake.patience import Passing, Patience, Tries, persist
+from prebake.process import silent
+from prebake.spec.image import FromGs, FromS3
+
+PIECE = 16 << 20
+"""Bytes of a request: what a cut may cost, and what each of the workers holds in memory."""
+
+
+class Bucket:
+    """``from: s3`` and ``from: gs``."""
+
+    def __init__(self, cloud: Cloud, patience: Patience = DOWNLOADS, *, piece: int = PIECE) -> None:
+        self._cloud = cloud
+        self._patience = patience
+        self._piece = piece
+        self._opened: FileSystem | None = None
+        self._lock = threading.Lock()
+
+    def resolve(self, spec: FromS3 | FromGs) -> list[RemoteFile]:
+        source = f"{spec.kind}:{spec.url}"
+        found = [(file, self._look(_place(source, file))) for file in spec.files]
+        missing = [_place(source, file) for file, info in found if info is None]
+        if missing:
+            raise SourceError(
+                f"There is no {', '.join(missing)}.", next_action="correct `url` or `files` in image.yaml"
+            )
+        return [
+            RemoteFile(placed(spec.to, file), source, self._cloud.revision(info), file, int(info["size"]))
+            for file, info in found
+            if info is not None
+        ]
+
+    def unit(self, file: RemoteFile) -> str:
+        return f"{file.source}/{file.locator}:{file.revision}"
+
+    def fetch(self, unit: Sequence[RemoteFile], store: Store, progress: Progress) -> list[Stored]:
+        return [self._fetch(file, store, progress) for file in unit]
+
+    def _look(self, place: str) -> Mapping[str, Any] | None:
+        """An object's info; None where there is none of that name."""
+
+        def attempt() -> Mapping[str, Any] | None:
+            with self._named_failures(place):
+                try:
+                    info = self._files().info(place)
+                except FileNotFoundError:
+                    return None
+                return info if info["type"] == "file" else None
+
+        return persist(attempt, Tries(self._patience, place, silent))
+
+    def _fetch(self, file: RemoteFile, store: Store, progress: Progress) -> Stored:
+        place = _place(file.source, file.locator)
+
+        def pull(partial: Partial) -> None:
+            def attempt() -> None:
+                with self._named_failures(place):
+                    self._pull(file, place, partial, progress)
+
+            def note(text: str) -> None:
+                progress.note(file.path, text)
+
+            persist(attempt, Tries(self._patience, place, note), done=lambda: partial.done)
+
+        return deliver(Errand(file, place, pull), store, progress)
+
+    def _pull(self, file: RemoteFile, place: str, partial: Partial, progress: Progress) -> None:
+        pinned = self._cloud.pinned(place, file.revision)
+        size, revision = self._check(file, pinned, progress)
+        if partial.done > size:
+            partial.restart()
+        partial.resumed = partial.done > 0
+        while partial.done < size:
+            end = min(partial.done + self._piece, size)
+            partial.write(self._files().cat_file(pinned, start=partial.done, end=end))
+            progress.report(file.path, partial.done, size)
+        if pinned == place and self._cloud.revision(self._files().info(place)) != revision:
+            partial.restart()
+            raise Passing("the object was replaced while it was read", becomes=unusable, after=0.0)
+
+    def _check(self, file: RemoteFile, place: str, progress: Progress) -> tuple[int, str]:
+        """An object's size in bytes and revision now. One with another ETag may still be the same bytes."""
+        info = self._files().info(place)
+        size, revision = int(info["size"]), self._cloud.revision(info)
+        expect_size(file.path, file.size, size, origin=place)
+        if revision != file.revision and file.sha256 is None:
+            raise SourceError(f"{place} was replaced while it was locked.", next_action="lock again")
+        if revision != file.revision:
+            progress.note(file.path, f"{place} was written again since it was locked; its bytes will tell")
+        return size, revision
+
+    def _files(self) -> FileSystem:
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def _open(self) -> FileSystem:
+        kind, package = self._cloud.kind, self._cloud.package
+        try:
+            return self._cloud.open(self._patience)
+        except ImportError as error:
+            raise SourceError(
+                f"`from: {kind}` needs the package {package}, which {sys.executable} does not have.",
+                next_action=f"{sys.executable} -m pip install {package} (the extra `prebake[{kind}]` names it)",
+            ) from error
+
+    @contextmanager
+    def _named_failures(self, place: str) -> Iterator[None]:
+        """The libraries' exceptions as ours; they have no common class."""
+        try:
+            yield
+        except (PrebakeError, Passing):
+            raise
+        except FileNotFoundError as error:
+            raise SourceError(
+                f"{place} does not exist any more: the object, or the version that is locked.",
+                next_action="put it back, or lock again and review the difference",
+            ) from error
+        except Exception as error:
+            if self._cloud.refuses(error):
+                raise SourceError(
+                    f"{place}: access is refused ({error}).", next_action=self._cloud.permission
+                ) from error
+            if self._cloud.passes(error):
+                raise Passing(explain(Failure.UNCONNECTED.value, error), becomes=unreachable) from error
+            raise SourceError(
+                f"{place}: {type(error).__name__}: {error}", next_action="check `url` and `files` in image.yaml"
+            ) from error
+
+
+def _place(source: str, file: str) -> str:
+    """``s3://bucket/prefix/file``."""
+    return f"{source.partition(':')[2].rstrip('/')}/{file}"

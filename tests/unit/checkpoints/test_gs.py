@@ -1,0 +1,84 @@
+"""Google Cloud Storage as a source, by its library, against a loopback server that speaks the part of its API that reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import fsspec.config
+import pytest
+
+from prebake.checkpoints.bucket import Bucket
+from prebake.checkpoints.clouds import GS
+from prebake.checkpoints.fetch import fetch
+from prebake.checkpoints.lock import resolve
+from prebake.checkpoints.store import Store
+from prebake.errors import SourceError
+from prebake.spec.image import Checkpoint, FromGs, Licence
+from prebake.spec.lock import LockedFile
+from tests.unit.checkpoints.gsserver import BUCKET, GsServer
+from tests.unit.checkpoints.parts import HASTY, Diary, named, sha256, some_bytes
+from tests.unit.checkpoints.webserver import Fault, serve
+
+WEIGHTS = some_bytes(2_500_000)
+
+
+@pytest.fixture
+def gs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GsServer]:
+    with serve(GsServer()) as server:
+        assert isinstance(server, GsServer)
+        server.put("models/model.safetensors", WEIGHTS)
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def source() -> Bucket:
+    return Bucket(GS, replace(HASTY, connect=20.0, read=20.0), piece=1_000_000)
+
+
+def lock(store: Store, *files: str) -> tuple[LockedFile, ...]:
+    spec = named(FromGs, "gs", url=f"gs://{BUCKET}/models/", files=files or ("model.safetensors",))
+    checkpoint = Checkpoint(licence=Licence(id="MIT"), sources=(spec,))
+    return resolve(checkpoint, store, {"gs": source()}, Diary()).files
+
+
+def ranges(gs: GsServer) -> list[str | None]:
+    return [seen.headers.get("range") for seen in gs.seen if "/download/" in seen.path]
+
+
+def test_an_object_is_pinned_by_sha256_and_generation(gs: GsServer, store: Store, tmp_path: Path) -> None:
+    files = lock(store)
+    assert (files[0].source, files[0].revision) == (f"gs:gs://{BUCKET}/models/", "version:1")
+    assert (files[0].size, files[0].sha256) == (len(WEIGHTS), sha256(WEIGHTS))
+    gs.put("models/model.safetensors", some_bytes(9))
+    other = Store(tmp_path / "other")
+    fetch(files, other, {"gs": source()}, Diary())
+    assert other.place(sha256(WEIGHTS)).read_bytes() == WEIGHTS
+
+
+def test_a_later_run_goes_on_where_an_earlier_one_was_refused(gs: GsServer, store: Store, tmp_path: Path) -> None:
+    files, other = lock(store), Store(tmp_path / "other")
+    place = f"/download/storage/v1/b/{BUCKET}/o/models%2Fmodel.safetensors"
+    gs.seen.clear()
+    gs.fail(place, Fault(), Fault(status=403))
+    with pytest.raises(SourceError, match="access is refused") as caught:
+        fetch(files, other, {"gs": source()}, Diary())
+    assert "gcloud auth" in caught.value.next_action
+    fetch(files, other, {"gs": source()}, Diary())
+    assert ranges(gs) == ["bytes=0-999999", "bytes=1000000-1999999", "bytes=1000000-1999999", "bytes=2000000-2499999"]
+    assert other.place(sha256(WEIGHTS)).read_bytes() == WEIGHTS
+
+
+def test_what_is_not_there_and_what_may_not_be_read(gs: GsServer, store: Store) -> None:
+    with pytest.raises(SourceError, match=rf"There is no gs://{BUCKET}/models/nothing"):
+        lock(store, "nothing", "model.safetensors")
+    gs.refuse = True
+    with pytest.raises(SourceError, match="access is refused"):
+        lock(store)
