@@ -23,6 +23,10 @@ shared=templates/requirements
 without_torch() { awk '/^[a-z]/ {keep = !/^torch==/} keep' "$1" >"$1.new"; mv "$1.new" "$1"; }
 export_lock() { compile "$1" tools/export-overrides.txt "$2"; without_torch "$2"; }
 export_lock $shared/export.in $shared/export.txt
+compile $shared/cpu.in tools/serve-overrides.txt $shared/cpu.txt
+compile $shared/cpu-text.in tools/serve-overrides.txt $shared/cpu-text.txt
+compile $shared/cpu-image.in tools/serve-overrides.txt $shared/cpu-image.txt
+compile $shared/cpu-sound.in tools/serve-overrides.txt $shared/cpu-sound.txt
 export_lock tools/dev.in tools/dev.txt
 printf 'torch==2.13.0+cpu \\\n    --hash=sha256:%s\n' "$torch_cpu" >$shared/torch-cpu.txt
 whole=$(mktemp); compile $shared/export.in /dev/null "$whole"

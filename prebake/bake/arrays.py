@@ -37,7 +37,7 @@ def flat_bytes(array: Array) -> npt.NDArray[np.uint8]:
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write ``arrays`` deterministically. Raises KeyError for a type that safetensors lacks."""
-    write_safetensors(path, {name: _tensor(array) for name, array in arrays.items()})
+    write_safetensors(path, from_arrays(arrays))
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -46,6 +46,11 @@ def read_arrays(path: Path) -> dict[str, Array]:
         name: np.frombuffer(region.read(), DTYPES[region.dtype]).reshape(region.shape)
         for name, region in read_index(path).items()
     }
+
+
+def from_arrays(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    """As safetensors has them. Raises KeyError for a type that it lacks."""
+    return {name: _tensor(array) for name, array in arrays.items()}
 
 
 def _tensor(array: Array) -> Tensor:

@@ -14,10 +14,10 @@ import onnxruntime as ort
 from prebake.bake import graph_files, parity
 from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources
 from prebake.bake.errors import BakeError
-from prebake.bake.exported import GRAPH, Exported
+from prebake.bake.exported import Exported
 from prebake.bake.manifest import MANIFEST, Compiled, describe, file_entry
 from prebake.bake.optimise import optimised
-from prebake.bake.repoint import CONSTANTS, Report, WeightFiles, repoint
+from prebake.bake.repoint import Report, WeightFiles, repoint
 from prebake.bake.sessions import check_providers, open_session
 from prebake.bake.settings import Settings
 from prebake.errors import ChecksumMismatch
@@ -32,6 +32,15 @@ class Job:
     settings: Settings
     exported: Exported
     models: Path
+
+    def graph(self, component: str) -> Path:
+        return self.models / self.settings.graph(component)
+
+    def constants(self, component: str) -> Path:
+        return self.models / self.settings.constants(component)
+
+    def exported_constants(self, component: str) -> Path:
+        return self.exported.constants(component, self.settings.constants(component))
 
 
 def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -> None:
@@ -78,40 +87,40 @@ def _weight_files(job: Job) -> Files:
     return files
 
 
-def _own_weights(component: str, files: Files) -> Iterator[str]:
-    """Weight files that lie beside the component's graph."""
+def _own_weights(folder: str, files: Files) -> Iterator[str]:
+    """Weight files that lie beside a graph of this folder."""
     for path in sorted(files):
-        folder, _, name = path.rpartition("/")
-        if folder == component and name.endswith(".safetensors"):
+        place, _, name = path.rpartition("/")
+        if place == folder and name.endswith(".safetensors"):
             yield path
 
 
 def _compile(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
-    own = list(_own_weights(name, files))
-    folder = job.models / name
-    _stage(job, name, folder)
-    with optimised(folder / GRAPH, name, job.settings.components[name].providers) as model:
-        report = repoint(model, WeightFiles([job.models / path for path in own]), folder)
-        graph_files.save(model, folder / GRAPH, name)
+    own = list(_own_weights(job.settings.folder(name), files))
+    graph = job.graph(name)
+    _stage(job, name)
+    with optimised(graph, name, job.settings.components[name].providers) as model:
+        report = repoint(model, WeightFiles([job.models / path for path in own]), job.constants(name))
+        graph_files.save(model, graph, name)
     fields = _key_fields(job, name, {path: files[path]["sha256"] for path in own})
-    final = graph_files.load(folder / GRAPH)
+    final = graph_files.load(graph)
     print(f"{name}: compiled, {report}", file=sys.stderr)
-    return Compiled(name, f"{name}/{GRAPH}", final, digest_json(fields), fields), report
+    return Compiled(name, job.settings.graph(name), final, digest_json(fields), fields), report
 
 
-def _stage(job: Job, name: str, folder: Path) -> None:
+def _stage(job: Job, name: str) -> None:
     """Put the exported graph where its weights are: external data must lie under the graph's own folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in (folder / GRAPH, folder / CONSTANTS):
+    job.graph(name).parent.mkdir(parents=True, exist_ok=True)
+    for leftover in (job.graph(name), job.constants(name)):
         leftover.unlink(missing_ok=True)
-    shutil.copyfile(job.exported.graph(name), folder / GRAPH)
-    if job.exported.constants(name).exists():
-        shutil.copyfile(job.exported.constants(name), folder / CONSTANTS)
+    shutil.copyfile(job.exported.graph(name), job.graph(name))
+    if job.exported_constants(name).exists():
+        shutil.copyfile(job.exported_constants(name), job.constants(name))
 
 
 def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str, object]:
     """Everything that the compiled graph follows from. Its sha256 is the compile key."""
-    own, constants = job.settings.components[name], job.exported.constants(name)
+    own, constants = job.settings.components[name], job.exported_constants(name)
     return {
         "graph": digest_file(job.exported.graph(name)),
         "constants": digest_file(constants) if constants.exists() else None,
@@ -127,15 +136,15 @@ def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str,
 
 def _findings(job: Job, name: str) -> tuple[parity.Finding, ...]:
     own = job.settings.components[name]
-    session = open_session(job.models / name / GRAPH, own.session, own.providers)
+    session = open_session(job.graph(name), own.session, own.providers)
     return parity.compare(name, session, job.exported.cases(name), job.exported.components[name].tolerance)
 
 
 def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path) -> None:
     for each in compiled:
-        for name, origin in ((GRAPH, "graph"), (CONSTANTS, "derived")):
-            if (job.models / each.name / name).exists():
-                files[f"{each.name}/{name}"] = _place(job.models / each.name / name, target / each.name / name, origin)
+        for path, origin in ((job.settings.graph(each.name), "graph"), (job.settings.constants(each.name), "derived")):
+            if (job.models / path).exists():
+                files[path] = _place(job.models / path, target / path, origin)
     for path in _warmup_files(job):
         files[path] = _place(job.exported.model_file(path), target / path, "warmup")
     for path in job.exported.assets:

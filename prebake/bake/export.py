@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import onnx_ir as ir
+import onnxruntime as ort
 import torch
 
 from prebake.bake import graph_files, graphs, pickles
-from prebake.bake.arrays import Array
+from prebake.bake.arrays import Array, from_arrays
 from prebake.bake.convert import from_torch
 from prebake.bake.documents import canonical_json, digest_file
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import WEIGHTS, Exported, ExportedComponent
-from prebake.bake.parity import Case
-from prebake.bake.repoint import WeightFiles, repoint
+from prebake.bake.parity import Case, tolerance_of
+from prebake.bake.repoint import WeightFiles, large_initialisers, repoint
 from prebake.bake.safetensors_file import Tensor
 from prebake.bake.settings import Settings
 from prebake.bake.shards import SHARD, tensors_of, write_shards
@@ -52,30 +54,31 @@ class Bake:
         self._shard = shard
         self._converted: set[str] = set()
         for each in settings.reshard:
-            component, _, name = each.path.partition("/")
-            self._derive(component, name, tensors_of(checkpoint / each.path))
+            folder, _, name = each.path.partition("/")
+            self._derive(folder, name, tensors_of(checkpoint / each.path))
 
     def open_pickle(self, path: str) -> dict[str, Any]:
         """The dictionary in a ``.pth`` or ``.bin`` of the checkpoint; see ``prebake.bake.pickles.open_pickle``."""
         return pickles.open_pickle(self.checkpoint / path)
 
     def convert(self, component: str, tensors: Mapping[str, torch.Tensor]) -> tuple[Path, ...]:
-        """Write the component's derived ``model.safetensors``, to be loaded and pointed into, and give its path; above
-        4 GiB those of its parts, and of their index."""
+        """Write the derived ``model.safetensors`` of the component's folder, to be loaded and pointed into, and give its
+        path; above 4 GiB those of its parts, and of their index."""
         self._check_component(component)
-        path = f"{component}/{WEIGHTS}"
-        if component in self._converted or path in self._published():
+        folder = self.settings.folder(component)
+        path = f"{folder}/{WEIGHTS}"
+        if folder in self._converted or path in self._published():
             raise BakeError(
-                f"{path} exists already.", next_action="Convert a component once, or do not ship that file."
+                f"{path} exists already.", next_action="Convert a folder's weights once, or do not ship that file."
             )
-        self._converted.add(component)
-        return self._derive(component, WEIGHTS, from_torch(tensors))
+        self._converted.add(folder)
+        return self._derive(folder, WEIGHTS, from_torch(tensors))
 
-    def _derive(self, component: str, name: str, tensors: Mapping[str, Tensor]) -> tuple[Path, ...]:
-        folder = self._exported.derived_file(component)
-        paths = write_shards(folder, name.removesuffix(".safetensors"), tensors, self._shard)
+    def _derive(self, folder: str, name: str, tensors: Mapping[str, Tensor]) -> tuple[Path, ...]:
+        stem = name.removesuffix(".safetensors")
+        paths = write_shards(self._exported.derived_file(folder), stem, tensors, self._shard)
         for path in paths:
-            self._exported.derived[f"{component}/{path.name}"] = digest_file(path)
+            self._exported.derived[f"{folder}/{path.name}"] = digest_file(path)
         return paths
 
     def graph(
@@ -100,11 +103,32 @@ class Bake:
         for number, case in enumerate(cases):
             self._exported.write_case(component, number, _reference(component, module, case, outputs))
         model = graphs.export_graph(component, module, cases[0], outputs, dynamic or {})
-        path = self._exported.graph(component)
-        report = repoint(model, WeightFiles(list(self._weights(component))), path.parent)
-        graph_files.save(model, path, component)
-        self._exported.components[component] = ExportedComponent(tolerance, len(cases), report.to_dict())
+        self._keep_graph(component, model, tolerance, len(cases))
+
+    def _keep_graph(self, component: str, model: ir.Model, tolerance: float, cases: int) -> None:
+        constants = self._exported.constants(component, self.settings.constants(component))
+        report = repoint(model, WeightFiles(list(self._weights(component))), constants)
+        graph_files.save(model, self._exported.graph(component), component)
+        self._exported.components[component] = ExportedComponent(tolerance, cases, report.to_dict())
         print(f"{component}: exported, {report}", file=sys.stderr)
+
+    def graph_file(
+        self, component: str, path: str, cases: Sequence[Mapping[str, Array]]
+    ) -> Sequence[Mapping[str, Array]]:
+        """Take a published ONNX file of the checkpoint for the component's graph; its weights become derived ones.
+
+        cases: inputs by name, the published graph's outputs of which are kept for the compile stage to compare with, and
+            returned. The tolerance follows from their size.
+        """
+        self._check_component(component)
+        session = graph_files.open_published(component, self.checkpoint / path)
+        outputs = [_answer(component, session, case) for case in cases]
+        for number, (case, answer) in enumerate(zip(cases, outputs, strict=True)):
+            self._exported.write_case(component, number, Case(case, answer))
+        model = graph_files.load(self.checkpoint / path)
+        self._derive(self.settings.folder(component), WEIGHTS, from_arrays(large_initialisers(model)))
+        self._keep_graph(component, model, max(map(tolerance_of, outputs)), len(cases))
+        return outputs
 
     def asset(self, path: str, data: bytes) -> None:
         """A further small file of the image, at ``/models/<path>``."""
@@ -177,8 +201,8 @@ class Bake:
         return {each.path for each in (*self.settings.ship, *self.settings.reshard)}
 
     def _weights(self, component: str) -> Iterator[Path]:
-        """The component's weight files: derived, and shipped as published."""
-        folder = f"{component}/"
+        """The weight files of the component's folder: derived, and shipped as published."""
+        folder = f"{self.settings.folder(component)}/"
         for path in sorted(self._exported.derived):
             if path.startswith(folder) and path.endswith(".safetensors"):
                 yield self._exported.derived_file(path)
@@ -190,6 +214,19 @@ class Bake:
         target = self._exported.model_file(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
+
+
+def _answer(component: str, session: ort.InferenceSession, case: Mapping[str, Array]) -> dict[str, Array]:
+    names = [each.name for each in session.get_outputs()]
+    try:
+        answers = session.run(names, dict(case))
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in case.items())
+        raise BakeError(
+            f"{component}: the published graph does not run on {shapes}: {error}",
+            next_action="Give inputs that it takes in the image's sample.json.",
+        ) from error
+    return dict(zip(names, answers, strict=True))
 
 
 def _reference(component: str, module: torch.nn.Module, case: graphs.Case, outputs: Sequence[str]) -> Case:
@@ -215,9 +252,9 @@ def _array(component: str, name: str, tensor: torch.Tensor) -> Array:
 
 
 def export_image(settings: Settings, checkpoint: Path, out: Path, shard: int = SHARD) -> None:
-    """Run ``images.<image>.export.export`` for ``settings.image`` into the empty folder ``out``. Derived weights come in
-    files of ``shard`` bytes at most."""
-    module = importlib.import_module(f"images.{settings.image}.export")
+    """Run the image's ``export``, as a rule that of ``images.<image>.export``, into the empty folder ``out``. Derived weights
+    come in files of ``shard`` bytes at most."""
+    module = importlib.import_module(settings.exporter or f"images.{settings.image}.export")
     bake = Bake(settings, checkpoint, out, shard)
     module.export(bake)
     bake.finish()

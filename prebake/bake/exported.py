@@ -1,7 +1,7 @@
 """What the export stage hands to the compile stage: a folder and its ``exported.json``.
 
-- ``derived/<component>/*.safetensors``: weights that are not published as they are needed, or in too large a file
-- ``graphs/<component>/model.onnx``: the graph, not yet optimised, and ``constants.safetensors`` beside it
+- ``derived/<folder>/*.safetensors``: weights that are not published as they are needed, or in too large a file
+- ``graphs/<component>/model.onnx``: the graph, not yet optimised, and its constants beside it, called as in the image
 - ``cases/<component>/<n>.safetensors``: inputs and the framework's outputs, for the parity check
 - ``models/**``: assets and the warm-up request, at their places in the image
 """
@@ -18,7 +18,6 @@ from prebake.bake.arrays import Array, read_arrays, write_arrays
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
 from prebake.bake.parity import Case
-from prebake.bake.repoint import CONSTANTS
 
 GRAPH = "model.onnx"
 WEIGHTS = "model.safetensors"
@@ -48,8 +47,9 @@ class Exported:
     def graph(self, component: str) -> Path:
         return self.folder / "graphs" / component / GRAPH
 
-    def constants(self, component: str) -> Path:
-        return self.folder / "graphs" / component / CONSTANTS
+    def constants(self, component: str, path: str) -> Path:
+        """``path`` is that of the image."""
+        return self.folder / "graphs" / component / Path(path).name
 
     def derived_file(self, path: str) -> Path:
         return self.folder / "derived" / path

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
+import onnxruntime as ort
+
+from prebake.bake.errors import BakeError
 
 _PRODUCER = "prebake"
 _TRACES = ("doc_string", "metadata_props")  # stack traces, paths of the machine that exported
@@ -23,6 +26,20 @@ def save(model: ir.Model, path: Path, name: str) -> None:
 def load(path: Path) -> ir.Model:
     """Read a graph; external data are mapped, not read, and resolve against the graph's folder."""
     return ir.load(path)
+
+
+def open_published(component: str, path: Path) -> ort.InferenceSession:
+    """A published graph as its publisher meant it: nothing of it is optimised. Raises BakeError where it cannot be opened."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+        raise BakeError(
+            f"{component}: ONNX Runtime does not open {path.name}: {error}",
+            next_action="Check that it is a whole ONNX file, its external data beside it, of operators that ONNX Runtime has.",
+        ) from error
 
 
 def sort_initialisers(model: ir.Model) -> None:

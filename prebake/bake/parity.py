@@ -41,6 +41,12 @@ class Finding:
         return Problem(f"{self.component}, case {self.case}, output '{self.output}'", what)
 
 
+def tolerance_of(outputs: Mapping[str, Array]) -> float:
+    """What two ways of computing the same in fp32 may differ by: rounding grows with the numbers, 1e-4 for those about 1."""
+    largest = (float(np.max(np.abs(each.astype(np.float64)), initial=0.0)) for each in outputs.values())
+    return 1e-4 * max(1.0, *largest)
+
+
 def compare(
     component: str, session: ort.InferenceSession, cases: Sequence[Case], tolerance: float
 ) -> tuple[Finding, ...]:

@@ -16,7 +16,6 @@ import onnx_ir as ir
 from prebake.bake.arrays import Array, flat_bytes, storable, write_arrays
 from prebake.bake.safetensors_index import ITEM_BYTES, Region, read_index
 
-CONSTANTS = "constants.safetensors"
 SMALLEST = 1024  # bytes; below it an initialiser stays in the graph
 _MICROSOFT = "com.microsoft"
 _MULTIPLIES = {("", "MatMul"), ("", "Gemm"), (_MICROSOFT, "FusedMatMul")}
@@ -61,11 +60,11 @@ class WeightFiles:
         return self._digests[length]
 
 
-def repoint(model: ir.Model, weights: WeightFiles, folder: Path) -> Report:
-    """Point every initialiser of ``SMALLEST`` bytes or more into ``weights``, all of them files of ``folder``.
+def repoint(model: ir.Model, weights: WeightFiles, constants: Path) -> Report:
+    """Point every initialiser of ``SMALLEST`` bytes or more into ``weights``, all of them files of one folder.
 
-    What is not found there goes to a new ``folder/constants.safetensors``, each content once. Locations are names
-    relative to the graph's folder.
+    What is not found there goes to the new safetensors file ``constants`` of that folder, each content once. Locations are
+    names relative to it: the graph has to lie there too.
     """
     counts = dict.fromkeys(("direct", "transposed", "left"), 0)
     sizes = dict(counts)
@@ -76,15 +75,28 @@ def repoint(model: ir.Model, weights: WeightFiles, folder: Path) -> Report:
             left.append(value)
         counts[how] += 1
         sizes[how] += _tensor(value).nbytes
-    _write_constants(folder / CONSTANTS, left)
+    _write_constants(constants, left)
     return Report(**counts, **{f"{how}_bytes": size for how, size in sizes.items()})
+
+
+def large_initialisers(model: ir.Model) -> dict[str, Array]:
+    """What a graph file holds of weights, each content once, by the name of the first initialiser that has it."""
+    contents: dict[bytes, tuple[str, Array]] = {}
+    for value in _large(model):
+        array = _array(value)
+        contents.setdefault(hashlib.sha256(flat_bytes(array).data).digest(), (value.name or "", array))
+    names: dict[str, Array] = {}
+    for name, array in contents.values():
+        names[name if name not in names else f"{name}.{len(names)}"] = array  # a subgraph's may be called the same
+    return names
 
 
 def _large(model: ir.Model) -> Iterator[ir.Value]:
     """Initialisers of at least SMALLEST bytes whose type has whole bytes and a place in safetensors."""
     for graph in model.graphs():
         for value in list(graph.initializers.values()):
-            if _tensor(value).nbytes >= SMALLEST and storable(_array(value)):
+            tensor = _tensor(value)
+            if tensor.dtype != ir.DataType.STRING and tensor.nbytes >= SMALLEST and storable(_array(value)):
                 yield value
 
 

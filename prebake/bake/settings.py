@@ -42,11 +42,15 @@ class Session:
 
 @dataclass(frozen=True)
 class Component:
-    """How one component is compiled and run. ``precision`` is what its weights and its arithmetic are said to be."""
+    """How one component is compiled and run. ``precision`` is what its weights and its arithmetic are said to be;
+    ``folder`` has its weights, and its graph then lies beside them under the component's name; ``onnx`` is the file of the
+    checkpoint that is its graph, where it is published as one."""
 
     precision: str = "fp32"
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     session: Session = Session()
+    folder: str = ""
+    onnx: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """One image for one target. ``module`` is the served one, ``model_revision`` the sha256 of the model's code. ``ship``
-    are files that the image holds as published, ``reshard`` those that it holds in parts, as they are too large."""
+    """One image for one target. ``module`` is the served one, ``exporter`` the one whose ``export`` is called, and
+    ``model_revision`` the sha256 of the model's code. ``ship`` are files that the image holds as published, ``reshard``
+    those that it holds in parts, as they are too large."""
 
     image: str
     module: str
@@ -71,7 +76,26 @@ class Settings:
     components: Mapping[str, Component]
     ship: tuple[Shipped, ...] = ()
     reshard: tuple[Shipped, ...] = ()
+    exporter: str = ""
     limits: Limits = field(default_factory=Limits)
+
+    def folder(self, component: str) -> str:
+        """The folder under /models that a component's graph and weights lie in."""
+        return self.components[component].folder or component
+
+    def graph(self, component: str) -> str:
+        """The path of a component's graph under /models."""
+        own = self.folder(component) == component
+        return f"{component}/model.onnx" if own else f"{self.folder(component)}/{component}.onnx"
+
+    def constants(self, component: str) -> str:
+        """The path under /models of what a component's graph reads and no weight file holds."""
+        own = self.folder(component) == component
+        return (
+            f"{component}/constants.safetensors"
+            if own
+            else f"{self.folder(component)}/{component}.constants.safetensors"
+        )
 
     def to_json(self) -> bytes:
         """Canonical JSON, the document's schema number included."""
@@ -122,6 +146,8 @@ class _Reader:
         session = self._mapping(given.get("session", {}), f"{where}.session")
         given["session"] = self._flat(Session, session, f"{where}.session")
         given["providers"] = tuple(given.get("providers", Component.providers))
+        for name in ("folder", "onnx"):
+            self._typed(given, name, str, where)
         if session.get("optimize", "disable") not in OPTIMIZE_LEVELS:
             self.problems.append(Problem(f"{where}.session.optimize", f"must be one of {', '.join(OPTIMIZE_LEVELS)}"))
         return None if self.problems else Component(**given)

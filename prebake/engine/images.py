@@ -65,6 +65,16 @@ def known_layers(connection: Connection) -> frozenset[str]:
         return frozenset(diff for image in images for diff in image.attrs["RootFS"].get("Layers") or ())
 
 
+def layers_by_name(connection: Connection) -> dict[str, frozenset[str]]:
+    """The diff ids of each image that has a name, by that name."""
+    with closing(connection.client()) as client:
+        return {
+            tag: frozenset(image.attrs["RootFS"].get("Layers") or ())
+            for image in client.images.list()
+            for tag in image.tags
+        }
+
+
 def has_image(connection: Connection, reference: str) -> bool:
     with closing(connection.client()) as client:
         try:

@@ -20,6 +20,8 @@ def report_text(report: Mapping[str, Any]) -> str:
             for layer in report["layers"]
         ),
     ]
+    if images := sorted({name for names in report["shared"]["layers"].values() for name in names}):
+        lines.append(f"shared  {show_bytes(report['shared']['bytes'])} of the model with {', '.join(images)}")
     lines += [f"sent    {show_bytes(each['bytes'])} to {name}" for name, each in report["outputs"].items()]
     if "ready_seconds" not in report:
         return "\n".join([*lines, "", "not started: only an image in the Engine can be"])

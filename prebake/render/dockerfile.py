@@ -7,7 +7,7 @@ from typing import Any
 
 from prebake.plan.container import container_config
 from prebake.plan.layers import model_folders, weight_trees
-from prebake.plan.values import ContextFile, Plan, is_whole
+from prebake.plan.values import ContextFile, Plan, is_whole, weight_folders
 from prebake.render.environment import render_template
 
 
@@ -36,10 +36,10 @@ def _values(plan: Plan) -> dict[str, Any]:
         "checkpoint": plan.checkpoint,
         "tag": plan.tag,
         "base": f"{plan.base.reference}@{plan.base.digest}" if plan.base.digest else plan.base.reference,
-        "components": [{"name": name, "derived": name in plan.derived} for name in plan.spec.components],
+        "components": [{"name": name, "derived": name in plan.derived} for name in weight_folders(plan.spec)],
         "trees": [tree.folder for tree in trees],
         "shipped": [{"tree": tree.folder, "path": file.path} for tree in trees for file in tree.files],
-        "folders": model_folders(plan.shipped, plan.spec.components),
+        "folders": model_folders(plan.shipped, weight_folders(plan.spec)),
         "env": config.env,
         "labels": config.labels,
         "user": config.user,

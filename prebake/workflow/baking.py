@@ -124,9 +124,9 @@ class Oven:
         return all(self.store.get(file.sha256, file.size) is not None for file in files)
 
 
-def derived_of(exported: Sequence[FileRecord], component: str) -> list[FileRecord]:
-    """The derived files of a component, by their paths in the image."""
-    prefix = f"derived/{component}/"
+def derived_of(exported: Sequence[FileRecord], folder: str) -> list[FileRecord]:
+    """The derived files of a weight folder, by their paths in the image."""
+    prefix = f"derived/{folder}/"
     found = (file for file in exported if file.path.startswith(prefix))
     return [replace(file, path=f"models/{file.path.removeprefix('derived/')}") for file in found]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,13 +38,15 @@ class Made:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a build came to; ``measured`` is None where the image was not started."""
+    """What a build came to; ``measured`` is None where the image was not started. ``beside`` are the diff ids of the other
+    images of the Engine, by name."""
 
     plan: Plan
     made: Made
     built: Sequence[BuildResult]
     delivered: Mapping[str, Delivered]
     measured: Measured | None
+    beside: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> Mapping[str, Any]:
@@ -61,6 +63,7 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         "checkpoint": plan.checkpoint,
         "size": sum(layer.size for layer in layers),
         "layers": [asdict(layer) for layer in layers],
+        "shared": shared_models(layers, outcome.beside),
         "picture": PICTURE,
         "keys": {"export": plan.export_key, "compile": plan.compile_key},
         "outputs": {name: asdict(each) for name, each in outcome.delivered.items()},
@@ -95,6 +98,16 @@ def built_layers(made: Made) -> list[BuiltLayer]:
         )
         for name, each in zip(names, made.layers, strict=True)
     ]
+
+
+def shared_models(layers: Sequence[BuiltLayer], beside: Mapping[str, frozenset[str]]) -> Mapping[str, Any]:
+    """What lies under /models in other images too and is stored once: bytes, and by layer the names of those images."""
+    models = [layer for layer in layers if layer.kind in ("weights", "derived", "graphs")]
+    found = {layer.name: sorted(name for name, diffs in beside.items() if layer.diff_id in diffs) for layer in models}
+    return {
+        "bytes": sum(layer.size for layer in models if found[layer.name]),
+        "layers": {name: images for name, images in found.items() if images},
+    }
 
 
 def _names(layers: Sequence[MadeLayer]) -> list[str]:

@@ -1,16 +1,18 @@
-"""The toy at a registry."""
+"""The toy at a registry, and a clone that images are begun in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
 from tests.cli.copies import BUILDER, Pushed
-from tests.projects import Built
+from tests.generated import Baked, begin, importable
+from tests.projects import Built, Project, clone
 from tests.registry import running_registry
 
 
@@ -28,3 +30,17 @@ def pushed(toy: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pus
 def repository(pushed: Pushed) -> Iterator[Repository]:
     with closing(Repository(parse_reference(f"{pushed.name}:v1"))) as repository:
         yield repository
+
+
+@pytest.fixture(scope="module")
+def beginner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A clone without images; what is begun in it can be imported."""
+    project = clone(tmp_path_factory.mktemp("clone") / "project")
+    with importable(project.root):
+        yield project
+
+
+@pytest.fixture
+def begun(beginner: Project, tmp_path: Path) -> Callable[[str, Callable[[Path], object]], Baked]:
+    """``begun(name, write)``: the image of a checkpoint that ``write(folder)`` writes, baked."""
+    return lambda name, write: begin(beginner, name, write, tmp_path)

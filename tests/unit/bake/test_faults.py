@@ -146,7 +146,9 @@ def test_the_command_gives_the_errors_code(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_settings_come_back(settings: Settings) -> None:
-    full = replace(settings, components={"words": Component("fp16", ("CUDAExecutionProvider",), Session(prepack=True))})
+    full = replace(
+        settings, components={"words": Component("fp16", ("CUDAExecutionProvider",), Session(prepack=True), "w")}
+    )
     assert Settings.from_json(full.to_json()) == full
 
 

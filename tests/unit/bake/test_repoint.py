@@ -51,7 +51,7 @@ def check(model: Any, weights: dict[str, Array], inputs: dict[str, Array], folde
     write_arrays(folder / "model.safetensors", weights)
     wanted = run(model, inputs)
     graph = ir.from_proto(model)
-    report = repoint(graph, WeightFiles([folder / "model.safetensors"]), folder)
+    report = repoint(graph, WeightFiles([folder / "model.safetensors"]), folder / "constants.safetensors")
     graph_files.save(graph, folder / "model.onnx", "g")
     assert np.abs(run(folder / "model.onnx", inputs) - wanted).max() < 1e-5
     return report

@@ -1,0 +1,118 @@
+"""The model of an image that brings no code: a graph's inputs as JSON, its outputs as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from entrypoints.checks import suggest
+from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Components, Field
+
+SIGNATURES = "tensors.json"
+_REFUSALS = ("InvalidArgument", "RuntimeException", "Fail")  # ONNX Runtime's own, which share no base class
+
+
+class Tensor(NamedTuple):
+    """``dtype`` is numpy's word; an axis is a length, or the name of one that is free."""
+
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class Graphs:
+    """Every component by itself; the first where none is named."""
+
+    def __init__(self, components: Components) -> None:
+        self._components = components
+        self._signatures = read_signatures(json.loads(components.path(SIGNATURES).read_bytes()))
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        names = tuple(self._signatures)
+        takes = "; ".join(f"{name}: {describe(self._signatures[name])}" for name in names)
+        inputs = Field("inputs", "text", f"A JSON object of nested lists by input. {takes}.", required=True)
+        which = Field("component", "choice", "Which graph.", default=names[0], choices=names)
+        return (inputs, which) if len(names) > 1 else (inputs,)
+
+    def generate(self, form: Mapping[str, object], cancelled: Cancellation) -> Answer:
+        """Raises BadRequest, with everything that is wrong, for inputs that do not fit the graph."""
+        name = str(form.get("component", next(iter(self._signatures))))
+        arrays = read_inputs(str(form["inputs"]), self._signatures[name])
+        if cancelled():
+            raise Cancelled
+        try:
+            outputs = self._components.session(name).run(arrays)
+        except Exception as error:
+            if type(error).__name__ not in _REFUSALS:
+                raise
+            raise BadRequest(f"the graph refuses these inputs: {error}", field="inputs") from error
+        return Answer(write_outputs(outputs), "application/json")
+
+
+def create(components: Components) -> Graphs:
+    """The server's entry."""
+    return Graphs(components)
+
+
+def read_signatures(document: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+    """The inputs of each component, by name."""
+    return {
+        component: {name: Tensor(each["dtype"], tuple(each["shape"])) for name, each in signature["inputs"].items()}
+        for component, signature in document.items()
+    }
+
+
+def describe(inputs: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name} {tensor.dtype} [{', '.join(map(str, tensor.shape))}]" for name, tensor in inputs.items())
+
+
+def read_inputs(text: str, wanted: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"'inputs' is no JSON: {error}", field="inputs") from None
+    if not isinstance(given, dict):
+        raise BadRequest("'inputs' should be an object of nested lists by input's name.", field="inputs")
+    wrong = [f"{name} is no input{suggest(name, list(wanted))}" for name in given if name not in wanted]
+    wrong += [f"{name} is missing" for name in wanted if name not in given]
+    arrays: dict[str, np.ndarray] = {}
+    sizes: dict[str, int] = {}
+    for name in wanted.keys() & given.keys():
+        try:
+            arrays[name] = read_array(given[name], wanted[name], sizes)
+        except (ValueError, TypeError, OverflowError) as error:
+            wrong.append(f"{name}: {error}")
+    if wrong:
+        raise BadRequest(f"'inputs' does not fit the graph: {'; '.join(sorted(wrong))}.", field="inputs")
+    return arrays
+
+
+def read_array(value: object, wanted: Tensor, sizes: dict[str, int]) -> np.ndarray:
+    """``sizes`` collects the lengths of free axes, which are one where they are called the same."""
+    found = np.asarray(value)
+    if found.dtype == object or found.dtype.kind not in "bif":
+        raise ValueError("should be nested lists of numbers, all of one length at each depth")
+    if np.dtype(wanted.dtype).kind in "iu" and found.dtype.kind == "f" and not np.all(found == np.floor(found)):
+        raise ValueError("should be whole numbers")
+    if len(found.shape) != len(wanted.shape):
+        raise ValueError(f"has {len(found.shape)} axes, should have {len(wanted.shape)}")
+    for length, axis in zip(found.shape, wanted.shape, strict=True):
+        expected = axis if isinstance(axis, int) else sizes.setdefault(axis, length)
+        if length != expected:
+            raise ValueError(f"has the shape {list(found.shape)}, should have {list(wanted.shape)}")
+    return np.asarray(value, wanted.dtype)  # which refuses whole numbers that the type has no room for
+
+
+def write_outputs(outputs: Mapping[str, np.ndarray]) -> bytes:
+    """What is no number is null, which JSON has."""
+    return json.dumps({"outputs": {name: plain(array.tolist()) for name, array in outputs.items()}}).encode()
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

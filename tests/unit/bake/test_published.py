@@ -1,0 +1,156 @@
+"""An image that brings no code: a published ONNX file, baked and served by its tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from safetensors.numpy import load_file
+
+from entrypoints.contract import BadRequest
+from entrypoints.tensors import Graphs
+from prebake.bake.errors import BakeError
+from prebake.bake.local import bake_folder
+from prebake.bake.sessions import open_session
+from prebake.bake.settings import Component, Session, Settings
+from tests.graphs import WIDTH, write_graph
+
+
+def settings(*names: str) -> Settings:
+    return Settings(
+        image="plain",
+        module="entrypoints.tensors",
+        exporter="prebake.bake.published",
+        target="cpu",
+        checkpoint="local",
+        model_revision="0" * 64,
+        components={name: Component(onnx="net/model.onnx") for name in names},
+    )
+
+
+Baked = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def bake(tmp_path_factory: pytest.TempPathFactory) -> Baked:
+    def make(*names: str, external: bool = False) -> Path:
+        folder = tmp_path_factory.mktemp("published")
+        write_graph(folder / "checkpoint/net/model.onnx", external=external)
+        bake_folder("plain", folder / "checkpoint", settings(*names), folder / "models")
+        return folder / "models"
+
+    return make
+
+
+class OpenFolder:
+    """A baked folder's components."""
+
+    def __init__(self, models: Path) -> None:
+        self.models = models
+        self.manifest: dict[str, Any] = json.loads((models / "manifest.json").read_bytes())
+
+    def session(self, name: str) -> Any:
+        graph = self.manifest["components"][name]["graph"]
+        session = open_session(self.models / graph, Session(), ["CPUExecutionProvider"])
+
+        class Named:
+            def run(self, inputs: Any) -> dict[str, Any]:
+                names = [each.name for each in session.get_outputs()]
+                return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+        return Named()
+
+    def path(self, name: str) -> Path:
+        assert name in self.manifest["files"]
+        return self.models / name
+
+
+@pytest.fixture(scope="module")
+def models(bake: Baked) -> Path:
+    return bake("net")
+
+
+@pytest.fixture(scope="module")
+def model(models: Path) -> Graphs:
+    return Graphs(OpenFolder(models))
+
+
+def ask(model: Graphs, inputs: object, **form: str) -> Any:
+    text = inputs if isinstance(inputs, str) else json.dumps(inputs)
+    return json.loads(model.generate({"inputs": text, **form}, lambda: False).body)
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_the_weights_become_safetensors_and_each_content_is_there_once(bake: Baked, external: bool) -> None:
+    models = bake("net", external=external)
+    held = load_file(models / "net/model.safetensors")
+    assert {tuple(each.shape) for each in held.values()} == {(16, WIDTH), (WIDTH, 8)}
+    graph = onnx.load(str(models / "net/model.onnx"), load_external_data=False).graph
+    places = {entry.value for each in graph.initializer for entry in each.external_data if entry.key == "location"}
+    assert places == {"model.safetensors"}
+    assert (models / "net/model.onnx").stat().st_size < 4000
+
+
+def test_it_answers_as_the_published_file(model: Graphs, models: Path) -> None:
+    published = ort.InferenceSession(str(write_graph(models.parent / "again/model.onnx")))
+    ids = np.arange(20).reshape(5, 4) % 16
+    scale = np.linspace(-1, 2, 5, dtype=np.float32).reshape(5, 1, 1)
+    (wanted,) = published.run(None, {"ids": ids, "scale": scale})
+    found = ask(model, {"ids": ids.tolist(), "scale": scale.tolist()})["outputs"]["scores"]
+    assert np.abs(np.array(found) - wanted).max() < 1e-4
+
+
+def test_the_warm_up_request_is_one_that_the_server_answers_so(model: Graphs, models: Path) -> None:
+    request = json.loads((models / "warmup/request.json").read_bytes())
+    answer = json.loads((models / "warmup/answer.json").read_bytes())
+    found = json.loads(model.generate(request["fields"], lambda: False).body)
+    assert np.abs(np.array(found["outputs"]["scores"]) - np.array(answer["outputs"]["scores"])).max() < 1e-4
+
+
+def test_everything_that_is_wrong_with_the_inputs_is_said_at_once(model: Graphs) -> None:
+    with pytest.raises(BadRequest) as caught:
+        ask(model, {"ids": [[0.5, 1, 2, 3]], "scal": 1})
+    text = str(caught.value)
+    assert "ids: should be whole numbers" in text
+    assert 'did you mean "scale"' in text
+    assert "scale is missing" in text
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("{", "no JSON"),
+        ([1], "should be an object"),
+        ({"ids": [[0, 1, 2]], "scale": [[[1.0]]]}, "has the shape [1, 3], should have ['rows', 4]"),
+        ({"ids": [[0, 1, 2, 3]], "scale": [[[1.0]], [[1.0]]]}, "has the shape"),
+        ({"ids": [[0, 1, 2, 3], [1]], "scale": [[[1.0]]]}, "ids"),
+        ({"ids": [["a", "b", "c", "d"]], "scale": [[[1.0]]]}, "nested lists of numbers"),
+        ({"ids": [[0, 1, 2, 10**30]], "scale": [[[1.0]]]}, "ids"),
+        ({"ids": [[0, 1, 2, 99]], "scale": [[[1.0]]]}, "the graph refuses these inputs"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_the_clients_fault(model: Graphs, inputs: object, said: str) -> None:
+    with pytest.raises(BadRequest, match=said.replace("[", r"\[").replace("]", r"\]")):
+        ask(model, inputs)
+
+
+def test_several_graphs_are_chosen_by_name(bake: Baked) -> None:
+    folder = OpenFolder(bake("net", "other"))
+    model = Graphs(folder)
+    (_, which) = model.fields
+    assert which.choices == ("net", "other")
+    inputs = {"ids": [[0, 1, 2, 3]], "scale": [[[1.0]]]}
+    assert ask(model, inputs) == ask(model, inputs, component="other")
+
+
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/model.onnx").write_bytes(b"no graph")
+    with pytest.raises(BakeError, match=r"ONNX Runtime does not open model\.onnx"):
+        bake_folder("plain", tmp_path, settings("net"), tmp_path / "models")
