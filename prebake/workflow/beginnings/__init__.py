@@ -1,0 +1,1 @@
+"""What ``prebake init`` can begin with: a module for each kind of checkpoint, found by ``recognise``."""

@@ -1,0 +1,56 @@
+"""The port between ``prebake init`` and the kinds of checkpoint that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from prebake.errors import PrebakeError, Problem
+
+UNKNOWN = "LicenseRef-Unknown"
+_SCHEMA = "docs/image.schema.json"
+
+
+class InitRefused(PrebakeError):
+    """``prebake init`` cannot tell what a checkpoint is, or would write over an image."""
+
+    exit_code = 17
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The image ``name`` of the project at ``root``, of what lies at ``origin``. ``licence`` is an SPDX identifier."""
+
+    root: Path
+    name: str
+    origin: str
+    licence: str | None = None
+
+    @property
+    def schema(self) -> str:
+        """Where an editor finds the schema of ``image.yaml``, from the image's folder; empty where it is not here."""
+        return f"../../{_SCHEMA}" if (self.root / _SCHEMA).is_file() else ""
+
+    def folder(self, path: Path) -> str:
+        """Relative where the project holds it, so that the spec means the same in every clone."""
+        absolute = path.resolve()
+        return str(absolute.relative_to(self.root)) if absolute.is_relative_to(self.root) else str(absolute)
+
+
+class Beginning(Protocol):
+    """A checkpoint that an image can be begun with."""
+
+    def write(self, asked: Asked) -> Mapping[str, bytes]:
+        """The files of the image's folder by path, ``image.yaml`` among them. Raises InitRefused with every problem."""
+
+
+Recognise = Callable[[Path], Beginning | None]
+"""What ``init`` asks each kind: None where the path is none of its own. Raises InitRefused where it is, and unclear."""
+
+
+def refuse(message: str, problems: Sequence[Problem], next_action: str) -> None:
+    """Raise InitRefused with all of them, if there are any."""
+    if problems:
+        raise InitRefused("\n".join([message, *(f"  {each}" for each in problems)]), next_action=next_action)

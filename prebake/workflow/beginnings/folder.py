@@ -1,0 +1,96 @@
+"""A checkpoint folder as it lies there: its documents and its weight files, and every problem that reading them meets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prebake.bake.errors import WeightsError
+from prebake.bake.safetensors_index import read_index
+from prebake.errors import Problem
+
+CONFIG = "config.json"
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_FLOATS = {"F16", "BF16", "F64"}
+_LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Files that the weights are read from. ``derived``: they are not shipped but converted, since they are pickled or not
+    float32."""
+
+    files: tuple[str, ...] = ()
+    derived: bool = False
+
+
+@dataclass
+class Folder:
+    """The folder at ``path``. Problems are collected instead of stopping at the first."""
+
+    path: Path
+    problems: list[Problem] = field(default_factory=list)
+
+    def has(self, name: str) -> bool:
+        return (self.path / name).is_file()
+
+    def present(self, *names: str) -> tuple[str, ...]:
+        return tuple(name for name in names if self.has(name))
+
+    def licences(self) -> tuple[str, ...]:
+        return self.present(*_LICENCES)
+
+    def require(self, name: str, hint: str = "") -> bool:
+        """Whether the file is here; a problem where it is not."""
+        if not self.has(name):
+            self.problems.append(Problem(name, "is missing", hint))
+        return self.has(name)
+
+    def document(self, name: str, *, or_else: Any = None) -> Any:
+        """A JSON document, an object unless ``or_else`` is of another type, which is given where it is missing."""
+        empty: Any = {} if or_else is None else or_else
+        if not self.has(name):
+            return empty
+        try:
+            document = json.loads((self.path / name).read_bytes())
+        except ValueError as error:
+            self.problems.append(Problem(name, f"is no JSON: {error}"))
+            return empty
+        if isinstance(document, type(empty)):
+            return document
+        self.problems.append(Problem(name, f"holds a {type(document).__name__}, not a {type(empty).__name__}"))
+        return empty
+
+    def weights(self) -> Weights:
+        """The weight files that transformers would read, safetensors before pickles."""
+        if self.has(_WHOLE):
+            return self._safetensors((_WHOLE,))
+        if self.has(_INDEX):
+            return self._safetensors((*self._parts(_INDEX), _INDEX))
+        if pickled := self.present(*_PICKLES)[:1]:
+            parts = self._parts(pickled[0]) if pickled[0].endswith(".json") else ()
+            return Weights((*parts, *pickled), derived=True)
+        self.problems.append(Problem(_WHOLE, "is missing", "save the model by its save_pretrained"))
+        return Weights()
+
+    def size(self, weights: Weights) -> int:
+        """Bytes of the weight files that are here."""
+        return sum((self.path / name).stat().st_size for name in self.present(*weights.files))
+
+    def _safetensors(self, files: tuple[str, ...]) -> Weights:
+        dtypes = {dtype for name in files if name.endswith(".safetensors") for dtype in self._dtypes(name)}
+        return Weights(files, derived=bool(dtypes & _FLOATS))
+
+    def _parts(self, index: str) -> tuple[str, ...]:
+        parts = sorted(set(self.document(index).get("weight_map", {}).values()))
+        return tuple(name for name in parts if self.require(name, f"{index} names it"))
+
+    def _dtypes(self, name: str) -> Iterator[str]:
+        try:
+            yield from {region.dtype for region in read_index(self.path / name).values()}
+        except WeightsError as error:
+            self.problems.append(Problem(name, error.message.removeprefix(f"{self.path / name} ")))

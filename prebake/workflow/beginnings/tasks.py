@@ -1,0 +1,54 @@
+"""The tasks that a transformers folder may be for, told by its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prebake.workflow.beginnings import pictures, sounds, texts
+from prebake.workflow.beginnings.facts import Facts
+from prebake.workflow.beginnings.folder import Folder
+
+
+@dataclass(frozen=True)
+class Task:
+    """``suffix`` of the architectures; ``templates`` of its code, a folder of ``templates/init``; ``packages`` that serving
+    needs, a file of ``templates/requirements``; ``module`` of the image that tells its fields and its answer."""
+
+    suffix: str
+    templates: str
+    packages: str
+    module: str
+    read: Callable[[Folder, Mapping[str, Any]], Facts]
+
+    @property
+    def serve(self) -> tuple[str, ...]:
+        return ("model.py", self.module)
+
+    @property
+    def export(self) -> tuple[str, ...]:
+        return ("export.py", "naive.py", self.module)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        return ("model.py", "export.py", "naive.py", self.module)
+
+
+TASKS = (
+    Task("ForSequenceClassification", "text_classification", "cpu-text", "texts.py", texts.read_classifier),
+    Task("ForTokenClassification", "token_classification", "cpu-text", "texts.py", texts.read_tagger),
+    Task("ForImageClassification", "image_classification", "cpu-image", "pictures.py", pictures.read_classifier),
+    Task("ForCTC", "speech_recognition", "cpu-sound", "sound.py", sounds.read_recogniser),
+    Task("Model", "feature_extraction", "cpu-text", "texts.py", texts.read_encoder),
+)
+
+# They end in Model, and are none that encodes text.
+_HEADS = ("LMHeadModel", "DoubleHeadsModel", "VisionModel", "PreTrainedModel")
+
+
+def find_task(architecture: str) -> Task | None:
+    """The task of ``BertForSequenceClassification`` and its like; None for a model of any other head."""
+    if architecture.endswith(_HEADS):
+        return None
+    return next((task for task in TASKS if architecture.endswith(task.suffix)), None)

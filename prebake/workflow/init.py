@@ -1,0 +1,79 @@
+"""``prebake init``: look at a checkpoint and write the folder of an image that is ready to build."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from keyword import iskeyword
+from pathlib import Path
+
+from prebake.spec.project import list_images
+from prebake.workflow.beginnings import onnx, transformers
+from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, Beginning, InitRefused, Recognise
+from prebake.workflow.lock import lock_image
+from prebake.workflow.steps import Tell
+
+KINDS: Mapping[str, Recognise] = {
+    "a transformers folder (config.json and *.safetensors)": transformers.recognise,
+    "an .onnx file": onnx.recognise,
+}
+"""What can be begun with, the first that recognises it."""
+
+
+def init_image(asked: Asked, tell: Tell) -> str:
+    """Write ``images/NAME/`` with spec, code or sample input, README and lock; its path. After an error nothing of it is
+    left."""
+    folder = asked.root / "images" / asked.name
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", asked.name) or iskeyword(asked.name):
+        raise InitRefused(
+            f"{asked.name!r} is no name for an image.",
+            next_action="use lower-case letters, digits and _, a letter first, and no word of Python's",
+        )
+    if asked.name in list_images(asked.root) or folder.exists():
+        raise InitRefused(f"{folder} exists already.", next_action="choose another name, or remove it")
+    files = _recognise(asked.origin).write(asked)
+    try:
+        for name, content in files.items():
+            _write(folder / name, content)
+            tell(f"init: wrote {folder / name}")
+        lock_image(asked.root, asked.name, None, tell)
+    except BaseException:
+        _remove(folder, (*files, "weights.lock"))
+        raise
+    if UNKNOWN in files["image.yaml"].decode():
+        tell(f"init: say the licence of the weights in {folder / 'image.yaml'}: checkpoints.local.licence.id")
+    return str(folder.relative_to(asked.root))
+
+
+def _recognise(origin: str) -> Beginning:
+    path = Path(origin)
+    if path.exists():
+        for recognise in KINDS.values():
+            if (found := recognise(path)) is not None:
+                return found
+    why = (
+        "is none of these"
+        if path.is_file()
+        else "holds none of these"
+        if path.is_dir()
+        else "is no file or folder here"
+    )
+    known = "; ".join(KINDS)
+    raise InitRefused(
+        f"{origin} {why}" + (f": {known}." if path.exists() else "."),
+        next_action=f"give {known}; for any other checkpoint docs/adding-a-model.md shows the way",
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """These files, and the folders that only they were in."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    for each in sorted((folder, *(path for path in folder.rglob("*") if path.is_dir())), reverse=True):
+        if each.is_dir() and not any(each.iterdir()):
+            each.rmdir()

@@ -1,0 +1,99 @@
+"""``prebake init``: from a published graph to a container that answers, without a line of Python."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from prebake.engine.connection import Connection
+from prebake.workflow.beginnings.beginning import UNKNOWN, InitRefused
+from tests.conftest import image_name
+from tests.graphs import write_graph
+from tests.projects import Project, clone, reach, read_lock
+from tests.serving import serving
+
+
+@pytest.fixture
+def empty(engine: Connection, tmp_path: Path) -> Project:
+    """A clone without images, and a graph with its weights beside it."""
+    project = clone(tmp_path / "project", variables=reach(engine))
+    write_graph(project.root / "published/model.onnx", external=True)
+    return project
+
+
+def test_a_graph_becomes_an_image_that_answers_as_it_does(engine: Connection, empty: Project) -> None:
+    started = empty.run("init", "scores", "--from", "published").expect(0)
+    assert started.stdout == "images/scores\n"
+    assert "checkpoints.local.licence.id" in started.stderr  # what it could not tell
+    spec = (empty.root / "images/scores/image.yaml").read_text()
+    assert f"licence: {{id: {UNKNOWN}}}" in spec
+    assert 'folder: "published"' in spec  # the same in every clone
+    assert not list((empty.root / "images/scores").glob("*.py"))
+    assert {file.path for file in read_lock(empty, "scores").checkpoints["local"].files} == {
+        "scores/model.onnx",
+        "scores/weights.bin",
+    }
+    with image_name(engine) as tag:
+        empty.run("--model", "scores", "--tag", tag).expect(0)
+        with serving(engine, tag) as service:
+            ids = np.arange(12).reshape(3, 4)
+            scale = np.array([0.5, -1, 2], np.float32).reshape(3, 1, 1)
+            asked = {"inputs": json.dumps({"ids": ids.tolist(), "scale": scale.tolist()})}
+            answer = service.post(json=asked)
+            assert answer.status_code == 200, answer.text
+            graph = ort.InferenceSession(str(empty.root / "published/model.onnx"))
+            (wanted,) = graph.run(None, {"ids": ids, "scale": scale})
+            assert np.abs(np.array(answer.json()["outputs"]["scores"]) - wanted).max() < 1e-4
+            message, fields = service.refusal(422, json={"inputs": '{"ids": [[99, 0, 0, 0]], "scale": [[[1]]]}'})
+            assert "the graph refuses these inputs" in message
+            assert list(fields) == ["inputs"]
+
+
+def test_a_sample_that_does_not_fit_is_told_by_input(empty: Project, tag: str) -> None:
+    empty.run("init", "scores", "--from", "published/model.onnx", "--licence", "MIT").expect(0)
+    (empty.root / "images/scores/sample.json").write_text('{"scores": {"ids": [[1, 2]], "scael": 1}}')
+    ended = empty.run("--model", "scores", "--tag", tag)
+    assert ended.code not in (0, 1)
+    for words in ("ids has the shape [1, 2]", "scael is no input", "scale is missing"):
+        assert words in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("scores", "--from", "nowhere"), "nowhere is no file or folder here"),
+        (("scores", "--from", "build.py"), "build.py is none of these"),
+        (("scores", "--from", "entrypoints"), "entrypoints holds none of these"),
+        (("Scores", "--from", "published"), "'Scores' is no name for an image"),
+    ],
+)
+def test_what_cannot_be_begun_leaves_nothing(empty: Project, words: tuple[str, ...], said: str) -> None:
+    ended = empty.run("init", *words).expect(InitRefused.exit_code)
+    assert said in ended.stderr
+    assert not (empty.root / "images").exists()
+
+
+def test_several_graphs_are_to_be_chosen_from(empty: Project) -> None:
+    write_graph(empty.root / "published/other.onnx")
+    ended = empty.run("init", "scores", "--from", "published").expect(InitRefused.exit_code)
+    assert "model.onnx, other.onnx" in ended.stderr
+
+
+def test_a_file_that_is_no_graph_is_told_before_anything_is_written(empty: Project) -> None:
+    (empty.root / "published/broken.onnx").write_bytes(b"nothing of the kind")
+    ended = empty.run("init", "scores", "--from", "published/broken.onnx")
+    assert ended.code not in (0, 1)
+    assert "ONNX Runtime does not open broken.onnx" in ended.stderr
+    assert not (empty.root / "images").exists()
+
+
+def test_an_image_that_is_there_is_not_written_over(empty: Project) -> None:
+    empty.run("init", "scores", "--from", "published").expect(0)
+    before = (empty.root / "images/scores/image.yaml").read_text()
+    ended = empty.run("init", "scores", "--from", "published").expect(InitRefused.exit_code)
+    assert "exists already" in ended.stderr
+    assert (empty.root / "images/scores/image.yaml").read_text() == before

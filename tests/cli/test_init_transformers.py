@@ -1,0 +1,108 @@
+"""``prebake init`` from a transformers folder that reads text: the image answers as the framework's own pipeline does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import pipeline
+
+from entrypoints.contract import BadRequest
+from tests import pretrained
+from tests.generated import Baked, difference
+from tests.projects import Project
+
+Begun = Callable[[str, Callable[[Path], object]], Baked]
+TEXTS = [
+    "The container is warm.",
+    "A big image and nothing in it",
+    "Größe, naïve café, 東京 and 🙂",
+    "first",
+    "request come " * 60,
+    *(f"weights lie number {n}" for n in range(40)),
+]
+
+
+def scores_by_pipeline(folder: Path) -> list[dict[str, float]]:
+    classify = pipeline("text-classification", model=str(folder), device="cpu")
+    found = classify(TEXTS, top_k=None, truncation=True)
+    return [{each["label"]: each["score"] for each in scores} for scores in found]
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "softmax": {},
+    "sigmoid": {"problem_type": "multi_label_classification"},
+    "regression": {"problem_type": "regression", "id2label": {0: "stars"}},
+}
+
+
+@pytest.mark.parametrize("kind", list(CONFIGS))
+def test_texts_are_classified_as_the_pipeline_does(begun: Begun, beginner: Project, kind: str) -> None:
+    name = f"classify_{kind}"
+    baked = begun(name, lambda folder: pretrained.write_classifier(folder, **CONFIGS[kind]))
+    results = baked.answer({"texts": "\n".join(TEXTS)})["results"]
+    wanted = scores_by_pipeline(beginner.root / "published" / name)
+    assert difference([each["scores"] for each in results], wanted) < 1e-4
+    assert [each["label"] for each in results] == [max(each, key=each.__getitem__) for each in wanted]
+    if kind != "regression":
+        assert len({each["label"] for each in results}) > 1, "a checkpoint that tells texts apart"
+    for text in ("", " \n\t\n", "\ud800", "\n".join("a" * 257)):
+        with pytest.raises(BadRequest) as caught:
+            baked.answer({"texts": text})
+        assert caught.value.field == "texts"
+    alone = baked.answer({"texts": TEXTS[0]})["results"]
+    assert difference(alone, results[:1]) < 1e-5
+
+
+def test_long_texts_end_where_the_positions_do(begun: Begun, beginner: Project) -> None:
+    baked = begun("classify_roberta", pretrained.write_roberta)
+    (result,) = baked.answer({"texts": "request come " * 60})["results"]
+    classify = pipeline("text-classification", model=str(beginner.root / "published/classify_roberta"), device="cpu")
+    scores = classify("request come " * 60, top_k=None, truncation=True, max_length=63)
+    assert difference(result["scores"], {each["label"]: each["score"] for each in scores}) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["plain", "sentence", "first"])
+def test_texts_are_embedded_as_the_encoder_does(begun: Begun, beginner: Project, kind: str) -> None:
+    name = f"embed_{kind}"
+    folder = beginner.root / "published" / name
+
+    def write(folder: Path) -> None:
+        pretrained.write_encoder(folder)
+        if kind != "plain":
+            pretrained.write_sentence_modules(folder, cls=kind == "first")
+
+    baked = begun(name, write)
+    got = torch.tensor(baked.answer({"texts": "\n".join(TEXTS)})["results"])
+    encode = pipeline("feature-extraction", model=str(folder), device="cpu")
+    hidden = [encode(text, truncation=True, return_tensors=True)[0] for text in TEXTS]
+    wanted = torch.stack([each[0] if kind == "first" else each.mean(0) for each in hidden])
+    if kind != "plain":
+        wanted = torch.nn.functional.normalize(wanted, dim=1)
+    assert (got - wanted).abs().max() < 1e-4
+    assert (got[0] - got[1]).abs().max() > 0.01
+
+
+def test_entities_are_found_as_the_pipeline_does(begun: Begun, beginner: Project) -> None:
+    baked = begun("tag", pretrained.write_tagger)
+    results = baked.answer({"texts": "\n".join(TEXTS)})["results"]
+    tag = pipeline("token-classification", model=str(beginner.root / "published/tag"), aggregation_strategy="simple")
+    wanted = [
+        [
+            {
+                "word": text[e["start"] : e["end"]],
+                "label": e["entity_group"],
+                "score": float(e["score"]),
+                "start": e["start"],
+                "end": e["end"],
+            }
+            for e in tag(text)
+        ]
+        for text in TEXTS
+    ]
+    assert difference(results, wanted) < 1e-4
+    assert {each["label"] for spans in results for each in spans} == {"PER", "LOC"}
+    assert any(" " in each["word"] for spans in results for each in spans), "tokens joined"
