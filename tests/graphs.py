@@ -12,7 +12,7 @@ WIDTH = 48
 
 
 def write_graph(path: Path, *, external: bool = False) -> Path:
-    """Rows of four ids and a number for each row to scores [rows, 4, 8]; one table is there twice."""
+    """Rows of four ids and a number for each row to scores [rows, 4, 8]; one table is there twice, and one vector is small."""
     random = np.random.default_rng(3)
 
     def weight(name: str, *shape: int) -> onnx.TensorProto:
@@ -25,7 +25,8 @@ def write_graph(path: Path, *, external: bool = False) -> Path:
         helper.make_node("Gather", ["same_table", "ids"], ["again"]),
         helper.make_node("Add", ["rows", "again"], ["sum"]),
         helper.make_node("MatMul", ["sum", "linear"], ["hidden"]),
-        helper.make_node("Mul", ["hidden", "scale"], ["scores"]),
+        helper.make_node("Add", ["hidden", "shift"], ["shifted"]),
+        helper.make_node("Mul", ["shifted", "scale"], ["scores"]),
     ]
     graph = helper.make_graph(
         nodes,
@@ -35,7 +36,7 @@ def write_graph(path: Path, *, external: bool = False) -> Path:
             helper.make_tensor_value_info("scale", TensorProto.FLOAT, ["rows", 1, 1]),
         ],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 4, 8])],
-        [table, same, weight("linear", WIDTH, 8)],
+        [table, same, weight("linear", WIDTH, 8), weight("shift", 8)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     path.parent.mkdir(parents=True, exist_ok=True)

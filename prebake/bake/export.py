@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 import torch
@@ -20,7 +21,7 @@ from prebake.bake.documents import canonical_json, digest_file
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import WEIGHTS, Exported, ExportedComponent
 from prebake.bake.parity import Case, tolerance_of
-from prebake.bake.repoint import WeightFiles, large_initialisers, repoint
+from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
 from prebake.bake.safetensors_file import Tensor
 from prebake.bake.settings import Settings
 from prebake.bake.shards import SHARD, tensors_of, write_shards
@@ -125,9 +126,13 @@ class Bake:
         outputs = [_answer(component, session, case) for case in cases]
         for number, (case, answer) in enumerate(zip(cases, outputs, strict=True)):
             self._exported.write_case(component, number, Case(case, answer))
-        model = graph_files.load(self.checkpoint / path)
-        self._derive(self.settings.folder(component), WEIGHTS, from_arrays(large_initialisers(model)))
-        self._keep_graph(component, model, max(map(tolerance_of, outputs)), len(cases))
+        with graph_files.copied(self.checkpoint / path) as copy:
+            model = graph_files.load(copy)
+            hold_small(model)
+            self._derive(
+                self.settings.folder(component), f"{component}.safetensors", from_arrays(large_initialisers(model))
+            )
+            self._keep_graph(component, model, max(map(tolerance_of, outputs)), len(cases))
         return outputs
 
     def asset(self, path: str, data: bytes) -> None:
@@ -226,6 +231,12 @@ def _answer(component: str, session: ort.InferenceSession, case: Mapping[str, Ar
             f"{component}: the published graph does not run on {shapes}: {error}",
             next_action="Give inputs that it takes in the image's sample.json.",
         ) from error
+    for name, answer in zip(names, answers, strict=True):
+        if answer.dtype.kind == "f" and not np.all(np.isfinite(answer)):
+            raise BakeError(
+                f"{component}: '{name}' is not finite for made-up inputs.",
+                next_action="Give inputs whose answer is finite in the image's sample.json.",
+            )
     return dict(zip(names, answers, strict=True))
 
 

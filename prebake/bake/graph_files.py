@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
@@ -26,6 +31,35 @@ def save(model: ir.Model, path: Path, name: str) -> None:
 def load(path: Path) -> ir.Model:
     """Read a graph; external data are mapped, not read, and resolve against the graph's folder."""
     return ir.load(path)
+
+
+@contextmanager
+def copied(path: Path) -> Iterator[Path]:
+    """A published graph and the files that it keeps weights in, as files with no other name while the block lasts: onnx_ir
+    reads none that has several, as those of a store have that is linked into a build's context."""
+    with TemporaryDirectory(prefix="published-") as folder:
+        for name in (path.name, *external_files(path)):
+            target = Path(folder, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path.parent / name, target)
+        yield Path(folder, path.name)
+
+
+def external_files(path: Path) -> list[str]:
+    """The files beside a graph that it keeps tensors in, wherever in it those are; names relative to its folder."""
+    model = onnx.load(str(path), load_external_data=False)
+    return sorted(set(_locations(model)))
+
+
+def _locations(message: Any) -> Iterator[str]:
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for each in [value] if hasattr(value, "ListFields") else value:
+            if isinstance(each, onnx.TensorProto):
+                yield from {entry.value for entry in each.external_data if entry.key == "location"}
+            else:
+                yield from _locations(each)
 
 
 def open_published(component: str, path: Path) -> ort.InferenceSession:

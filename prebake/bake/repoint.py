@@ -79,6 +79,20 @@ def repoint(model: ir.Model, weights: WeightFiles, constants: Path) -> Report:
     return Report(**counts, **{f"{how}_bytes": size for how, size in sizes.items()})
 
 
+def hold_small(model: ir.Model) -> None:
+    """Take into the graph what it keeps in files of its own and ``repoint`` leaves where it is: small tensors, those of types
+    that safetensors lacks, and attributes. The files that they lie in are not the image's."""
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor) and not _is_large(tensor):
+                value.const_value = ir.Tensor(tensor.numpy().copy(), dtype=tensor.dtype, name=tensor.name)
+        for node in graph:
+            for name, attribute in node.attributes.items():
+                if isinstance(held := attribute.value, ir.ExternalTensor):
+                    node.attributes[name] = ir.AttrTensor(name, ir.Tensor(held.numpy().copy(), dtype=held.dtype))
+
+
 def large_initialisers(model: ir.Model) -> dict[str, Array]:
     """What a graph file holds of weights, each content once, by the name of the first initialiser that has it."""
     contents: dict[bytes, tuple[str, Array]] = {}
@@ -95,9 +109,12 @@ def _large(model: ir.Model) -> Iterator[ir.Value]:
     """Initialisers of at least SMALLEST bytes whose type has whole bytes and a place in safetensors."""
     for graph in model.graphs():
         for value in list(graph.initializers.values()):
-            tensor = _tensor(value)
-            if tensor.dtype != ir.DataType.STRING and tensor.nbytes >= SMALLEST and storable(_array(value)):
+            if _is_large(_tensor(value)):
                 yield value
+
+
+def _is_large(tensor: ir.TensorProtocol) -> bool:
+    return tensor.dtype != ir.DataType.STRING and tensor.nbytes >= SMALLEST and storable(tensor.numpy())
 
 
 def _tensor(value: ir.Value) -> ir.TensorProtocol:

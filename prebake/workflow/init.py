@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from keyword import iskeyword
 from pathlib import Path
 
+from prebake.errors import SpecInvalid
 from prebake.spec.project import list_images
+from prebake.spec.reading import parse_image
 from prebake.workflow.beginnings import onnx, transformers
 from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, Beginning, InitRefused, Recognise
 from prebake.workflow.lock import lock_image
@@ -32,6 +34,7 @@ def init_image(asked: Asked, tell: Tell) -> str:
     if asked.name in list_images(asked.root) or folder.exists():
         raise InitRefused(f"{folder} exists already.", next_action="choose another name, or remove it")
     files = _recognise(asked.origin).write(asked)
+    _check_spec(files["image.yaml"].decode(), asked)
     try:
         for name, content in files.items():
             _write(folder / name, content)
@@ -43,6 +46,17 @@ def init_image(asked: Asked, tell: Tell) -> str:
     if UNKNOWN in files["image.yaml"].decode():
         tell(f"init: say the licence of the weights in {folder / 'image.yaml'}: checkpoints.local.licence.id")
     return str(folder.relative_to(asked.root))
+
+
+def _check_spec(text: str, asked: Asked) -> None:
+    """Before anything is written: a file's name or a licence may be none that image.yaml takes."""
+    try:
+        parse_image(text, f"images/{asked.name}/image.yaml")
+    except SpecInvalid as error:
+        raise InitRefused(
+            f"No spec can be made of {asked.origin}: {error.message}",
+            next_action="give its files plain names (letters, digits, `._@+-`), and --licence an SPDX identifier",
+        ) from error
 
 
 def _recognise(origin: str) -> Beginning:

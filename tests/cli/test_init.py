@@ -30,7 +30,7 @@ def test_a_graph_becomes_an_image_that_answers_as_it_does(engine: Connection, em
     assert started.stdout == "images/scores\n"
     assert "checkpoints.local.licence.id" in started.stderr  # what it could not tell
     spec = (empty.root / "images/scores/image.yaml").read_text()
-    assert f"licence: {{id: {UNKNOWN}}}" in spec
+    assert f'licence: {{id: "{UNKNOWN}"}}' in spec
     assert 'folder: "published"' in spec  # the same in every clone
     assert not list((empty.root / "images/scores").glob("*.py"))
     assert {file.path for file in read_lock(empty, "scores").checkpoints["local"].files} == {
@@ -97,3 +97,20 @@ def test_an_image_that_is_there_is_not_written_over(empty: Project) -> None:
     ended = empty.run("init", "scores", "--from", "published").expect(InitRefused.exit_code)
     assert "exists already" in ended.stderr
     assert (empty.root / "images/scores/image.yaml").read_text() == before
+
+
+def test_a_files_name_that_no_spec_takes_is_refused_before_anything_is_written(empty: Project) -> None:
+    (empty.root / "published/model.onnx").rename(empty.root / "published/my model (1).onnx")
+    ended = empty.run("init", "scores", "--from", "published").expect(InitRefused.exit_code)
+    assert "my model (1).onnx" in ended.stderr
+    assert "plain names" in ended.stderr
+    assert not (empty.root / "images").exists()
+
+
+def test_a_licence_is_a_word_of_the_spec_and_adds_no_keys_to_it(empty: Project) -> None:
+    words = ("init", "scores", "--from", "published", "--licence", "MIT, acceptance: true, text: README.md")
+    empty.run(*words).expect(0)
+    assert (
+        'licence: {id: "MIT, acceptance: true, text: README.md"}'
+        in (empty.root / "images/scores/image.yaml").read_text()
+    )

@@ -164,4 +164,4 @@ def test_the_licence_is_the_model_cards_unless_it_is_said(tmp_path: Path) -> Non
     (project.root / "published/README.md").write_text(CARDS["apache"][0])
     for name, words, wanted in (("read", [], "Apache-2.0"), ("said", ["--licence", "MIT"], "MIT")):
         project.run("init", name, "--from", "published", *words).expect(0)
-        assert f"licence: {{id: {wanted}}}\n" in (project.root / "images" / name / "image.yaml").read_text()
+        assert f'licence: {{id: "{wanted}"}}\n' in (project.root / "images" / name / "image.yaml").read_text()

@@ -13,6 +13,8 @@ from prebake.spec.project import read_templates
 from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, InitRefused
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
     from prebake.bake.signature import Signature
 
 _SAMPLE_LIMIT = 4096  # numbers of a sample that a person would still want to read
@@ -38,8 +40,8 @@ class PublishedGraph:
 
     def write(self, asked: Asked) -> Mapping[str, bytes]:
         """Spec, README and, where it is small enough to be read, a sample input."""
-        signature = _signature(asked.name, self.graph)
-        sample = _sample(asked.name, signature)
+        session, signature, parts = _look_into(asked.name, self.graph)
+        sample = _sample(asked.name, session, signature)
         values = {
             "name": asked.name,
             "title": self.graph.stem if self.graph.stem != "model" else asked.name,
@@ -47,7 +49,7 @@ class PublishedGraph:
             "licence": asked.licence or UNKNOWN,
             "unknown": UNKNOWN,
             "folder": asked.folder(self.graph.parent),
-            "files": [self.graph.name, *_external(self.graph)],
+            "files": parts,
             "graph": self.graph.name,
             "signature": signature,
             "sample": sample is not None,
@@ -57,34 +59,30 @@ class PublishedGraph:
         return {**files, **({"sample.json": sample} if sample else {})}
 
 
-def _signature(name: str, graph: Path) -> Signature:
+def _look_into(name: str, graph: Path) -> tuple[InferenceSession, Signature, list[str]]:
+    """The graph opened, what it takes and gives, and its files."""
     try:
-        from prebake.bake.graph_files import open_published
+        from prebake.bake.graph_files import external_files, open_published
         from prebake.bake.signature import read_signature
     except ImportError as error:
         raise InitRefused(
             f"Looking into an ONNX file needs {error.name}, which is not installed.",
             next_action="pip install 'prebake[models]', or onnx, onnx_ir, onnxruntime and numpy alone",
         ) from error
-    return read_signature(name, open_published(name, graph))
+    session = open_published(name, graph)
+    return session, read_signature(name, session), [graph.name, *external_files(graph)]
 
 
-def _sample(name: str, signature: Signature) -> bytes | None:
+def _sample(name: str, session: InferenceSession, signature: Signature) -> bytes | None:
+    """None where it would be too large for a person to read, or the graph does not take what is made up."""
     from prebake.bake.signature import make_inputs
 
     inputs = make_inputs(signature, size=1, seed=1)
     if sum(array.size for array in inputs.values()) > _SAMPLE_LIMIT:
         return None
+    try:
+        session.run(None, inputs)
+    except Exception:  # ONNX Runtime's exceptions share no base class but this
+        return None
     lists: dict[str, Any] = {key: array.tolist() for key, array in inputs.items()}
     return json.dumps({name: lists}, indent=1).encode() + b"\n"
-
-
-def _external(graph: Path) -> list[str]:
-    """Files beside the graph that hold its weights."""
-    import onnx
-    from onnx.external_data_helper import uses_external_data
-
-    model = onnx.load(str(graph), load_external_data=False)
-    tensors = (each for each in model.graph.initializer if uses_external_data(each))
-    places = {entry.value for each in tensors for entry in each.external_data if entry.key == "location"}
-    return sorted(places)

@@ -89,11 +89,11 @@ def ask(model: Graphs, inputs: object, **form: str) -> Any:
 @pytest.mark.parametrize("external", [False, True])
 def test_the_weights_become_safetensors_and_each_content_is_there_once(bake: Baked, external: bool) -> None:
     models = bake("net", external=external)
-    held = load_file(models / "net/model.safetensors")
+    held = load_file(models / "net/net.safetensors")
     assert {tuple(each.shape) for each in held.values()} == {(16, WIDTH), (WIDTH, 8)}
     graph = onnx.load(str(models / "net/model.onnx"), load_external_data=False).graph
     places = {entry.value for each in graph.initializer for entry in each.external_data if entry.key == "location"}
-    assert places == {"model.safetensors"}
+    assert places == {"net.safetensors"}
     assert (models / "net/model.onnx").stat().st_size < 4000
 
 
