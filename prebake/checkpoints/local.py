@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prebake.checkpoints.progress import Progress
@@ -10,6 +11,7 @@ from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.errors import SourceError
 from prebake.spec.image import FromLocal
+from prebake.spec.lock import LockedFile
 
 
 class Local:
@@ -49,3 +51,21 @@ class Local:
 
     def _folder(self, folder: str) -> Path:
         return self._root / Path(folder).expanduser()
+
+
+def changed_files(files: Iterable[LockedFile], root: Path, since: float) -> list[str]:
+    """Those of a folder of this machine that are no longer what the lock pins: of another size, or written to after
+    ``since`` (seconds since the epoch) and of other bytes. One that is gone is not among them: the store may have it."""
+    return [file.path for file in files if file.source.startswith("local:") and _is_changed(file, root, since)]
+
+
+def _is_changed(file: LockedFile, root: Path, since: float) -> bool:
+    path = root / Path(file.source.removeprefix("local:")).expanduser() / file.locator
+    try:
+        facts = path.stat()
+        if facts.st_size == file.size and facts.st_mtime <= since:
+            return False
+        with path.open("rb") as stream:
+            return facts.st_size != file.size or hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256
+    except OSError:
+        return False

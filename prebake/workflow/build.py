@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prebake.checkpoints.fetch import fetch, missing
+from prebake.checkpoints.local import changed_files
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.base import known_base, resolve_base
@@ -67,6 +68,7 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
     project = read_project(order.root, order.model)
     plan = make_plan(project, order.options)
     check_licence(plan, order.accepted_licence)
+    _tell_changed(project, plan, tell)
     folder = order.root / "build" / plan.name
     with only_one(folder, plan.name), ExitStack() as held:
         connection = find_engine()
@@ -201,6 +203,13 @@ class Job:
             context = write_context(self.folder / "naive", render_context(self.plan, self.project.templates), store)
             builder = Builder(self.connection, context, maker.base.reference, store.folder, self.steps.tell)
             builder.image(None, self.plan.naive_tag, "naive.Dockerfile")
+
+
+def _tell_changed(project: Project, plan: Plan, tell: Tell) -> None:
+    """What is pinned is built, whatever lies in the folder by now; but whoever wrote it anew should know."""
+    since = (project.folder / "weights.lock").stat().st_mtime
+    for path in changed_files(plan.files, project.root, since):
+        tell(f"lock: {path} is not what weights.lock pins any more; `prebake lock --model {plan.name}` takes the new one")
 
 
 def _put(made: Made, output: Output) -> Delivered:

@@ -74,7 +74,7 @@ THEIRS: dict[str, set[str]] = {
     },
     "prebake/oci": {"httpx", "zstandard"},
     "prebake/engine": {"docker", "requests"},
-    "prebake/workflow": {"onnx", "yaml"},
+    "prebake/workflow": {"onnxruntime", "yaml"},
     "entrypoints": {"numpy", "onnxruntime", "uvicorn", "starlette", "python_multipart"},
 }
 # Rooms that are pure: no clock, network or process may come in (spec reads files, and only that).
