@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,20 +18,27 @@ LARGEST = 64 << 20
 """Bytes of all files of an archive, unpacked."""
 ZIP = "application/zip"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The ones that zipfile unpacks no further than it is asked to."""
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError),
+    *(RuntimeError, NotImplementedError, EOFError),  # a password is needed; an unknown kind of zip; a cut member
+    *(ValueError, OverflowError),  # a name that is no UTF-8, an impossible place of a member
+)
 
 
 def read_archive(data: bytes) -> dict[str, bytes]:
     """The files of a zip archive by the names that their answers get, without endings.
 
-    Raises BadRequest for what is no archive, an empty one, one of too many or too large files, or of like names.
+    Raises BadRequest for what is no archive, an empty one, one of too many or too large files, of files that say a
+    wrong size, or of like names.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = _members(archive)
             _check(members)
-            return {_stem(member): archive.read(member) for member in members}
-    # RuntimeError: a password is needed; NotImplementedError: an unknown compression; EOFError: a cut member
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+            return {_stem(member): _unpack(archive, member) for member in members}
+    except _DAMAGE as error:
         raise BadRequest(f"the file is no zip archive that can be read: {error}", field=FIELD) from error
 
 
@@ -44,16 +53,38 @@ def write_archive(files: Mapping[str, bytes]) -> bytes:
 
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """Files, without what some systems add."""
-    return [each for each in archive.infolist() if not each.is_dir() and not _is_hidden(each)]
+    # ZipInfo.is_dir fails on an empty name, and knows no folder of an archive made by Windows programs
+    return [each for each in archive.infolist() if not each.filename.endswith(("/", "\\")) and not _is_hidden(each)]
 
 
 def _is_hidden(member: zipfile.ZipInfo) -> bool:
-    parts = PurePosixPath(member.filename).parts
-    return "__MACOSX" in parts or parts[-1].startswith(".")
+    *folders, name = _parts(member)
+    return "__MACOSX" in folders or (name.startswith(".") and not _is_nameless(member))
+
+
+def _is_nameless(member: zipfile.ZipInfo) -> bool:
+    """Whether the name is empty, ``.`` or ``..``, which no file can have."""
+    return not _parts(member)[-1].strip(".")
+
+
+def _parts(member: zipfile.ZipInfo) -> list[str]:
+    return member.filename.replace("\\", "/").split("/")
 
 
 def _stem(member: zipfile.ZipInfo) -> str:
-    return PurePosixPath(member.filename).stem
+    return PurePosixPath(_parts(member)[-1]).stem
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """What a member holds; no more is unpacked than one byte over its said size, or zipfile's smallest piece (4096)."""
+    # zipfile cuts what is longer than said; this one byte shows it
+    longer = copy.copy(member)
+    longer.file_size += 1
+    with archive.open(longer) as source:
+        content = source.read(longer.file_size)
+    if len(content) != member.file_size:
+        raise zipfile.BadZipFile(f"{member.filename!r} has not the {member.file_size} bytes that the archive says")
+    return content
 
 
 def _check(members: list[zipfile.ZipInfo]) -> None:
@@ -71,5 +102,9 @@ def _problems(members: list[zipfile.ZipInfo]) -> Iterator[str]:
         yield f"the archive has {len(members)} files: {MOST_FACES} at most"
     if sum(member.file_size for member in members) > LARGEST:
         yield f"the archive's files have over {LARGEST} bytes in all"
+    if any(member.compress_type not in _METHODS for member in members):
+        yield "the archive's files are compressed by a method that is not read: deflate, or none"
+    if any(_is_nameless(member) for member in members):
+        yield "the archive has a file without a name"
     if twice:
         yield f"several files would get the same answer's name: {', '.join(twice)}"

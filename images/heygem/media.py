@@ -7,6 +7,7 @@ read. Only the formats that are named may be opened.
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,8 @@ LARGEST = 50_000_000
 """Pixels of a picture."""
 STRICT = {"err_detect": "explode", "max_pixels": str(LARGEST)}
 """Of a decoder: damage is an error and not a guess."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PICTURE_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"}
 
 
 @contextmanager
@@ -29,8 +32,13 @@ def open_media(data: bytes, formats: str, field: str) -> Iterator[InputContainer
     """The container of a file. Raises BadRequest, naming ``field``, for what cannot be read, in the block too."""
     if not data:
         raise BadRequest("the file is empty", field=field)
-    options = {"format_whitelist": formats, "max_pixels": str(LARGEST)}
+    options = {
+        "format_whitelist": formats,
+        "codec_whitelist": ",".join(allowed_codecs(data)),
+        "max_pixels": str(LARGEST),
+    }
     try:
+        data = only_picture(data)
         with av.open(io.BytesIO(data), options=options) as container:
             yield container
     # ValueError: libav's refusal of a format, and of a stream that changes its form half-way
@@ -38,3 +46,30 @@ def open_media(data: bytes, formats: str, field: str) -> Iterator[InputContainer
         raise BadRequest(
             f"the file is damaged, or none of the kinds that are read ({formats}): {error}", field=field
         ) from error
+
+
+def allowed_codecs(data: bytes) -> set[str]:
+    """libav's names of the codecs that may read a file: png only for a png file, which ``only_picture`` has seen, not for
+    a film's frames or a sound's cover."""
+    return set(av.codecs_available) - (set() if data.startswith(_PNG) else {"png", "apng"})
+
+
+def only_picture(data: bytes) -> bytes:
+    """A png without its texts and colour profiles, which libav unpacks whatever their size; any other file as it is.
+
+    Raises ValueError for a png whose chunks do not follow each other up to its end.
+    """
+    if not data.startswith(_PNG):
+        return data
+    kept, place, kind = bytearray(_PNG), len(_PNG), b""
+    while kind != b"IEND":
+        if place + 12 > len(data):
+            raise ValueError("the png has no end")
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + 12 + length  # length, kind, what it holds, check sum
+        if end > len(data):
+            raise ValueError(f"the png is cut off at byte {place}")
+        if kind in _PICTURE_CHUNKS:
+            kept += memoryview(data)[place:end]
+        place = end
+    return bytes(kept)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -55,12 +57,19 @@ def paint(seed: int, height: int, width: int) -> NDArray[np.uint8]:
     return (40 + 200 * np.stack(spots, axis=-1)).astype(np.uint8)
 
 
-def film(seeds: Sequence[int], rate: int = 25, side: int = 96, kind: str = "mp4", codec: str = "libx264") -> bytes:
+def film(
+    seeds: Sequence[int],
+    rate: int = 25,
+    side: int = 96,
+    kind: str = "mp4",
+    codec: str = "libx264",
+    form: str = "yuv420p",
+) -> bytes:
     """One picture for each seed, ``rate`` a second."""
     body = io.BytesIO()
     with av.open(body, "w", format=kind) as target:
         stream = target.add_stream(codec, rate=rate)
-        stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = side, side, form
         for seed in seeds:
             target.mux(stream.encode(av.VideoFrame.from_ndarray(paint(seed, side, side), format="rgb24")))
         target.mux(stream.encode(None))
@@ -73,6 +82,22 @@ def archive(files: Mapping[str, bytes]) -> bytes:
         for name, content in files.items():
             target.writestr(name, content)
     return body.getvalue()
+
+
+def lie(files: Mapping[str, bytes], method: int, size: int, summed: int | None = None) -> bytes:
+    """An archive that says that each of its files has ``size`` bytes, with the check sum of those, or of ``summed``."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", method) as target:
+        for name, content in files.items():
+            target.writestr(name, content)
+            said = target.getinfo(name)
+            said.file_size, said.CRC = size, zlib.crc32(content[: summed or size])
+    return body.getvalue()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Of a png."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def unpack(body: bytes) -> dict[str, bytes]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -12,7 +14,8 @@ import pytest
 from entrypoints.contract import BadRequest, Cancelled
 from images.heygem.archive import read_archive, write_archive
 from images.heygem.faces import every_tick, read_face
-from tests.images.heygem.recordings import archive, film, paint, portrait, record, speech, unpack
+from images.heygem.media import only_picture
+from tests.images.heygem.recordings import archive, chunk, film, lie, paint, portrait, record, speech, unpack
 
 
 def never() -> bool:
@@ -76,6 +79,35 @@ def blank(side: int) -> bytes:
     return body.getvalue()
 
 
+AFTER_HEADER = 8 + 12 + 13
+"""Bytes of a png's signature and first chunk."""
+
+
+def with_chunk(png: bytes, extra: bytes) -> bytes:
+    return png[:AFTER_HEADER] + extra + png[AFTER_HEADER:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "before"), [(b"zTXt", b"note\0\0"), (b"iTXt", b"note\0\1\0\0\0"), (b"iCCP", b"profile\0\0")]
+)
+def test_what_a_png_packs_beside_its_picture_is_not_unpacked(kind: bytes, before: bytes) -> None:
+    plain = portrait(3)
+    bomb = with_chunk(plain, chunk(kind, before + zlib.compress(bytes(60 << 20), 9)))
+    assert len(bomb) < len(plain) + (100 << 10)
+    assert kind not in only_picture(bomb)
+    assert len(only_picture(bomb)) <= len(plain)
+    (picture,) = read(bomb)
+    assert np.array_equal(picture, paint(3, 256, 256))
+
+
+def test_palettes_and_transparency_stay() -> None:
+    body = io.BytesIO()
+    source = PIL.Image.fromarray(paint(6, 256, 256)).quantize(16)
+    source.save(body, "PNG", transparency=0)
+    (picture,) = read(body.getvalue())
+    assert np.array_equal(picture, np.asarray(source.convert("RGB")))
+
+
 FILM = film(range(20), side=128)
 REFUSED = {
     "nothing": (b"", "empty"),
@@ -86,6 +118,14 @@ REFUSED = {
     "a small film": (film(range(3), side=32), "32x32"),
     "too large": (blank(7100), "over 50000000 pixels"),
     "a png cut off": (portrait(1)[:5000], "damaged"),
+    "a png without an end": (portrait(1)[:-12], "png has no end"),
+    "a png whose chunk is too long": (
+        with_chunk(portrait(1), b"\xff\xff\xff\xfftEXt" + bytes(9)),
+        "cut off at byte 33",
+    ),
+    "a png damaged": (portrait(1)[:500] + bytes(9) + portrait(1)[509:], "damaged"),
+    "a film of pngs": (film(range(3), kind="mov", codec="png", form="rgb24"), "png within another file"),
+    "a png after a tag": (b"ID3\4\0\0\0\0\0\0" + portrait(1), "png within another file"),
     "a jpg cut off": (jpeg(200, 300)[:-400], "damaged"),
     "a film cut off": (FILM[: len(FILM) // 2], "damaged"),
 }
@@ -106,8 +146,9 @@ def test_reading_a_film_can_be_abandoned() -> None:
 
 def test_an_archive_there_and_back() -> None:
     files = {"one.png": b"1", "folder/two.mp4": b"2", "__MACOSX/one.png": b"-", ".DS_Store": b"-", "../three.jpg": b"3"}
+    files |= {"folder\\..\\four.png": b"4", "C:\\folder\\": b""}
     found = read_archive(archive(files))
-    assert found == {"one": b"1", "two": b"2", "three": b"3"}
+    assert found == {"one": b"1", "two": b"2", "three": b"3", "four": b"4"}
     assert unpack(write_archive(found)) == found
     assert write_archive(found) == write_archive(found)
 
@@ -127,6 +168,29 @@ def huge() -> bytes:
     return body.getvalue()
 
 
+def patched(data: bytes, old: bytes, new: bytes) -> bytes:
+    assert len(old) == len(new)
+    assert old in data
+    return data.replace(old, new)
+
+
+BOMB = bytes(48 << 20)
+
+
+@pytest.mark.parametrize(
+    ("summed", "words"),
+    [(100, "Bad CRC-32 for file 'a.png'"), (101, "'a.png' has not the 100 bytes"), (48 << 20, "Bad CRC-32")],
+)
+def test_a_file_is_unpacked_no_further_than_it_says(summed: int, words: str) -> None:
+    bomb = lie({"a.png": BOMB}, zipfile.ZIP_DEFLATED, 100, summed)
+    tracemalloc.start()
+    with pytest.raises(BadRequest, match=words):
+        read_archive(bomb)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 20
+
+
 WHOLE = archive({"a.png": portrait(1), "b.png": portrait(2)})
 
 
@@ -143,6 +207,17 @@ WHOLE = archive({"a.png": portrait(1), "b.png": portrait(2)})
         (archive({"a.png": b"x", "b/a.jpg": b"y"}), "same answer's name: a"),
         (locked(), "password"),
         (huge(), "67108864 bytes in all"),
+        (lie({"a.png": BOMB}, zipfile.ZIP_BZIP2, 100), "a method that is not read: deflate, or none"),
+        (lie({"a.png": b"x" * 99}, zipfile.ZIP_LZMA, 99), "a method that is not read: deflate, or none"),
+        (lie({"a.png": bytes(5000)}, zipfile.ZIP_DEFLATED, 4999, 5000), "'a.png' has not the 4999 bytes"),
+        (lie({"a.png": bytes(5000)}, zipfile.ZIP_DEFLATED, 5001), "'a.png' has not the 5001 bytes"),
+        (lie({"a.png": bytes(5000)}, zipfile.ZIP_STORED, 4999), "Bad CRC-32 for file 'a.png'"),
+        (patched(archive({"a": b"x"}), b"a", b"\0"), "without a name"),
+        (archive({".": b"x"}), "without a name"),
+        (archive({"folder/..": b"x", "b.png": b"y"}), "without a name"),
+        (archive({"folder\\..": b"x"}), "without a name"),
+        (patched(archive({"\u00e4.png": b"x"}), "\u00e4".encode(), b"\xff\xfe"), "utf-8"),
+        (archive({"c\\a.png": b"x", "b/a.jpg": b"y"}), "same answer's name: a"),
     ],
 )
 def test_what_is_no_archive_of_faces_is_refused_in_words(data: bytes, words: str) -> None:
