@@ -114,6 +114,11 @@ class Artifact:
                 f"{reference} is an index of several images.",
                 next_action="name one of them by its digest in image.yaml",
             )
+        if any(not _is_descriptor(layer) for layer in layers):
+            raise SourceError(
+                f"{reference}: its manifest has a layer without a sha256 digest and a size, so it cannot be read.",
+                next_action="push it again with a tool that keeps to OCI's form, and lock again",
+            )
         return found[0], layers
 
 
@@ -123,6 +128,16 @@ def _remote(spec: FromOci, file: str, digest: str, layer: Layer | None) -> Remot
         return RemoteFile(path, source, digest, file)
     blob = str(layer["digest"])
     return RemoteFile(path, source, digest, blob, int(layer["size"]), blob.removeprefix("sha256:"))
+
+
+def _is_descriptor(layer: object) -> bool:
+    """Manifests come from anybody's tools."""
+    return (
+        isinstance(layer, dict)
+        and _DIGEST.fullmatch(str(layer.get("digest"))) is not None
+        and type(layer.get("size")) is int
+        and isinstance(layer.get("annotations") or {}, dict)
+    )
 
 
 def _name(layer: Layer) -> str:

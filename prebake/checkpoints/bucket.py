@@ -44,11 +44,7 @@ class Bucket:
     def resolve(self, spec: FromS3 | FromGs) -> list[RemoteFile]:
         source = f"{spec.kind}:{spec.url}"
         found = [(file, self._look(_place(source, file))) for file in spec.files]
-        missing = [_place(source, file) for file, info in found if info is None]
-        if missing:
-            raise SourceError(
-                f"There is no {', '.join(missing)}.", next_action="correct `url` or `files` in image.yaml"
-            )
+        _expect_readable({_place(source, file): info for file, info in found})
         return [
             RemoteFile(placed(spec.to, file), source, self._cloud.revision(info), file, int(info["size"]))
             for file, info in found
@@ -97,7 +93,12 @@ class Bucket:
         partial.resumed = partial.done > 0
         while partial.done < size:
             end = min(partial.done + self._piece, size)
-            partial.write(self._files().cat_file(pinned, start=partial.done, end=end))
+            data = self._files().cat_file(pinned, start=partial.done, end=end)
+            if len(data) != end - partial.done:
+                asked = f"bytes {partial.done} to {end} were asked for"
+                partial.restart()
+                raise Passing(f"{asked}, and {len(data)} bytes came", becomes=unusable)
+            partial.write(data)
             progress.report(file.path, partial.done, size)
         if pinned == place and self._cloud.revision(self._files().info(place)) != revision:
             partial.restart()
@@ -152,6 +153,20 @@ class Bucket:
             raise SourceError(
                 f"{place}: {type(error).__name__}: {error}", next_action="check `url` and `files` in image.yaml"
             ) from error
+
+
+def _expect_readable(found: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """``found`` has an object's info by its place. Raises SourceError for all that are missing, or come as other bytes than
+    are kept: Cloud Storage unpacks what has ``Content-Encoding: gzip``, and heeds no range then."""
+    missing = [place for place, info in found.items() if info is None]
+    if missing:
+        raise SourceError(f"There is no {', '.join(missing)}.", next_action="correct `url` or `files` in image.yaml")
+    packed = [place for place, info in found.items() if info and info.get("contentEncoding") == "gzip"]
+    if packed:
+        raise SourceError(
+            f"{', '.join(packed)}: kept with `Content-Encoding: gzip`, so that its bytes change on their way.",
+            next_action="upload it without `Content-Encoding` (gcloud storage cp, without --gzip-local), then lock again",
+        )
 
 
 def _place(source: str, file: str) -> str:

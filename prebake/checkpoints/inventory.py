@@ -45,8 +45,8 @@ def objects(store: Store) -> list[Held]:
 def unfinished(store: Store) -> list[Unfinished]:
     """Every download that did not end, the largest first."""
     folder = store.root / "partial"
-    found = [Unfinished(path.name, path.stat().st_size) for path in folder.iterdir() if path.suffix != ".tag"]
-    return sorted(found, key=lambda each: (-each.size, each.key))
+    found = [_begun(path) for path in folder.iterdir() if path.suffix != ".tag"]
+    return sorted((each for each in found if each), key=lambda each: (-each.size, each.key))
 
 
 def remove_unfinished(store: Store, found: Iterable[Unfinished]) -> list[Unfinished]:
@@ -73,6 +73,13 @@ def drop_damaged(store: Store, damaged: Iterable[Damage]) -> None:
 
 def _give_up() -> None:
     raise _InUse
+
+
+def _begun(path: Path) -> Unfinished | None:
+    try:
+        return Unfinished(path.name, path.stat().st_size)
+    except FileNotFoundError:  # whole meanwhile, and renamed
+        return None
 
 
 def _held(path: Path) -> Held | None:

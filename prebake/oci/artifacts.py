@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, cast
 
 from prebake.oci.blobs import Descriptor
 from prebake.oci.download import remote_blob
@@ -39,10 +42,10 @@ class RegistryArtifacts:
 
     def files(self, reference: str, layer: Mapping[str, Any]) -> Iterator[tuple[str, int, IO[bytes]]]:
         descriptor = Descriptor.read(layer)
-        try:
-            yield from files_of(remote_blob(self._repository(reference), descriptor))
-        except DAMAGE as error:
-            raise unusable(reference, f"the layer {descriptor.digest} cannot be unpacked: {error}") from error
+        packed = _Packed(reference, descriptor.digest)
+        with packed.named_damage():
+            for path, size, stream in files_of(remote_blob(self._repository(reference), descriptor)):
+                yield path, size, cast(IO[bytes], _Member(stream, packed))
 
     def _repository(self, reference: str) -> Repository:
         parsed = parse_reference(reference)
@@ -50,3 +53,30 @@ class RegistryArtifacts:
             if parsed.name not in self._opened:
                 self._opened[parsed.name] = Repository(parsed, patience=self._patience)
             return self._opened[parsed.name]
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A layer that is unpacked: what its damage is told of."""
+
+    reference: str
+    digest: str
+
+    @contextmanager
+    def named_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except DAMAGE as error:
+            raise unusable(self.reference, f"the layer {self.digest} cannot be unpacked: {error}") from error
+
+
+class _Member(io.RawIOBase):
+    """A file of a layer; who reads it is told of damage as who asks for the next one is."""
+
+    def __init__(self, stream: IO[bytes], packed: _Packed) -> None:
+        self._stream = stream
+        self._packed = packed
+
+    def read(self, size: int = -1, /) -> bytes:
+        with self._packed.named_damage():
+            return self._stream.read(size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import get_args
@@ -25,8 +25,9 @@ _COMPRESSIONS: tuple[Compression, ...] = get_args(Compression)
 def needed_objects(roots: Sequence[Path], records: Records, tell: Tell) -> frozenset[str]:
     """The sha256 of everything that the projects at ``roots`` need.
 
-    Keys follow from the base that the Engine has. Where none answers, or an image cannot be planned, a record may be
-    anybody's: then what any record speaks of is needed. Raises UnknownImage for a folder that is no project.
+    Keys follow from the base that the Engine has. Where no Engine answers, it has no base for an image, or an image cannot
+    be planned, a record may be anybody's: then what any record speaks of is needed. Raises UnknownImage for a folder that
+    is no project.
     """
     needed: set[str] = set()
     keys: set[str] | None = set()
@@ -68,10 +69,14 @@ def _keys(root: Path, name: str, connection: Connection | None, tell: Tell) -> s
     except (SpecInvalid, LockMismatch) as error:
         tell(f"cache: {name} cannot be planned, so what any record speaks of is kept ({error.message.splitlines()[0]})")
         return None
+    bases = [(plan, _bases(plan, connection)) for plan in plans]
+    if lacking := [plan.base.reference for plan, found in bases if not found]:
+        tell(f"cache: the Engine has no base for {name} ({lacking[0]}), so what any record speaks of is kept")
+        return None
     return {
         key
-        for plan in plans
-        for base, compression in product(_bases(plan, connection), _COMPRESSIONS)
+        for plan, found in bases
+        for base, compression in product(found, _COMPRESSIONS)
         for key in keys_of(plan, base, compression)
     }
 
@@ -83,7 +88,7 @@ def _plans(project: Project) -> Iterator[Plan]:
             yield make_plan(project, Options(target, checkpoint))
 
 
-def _bases(plan: Plan, connection: Connection) -> Iterable[Base]:
+def _bases(plan: Plan, connection: Connection) -> Collection[Base]:
     """The pinned one and the one made here, as far as the Engine has them."""
     reference = f"{plan.base.reference}@{plan.base.digest}"
     found = (known_base(connection, reference, choice) for choice in ("auto", "bootstrap"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from prebake.checkpoints.store import Store
 from prebake.oci.records import FileRecord, LayerRecord, Records
 from tests.projects import Ended, Project, clone, read_lock
 from tests.unit.checkpoints.parts import sha256, some_bytes
+from tests.unit.checkpoints.webserver import Fault, Seen, WebServer, serve
 
 
 class Cache:
@@ -28,6 +30,13 @@ class Cache:
 
     def add(self, data: bytes) -> str:
         return self.store.add_stream([data], sha256=None, name="x", origin="a test").sha256
+
+    def record(self) -> set[str]:
+        """Two objects that only a record speaks of."""
+        made, blob = self.add(b"made"), self.add(b"blob")
+        layer = LayerRecord("sha256:0", "t", f"sha256:{blob}", 4, "", 4, (FileRecord("models/a", made, 4),))
+        Records(self.store.root).put_layers("ab" * 32, (layer,))
+        return {made, blob}
 
     def held(self) -> set[str]:
         return {path.name for path in (self.store.root / "sha256").glob("??/*")}
@@ -62,6 +71,11 @@ def test_the_list_has_every_object_and_what_was_not_finished(cache: Cache, tmp_p
     text = cache.run("list").expect(0).stdout
     assert cache.stray in text
     assert "objects     3" in text
+
+
+def test_what_went_while_the_list_was_made_is_left_out(cache: Cache) -> None:
+    cache.store.partial_path("0" * 64).symlink_to("renamed")  # listed, and gone for who asks more
+    assert cache.document("list")["unfinished"] == []
 
 
 def test_an_empty_store_is_no_error(cache: Cache, tmp_path: Path) -> None:
@@ -139,12 +153,29 @@ def test_a_folder_that_is_no_project_removes_nothing(cache: Cache, tmp_path: Pat
 
 
 def test_without_an_engine_what_any_record_speaks_of_stays(cache: Cache) -> None:
-    made, blob = cache.add(b"made"), cache.add(b"blob")
-    layer = LayerRecord("sha256:0", "t", f"sha256:{blob}", 4, "", 4, (FileRecord("models/a", made, 4),))
-    Records(cache.store.root).put_layers("ab" * 32, (layer,))
+    made = cache.record()
     ended = cache.run("prune", "--keep", DOCKER_HOST=f"unix://{cache.project.root}/no.sock").expect(0)
     assert "What any record speaks of is kept" in ended.stderr
-    assert cache.held() == cache.pinned | {made, blob}
+    assert cache.held() == cache.pinned | made
+
+
+class EmptyEngine(WebServer):
+    """An Engine that answers, and has no image."""
+
+    def answer(self, handler: BaseHTTPRequestHandler, seen: Seen) -> None:
+        known = {"/version": b'{"ApiVersion": "1.44"}', "/_ping": b"OK"}
+        body = next((known[each] for each in known if seen.path.endswith(each)), b"")
+        missing = b'{"message": "No such image"}'
+        headers = {"Content-Type": "application/json"}
+        self._send(handler, seen, 200 if body else 404, headers, body or missing, Fault())
+
+
+def test_where_the_engine_has_no_base_what_any_record_speaks_of_stays(cache: Cache) -> None:
+    made = cache.record()
+    with serve(EmptyEngine()) as engine:
+        ended = cache.run("prune", "--keep", DOCKER_HOST=engine.url.replace("http", "tcp")).expect(0)
+    assert "the Engine has no base for toy (python:3.11-slim-bookworm)" in ended.stderr
+    assert cache.held() == cache.pinned | made
 
 
 def test_a_store_in_use_loses_no_object(cache: Cache) -> None:

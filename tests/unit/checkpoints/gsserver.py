@@ -19,6 +19,8 @@ class GsServer(WebServer):
         super().__init__()
         self.objects: dict[str, list[bytes]] = {}
         self.refuse = False
+        self.packed: set[str] = set()
+        """Names of what was uploaded with ``Content-Encoding: gzip``."""
 
     def put(self, name: str, data: bytes) -> None:
         self.objects.setdefault(name, []).append(data)
@@ -41,9 +43,9 @@ class GsServer(WebServer):
             super().answer(handler, seen)
         else:
             size = len(versions[generation - 1])
-            self._answer_document(
-                handler, seen, {"name": name, "bucket": BUCKET, "size": str(size), "generation": str(generation)}
-            )
+            document = {"name": name, "bucket": BUCKET, "size": str(size), "generation": str(generation)}
+            packed = {"contentEncoding": "gzip"} if name in self.packed else {}
+            self._answer_document(handler, seen, {**document, **packed})
 
     def _answer_document(self, handler: BaseHTTPRequestHandler, seen: Seen, document: object) -> None:
         self._send(handler, seen, 200, {"Content-Type": "application/json"}, json.dumps(document).encode(), Fault())

@@ -22,6 +22,7 @@ from tests.unit.checkpoints.parts import HASTY, Diary, named, sha256, some_bytes
 from tests.unit.checkpoints.webserver import Fault, serve
 
 WEIGHTS = some_bytes(2_500_000)
+PLACE = f"/download/storage/v1/b/{BUCKET}/o/models%2Fmodel.safetensors"
 
 
 @pytest.fixture
@@ -65,9 +66,8 @@ def test_an_object_is_pinned_by_sha256_and_generation(gs: GsServer, store: Store
 
 def test_a_later_run_goes_on_where_an_earlier_one_was_refused(gs: GsServer, store: Store, tmp_path: Path) -> None:
     files, other = lock(store), Store(tmp_path / "other")
-    place = f"/download/storage/v1/b/{BUCKET}/o/models%2Fmodel.safetensors"
     gs.seen.clear()
-    gs.fail(place, Fault(), Fault(status=403))
+    gs.fail(PLACE, Fault(), Fault(status=403))
     with pytest.raises(SourceError, match="access is refused") as caught:
         fetch(files, other, {"gs": source()}, Diary())
     assert "gcloud auth" in caught.value.next_action
@@ -82,3 +82,30 @@ def test_what_is_not_there_and_what_may_not_be_read(gs: GsServer, store: Store) 
     gs.refuse = True
     with pytest.raises(SourceError, match="access is refused"):
         lock(store)
+
+
+def test_a_piece_that_is_short_begins_the_file_anew(gs: GsServer, store: Store, tmp_path: Path) -> None:
+    files, other, diary = lock(store), Store(tmp_path / "other"), Diary()
+    gs.seen.clear()
+    gs.fail(PLACE, Fault(), Fault(headers={"Content-Length": "10"}, cut=10))
+    fetch(files, other, {"gs": source()}, diary)
+    assert ranges(gs)[:3] == ["bytes=0-999999", "bytes=1000000-1999999", "bytes=0-999999"]
+    assert any("bytes 1000000 to 2000000 were asked for, and 10 bytes came" in text for _, text in diary.notes)
+    assert other.place(sha256(WEIGHTS)).read_bytes() == WEIGHTS
+
+
+def test_a_server_that_heeds_no_range_is_told(gs: GsServer, store: Store) -> None:
+    gs.ranges = False
+    with pytest.raises(SourceError, match="1000000 were asked for, and 2500000 bytes came, 3 times in a row"):
+        lock(store)
+    assert sum(path.stat().st_size for path in (store.root / "partial").iterdir()) == 0
+
+
+def test_what_is_unpacked_on_its_way_is_refused(gs: GsServer, store: Store) -> None:
+    gs.put("models/config.json", b"{}")
+    gs.packed |= {"models/model.safetensors", "models/config.json"}
+    places = f"gs://{BUCKET}/models/model.safetensors, gs://{BUCKET}/models/config.json"
+    with pytest.raises(SourceError, match=f"{places}: kept with `Content-Encoding: gzip`") as caught:
+        lock(store, "model.safetensors", "config.json")
+    assert "without `Content-Encoding`" in caught.value.next_action
+    assert ranges(gs) == []
