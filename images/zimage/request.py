@@ -10,6 +10,8 @@ from entrypoints.contract import BadRequest, Field
 MAX_CHARACTERS = 5000
 SMALLEST, LARGEST = 64, 2048
 """Pixels of a side."""
+MOST = 1024 * 1024
+"""Pixels of an image. The decoder's attention over all of it takes 4 * (pixels / 64) ** 2 bytes: 1 GiB here, 16 at 2048 x 2048."""
 
 FIELDS = (
     Field(
@@ -74,6 +76,9 @@ def read_request(form: Mapping[str, object], multiple: int) -> Request:
     if wrong:
         told = "; ".join(f"{name} {side}: the nearest are {_nearest(side, multiple)}" for name, side in wrong.items())
         raise BadRequest(f"Sides should be multiples of {multiple} pixels. {told}.", field=next(iter(wrong)))
+    if request.width * request.height > MOST:
+        pixels = f"{request.width} x {request.height} are {request.width * request.height} pixels"
+        raise BadRequest(f"{pixels}, {MOST} are the most: 1024 x 1024, or longer and narrower.", field="width")
     return request
 
 

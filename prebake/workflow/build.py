@@ -209,7 +209,9 @@ def _tell_changed(project: Project, plan: Plan, tell: Tell) -> None:
     """What is pinned is built, whatever lies in the folder by now; but whoever wrote it anew should know."""
     since = (project.folder / "weights.lock").stat().st_mtime
     for path in changed_files(plan.files, project.root, since):
-        tell(f"lock: {path} is not what weights.lock pins any more; `prebake lock --model {plan.name}` takes the new one")
+        tell(
+            f"lock: {path} is not what weights.lock pins any more; `prebake lock --model {plan.name}` takes the new one"
+        )
 
 
 def _put(made: Made, output: Output) -> Delivered:

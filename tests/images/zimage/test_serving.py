@@ -138,6 +138,7 @@ def test_a_form_outside_the_limits_is_refused(served: ZImage, parts: dict[str, o
         ({"width": 500}, "width", ("multiples of 16", "width 500: the nearest are 496 and 512")),
         ({"height": 65}, "height", ("height 65: the nearest are 64 and 80",)),
         ({"width": 2047, "height": 72}, "width", ("2032 and 2048", "height 72: the nearest are 64 and 80")),
+        ({"width": 1536, "height": 1024}, "width", ("1572864 pixels", "1048576 are the most")),
         ({"prompt": "\ud800"}, "prompt", ("surrogate",)),
     ],
 )
