@@ -11,7 +11,8 @@ MAX_CHARACTERS = 5000
 SMALLEST, LARGEST = 64, 2048
 """Pixels of a side."""
 MOST = 1024 * 1024
-"""Pixels of an image. The decoder's attention over all of it takes 4 * (pixels / 64) ** 2 bytes: 1 GiB here, 16 at 2048 x 2048."""
+"""Pixels of an image. The decoder's attention over all of it takes 4 * (pixels / 64) ** 2 bytes: 1 GiB here, 16 for four times as
+many."""
 
 FIELDS = (
     Field(
