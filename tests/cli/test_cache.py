@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from prebake.checkpoints.store import Store
+from prebake.engine.connection import Connection
 from prebake.oci.records import FileRecord, LayerRecord, Records
-from tests.projects import Ended, Project, clone, read_lock
+from tests.projects import Ended, Project, clone, reach, read_lock
 from tests.unit.checkpoints.parts import sha256, some_bytes
 from tests.unit.checkpoints.webserver import Fault, Seen, WebServer, serve
 
@@ -170,10 +171,11 @@ class EmptyEngine(WebServer):
         self._send(handler, seen, 200 if body else 404, headers, body or missing, Fault())
 
 
-def test_where_the_engine_has_no_base_what_any_record_speaks_of_stays(cache: Cache) -> None:
+def test_where_the_engine_has_no_base_what_any_record_speaks_of_stays(cache: Cache, engine: Connection) -> None:
     made = cache.record()
-    with serve(EmptyEngine()) as engine:
-        ended = cache.run("prune", "--keep", DOCKER_HOST=engine.url.replace("http", "tcp")).expect(0)
+    with serve(EmptyEngine()) as empty:
+        there = {**reach(engine), "DOCKER_HOST": empty.url.replace("http", "tcp")}
+        ended = cache.run("prune", "--keep", **there).expect(0)
     assert "the Engine has no base for toy (python:3.11-slim-bookworm)" in ended.stderr
     assert cache.held() == cache.pinned | made
 
