@@ -28,8 +28,10 @@ class Job:
         self._listener = listener
 
     def cancel(self, reason: str) -> None:
-        """The model is asked to stop; it may take its time."""
+        """The model is asked to stop; it may take its time. A form that still waits for its turn is let go: who sends
+        many and hangs up must not fill the memory."""
         self.cancelled_for = self.cancelled_for or reason
+        self.form = {}
 
     def cancelled(self) -> bool:
         return self.cancelled_for is not None
@@ -42,18 +44,29 @@ class Job:
             self._listener(int(step), int(steps), str(message))
 
     def work(self, model: Model) -> None:
-        started = time.perf_counter()
+        started, form = time.perf_counter(), self.form
         self.began.set_result(started - self.created)
         try:
             if self.cancelled():
                 raise Cancelled
-            answer = model.generate(self.form, self)
+            answer = require_answer(model.generate(form, self))
         except BaseException as error:  # the thread must outlive whatever a model raises, SystemExit too
             self.seconds = time.perf_counter() - started
             self.answer.set_exception(error)
         else:
             self.seconds = time.perf_counter() - started
             self.answer.set_result(answer)
+
+
+def require_answer(answer: object) -> Answer:
+    """What can be handed to the client. Raises TypeError, so that the model's mistake is seen and not waited for."""
+    if isinstance(answer, Answer) and isinstance(answer.body, bytes):
+        texts = [answer.media_type, *answer.headers, *answer.headers.values()]
+        if all(isinstance(text, str) for text in texts):
+            return answer
+    raise TypeError(
+        f"generate() should return an Answer of bytes, a media type and headers of text, not {answer!r:.200}"
+    )
 
 
 class Worker:

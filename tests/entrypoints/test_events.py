@@ -1,92 +1,19 @@
-"""``POST /generate`` as server-sent events, read line by line as they arrive."""
+"""``POST /generate`` as server-sent events: what is sent, and when."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import http.client
 import json
-import os
-import signal
 import socket
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from entrypoints.events import accepts_events
-from tests.entrypoints.baking import write_manifest
 from tests.entrypoints.conftest import Start
 from tests.entrypoints.running import PATIENCE, Server, wait_until
-
-PLAIN = {"values": "1,2,3,4"}
-ACCEPT = {"accept": "text/event-stream"}
-
-
-class Event(NamedTuple):
-    """A comment has no name, and its text as data."""
-
-    name: str
-    data: Any
-
-
-class Stream:
-    """A request whose events are read one by one: nothing is read ahead of what is asked for."""
-
-    def __init__(self, server: Server, form: dict[str, Any], receive_buffer: int = 0) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
-        self._connection.sock = socket.socket()
-        self._connection.sock.settimeout(PATIENCE)
-        if receive_buffer:
-            self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._connection.sock.connect(("127.0.0.1", server.port))
-        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        self._connection.request("POST", "/generate", json.dumps({**PLAIN, **form}), headers)
-        self.response = self._connection.getresponse()
-
-    def read(self) -> Event | None:
-        """The next event or comment; None at the end."""
-        name, data = "", []
-        while line := self.response.readline().decode():
-            key, _, value = line.rstrip("\n").partition(": ")
-            if key == "event":
-                name = value
-            elif key == "data":
-                data.append(value)
-            elif line == "\n":
-                return Event(name, json.loads("\n".join(data)) if name else "\n".join(data))
-            else:
-                assert (key, name) == ("", ""), f"neither a field nor a comment: {line!r}"
-                data.append(value)
-        return None
-
-    def read_news(self) -> Event | None:
-        """The next event that is no comment."""
-        return next((event for event in iter(self.read, None) if event.name), None)
-
-    def read_all(self) -> list[Event]:
-        return list(iter(self.read_news, None))
-
-    def close(self) -> None:
-        self.response.close()
-        self._connection.close()
-
-
-@contextlib.contextmanager
-def streaming(server: Server, manner: str, **options: Any) -> Iterator[Stream]:
-    stream = Stream(server, {"manner": manner}, **options)
-    try:
-        yield stream
-    finally:
-        stream.close()
-
-
-def error_of(stream: Stream) -> tuple[int, str]:
-    """Status and message of the only event that is left."""
-    (event,) = stream.read_all()
-    assert event.name == "error"
-    return event.data["status"], event.data["error"]["message"]
+from tests.entrypoints.streams import ACCEPT, PLAIN, Event, Stream, streaming
 
 
 def test_progress_arrives_while_the_model_works(start: Start) -> None:
@@ -207,106 +134,6 @@ def test_a_request_may_wait_for_readiness_and_then_stream(start: Start) -> None:
     response = server.post(json=PLAIN, headers={**ACCEPT, "prefer": "wait=20"})
     assert response.headers["content-type"] == "text/event-stream"
     assert "event: answer\n" in response.text
-
-
-def test_comments_keep_a_silent_line_open(start: Start) -> None:
-    server = start(PREBAKE_HEARTBEAT="0.02").wait_for("ready")
-    with streaming(server, "hold") as stream:
-        assert [stream.read() for _ in range(3)] == [Event("", "at work")] * 3
-        server.leave_note("release")
-        assert [event.name for event in stream.read_all()] == ["answer"]
-    silent = start(PREBAKE_HEARTBEAT="0").wait_for("ready")
-    silent.leave_note("release")
-    assert silent.post(json={**PLAIN, "manner": "hold"}, headers=ACCEPT).text.startswith("event: answer\n")
-
-
-def test_a_hang_up_cancels_the_work(start: Start) -> None:
-    server = start().wait_for("ready")
-    with streaming(server, "steps") as stream:
-        server.leave_note("step-1")
-        assert stream.read() == Event("progress", {"step": 1, "steps": 3})
-    server.wait_for_note("cancelled")
-    wait_until(lambda: server.metric('prebake_requests_total{path="/generate",status="499"}') == 1, "the count")
-    assert server.metric("prebake_requests_in_flight") == 0
-    assert server.post(json=PLAIN).status_code == 200
-
-
-def test_who_reads_slowly_delays_nobody_and_misses_some(start: Start) -> None:
-    server = start().wait_for("ready")
-    with streaming(server, "talk", receive_buffer=4096) as stream:
-        server.wait_for_note("talked")  # 100 MB were reported, and next to nothing was read
-        assert server.post(json=PLAIN).status_code == 200
-        *progress, end = stream.read_all()
-    steps = [event.data["step"] for event in progress]
-    assert steps == sorted(set(steps))
-    assert steps[-1] == progress[-1].data["steps"], "the last report is always told"
-    assert len(steps) < steps[-1]
-    assert end.name == "answer"
-
-
-def test_a_request_has_only_so_many_seconds(models: Path, manifest: dict[str, Any], start: Start) -> None:
-    manifest["limits"]["seconds"] = 0.3
-    write_manifest(models, manifest)
-    server = start().wait_for("ready")
-    with streaming(server, "hold") as stream:
-        status, message = error_of(stream)
-    assert status == 504
-    assert "0.3 s" in message
-    server.wait_for_note("cancelled")
-    assert server.metric('prebake_requests_total{path="/generate",status="504"}') == 1
-
-
-def test_a_reader_that_never_reads_keeps_no_place(models: Path, manifest: dict[str, Any], start: Start) -> None:
-    manifest["limits"]["seconds"] = 1
-    write_manifest(models, manifest)
-    server = start().wait_for("ready")
-    with streaming(server, "talk", receive_buffer=4096):
-        wait_until(lambda: server.metric("prebake_requests_in_flight") == 0, "its place to be free again")
-        assert server.post(json=PLAIN).status_code == 200
-
-
-def test_the_metrics_count_a_stream_as_the_request_that_it_is(start: Start) -> None:
-    server = start().wait_for("ready")
-    for manner in ("plain", "crash"):
-        assert server.post(json={**PLAIN, "manner": manner}, headers=ACCEPT).status_code == 200
-    assert server.metric("prebake_generate_seconds_count") == 1
-    assert server.metric('prebake_requests_total{path="/generate",status="200"}') == 1
-    assert server.metric('prebake_requests_total{path="/generate",status="500"}') == 1
-    assert server.metric("prebake_requests_in_flight") == 0
-
-
-def test_a_termination_lets_the_stream_finish(start: Start) -> None:
-    server = start().wait_for("ready")
-    with streaming(server, "hold") as stream:
-        server.wait_for_note("holding")
-        server.terminate()
-        server.wait_for("draining")
-        server.leave_note("release")
-        assert [event.name for event in stream.read_all()] == ["answer"]
-    assert server.wait() == 0
-
-
-@pytest.mark.parametrize("manner", ["hold", "deaf"])
-def test_the_end_of_the_grace_period_ends_the_stream_with_an_error(start: Start, manner: str) -> None:
-    """Also where the model does not hear that it should stop."""
-    server = start(PREBAKE_GRACE="0.2").wait_for("ready")
-    with streaming(server, manner) as stream:
-        server.wait_for_note("holding")
-        server.terminate()
-        status, message = error_of(stream)
-    assert status == 503
-    assert "stopping" in message
-    assert server.wait() == 0
-
-
-def test_the_end_of_the_models_process_is_an_error_event(start: Start) -> None:
-    server = start().wait_for("ready")
-    with streaming(server, "hold") as stream:
-        server.wait_for_note("holding")
-        os.kill(server.find_model_process(), signal.SIGKILL)
-        status, message = error_of(stream)
-    assert status == 500
-    assert "ended" in message
 
 
 def test_without_the_header_reports_change_nothing(server: Server) -> None:

@@ -148,9 +148,10 @@ def test_the_models_own_refusals_and_crashes(server: Server) -> None:
     few = server.post(json={"values": "1"})
     assert (few.status_code, error_of(few)["fields"]) == (422, {"values": "values should be 4 numbers"})
     assert server.post(json={**VALUES, "manner": "refuse"}).status_code == 409
-    for manner in ("crash", "leave"):
+    for manner in ("crash", "leave", "none", "header"):
         response = server.post(json={**VALUES, "manner": manner})
         assert response.status_code == 500
         assert "crashed" not in response.text
     assert "the model crashed" in server.stderr
+    assert "generate() should return an Answer" in server.stderr
     assert server.post(json=VALUES).status_code == 200

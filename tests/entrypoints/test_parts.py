@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import wave
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from entrypoints.serve import bind
 from entrypoints.settings import Settings
 from entrypoints.timeline import measure_process_age
 from entrypoints.waiting import read_patience
+from entrypoints.worker import Worker
 from tests.entrypoints.running import ROOT
 
 ALLOWED = {"numpy", "onnxruntime", "uvicorn", "starlette", "python_multipart", "entrypoints"}
@@ -207,6 +209,20 @@ def test_what_is_sent_waits_for_no_acknowledgement() -> None:
                 return await found
 
     assert asyncio.run(ask_server_side())
+
+
+def test_a_form_that_waits_is_let_go_when_its_client_is_gone() -> None:
+    class Content:
+        """Bytes of a form, as far as the memory is concerned."""
+
+    content = Content()
+    held = weakref.ref(content)
+    waiting = Worker(1)
+    job = waiting.submit({"clip": content})
+    del content
+    assert held() is not None
+    job.cancel("nobody waits for the answer")
+    assert held() is None
 
 
 def test_a_file_is_hashed_in_pieces(tmp_path: Path) -> None:

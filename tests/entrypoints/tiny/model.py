@@ -21,6 +21,7 @@ from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Co
 NOTES = Path(os.environ.get("TINY_NOTES", "."))
 TALK = 2000
 BYTES = bytes(range(256))
+MANNERS = ("plain", "hold", "crash", "leave", "refuse", "write", "steps", "talk", "deaf", "bytes", "none", "header")
 
 
 WRITES: list[str] = []
@@ -47,7 +48,7 @@ class Tiny:
             "choice",
             "how to behave",
             default="plain",
-            choices=("plain", "hold", "crash", "leave", "refuse", "write", "steps", "talk", "deaf", "bytes"),
+            choices=MANNERS,
         ),
         Field("clip", "file", "any bytes", maximum=8_000_000),
     )
@@ -70,6 +71,10 @@ class Tiny:
             "clip": len(clip) if isinstance(clip, bytes) else None,
             "repeat": form["repeat"],
         }
+        if form["manner"] == "none":
+            return cast(Answer, None)
+        if form["manner"] == "header":
+            return Answer(b"{}", "application/json", {"X-Number": cast(str, 3)})
         if form["manner"] == "bytes":
             return Answer(BYTES, "application/octet-stream")
         return Answer(
