@@ -1,4 +1,4 @@
-"""What it comes to where a source keeps failing. What was downloaded is kept."""
+"""What goes wrong with sources and with the store."""
 
 from __future__ import annotations
 

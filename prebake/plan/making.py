@@ -6,7 +6,7 @@ from prebake.errors import LicenceRequired, LockMismatch, Problem, SpecInvalid
 from prebake.plan.agreement import pinned_checkpoint
 from prebake.plan.layers import assign_layers, sources_digest
 from prebake.plan.settings import make_settings
-from prebake.plan.values import ContextFile, Options, Plan, digest, is_whole, weight_folders
+from prebake.plan.values import ContextFile, Options, Plan, converted_bytes, digest, is_whole, weight_folders
 from prebake.spec.image import ImageSpec
 from prebake.spec.lock import RELOCK, LockedFile
 from prebake.spec.project import Project, SourceFile
@@ -40,7 +40,7 @@ def make_plan(project: Project, options: Options) -> Plan:
         compile_key=keys["compile"],
         context=_context(project, code, app, settings.to_json(), options),
         naive=bool(project.naive),
-        room=_room(files),
+        room=_room(spec, files),
     )
 
 
@@ -169,9 +169,8 @@ def _context(
     return tuple(sorted(files, key=lambda file: file.path))
 
 
-def _room(files: tuple[LockedFile, ...]) -> dict[str, int]:
-    """Bytes needed at most: the store holds every file once, and again what is converted; the Engine holds what ships and
-    what was converted as content and as snapshot, beside the packages."""
-    every, shipped = sum(file.size for file in files), sum(file.size for file in files if is_whole(file))
-    converted = every - shipped
-    return {"store": every + converted, "engine": 4 * 2**30 + 2 * every}
+def _room(spec: ImageSpec, files: tuple[LockedFile, ...]) -> dict[str, int]:
+    """Bytes needed at most: the store holds every file once, and what is converted; the Engine holds what ships and what was
+    converted as content and as snapshot, beside the packages."""
+    every, converted = sum(file.size for file in files), converted_bytes(spec, files)
+    return {"store": every + converted, "engine": 4 * 2**30 + 2 * (every + converted)}

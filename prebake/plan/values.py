@@ -55,6 +55,12 @@ def derived_folders(spec: ImageSpec, files: Iterable[LockedFile]) -> frozenset[s
     return frozenset(parts | derived)
 
 
+def converted_bytes(spec: ImageSpec, files: Iterable[LockedFile]) -> int:
+    """What the export stage makes of them at most: weights of half precision come out twice as large."""
+    files = tuple(files)
+    return 2 * sum(file.size for file in files if not is_whole(file)) if derived_folders(spec, files) else 0
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer of the image, above the base.

@@ -10,7 +10,7 @@ from prebake.engine.connection import Connection, storage_of
 from prebake.engine.images import known_layers
 from prebake.errors import NoRoom
 from prebake.oci.records import LayerRecord
-from prebake.plan.values import Layer, Plan, is_whole
+from prebake.plan.values import Layer, Plan, converted_bytes
 from prebake.sizes import show_bytes
 from prebake.workflow.making import known_records
 from prebake.workflow.parts import Parts
@@ -27,9 +27,12 @@ def layers_known(plan: Plan, parts: Parts, base: Base | None) -> Known:
 
 
 def require_store_room(plan: Plan, parts: Parts, known: Known) -> None:
-    """Raises NoRoom where a layer is to be made of the checkpoint, and the store has no room for what it lacks of it."""
-    if any(records is None for layer, records in known if layer.kind in ("weights", "derived", "graphs")):
-        parts.store.require_room(sum(file.size for file in missing(plan.files, parts.store)))
+    """Raises NoRoom where a layer is to be made of the checkpoint, and the store has no room for what it lacks of it, and
+    for what is converted."""
+    unknown = {layer.kind for layer, records in known if records is None}
+    if unknown & {"weights", "derived", "graphs"}:
+        converted = converted_bytes(plan.spec, plan.files) if "derived" in unknown else 0
+        parts.store.require_room(sum(file.size for file in missing(plan.files, parts.store)) + converted)
 
 
 def require_engine_room(plan: Plan, connection: Connection, known: Known) -> None:
@@ -55,4 +58,4 @@ def _engine_need(plan: Plan, layer: Layer, records: tuple[LayerRecord, ...] | No
         return _PACKAGES
     if layer.kind == "code":
         return _CODE
-    return 2 * (layer.size if layer.size is not None else sum(file.size for file in plan.files if not is_whole(file)))
+    return 2 * (layer.size if layer.size is not None else converted_bytes(plan.spec, plan.files))

@@ -1,0 +1,39 @@
+"""How far a graph's answers may lie from the framework's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, save_model
+
+from prebake.bake.parity import Case, compare, tolerance_of
+
+
+@pytest.fixture
+def same(tmp_path: Path) -> ort.InferenceSession:
+    """Gives each of its inputs as it is."""
+    kinds = {"ids": TensorProto.INT64, "scores": TensorProto.FLOAT}
+    inputs = [helper.make_tensor_value_info(name, kind, [1]) for name, kind in kinds.items()]
+    outputs = [helper.make_tensor_value_info(f"{name}_out", kind, [1]) for name, kind in kinds.items()]
+    nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in kinds]
+    graph = helper.make_graph(nodes, "same", inputs, outputs)
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(tmp_path / "g"))
+    return ort.InferenceSession(str(tmp_path / "g"))
+
+
+def test_whole_numbers_are_the_same_or_wrong_and_fractions_may_be_rounded(same: ort.InferenceSession) -> None:
+    case = Case(
+        {"ids": np.array([30522]), "scores": np.array([0.5], np.float32)},
+        {"ids_out": np.array([30521]), "scores_out": np.array([0.50005], np.float32)},
+    )
+    passed = {finding.output: finding.passed for finding in compare("net", same, [case], tolerance_of(case.outputs))}
+    assert passed == {"ids_out": False, "scores_out": True}
+
+
+def test_an_id_of_thousands_loosens_nothing() -> None:
+    assert tolerance_of({"ids": np.array([30522]), "scores": np.array([0.5], np.float32)}) == 1e-4
+    assert tolerance_of({"logits": np.array([50.0], np.float32)}) == pytest.approx(5e-3)
+    assert tolerance_of({"ids": np.array([7])}) == 1e-4
