@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import signal
 import uuid
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,14 +55,20 @@ def test_no_room_in_the_store_is_said_before_anything_is_fetched(
 
 
 def test_no_room_at_the_engine_is_said_before_anything_is_built(project: Project, engine: Connection, tag: str) -> None:
-    """The store has the file already, as far as a look at its size tells: a sparse one of 8 TiB."""
-    size, sha256 = 8 * 2**40, "a" * 64
+    """The store has the files already, as far as a look at their size tells: 400 times the same sparse one of 9 GB."""
+    size, sha256 = 9 * 10**9, "a" * 64
+
+    def ship_parts(spec: dict[str, Any]) -> None:
+        (source,) = spec["checkpoints"]["small"]["sources"]
+        for names in (source["files"], source["ship"]):
+            names += [f"first/part-{number}.dat" for number in range(400)]
+
+    change_spec(project, ship_parts)
     pin_unseen(project, "toy", "small", size=size)
-    lock = lock_path(project)
-    text = lock.read_text()
-    for file in read_lock(project).checkpoints["small"].files:
-        text = text.replace(file.sha256, sha256)
-    lock.write_text(text)
+    lock = json.loads(lock_path(project).read_text())
+    for file in lock["checkpoints"]["small"]["files"]:  # what is converted needs room in the store, and is small
+        file.update({"sha256": sha256} if file["ship"] else {"size": 1000})
+    lock_path(project).write_text(json.dumps(lock))
     place = project.root / "cache" / "store" / "sha256" / sha256[:2] / sha256
     place.parent.mkdir(parents=True)
     with place.open("wb") as sparse:
