@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from entrypoints.contract import Network
-from entrypoints.faults import SessionFault
+from entrypoints.faults import ManifestFault, SessionFault
 from entrypoints.manifest import parse_manifest, read_manifest
 from entrypoints.networks import Misfit, NetworkSession, Parts, build_network, load_network
 from entrypoints.sessions import Opener
@@ -28,6 +28,11 @@ WEIGHTS = "net/model.safetensors"
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     return write_checkpoint(tmp_path / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def manifest_text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return (bake(tmp_path_factory.mktemp("baked")) / "manifest.json").read_text()
 
 
 def load(checkpoint: Path, precision: str = "fp32", files: tuple[str, ...] = (WEIGHTS,)) -> Any:
@@ -129,3 +134,26 @@ def test_a_component_that_does_not_fit_is_a_fault_with_all_of_it(tmp_path: Path)
     with pytest.raises(SessionFault) as caught:
         opener.components.session("net")
     assert len(caught.value.problems) == 3  # the tied name is missing with its twin
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda document: document.pop("torch"), "torch: is missing, and torch serves net"),
+        (lambda document: document["torch"].update(device="tpu"), "torch.device: should be one of cpu, cuda"),
+        (lambda document: document["torch"].update(cache="a/b"), "torch.cache: files has no a/b"),
+        (lambda document: document["components"]["net"].update(precision="fp8"), "components.net.precision: should be"),
+        (lambda document: document["components"]["net"].update(config="net/c.json"), "files has no net/c.json"),
+        (lambda document: document["components"]["net"].update(graph="g.onnx"), "components.net.graph: is not known"),
+        (lambda document: document["components"]["net"].update(reads={"net/w": []}), "files has no net/w"),
+        (lambda document: document["components"]["net"].update(reads={}), "reads: should be an object with something"),
+    ],
+)
+def test_a_manifest_that_is_wrong_about_torch_is_refused(
+    manifest_text: str, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    document = json.loads(manifest_text)
+    change(document)
+    with pytest.raises(ManifestFault) as caught:
+        parse_manifest(json.dumps(document).encode())
+    assert any(words in problem for problem in caught.value.problems), caught.value.problems

@@ -16,6 +16,7 @@ from images.zimage.naive import NaiveZImage
 from images.zimage.pictures import Picture
 from images.zimage.request import Request, from_form
 from prebake.bake.local import bake_folder
+from tests.entrypoints.running import running
 from tests.images.zimage.serving import ask, numbers, open_baked, torch_settings
 
 PROMPTS = ("", "a cat in the light of a river", "Größe, naïve café, 東京 🙂. " + "many the words with it " * 12)
@@ -65,6 +66,21 @@ def test_what_is_shipped_is_what_was_published(baked_for_torch: Path, checkpoint
 
 def test_the_warm_up_answer_is_the_pipelines(baked_for_torch: Path, served_by_torch: ZImage) -> None:
     assert differ(baked_for_torch, served_by_torch) < 1e-4
+
+
+def test_the_server_answers_as_the_pipeline_does(baked_for_torch: Path, published: NaiveZImage, tmp_path: Path) -> None:
+    fields = {"prompt": PROMPTS[1], "width": 96, "height": 64, "steps": 3, "seed": 5, "output": "latents"}
+    with running(baked_for_torch, tmp_path, {}) as server:
+        startup = server.wait_for("ready", patience=300).get("/startup").json()
+        response = server.post(json=fields, timeout=120)
+    print(f"ready after {startup['ready_seconds']} s, imports {startup['imports']}")
+    assert response.status_code == 200, response.text
+    assert startup["notices"] == []
+    assert {"import torch", "open text_encoder", "open transformer", "open vae"} <= {
+        phase["name"] for phase in startup["phases"]
+    }
+    wanted = numbers(json.loads(published.generate(fields)[0])["images"])
+    assert np.abs(numbers(response.json()["images"]) - wanted).max() < 1e-4
 
 
 def test_in_half_precision_it_stays_within_its_bound(checkpoint: Path, tmp_path: Path) -> None:
