@@ -72,6 +72,22 @@ def test_weights_take_the_precision_and_what_the_model_made_keeps_its_own(checkp
     assert answer["y"].dtype == np.float32
 
 
+def mapped_from(tensor: torch.Tensor) -> str:
+    """The file that a tensor's bytes are mapped from (proc(5), /proc/pid/maps); empty for memory of the process's own."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        places, *_, name = [*line.split(maxsplit=5), ""][:6]
+        first, last = (int(place, 16) for place in places.split("-"))
+        if first <= tensor.data_ptr() < last:
+            return name
+    return ""
+
+
+def test_on_a_cpu_weights_are_the_files_own_pages(checkpoint: Path) -> None:
+    path = str(checkpoint / WEIGHTS)
+    assert {mapped_from(tensor) for tensor in load(checkpoint).parameters()} == {path}
+    assert path not in {mapped_from(tensor) for tensor in load(checkpoint, "bf16").parameters()}
+
+
 def test_every_misfit_is_told_at_once(checkpoint: Path) -> None:
     def spoil(tensors: dict[str, torch.Tensor]) -> None:
         tensors.pop("net.layers.1.outer.bias")
