@@ -129,6 +129,7 @@ class App:
             "ready_seconds": None if ready is None else round(ready, 4),
             "phases": timeline.describe_phases(),
             "imports": timeline.imports,
+            "notices": timeline.notices,
             "threads": self._link.threads,
             "verify": self._link.verify,
             "extra_files": self._link.extra_files,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 Check = Callable[[Any, str, list[str]], Any]
@@ -92,8 +93,9 @@ def mapping(key: Check, item: Check, *, least: int = 0) -> Check:
     return check
 
 
-def record(keys: Mapping[str, Check]) -> Check:
-    """An object with exactly these keys."""
+def record(keys: Mapping[str, Check], optional: Mapping[str, Check] = MappingProxyType({})) -> Check:
+    """An object with exactly these keys, and perhaps the optional ones."""
+    known = {**keys, **optional}
 
     def check(value: Any, where: str, problems: list[str]) -> Any:
         if not isinstance(value, dict):
@@ -101,8 +103,18 @@ def record(keys: Mapping[str, Check]) -> Check:
             return {}
         dot = f"{where}." if where else ""
         problems += [f"{dot}{key}: is missing" for key in keys if key not in value]
-        problems += [f"{dot}{key}: is not known{suggest(key, list(keys))}" for key in value if key not in keys]
-        return {key: item(value[key], f"{dot}{key}", problems) for key, item in keys.items() if key in value}
+        problems += [f"{dot}{key}: is not known{suggest(key, list(known))}" for key in value if key not in known]
+        return {key: item(value[key], f"{dot}{key}", problems) for key, item in known.items() if key in value}
+
+    return check
+
+
+def either(key: str, there: Check, absent: Check) -> Check:
+    """One of two kinds of object, told apart by whether it has ``key``."""
+
+    def check(value: Any, where: str, problems: list[str]) -> Any:
+        chosen = there if isinstance(value, dict) and key in value else absent
+        return chosen(value, where, problems)
 
     return check
 

@@ -8,12 +8,13 @@ What is imported before ready makes its values of named tuples: each frozen data
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 FieldKind = Literal["file", "text", "integer", "number", "choice"]
 
@@ -53,7 +54,7 @@ class Cancelled(Exception):
 
 
 class Session(Protocol):
-    """An opened graph, named tensors in and out."""
+    """An opened graph, or a network in torch: named tensors in and out."""
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 
@@ -66,6 +67,24 @@ class Components(Protocol):
 
     def path(self, name: str) -> Path:
         """A file of the image by its manifest path, such as ``clap/tokenizer.json``."""
+
+
+class Network(NamedTuple):
+    """A component as torch serves it: what ``build(component, config)`` of ``model_torch.py`` gives.
+
+    ``build`` is called with torch's default device set to meta, and with what the component's ``config.json`` says. What no
+    weight file holds (tables of frequencies, as a rule) it makes under ``torch.device("cpu")``; it keeps its type.
+    """
+
+    module: torch.nn.Module
+    """Its forward takes the component's inputs by name, float32 where they are no whole numbers, and gives its outputs."""
+    weights: torch.nn.Module
+    """The part of ``module`` whose tensors are called as in the weight files."""
+    outputs: tuple[str, ...]
+    rename: Callable[[str], str | None] = str
+    """What ``weights`` calls a published tensor; None where it has no use for it."""
+    blocks: tuple[torch.nn.Module, ...] = ()
+    """Parts of ``module`` that do the work, and are compiled where a compile cache was baked for this machine."""
 
 
 class Model(Protocol):

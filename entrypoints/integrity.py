@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from entrypoints.faults import DamagedFile, Fault, MissingFile
-from entrypoints.manifest import NAME, Component, File, Manifest
+from entrypoints.manifest import NAME, Component, File, Manifest, TorchComponent
 
 PIECE = 4 * 1024 * 1024
 """Bytes read and hashed at a time: about 3 ms without the interpreter's lock, which every piece has to wait for."""
@@ -49,10 +49,10 @@ def list_extra(models: Path, files: Mapping[str, File]) -> list[str]:
     return sorted(name for name in found if name not in files and name != NAME)
 
 
-def read_ahead(models: Path, components: Iterable[Component]) -> None:
-    """Ask the kernel for the graphs and the ranges of the weights; it reads on its own, this returns early."""
+def read_ahead(models: Path, components: Iterable[Component | TorchComponent]) -> None:
+    """Ask the kernel for graphs, configurations and the ranges of the weights; it reads on its own, this returns early."""
     for component in components:
-        advise(models / component.graph, [(0, 0)])
+        advise(models / component.first, [(0, 0)])
     for component in components:
         for file, ranges in component.reads.items():
             advise(models / file, ranges)

@@ -103,6 +103,9 @@ class ModelLink:
     def _on_import(self, name: str, seconds: float) -> None:
         self._timeline.imports[name] = seconds
 
+    def _on_notice(self, text: str) -> None:
+        self._timeline.notices.append(text)
+
     def _on_ready(self, seconds: float) -> None:
         self._timeline.ready_seconds = seconds
         self._status.become_ready()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from entrypoints.checks import (
     Check,
     anything,
+    either,
     listing,
     mapping,
     matching,
@@ -39,6 +40,36 @@ class Component(NamedTuple):
     outputs: Mapping[str, str]
     reads: Mapping[str, tuple[tuple[int, int], ...]]
     key: str
+
+    @property
+    def first(self) -> str:
+        """The small file that it is opened by."""
+        return self.graph
+
+
+class TorchComponent(NamedTuple):
+    """One network in torch. ``reads``: its weight files, each whole."""
+
+    name: str
+    config: str
+    precision: str
+    reads: Mapping[str, tuple[tuple[int, int], ...]]
+    key: str
+
+    @property
+    def first(self) -> str:
+        return self.config
+
+
+class TorchRuntime(NamedTuple):
+    """How torch serves. ``module`` builds the networks. ``cache`` is the file of what ``torch.compile`` left at bake time,
+    and ``fields`` what it was left for; empty where there is none, and ``reason`` then says why, if there should be one."""
+
+    module: str
+    device: str
+    cache: str
+    fields: Mapping[str, str]
+    reason: str
 
 
 class File(NamedTuple):
@@ -72,56 +103,73 @@ class Manifest(NamedTuple):
     checkpoint: str
     module: str
     revision: str
-    components: Mapping[str, Component]
+    components: Mapping[str, Component | TorchComponent]
     files: Mapping[str, File]
     warmup: Warmup
     limits: Limits
+    torch: TorchRuntime | None = None
 
 
 text = typed(str, "a string with something in it", bool)
 sha256 = matching(r"[0-9a-f]{64}", "a sha256 in lower-case hexadecimal")
 size = typed(int, "a whole number of bytes", lambda value: value >= 0)
 path = matching(r"(?!/)(?!.*(^|/)\.{0,2}(/|$))[^\\\0]+", "a relative path without empty, . or .. parts")
+dotted = matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "a module's dotted name")
 tensor: Check = row(matching(r"[a-z0-9]+", "an element type"), listing(typed((str, int), "an axis")))
 finite = typed((int, float), "a number, 0 or more", lambda value: value >= 0 and math.isfinite(value))
 
+GRAPH = record(
+    {
+        "graph": path,
+        "precision": text,
+        "providers": listing(text, least=1),
+        "session": record(
+            {
+                "optimize": one_of("disable", "basic", "extended", "layout", "all"),
+                "prepack": typed(bool, "a boolean"),
+            }
+        ),
+        "inputs": mapping(text, tensor),
+        "outputs": mapping(text, tensor, least=1),
+        "reads": mapping(path, listing(row(size, size))),
+        "key": sha256,
+        "key_fields": mapping(text, anything),
+    }
+)
+NETWORK = record(
+    {
+        "runtime": one_of("torch"),
+        "config": path,
+        "precision": one_of("fp32", "fp16", "bf16"),
+        "reads": mapping(path, listing(row(size, size)), least=1),
+        "key": sha256,
+        "key_fields": mapping(text, anything),
+    }
+)
+TORCH = record(
+    {
+        "module": dotted,
+        "device": one_of("cpu", "cuda"),
+        "cache": typed(str, "a path, or empty"),
+        "fields": mapping(text, text),
+        "reason": typed(str, "a string"),
+    }
+)
 LAYOUT = record(
     {
         "schema": typed(int, "a whole number"),
         "name": text,
         "target": text,
         "checkpoint": text,
-        "model": record(
-            {"module": matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "a module's dotted name"), "revision": text}
-        ),
-        "components": mapping(
-            text,
-            record(
-                {
-                    "graph": path,
-                    "precision": text,
-                    "providers": listing(text, least=1),
-                    "session": record(
-                        {
-                            "optimize": one_of("disable", "basic", "extended", "layout", "all"),
-                            "prepack": typed(bool, "a boolean"),
-                        }
-                    ),
-                    "inputs": mapping(text, tensor),
-                    "outputs": mapping(text, tensor, least=1),
-                    "reads": mapping(path, listing(row(size, size))),
-                    "key": sha256,
-                    "key_fields": mapping(text, anything),
-                }
-            ),
-        ),
+        "model": record({"module": dotted, "revision": text}),
+        "components": mapping(text, either("runtime", NETWORK, GRAPH)),
         "files": mapping(
             path,
             record(
                 {
                     "size": size,
                     "sha256": sha256,
-                    "origin": one_of("published", "derived", "graph", "asset", "warmup"),
+                    "origin": one_of("published", "derived", "graph", "asset", "warmup", "compiled"),
                 }
             ),
         ),
@@ -133,7 +181,8 @@ LAYOUT = record(
                 "seconds": typed((int, float), "a number above 0", lambda value: 0 < value < math.inf),
             }
         ),
-    }
+    },
+    optional={"torch": TORCH},
 )
 
 
@@ -188,12 +237,18 @@ def cross_check(document: Mapping[str, Any]) -> list[str]:
     named = {f"warmup.{part}": document["warmup"][part] for part in ("request", "answer")}
     problems = [] if document["schema"] == SCHEMA else [f"schema: should be {SCHEMA}"]
     for name, component in document["components"].items():
-        named[f"components.{name}.graph"] = component["graph"]
+        own = "config" if "runtime" in component else "graph"
+        named[f"components.{name}.{own}"] = component[own]
         named.update({f"components.{name}.reads": file for file in component["reads"] if file not in files})
         for file, ranges in component["reads"].items():
             end = max((offset + length for offset, length in ranges), default=0)
             if file in files and end > files[file]["size"]:
                 problems.append(f"components.{name}.reads.{file}: a range ends at {end}, after the end of the file")
+    networks = [name for name, component in document["components"].items() if "runtime" in component]
+    if networks and "torch" not in document:
+        problems.append(f"torch: is missing, and torch serves {', '.join(networks)}")
+    elif document.get("torch", {}).get("cache"):
+        named["torch.cache"] = document["torch"]["cache"]
     problems += [
         f"{where}: files has no {file}{suggest(file, list(files))}"
         for where, file in named.items()
@@ -213,10 +268,14 @@ def build_manifest(document: Mapping[str, Any]) -> Manifest:
         files={name: File(**entry) for name, entry in document["files"].items()},
         warmup=Warmup(**document["warmup"]),
         limits=Limits(**document["limits"]),
+        torch=TorchRuntime(**document["torch"]) if "torch" in document else None,
     )
 
 
-def build_component(name: str, entry: Mapping[str, Any]) -> Component:
+def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchComponent:
+    reads = {file: tuple((offset, length) for offset, length in ranges) for file, ranges in entry["reads"].items()}
+    if "runtime" in entry:
+        return TorchComponent(name, entry["config"], entry["precision"], reads, entry["key"])
     return Component(
         name=name,
         graph=entry["graph"],
@@ -226,6 +285,6 @@ def build_component(name: str, entry: Mapping[str, Any]) -> Component:
         prepack=entry["session"]["prepack"],
         inputs={tensor: kind for tensor, (kind, _) in entry["inputs"].items()},
         outputs={tensor: kind for tensor, (kind, _) in entry["outputs"].items()},
-        reads={file: tuple((offset, length) for offset, length in ranges) for file, ranges in entry["reads"].items()},
+        reads=reads,
         key=entry["key"],
     )

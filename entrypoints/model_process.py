@@ -47,6 +47,9 @@ class Report:
     def show_import(self, name: str, seconds: float) -> None:
         self._channel.send("import", name, seconds)
 
+    def show_notice(self, text: str) -> None:
+        self._channel.send("notice", text)
+
 
 class ModelProcess:
     """Reads messages until the other process is gone, and ends then."""
@@ -57,6 +60,7 @@ class ModelProcess:
         self._jobs: dict[int, Job] = {}
         report = Report(channel)
         timeline.show_phase, timeline.show_import = report.show_phase, report.show_import
+        timeline.show_notice = report.show_notice
         self._preload = Preload(settings, report, timeline, self._worker)
 
     def run(self) -> NoReturn:

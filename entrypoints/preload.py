@@ -23,10 +23,10 @@ from entrypoints.fields import convert_form
 from entrypoints.forms import Form
 from entrypoints.integrity import Verification, advise, check_sizes, find_cause, list_extra, read_ahead
 from entrypoints.log import log_event
-from entrypoints.manifest import Manifest, read_manifest
+from entrypoints.manifest import Component, Manifest, read_manifest
 from entrypoints.processors import count_processors
 from entrypoints.replies import Refusal
-from entrypoints.sessions import OpenComponents, Opener
+from entrypoints.sessions import Opener
 from entrypoints.settings import Settings
 from entrypoints.timeline import Timeline
 from entrypoints.worker import Worker
@@ -34,8 +34,9 @@ from entrypoints.worker import Worker
 if TYPE_CHECKING:
     from entrypoints.model_process import Report
 
-LIBRARIES = ("numpy/_core", "numpy.libs", "onnxruntime/capi")
-"""Folders whose shared objects every image loads. Paged in on demand they cost 0.6 s from a cold disk, not 0.1."""
+LIBRARIES = ("numpy/_core", "numpy.libs", "onnxruntime/capi", "torch/lib")
+"""Folders whose shared objects an image loads, where it has them. Paged in on demand they cost 0.6 s, not 0.1, from a cold
+disk."""
 
 
 class Preload:
@@ -49,7 +50,7 @@ class Preload:
         self._timeline = timeline
         self._worker = worker
         self._verification: Verification | None = None
-        self._components: OpenComponents | None = None
+        self._opener: Opener | None = None
 
     def run(self) -> None:
         """Ends with the status ready or failed, whatever happens."""
@@ -92,10 +93,10 @@ class Preload:
         if self._verification is not None:
             self._verification.work(1)
             in_background(self._time_verification, self._verification)
-        with self._timeline.importing("onnxruntime"):
-            importlib.import_module("onnxruntime")
-        opener = Opener(self._models, manifest, self._timeline, self._verification)
-        self._components = opener.components
+        for library in libraries_of(manifest):
+            with self._timeline.importing(library):
+                importlib.import_module(library)
+        opener = self._opener = Opener(self._models, manifest, self._timeline, self._verification)
         opener.start(self.threads)
         with self._timeline.importing(manifest.module):
             create: Callable[[Components], Model] = importlib.import_module(manifest.module).create
@@ -116,19 +117,22 @@ class Preload:
             except Refusal as refusal:
                 message = json.loads(refusal.reply.body)["error"]["message"]
                 raise ModelFault(f"the warm-up request was refused: {message}") from None
+        if self._opener is not None:
+            self._opener.tell_compiled()
         with self._timeline.phase("compare"):
             compare(answer, (self._models / warmup.answer).read_bytes(), warmup.media_type, warmup.tolerance)
 
     def _wait_for_rest(self) -> None:
-        for session in self._components.sessions.values() if self._components else ():
+        for session in self._opener.components.sessions.values() if self._opener else ():
             session.result()
         if self._verification is not None:
             self._verification.wait()
 
     def _explain(self, error: BaseException) -> Fault:
         """The fault at the bottom of it: a damaged file before a session, a session before the model's code."""
-        if self._components is not None:
-            failed = (future.exception() for future in self._components.sessions.values() if future.done())
+        if self._opener is not None:
+            sessions = self._opener.components.sessions.values()
+            failed = (future.exception() for future in sessions if future.done())
             error = next((found for found in failed if found is not None), error)
         if not isinstance(error, Fault):
             traceback.print_exception(error)
@@ -150,6 +154,12 @@ class Preload:
     def _time_verification(self, verification: Verification) -> None:
         with self._timeline.phase("verify"):
             verification.join()
+
+
+def libraries_of(manifest: Manifest) -> list[str]:
+    """What the components are opened with, in the order in which it is imported: torch, then what builds its networks."""
+    graphs = any(isinstance(component, Component) for component in manifest.components.values())
+    return [*(["onnxruntime"] if graphs else []), *(["torch", manifest.torch.module] if manifest.torch else [])]
 
 
 def in_background(function: Callable[..., None], *arguments: object) -> None:

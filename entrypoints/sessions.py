@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions from the manifest, opened side by side, handed out as they become ready."""
+"""The manifest's components, opened side by side, handed out as they become ready: ONNX Runtime's sessions, or torch's."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints.checks import suggest
+from entrypoints.contract import Session
 from entrypoints.faults import Fault, SessionFault
 from entrypoints.integrity import Verification
-from entrypoints.manifest import Component, Manifest
+from entrypoints.manifest import Component, Manifest, TorchComponent
 from entrypoints.timeline import Timeline
+from entrypoints.torch_runtime import TorchOpener
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,9 +58,9 @@ class OpenComponents:
     def __init__(self, models: Path, manifest: Manifest) -> None:
         self._models = models
         self._files = manifest.files
-        self.sessions: dict[str, Future[GraphSession]] = {name: Future() for name in manifest.components}
+        self.sessions: dict[str, Future[Session]] = {name: Future() for name in manifest.components}
 
-    def session(self, name: str) -> GraphSession:
+    def session(self, name: str) -> Session:
         """Waits until it is open. Raises KeyError for an unknown name, SessionFault where it cannot open."""
         if name not in self.sessions:
             raise KeyError(f"the manifest has no component {name!r}{suggest(name, list(self.sessions))}")
@@ -79,6 +81,7 @@ class Opener:
         self._timeline = timeline
         self._verification = verification
         self.components = OpenComponents(models, manifest)
+        self._torch = TorchOpener(models, manifest.torch, timeline, verification) if manifest.torch else None
 
     def start(self, threads: int) -> None:
         """Each session computes with ``threads`` threads of its own."""
@@ -87,26 +90,47 @@ class Opener:
 
     def _open_all(self, threads: int) -> None:
         try:
-            share_arena()
+            self._prepare(threads)
         except Exception as error:
+            fault = error if isinstance(error, Fault) else SessionFault(f"{type(error).__name__}: {error}")
             for future in self.components.sessions.values():
-                future.set_exception(SessionFault(f"ONNX Runtime gives no memory arena: {error}"))
+                future.set_exception(fault)
             return
         for component in self._manifest.components.values():
             name = f"open-{component.name}"
             threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
 
-    def _open(self, component: Component, threads: int) -> None:
+    def _prepare(self, threads: int) -> None:
+        if any(isinstance(component, Component) for component in self._manifest.components.values()):
+            try:
+                share_arena()
+            except Exception as error:
+                raise SessionFault(f"ONNX Runtime gives no memory arena: {error}") from error
+        if self._torch is not None:
+            self._torch.prepare(threads)
+
+    def tell_compiled(self) -> None:
+        """After the first inference: what torch had to compile, though a cache was baked."""
+        if self._torch is not None:
+            self._torch.tell_compiled()
+
+    def _open(self, component: Component | TorchComponent, threads: int) -> None:
         future = self.components.sessions[component.name]
         try:
             if self._verification is not None:
-                self._verification.wait_for(component.graph)  # a corrupt graph may crash its parser
+                self._verification.wait_for(component.first)  # a corrupt graph may crash its parser
             with self._timeline.phase(f"open {component.name}"):
-                future.set_result(open_session(self._models, component, threads))
+                future.set_result(self._opened(component, threads))
         except Fault as fault:
             future.set_exception(fault)
         except Exception as error:
             future.set_exception(SessionFault(f"{component.name}: {type(error).__name__}: {error}"))
+
+    def _opened(self, component: Component | TorchComponent, threads: int) -> Session:
+        if isinstance(component, Component):
+            return open_session(self._models, component, threads)
+        assert self._torch is not None  # which reading the manifest made sure of  # noqa: S101
+        return self._torch.open(component)
 
 
 def open_session(models: Path, component: Component, threads: int) -> GraphSession:

@@ -43,6 +43,9 @@ class Timeline:
         self.show_phase: Callable[[Phase], None] = _show_nobody
         """Called when a phase begins and when it ends: how the model's process tells the other one."""
         self.show_import: Callable[[str, float], None] = _show_nobody
+        self.notices: list[str] = []
+        """What is not as it was baked, though it is served."""
+        self.show_notice: Callable[[str], None] = _show_nobody
 
     def now(self) -> float:
         """Seconds since the process started."""
@@ -80,6 +83,13 @@ class Timeline:
             yield
         self.imports[name] = round(self.now() - start, 4)
         self.show_import(name, self.imports[name])
+
+    def notice(self, text: str) -> None:
+        from entrypoints.log import log_event  # which imports json, and this module is imported before the bind
+
+        self.notices.append(text)
+        log_event("notice", text=text)
+        self.show_notice(text)
 
     def describe_phases(self) -> list[dict[str, object]]:
         return [

@@ -231,7 +231,7 @@ def pin_weights(root: Path) -> None:
     checkpoint = read_spec(root, "toy").checkpoints["small"]
     store, sources = Store(root / "scratch"), open_sources(root, "toy")
     resolved = resolve(checkpoint, store, sources, Silent())
-    locked = replace(resolved, layers=lock_layers(resolved, store, sources))
+    locked = replace(resolved, layers=lock_layers(read_spec(root, "toy"), resolved, store, sources))
     shutil.rmtree(root / "scratch")
     (root / "images" / "toy" / "weights.lock").write_text(render_lock(Lock(base, {"small": locked})))
 

@@ -16,7 +16,7 @@ compile() {  # compile INPUT OVERRIDES OUTPUT
     --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate --override "$2" "$1" -o "$3"
 }
 
-# The export environment that every image shares unless it brings its own. torch stands apart: its CPU build where pip
+# The export environment that every image shares unless it brings its own, and what torch serves with. torch stands apart: its CPU build where pip
 # finds one (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL), else the index's own build with the CUDA libraries that it needs. In one
 # file pip would always take the index's: a link that carries an allowed hash goes before one that does not.
 shared=templates/requirements
@@ -37,7 +37,7 @@ for image in "${@:-$(ls images)}"; do for name in $image; do
   for input in "$folder"/*.in; do
     output=${input%.in}.txt
     case $input in
-      */export.in) export_lock "$input" "$output" ;;
+      */export.in | */*-torch.in) export_lock "$input" "$output" ;;
       *) compile "$input" tools/serve-overrides.txt "$output" ;;
     esac
   done

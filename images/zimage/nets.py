@@ -57,10 +57,11 @@ class RealRope:
 
 
 def _turn(values: Tensor, rope: Tensor) -> Tensor:
-    """Pairs of neighbours of ``[1, tokens, heads, size]``, turned by the angles of ``[1, tokens, size / 2, 2]``."""
+    """Pairs of neighbours of ``[1, tokens, heads, size]``, turned by the angles of ``[1, tokens, size / 2, 2]``, in float32."""
     cosine, sine = rope[..., 0].unsqueeze(2), rope[..., 1].unsqueeze(2)
     first, second = values.reshape(*values.shape[:-1], -1, 2).unbind(-1)
-    return torch.stack((first * cosine - second * sine, first * sine + second * cosine), -1).flatten(3)
+    turned = torch.stack((first * cosine - second * sine, first * sine + second * cosine), -1).flatten(3)
+    return turned.to(values.dtype)
 
 
 class Transformer(torch.nn.Module):
@@ -91,6 +92,7 @@ class Transformer(torch.nn.Module):
         time ``[1]`` in [0, 1).
         """
         net = self.network
+        image, caption = image.to(net.x_pad_token.dtype), caption.to(net.x_pad_token.dtype)
         when = net.t_embedder(time * net.t_scale)
         tokens = torch.where(image_padding[..., None], net.x_pad_token, net.all_x_embedder[PATCH](image))
         for block in net.noise_refiner:
@@ -116,7 +118,8 @@ class Decoder(torch.nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """latents ``[1, channels, rows, columns]``; the pixels are ``[1, height, width, 3]`` from 0 to 1."""
         config = self.vae.config
-        decoded: Tensor = self.vae.decode(latents / config.scaling_factor + config.shift_factor, return_dict=False)[0]
+        scaled = (latents / config.scaling_factor + config.shift_factor).to(self.vae.dtype)
+        decoded: Tensor = self.vae.decode(scaled, return_dict=False)[0].to(latents.dtype)
         return (decoded * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
 
     def used_tensors(self) -> dict[str, Tensor]:

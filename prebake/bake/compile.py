@@ -44,13 +44,19 @@ class Job:
 
 
 def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -> None:
-    """Compile every component: graphs, assets, warm-up and manifest under ``out/models``, and ``out/report.json``.
+    """Compile every component: graphs, assets, warm-up and manifest under ``out/models``, and ``out/report.json``. Where torch
+    serves there is no graph to compile (``prebake.bake.networks``).
 
     Raises ParityFailed, after all components were tried, where a graph answers otherwise than the framework.
     """
     job = Job(settings, Exported.load(exported), models)
+    if settings.runtime == "torch":
+        from prebake.bake.networks import compile_networks  # with torch, which graphs need not
+
+        compile_networks(job, out)
+        return
     _check_components(job)
-    weights = _weight_files(job)
+    weights = weight_files(job)
     compiled = [_compile(job, name, weights) for name in sorted(settings.components)]
     findings = [finding for each in compiled for finding in _findings(job, each[0].name)]
     parity.check(findings)
@@ -69,7 +75,7 @@ def _check_components(job: Job) -> None:
         check_providers(name, job.settings.components[name].providers)
 
 
-def _weight_files(job: Job) -> Files:
+def weight_files(job: Job) -> Files:
     """Entries of the published and the derived files. What this stage was given is checked byte for byte; a published
     file that it was not given, because no graph reads it, is as the lock says."""
     files: Files = {
@@ -87,7 +93,7 @@ def _weight_files(job: Job) -> Files:
     return files
 
 
-def _own_weights(folder: str, files: Files) -> Iterator[str]:
+def own_weights(folder: str, files: Files) -> Iterator[str]:
     """Weight files that lie beside a graph of this folder."""
     for path in sorted(files):
         place, _, name = path.rpartition("/")
@@ -96,7 +102,7 @@ def _own_weights(folder: str, files: Files) -> Iterator[str]:
 
 
 def _compile(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
-    own = list(_own_weights(job.settings.folder(name), files))
+    own = list(own_weights(job.settings.folder(name), files))
     graph = job.graph(name)
     _stage(job, name)
     with optimised(graph, name, job.settings.components[name].providers) as model:
@@ -145,12 +151,17 @@ def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path
         for path, origin in ((job.settings.graph(each.name), "graph"), (job.settings.constants(each.name), "derived")):
             if (job.models / path).exists():
                 files[path] = _place(job.models / path, target / path, origin)
+    place_rest(job, files, target)
+    manifest = describe(job.settings, compiled, files, job.exported.warmup)
+    (target / MANIFEST).write_bytes(canonical_json(manifest))
+
+
+def place_rest(job: Job, files: Files, target: Path) -> None:
+    """What the export stage made besides graphs and weights: the warm-up request and assets."""
     for path in _warmup_files(job):
         files[path] = _place(job.exported.model_file(path), target / path, "warmup")
     for path in job.exported.assets:
         files[path] = _place(job.exported.model_file(path), target / path, "asset")
-    manifest = describe(job.settings, compiled, files, job.exported.warmup)
-    (target / MANIFEST).write_bytes(canonical_json(manifest))
 
 
 def _warmup_files(job: Job) -> list[str]:

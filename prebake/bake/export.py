@@ -163,7 +163,8 @@ class Bake:
 
     def finish(self) -> None:
         """Check that every component got its graph, and declare the export complete."""
-        graphless = self.settings.components.keys() - self._exported.components.keys()
+        wanted = self.settings.components.keys() if self.settings.runtime == "onnxruntime" else set[str]()
+        graphless = wanted - self._exported.components.keys()
         missing = [f"a graph of '{name}'" for name in sorted(graphless)]
         missing += [] if self._exported.warmup else ["a warm-up request"]
         if missing:
@@ -175,6 +176,11 @@ class Bake:
         if component not in self.settings.components:
             known = ", ".join(sorted(self.settings.components))
             raise BakeError(f"image.yaml has no component '{component}'.", next_action=f"It has: {known}.")
+        if self.settings.runtime != "onnxruntime":
+            raise BakeError(
+                f"{component}: torch serves it from the published weights, with no graph and none converted.",
+                next_action="Give the assets and the reference alone in export_torch.",
+            )
 
     def _check_graph(
         self,
@@ -263,9 +269,15 @@ def _array(component: str, name: str, tensor: torch.Tensor) -> Array:
 
 
 def export_image(settings: Settings, checkpoint: Path, out: Path, shard: int = SHARD) -> None:
-    """Run the image's ``export``, as a rule that of ``images.<image>.export``, into the empty folder ``out``. Derived weights
-    come in files of ``shard`` bytes at most."""
-    module = importlib.import_module(settings.exporter or f"images.{settings.image}.export")
+    """Run the image's ``export`` (``export_torch`` where torch serves), as a rule that of ``images.<image>.export``, into the
+    empty folder ``out``. Derived weights come in files of ``shard`` bytes at most."""
+    name = settings.exporter or f"images.{settings.image}.export"
+    module, entry = importlib.import_module(name), "export" if settings.runtime == "onnxruntime" else "export_torch"
+    if not hasattr(module, entry):
+        raise BakeError(
+            f"{name} has no {entry}(bake), and this target is served by {settings.runtime}.",
+            next_action="Write it: it gives what `export` gives, but for the graphs.",
+        )
     bake = Bake(settings, checkpoint, out, shard)
-    module.export(bake)
+    getattr(module, entry)(bake)
     bake.finish()

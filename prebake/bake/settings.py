@@ -15,6 +15,7 @@ from prebake.bake.errors import SettingsInvalid
 from prebake.errors import Problem
 
 SCHEMA = 1
+RUNTIMES = ("onnxruntime", "torch")
 OPTIMIZE_LEVELS = ("disable", "basic", "extended")
 
 
@@ -66,7 +67,8 @@ class Limits:
 class Settings:
     """One image for one target. ``module`` is the served one, ``exporter`` the one whose ``export`` is called, and
     ``model_revision`` the sha256 of the model's code. ``ship`` are files that the image holds as published, ``reshard``
-    those that it holds in parts, as they are too large."""
+    those that it holds in parts, as they are too large. ``runtime`` is what opens the components, ``onnxruntime`` or
+    ``torch``; ``networks`` is the module that builds them in torch."""
 
     image: str
     module: str
@@ -77,11 +79,17 @@ class Settings:
     ship: tuple[Shipped, ...] = ()
     reshard: tuple[Shipped, ...] = ()
     exporter: str = ""
+    runtime: str = "onnxruntime"
+    networks: str = ""
     limits: Limits = field(default_factory=Limits)
 
     def folder(self, component: str) -> str:
         """The folder under /models that a component's graph and weights lie in."""
         return self.components[component].folder or component
+
+    def config(self, component: str) -> str:
+        """The path under /models of what a component that torch serves is configured by."""
+        return f"{self.folder(component)}/config.json"
 
     def graph(self, component: str) -> str:
         """The path of a component's graph under /models."""
@@ -137,8 +145,10 @@ class _Reader:
             values = enumerate(given.get(name, ()))
             given[name] = tuple(self._flat(Shipped, value, f"{name}[{index}]") for index, value in values)
         given["limits"] = self._flat(Limits, given.get("limits", {}), "limits")
-        for name in ("image", "module", "target", "checkpoint", "model_revision"):
+        for name in ("image", "module", "target", "checkpoint", "model_revision", "runtime", "networks"):
             self._typed(given, name, str, "")
+        if given.get("runtime", "onnxruntime") not in RUNTIMES:
+            self.problems.append(Problem("runtime", f"must be one of {', '.join(RUNTIMES)}"))
         return None if self.problems else Settings(**given)
 
     def _component(self, value: object, where: str) -> Component | None:

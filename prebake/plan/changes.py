@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from prebake.plan.making import make_plan
+from prebake.plan.runtime import package_locks
 from prebake.plan.values import Layer, Options, Plan
 from prebake.spec.project import Project, SourceFile
 
@@ -41,8 +42,9 @@ def _exporter(project: Project, _options: Options) -> Project:
 
 
 def _dependencies(project: Project, options: Options) -> Project:
-    text = project.requirements[options.target]
-    return replace(project, requirements={**project.requirements, options.target: text + "# changed\n"})
+    name = package_locks(project.spec, options.target)[0]
+    text = project.requirements[name]
+    return replace(project, requirements={**project.requirements, name: text + "# changed\n"})
 
 
 def _weights(project: Project, options: Options) -> Project:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prebake.plan.runtime import runtime_of
 from prebake.plan.values import Plan
 
 # Where the CUDA packages of PyPI put their libraries, below the folder that pip installs into.
@@ -18,6 +19,10 @@ CUDA_LIBRARIES = (
     "curand/lib",
     "cuda_nvrtc/lib",
 )
+
+
+# Their default folders are called after the user, and the image's has no name.
+COMPILE_CACHES = {"TORCHINDUCTOR_CACHE_DIR": "/tmp/torchinductor", "TRITON_CACHE_DIR": "/tmp/triton"}  # noqa: S108
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ def _env(plan: Plan) -> dict[str, str]:
         "PREBAKE_HOST": "0.0.0.0",  # noqa: S104  (a container's own)
         "PREBAKE_PORT": "8000",
     }
+    if runtime_of(plan.spec, plan.target) == "torch":
+        env |= {"HF_HUB_OFFLINE": "1", **COMPILE_CACHES}
     if plan.target == "cpu":
         return env
     libraries = [f"/opt/prebake/nvidia/{path}" for path in CUDA_LIBRARIES]

@@ -5,6 +5,15 @@ from __future__ import annotations
 from prebake.errors import LicenceRequired, LockMismatch, Problem, SpecInvalid
 from prebake.plan.agreement import pinned_checkpoint
 from prebake.plan.layers import assign_layers, sources_digest
+from prebake.plan.runtime import (
+    baked_code,
+    files_for,
+    package_locks,
+    runtime_of,
+    served_code,
+    serving_requirements,
+    spec_for,
+)
 from prebake.plan.settings import make_settings
 from prebake.plan.values import ContextFile, Options, Plan, converted_bytes, digest, is_whole, weight_folders
 from prebake.spec.image import ImageSpec
@@ -14,19 +23,19 @@ from prebake.spec.project import Project, SourceFile
 
 def make_plan(project: Project, options: Options) -> Plan:
     """Raises SpecInvalid or LockMismatch where no plan can be made."""
-    spec, lock = project.spec, project.lock
+    spec, lock = spec_for(project.spec, options.target), project.lock
     if lock is None:
         raise LockMismatch("Nothing is pinned yet:", [], next_action=RELOCK.format(name=spec.name))
     _check_target(project, options)
     checkpoint = options.checkpoint or spec.checkpoint
     pinned = pinned_checkpoint(spec, lock, checkpoint)
-    files = tuple(sorted(pinned.files, key=lambda file: file.path))
+    files = tuple(sorted(files_for(spec, options.target, pinned.files), key=lambda file: file.path))
     _check_sizes(spec, files)
     settings = make_settings(project, options.target, checkpoint, files)
-    code = _prefixed("bake/", _unique((*project.bake, *project.export)))
-    app = _prefixed("app/", (*project.entrypoints, *project.serve, *project.notices))
+    code = _prefixed("bake/", _unique((*project.bake, *baked_code(project, options.target))))
+    app = _prefixed("app/", (*project.entrypoints, *served_code(project, options.target), *project.notices))
     keys = _keys(project, options, settings.to_json(), code)
-    layers = assign_layers(spec, files, keys, app, project.requirements[options.target], pinned.layers)
+    layers = assign_layers(spec, files, keys, app, serving_requirements(project, options.target), pinned.layers)
     return Plan(
         spec=spec,
         target=options.target,
@@ -60,10 +69,10 @@ def _check_target(project: Project, options: Options) -> None:
     where = f"images/{spec.name}/image.yaml targets"
     if options.target not in spec.targets:
         problems.append(Problem(where, f"does not name {options.target!r}", f"it names: {', '.join(spec.targets)}"))
-    for name in (options.target, "export"):
+    for name in (*package_locks(spec, options.target), "export"):
         if name not in project.requirements:
             problems.append(Problem(f"images/{spec.name}/requirements/{name}.txt", "is missing"))
-    if not problems:
+    if not problems and runtime_of(spec, options.target) == "onnxruntime":
         serve, export = (_pin(project.requirements[name], "onnxruntime") for name in (options.target, "export"))
         if serve != export:
             problems.append(Problem(where, f"graphs are made with ONNX Runtime {export} and served with {serve}"))
@@ -159,7 +168,7 @@ def _context(
     """The context's files but for what is rendered from templates and the weights."""
     files = [ContextFile(file.path, file.data) for file in (*code, *app)]
     files.append(ContextFile("bake/settings.json", settings))
-    for name in (options.target, "export", "torch-cpu", "torch-cuda"):
+    for name in dict.fromkeys((*package_locks(project.spec, options.target), "export", "torch-cpu", "torch-cuda")):
         files.append(ContextFile(f"requirements/{name}.txt", project.requirements[name].encode()))
     files.append(ContextFile("slim.py", project.templates["slim.py"].encode()))
     if project.naive:

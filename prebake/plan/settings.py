@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prebake.bake.settings import Component, Limits, Session, Settings, Shipped
+from prebake.plan.runtime import baked_code, precision_for, runtime_of, spec_for
 from prebake.plan.values import digest, is_whole
 from prebake.spec.image import Target
 from prebake.spec.lock import LockedFile
@@ -24,11 +25,14 @@ GRAPHS_AS_PUBLISHED = "prebake.bake.published"
 
 def make_settings(project: Project, target: Target, checkpoint: str, files: tuple[LockedFile, ...]) -> Settings:
     """The settings of one image for one target."""
-    spec, code = project.spec, project.export
+    spec, code = spec_for(project.spec, target), baked_code(project, target)
+    runtime = runtime_of(spec, target)
     return Settings(
         image=spec.name,
         module=_module(project, project.serve, "model") or GRAPHS_ALONE,
         exporter=_module(project, project.export, "export") or GRAPHS_AS_PUBLISHED,
+        runtime=runtime,
+        networks=_module(project, project.torch, "model_torch") if runtime == "torch" else "",
         target=target,
         checkpoint=checkpoint,
         model_revision=digest({file.path: file.sha256 for file in code}),
@@ -36,8 +40,8 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
             name: Component(
                 folder=component.folder or "",
                 onnx=component.onnx or "",
-                precision=component.precision,
-                providers=PROVIDERS[target],
+                precision=precision_for(spec, target, component),
+                providers=PROVIDERS[target] if runtime == "onnxruntime" else (),
                 session=Session(prepack=component.session.prepack),
             )
             for name, component in spec.components.items()

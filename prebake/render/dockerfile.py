@@ -7,6 +7,7 @@ from typing import Any
 
 from prebake.plan.container import container_config
 from prebake.plan.layers import model_folders, weight_trees
+from prebake.plan.runtime import package_locks, runtime_of
 from prebake.plan.values import ContextFile, Plan, is_whole, weight_folders
 from prebake.render.environment import render_template
 
@@ -33,6 +34,8 @@ def _values(plan: Plan) -> dict[str, Any]:
         "name": plan.name,
         "title": plan.spec.title,
         "target": plan.target,
+        "runtime": runtime_of(plan.spec, plan.target),
+        "locks": [f"{name}.txt" for name in package_locks(plan.spec, plan.target)],
         "checkpoint": plan.checkpoint,
         "tag": plan.tag,
         "base": f"{plan.base.reference}@{plan.base.digest}" if plan.base.digest else plan.base.reference,

@@ -21,6 +21,8 @@ def find_impossible(document: Document) -> list[Problem]:
         _published_graphs,
         _one_graph_twice,
         _bf16_on_cpu,
+        _torch_targets,
+        _torch_components,
         _licence_text,
     )
     return [problem for check in checks for problem in check(document, data)]
@@ -141,7 +143,7 @@ def _one_graph_twice(document: Document, data: Mapping[str, Any]) -> Iterator[Pr
 
 
 def _bf16_on_cpu(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
-    if "cpu" not in _texts(data.get("targets")):
+    if "cpu" not in _texts(data.get("targets")) or "cpu" in _by_torch(data):
         return
     for component, settings in _mapping(data.get("components")).items():
         if _mapping(settings).get("precision") in ("bf16", "fp16"):
@@ -150,6 +152,45 @@ def _bf16_on_cpu(document: Document, data: Mapping[str, Any]) -> Iterator[Proble
                 "ONNX Runtime's CPU provider computes fp32 only, and targets names cpu",
                 "say fp32, or leave cpu out of targets",
             )
+
+
+def _by_torch(data: Mapping[str, Any]) -> list[str]:
+    """The targets that torch serves."""
+    return [target for target, runtime in _mapping(data.get("runtime")).items() if runtime == "torch"]
+
+
+def _torch_targets(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    named = _mapping(data.get("runtime"))
+    for target in named:
+        where = document.place(("runtime", target))
+        if isinstance(data.get("targets"), list) and target not in _texts(data.get("targets")):
+            yield Problem(where, f"targets does not name {target!r}", "add it there, or leave it out here")
+        if target == "tensorrt" and named[target] == "torch":
+            yield Problem(where, "torch runs no TensorRT engines", "say cuda, or onnxruntime")
+
+
+def _torch_components(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Torch loads a component from ``config.json`` and safetensors, as published, in the folder of the component."""
+    if not _by_torch(data):
+        return
+    folders: dict[str, list[tuple[str, str]]] = {}
+    for name, _, source in _sources(data):
+        paths = (file.rpartition("/") for file in placed(source, "files"))
+        folders.setdefault(name, []).extend((folder, file) for folder, _, file in paths)
+    for component, settings in _mapping(data.get("components")).items():
+        folder = _mapping(settings).get("folder") or component
+        for checkpoint, files in folders.items():
+            own = [file for place, file in files if place == folder]
+            lacking = [] if "config.json" in own else [f"{folder}/config.json"]
+            lacking += [] if any(file.endswith(".safetensors") for file in own) else [f"{folder}/*.safetensors"]
+            if lacking:
+                where = document.place(("components", component))
+                what = f"torch serves it, and checkpoint {checkpoint!r} has no {' and no '.join(lacking)}"
+                yield Problem(where, what, "add it to the files of a source, or let onnxruntime serve")
+    serves = _texts(_mapping(data.get("code")).get("torch"))
+    if not any(pattern.endswith(".py") for pattern in serves):
+        where = document.place(("runtime",))
+        yield Problem(where, "nothing builds networks in torch", "list a model_torch.py in code.torch")
 
 
 def _licence_text(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)*$")]
 Target = Literal["cpu", "cuda", "tensorrt"]
 Precision = Literal["fp32", "fp16", "bf16"]
+Runtime = Literal["onnxruntime", "torch"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
 
 
@@ -162,6 +163,9 @@ class Code(Part):
     """Which of the image's Python files run where; globs relative to the image's folder."""
 
     serve: tuple[str, ...] = ("model.py",)
+    torch: tuple[str, ...] = Field(
+        default=(), description="Served besides, where torch serves: model_torch.py, and what it imports"
+    )
     export: tuple[str, ...] = ("export.py",)
 
 
@@ -191,6 +195,9 @@ class ImageSpec(Part):
         default="python:3.11-slim-bookworm", description="Base image; its digest is pinned in weights.lock"
     )
     targets: tuple[Target, ...] = Field(default=("cpu",), min_length=1)
+    runtime: dict[Target, Runtime] = Field(
+        default={}, description="What opens the components, by target: onnxruntime where none is named"
+    )
     checkpoint: Name = Field(description="The checkpoint that is built when none is named")
     checkpoints: dict[Name, Checkpoint] = Field(min_length=1)
     components: dict[Name, Component] = Field(min_length=1)

@@ -48,6 +48,8 @@ class Project:
     notices: tuple[SourceFile, ...]
     requirements: Mapping[str, str]
     templates: Mapping[str, str]
+    torch: tuple[SourceFile, ...] = ()
+    """Served besides ``serve``, where torch serves."""
 
     @property
     def folder(self) -> Path:
@@ -94,6 +96,7 @@ def read_project(root: Path, name: str, *, locked: bool = True) -> Project:
         notices=tuple(SourceFile(f"notices/{path}", (folder / path).read_bytes()) for path in spec.notices),
         requirements=_requirements(library / "templates") | _requirements(folder),
         templates=read_templates(root),
+        torch=_code(root, folder, spec.code.torch),
     )
 
 
@@ -141,10 +144,11 @@ def _files(root: Path, folder: str, pattern: str, *, skip: tuple[str, ...]) -> t
 
 
 def _bake_library(library: Path) -> tuple[SourceFile, ...]:
-    """What the export stage imports besides the image's own code: the library, and the port that models implement."""
+    """What the stages import besides the image's own code: the library, the port that models implement, and how the container
+    loads networks in torch."""
     port = tuple(
         SourceFile(f"entrypoints/{name}", (library / "entrypoints" / name).read_bytes())
-        for name in ("__init__.py", "contract.py")
+        for name in ("__init__.py", "compiled.py", "contract.py", "networks.py")
     )
     paths = [PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted((PACKAGE / "bake").glob("*.py"))]
     return (

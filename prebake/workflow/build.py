@@ -25,6 +25,7 @@ from prebake.oci.records import Records
 from prebake.oci.registry import Repository
 from prebake.plan.container import container_config
 from prebake.plan.making import check_licence, make_plan
+from prebake.plan.runtime import serving_requirements
 from prebake.plan.values import Options, Plan
 from prebake.render.dockerfile import render_context
 from prebake.sizes import show_bytes
@@ -189,7 +190,7 @@ class Job:
             return made, _put(made, output)
 
     def _attest(self, maker: Maker, made: Made, repository: Repository) -> None:
-        requirements = self.project.requirements[self.plan.target]
+        requirements = serving_requirements(self.project, self.plan.target)
         builder = builder_uri(os.environ)
         baked = made.volume or made.image
         attest(

@@ -20,6 +20,8 @@ from prebake.oci.compression import digest_of, probe
 from prebake.oci.content import FileContent
 from prebake.oci.tar import Entry, tar_of
 from prebake.plan.layers import Tree, weight_trees
+from prebake.plan.runtime import files_for
+from prebake.spec.image import ImageSpec
 from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedLayer, parse_lock, render_lock
 from prebake.spec.project import Project, read_project
 from prebake.workflow.sources import open_sources
@@ -43,17 +45,21 @@ def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> st
         for name in names:
             tell(f"lock: checkpoint {name}")
             resolved = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
-            pinned[name] = replace(resolved, layers=lock_layers(resolved, store, sources))
+            pinned[name] = replace(resolved, layers=lock_layers(project.spec, resolved, store, sources))
     kept = {name: pinned[name] for name in project.spec.checkpoints if name in pinned}
     write_text(path, render_lock(Lock(_base(project, before, tell), kept)))
     return str(path.relative_to(root))
 
 
-def lock_layers(checkpoint: LockedCheckpoint, store: Store, sources: Sources) -> tuple[LockedLayer, ...]:
-    """What the published files' layers will be: they are fetched for it, as a build will want them anyway."""
-    shipped = [file for file in checkpoint.files if file.ship]
-    fetch(shipped, store, sources, terminal_progress())
-    return tuple(_layer(tree, store) for tree in weight_trees(shipped))
+def lock_layers(
+    spec: ImageSpec, checkpoint: LockedCheckpoint, store: Store, sources: Sources
+) -> tuple[LockedLayer, ...]:
+    """What the published files' layers will be, for every target: they are fetched for it, as a build will want them anyway."""
+    by_target = [files_for(spec, target, checkpoint.files) for target in spec.targets]
+    trees = {tree.folder: tree for files in by_target for tree in weight_trees(file for file in files if file.ship)}
+    shipped = {file.path: file for tree in trees.values() for file in tree.files}
+    fetch(list(shipped.values()), store, sources, terminal_progress())
+    return tuple(_layer(tree, store) for tree in trees.values())
 
 
 def _layer(tree: Tree, store: Store) -> LockedLayer:

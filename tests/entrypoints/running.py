@@ -26,11 +26,11 @@ def find_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}")
+            raise AssertionError(f"waited {patience:g} s in vain for {what}")
         time.sleep(0.005)
 
 
@@ -77,13 +77,13 @@ class Server:
         except httpx.TransportError:
             return None
 
-    def wait_for(self, status: str) -> Server:
+    def wait_for(self, status: str, patience: float = PATIENCE) -> Server:
         def reached() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}: {self.stderr}")
             return self.status() == status
 
-        wait_until(reached, f"status {status}, log: {self.stderr}")
+        wait_until(reached, f"status {status}, log: {self.stderr}", patience)
         return self
 
     def wait_for_note(self, name: str) -> None:

@@ -32,6 +32,8 @@ from entrypoints.worker import Worker
 from tests.entrypoints.running import ROOT
 
 ALLOWED = {"numpy", "onnxruntime", "uvicorn", "starlette", "python_multipart", "entrypoints"}
+BY_TORCH = {"compiled.py", "contract.py", "networks.py", "torch_runtime.py"}
+"""What may import torch besides: it is imported where an image has components in torch, and a port names its types."""
 
 
 def write_wave(samples: np.ndarray, bits: int, rate: int = 48_000) -> bytes:
@@ -240,12 +242,13 @@ def test_the_process_knows_its_age() -> None:
 
 def test_entrypoints_import_only_what_the_image_holds() -> None:
     known = ALLOWED | sys.stdlib_module_names
+    torch = {"torch", "safetensors"}
     offending = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in sorted((ROOT / "entrypoints").rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         for name in list_imports(node)
-        if name.partition(".")[0] not in known
+        if name.partition(".")[0] not in (known | torch if path.name in BY_TORCH else known)
     ]
     assert not offending, offending
 

@@ -26,7 +26,7 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=cache,targ
 
 FROM base AS naive
 COPY --link --from=export-packages /opt/export /opt/export
-COPY --link published/d5afa5c13e146b8d/models /checkpoint
+COPY --link published/09aa042d0da4de43/models /checkpoint
 COPY --link checkpoint /checkpoint
 COPY --link naive /app
 RUN python3 -m compileall -q /app

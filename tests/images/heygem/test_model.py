@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from entrypoints.contract import Answer, BadRequest, Cancelled
-from entrypoints.sessions import GraphSession, Opener
+from entrypoints.contract import Answer, BadRequest, Cancelled, Session
+from entrypoints.sessions import Opener
 from images.heygem import model
 from images.heygem.colours import mean_colours
 from images.heygem.form import read_request
@@ -143,9 +143,9 @@ def test_nothing_is_opened_or_read_again(opener: Opener) -> None:
     class Counting:
         def __init__(self) -> None:
             self.paths: list[str] = []
-            self.sessions: set[tuple[str, GraphSession]] = set()
+            self.sessions: set[tuple[str, Session]] = set()
 
-        def session(self, name: str) -> GraphSession:
+        def session(self, name: str) -> Session:
             session = opener.components.session(name)
             self.sessions.add((name, session))
             return session

@@ -9,7 +9,7 @@ import torch
 
 from images.zimage import model, naive, sample
 from prebake.bake.local import bake_folder
-from tests.images.zimage.serving import Baked, settings_for
+from tests.images.zimage.serving import Baked, open_baked, settings_for, torch_settings
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,19 @@ def baked(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served(baked: Path) -> model.ZImage:
     return model.create(Baked(baked))
+
+
+@pytest.fixture(scope="session")
+def baked_for_torch(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(2)
+    folder = tmp_path_factory.mktemp("zimage-torch") / "models"
+    bake_folder("zimage", checkpoint, torch_settings(checkpoint, "fp32"), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served_by_torch(baked_for_torch: Path) -> model.ZImage:
+    return model.create(open_baked(baked_for_torch).components)
 
 
 @pytest.fixture(scope="session")

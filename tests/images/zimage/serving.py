@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from entrypoints.contract import Answer, Cancellation
 from entrypoints.fields import convert_form
 from entrypoints.forms import Form
+from entrypoints.manifest import read_manifest
+from entrypoints.sessions import Opener
+from entrypoints.timeline import Timeline
 from images.zimage.model import ZImage
 from prebake.bake.local import shipped
 from prebake.bake.sessions import open_session
@@ -57,6 +61,26 @@ def settings_for(checkpoint: Path) -> Settings:
         components={name: Component() for name in ("text_encoder", "transformer", "vae")},
         ship=shipped(checkpoint, ["tokenizer/tokenizer.json", *weights]),
     )
+
+
+def torch_settings(checkpoint: Path, precision: str) -> Settings:
+    """What the plan would tell the stages where torch serves: configurations and weights are shipped as published."""
+    names = ("text_encoder", "transformer", "vae")
+    paths = (path for name in names for path in checkpoint.glob(f"{name}/*") if not path.name.endswith("index.json"))
+    return replace(
+        settings_for(checkpoint),
+        runtime="torch",
+        networks="images.zimage.model_torch",
+        components={name: Component(precision=precision, providers=()) for name in names},
+        ship=shipped(checkpoint, ["tokenizer/tokenizer.json", *(str(path.relative_to(checkpoint)) for path in paths)]),
+    )
+
+
+def open_baked(models: Path) -> Opener:
+    """A baked folder's components, opened as the server opens them."""
+    opener = Opener(models, read_manifest(models), Timeline(), None)
+    opener.start(2)
+    return opener
 
 
 def ask(served: ZImage, cancelled: Cancellation = lambda: False, /, **parts: object) -> Answer:

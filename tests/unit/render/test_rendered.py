@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from prebake.plan.making import make_plan
+from prebake.plan.runtime import package_locks
 from prebake.plan.values import Options, Plan
 from prebake.render.dockerfile import render_context
 from prebake.render.kubernetes import Deployment, render_deployment
@@ -60,7 +61,7 @@ def test_the_context_has_what_the_dockerfile_copies(name: str, target: Target) -
     assert {
         "bake/settings.json",
         "app/entrypoints/serve.py",
-        f"requirements/{target}.txt",
+        *(f"requirements/{name}.txt" for name in package_locks(plan.spec, target)),
         "requirements/export.txt",
     } <= paths
     assert f"app/images/{name}/model.py" in paths

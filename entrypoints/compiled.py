@@ -1,0 +1,64 @@
+"""What ``torch.compile`` left at bake time, and whether this machine may use it.
+
+A compile cache holds machine code for one version of each part of torch and one kind of device. It is used where all of
+them are the same, and where it is not used that is said: compiling anew is what a start cannot afford.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+
+import torch
+
+ARTIFACT = "compiled/torch.cache"
+"""Under /models."""
+
+
+def describe_machine(device: str) -> dict[str, str]:
+    """All that a compile cache follows from besides the network: its key fields."""
+    fields = {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
+    if device == "cuda":
+        capability = ".".join(map(str, torch.cuda.get_device_capability()))
+        name, triton = torch.cuda.get_device_name(), metadata.version("triton")
+        return {**fields, "triton": triton, "device": name, "capability": capability}
+    return {**fields, "device": "cpu", "capability": torch.backends.cpu.get_cpu_capability()}
+
+
+def find_differences(baked: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Each field that differs, baked against found."""
+    return [
+        f"{name}: baked for {baked.get(name, 'none')}, here {found.get(name, 'none')}"
+        for name in sorted({*baked, *found})
+        if baked.get(name) != found.get(name)
+    ]
+
+
+def compile_blocks(blocks: Iterable[torch.nn.Module]) -> None:
+    """Have each compiled by its first call, whole and for any shape; equal blocks are compiled once."""
+    for block in blocks:
+        block.compile(fullgraph=True, dynamic=True)
+
+
+def save_cache() -> bytes:
+    """What was compiled in this process since it began; empty where nothing was."""
+    import torch._dynamo
+
+    saved = torch.compiler.save_cache_artifacts()
+    return b"" if saved is None else saved[0]
+
+
+def load_cache(content: bytes) -> bool:
+    """Put it where ``torch.compile`` looks first. False where torch cannot read it."""
+    import torch._dynamo
+
+    return torch.compiler.load_cache_artifacts(content) is not None
+
+
+def count_compiled() -> tuple[int, int]:
+    """How many graphs came from the cache in this process, and how many were compiled."""
+    from torch._dynamo.utils import counters
+
+    found = counters["inductor"]
+    return found["fxgraph_cache_hit"], found["fxgraph_cache_miss"] + found["fxgraph_cache_bypass"]

@@ -1,0 +1,67 @@
+"""What opens a target's components, and what follows from it: packages, code, and the files that the image holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from prebake.plan.values import weight_folders
+from prebake.spec.image import Component, ImageSpec, Precision, Runtime, Target
+from prebake.spec.lock import LockedFile
+from prebake.spec.project import Project, SourceFile
+
+
+def runtime_of(spec: ImageSpec, target: Target) -> Runtime:
+    return spec.runtime.get(target, "onnxruntime")
+
+
+def package_locks(spec: ImageSpec, target: Target) -> tuple[str, ...]:
+    """The requirements locks that a target's packages are installed from. Torch stands apart from what needs it: pip would
+    always take the index's own build of it otherwise."""
+    if runtime_of(spec, target) == "onnxruntime":
+        return (target,)
+    return f"{target}-torch", "torch-cpu" if target == "cpu" else "torch-cuda"
+
+
+def serving_requirements(project: Project, target: Target) -> str:
+    """The text of a target's locks, one after the other."""
+    return "".join(project.requirements[name] for name in package_locks(project.spec, target))
+
+
+def served_code(project: Project, target: Target) -> tuple[SourceFile, ...]:
+    own = project.torch if runtime_of(project.spec, target) == "torch" else ()
+    return tuple({file.path: file for file in (*project.serve, *own)}.values())
+
+
+def baked_code(project: Project, target: Target) -> tuple[SourceFile, ...]:
+    """The image's own code in the stages. Where torch serves they load what is served, too."""
+    own = served_code(project, target) if runtime_of(project.spec, target) == "torch" else ()
+    return tuple({file.path: file for file in (*project.export, *own)}.values())
+
+
+def spec_for(spec: ImageSpec, target: Target) -> ImageSpec:
+    """The spec as a target has it: torch reads every component's weights as they are published."""
+    if runtime_of(spec, target) == "onnxruntime":
+        return spec
+    as_published = {"derived": False, "onnx": None}
+    components = {name: each.model_copy(update=as_published) for name, each in spec.components.items()}
+    return spec.model_copy(update={"components": components})
+
+
+def files_for(spec: ImageSpec, target: Target, files: Iterable[LockedFile]) -> tuple[LockedFile, ...]:
+    """A checkpoint's files as a target ships them: for torch, configuration and weights of every component."""
+    if runtime_of(spec, target) == "onnxruntime":
+        return tuple(files)
+    folders = weight_folders(spec)
+
+    def needed(path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        return folder in folders and (name == "config.json" or name.endswith(".safetensors"))
+
+    return tuple(replace(file, ship=file.ship or needed(file.path)) for file in files)
+
+
+def precision_for(spec: ImageSpec, target: Target, component: Component) -> Precision:
+    """The component's own; where it names none, bfloat16 for torch on a GPU."""
+    given = "precision" in component.model_fields_set
+    return "bf16" if not given and target == "cuda" and runtime_of(spec, target) == "torch" else component.precision

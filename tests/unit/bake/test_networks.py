@@ -1,0 +1,155 @@
+"""The stages where torch serves: networks held against weights, and a compile cache that the server uses or announces."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from entrypoints.compiled import ARTIFACT
+from prebake.bake.compile import compile_image
+from prebake.bake.errors import BakeError, SettingsInvalid, WeightsError
+from prebake.bake.export import Bake, export_image
+from prebake.bake.settings import Component, Settings
+from tests.blocks.checkpoint import bake, settings_for, write_checkpoint
+from tests.entrypoints.baking import replace_file
+from tests.entrypoints.running import ROOT, Server, running
+
+COMPILE = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from prebake.bake.compile import Job
+from prebake.bake.exported import Exported
+from prebake.bake.networks import keep_cache, make_cache
+from prebake.bake.settings import Settings
+from entrypoints.networks import Parts
+
+models, exported = Path(sys.argv[1]), Path(sys.argv[2])
+job = Job(Settings.from_json(Path(sys.argv[3]).read_bytes()), Exported.load(exported), models)
+content = make_cache(job, {"net": Parts(models, "net", "net/config.json", ("net/model.safetensors",))}, "cpu")
+manifest = json.loads((models / "manifest.json").read_bytes())
+manifest["torch"].update(keep_cache(content, "cpu", manifest["files"], models))
+(models / "manifest.json").write_text(json.dumps(manifest))
+"""
+"""What the compile stage does where the target's device is there, for a CPU: whose compiler no image has, but this machine."""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A baked folder with a compile cache of this machine's processor, compiled in a process of its own."""
+    if shutil.which("g++") is None:
+        pytest.skip("no C++ compiler")
+    folder = tmp_path_factory.mktemp("compiled")
+    models = bake(folder)
+    export_image(settings_for(folder / "checkpoint"), folder / "checkpoint", folder / "exported")
+    (folder / "settings.json").write_bytes(settings_for(folder / "checkpoint").to_json())
+    arguments = [str(folder / name) for name in ("models", "exported", "settings.json")]
+    environment = {"PYTHONPATH": str(ROOT), "TORCHINDUCTOR_CACHE_DIR": str(folder / "made"), "PATH": "/usr/bin:/bin"}
+    subprocess.run([sys.executable, "-c", COMPILE, *arguments], env=environment, check=True)
+    return models
+
+
+def started(models: Path, folder: Path, kernels: Path | None = None) -> Any:
+    """A server that has compiled no graph before: it finds what was baked, or nothing. ``kernels`` is where the C++ was compiled,
+    which a cache for a CPU does not hold: without it a compiler would be at it for half a minute."""
+    if kernels is not None:
+        shutil.copytree(kernels, folder / "cache", ignore=shutil.ignore_patterns("fxgraph", "aotautograd"))
+    (folder / "cache").mkdir(exist_ok=True)
+    return running(models, folder, {"TORCHINDUCTOR_CACHE_DIR": str(folder / "cache")})
+
+
+def notices(server: Server) -> list[str]:
+    """Torch's import alone takes seconds, and that of its compiler."""
+    return list(server.wait_for("ready", patience=300).get("/startup").json()["notices"])
+
+
+def test_blocks_come_from_the_baked_cache(compiled: Path, tmp_path: Path) -> None:
+    with started(compiled, tmp_path, compiled.parent / "made") as server:
+        assert notices(server) == []
+        assert server.post(json={"values": ",".join("1" * 16), "rows": 7}).status_code == 200
+        phases = {phase["name"] for phase in server.get("/startup").json()["phases"]}
+    assert "load compile cache" in phases
+
+
+def test_a_cache_of_another_machine_is_announced_and_not_used(compiled: Path, tmp_path: Path) -> None:
+    models = Path(shutil.copytree(compiled, tmp_path / "models"))
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    manifest["torch"]["fields"].update(torch="1.0", capability="9.0")
+    (models / "manifest.json").write_text(json.dumps(manifest))
+    with started(models, tmp_path) as server:
+        (notice,) = notices(server)
+        events = [event for event in server.events if event["event"] == "notice"]
+    assert "nothing is compiled" in notice
+    assert f"torch: baked for 1.0, here {torch.__version__}" in notice
+    assert "capability: baked for 9.0" in notice
+    assert [event["text"] for event in events] == [notice]
+
+
+def test_a_cache_that_torch_cannot_read_is_announced(compiled: Path, tmp_path: Path) -> None:
+    models = Path(shutil.copytree(compiled, tmp_path / "models"))
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    replace_file(models, manifest, ARTIFACT, b"no cache")
+    with started(models, tmp_path) as server:
+        (notice,) = notices(server)
+    assert f"torch cannot read {ARTIFACT}" in notice
+
+
+def test_without_a_device_the_bake_says_so_and_ships_no_cache(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    settings = settings_for(write_checkpoint(tmp_path / "checkpoint"))
+    models = bake(tmp_path, Settings(**{**vars(settings), "target": "cuda"}))
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    assert manifest["torch"]["device"] == "cuda"
+    assert manifest["torch"]["cache"] == ""
+    assert "no CUDA device" in manifest["torch"]["reason"]
+    assert "no CUDA device" in capsys.readouterr().err
+    assert ARTIFACT not in manifest["files"]
+
+
+def test_weights_that_do_not_fit_fail_the_bake_with_all_of_it(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    save_file(
+        {"net.first.weight": torch.zeros(3, 3), "net.other": torch.zeros(1)}, checkpoint / "net/model.safetensors"
+    )
+    settings = settings_for(checkpoint)
+    write_checkpoint(tmp_path / "good/checkpoint")
+    export_image(settings_for(tmp_path / "good/checkpoint"), tmp_path / "good/checkpoint", tmp_path / "exported")
+    shutil.copytree(checkpoint, tmp_path / "models")
+    with pytest.raises(WeightsError) as caught:
+        compile_image(settings, tmp_path / "exported", tmp_path / "models", tmp_path / "out")
+    for words in ("first.weight is [3, 3]", "net.other is no tensor", "layers.1.outer.bias [16] is in no weight file"):
+        assert words in caught.value.message
+
+
+def test_an_image_without_export_torch_is_told_what_to_write(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    settings = Settings(**{**vars(settings_for(checkpoint)), "exporter": "tests.blocks.model"})
+    with pytest.raises(BakeError, match=r"has no export_torch\(bake\)"):
+        export_image(settings, checkpoint, tmp_path / "exported")
+
+
+def test_graphs_and_conversions_are_refused_where_torch_serves(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    bake_ = Bake(settings_for(checkpoint), checkpoint, tmp_path / "exported")
+    with pytest.raises(BakeError, match="torch serves it from the published weights"):
+        bake_.convert("net", {})
+
+
+def test_settings_name_a_runtime_that_there_is(tmp_path: Path) -> None:
+    settings = settings_for(write_checkpoint(tmp_path / "checkpoint"))
+    assert Settings.from_json(settings.to_json()) == settings
+    with pytest.raises(SettingsInvalid, match="runtime: must be one of onnxruntime, torch"):
+        Settings.from_json(
+            Settings(**{**vars(settings), "runtime": "jax", "components": {"net": Component()}}).to_json()
+        )
