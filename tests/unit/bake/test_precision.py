@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -30,7 +32,7 @@ BOUNDS = {"fp16": 0.002, "bf16": 0.02, "int8": 0.05, "int4": 0.2}
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, tiny_image: None) -> Path:
     """The checkpoint, and that export.py is to give a calibration set."""
-    from images.small.export import make
+    make = importlib.import_module("images.small.export").make
 
     folder = tmp_path_factory.mktemp("small")
     for name in ("words", "sounds"):
@@ -152,8 +154,6 @@ def test_half_precision_is_cast_once_as_the_graph_opens(bake: Callable[..., Bake
     ]
     assert len(casts) >= 4
     opened = models.parent / "opened.onnx"
-    import onnxruntime as ort
-
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(opened)
@@ -230,17 +230,16 @@ def test_static_ranges_want_samples_and_say_so(small: Path, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def npz() -> Path:
+def npz() -> Iterator[Path]:
     path = SMALL / "samples.npz"
     yield path
     path.unlink(missing_ok=True)
 
 
 def test_a_calibration_set_comes_from_the_images_folder(small: Path, tmp_path: Path, npz: Path) -> None:
-    from images.small.export import cases
-
-    samples = cases("words", 1) * 4
-    np.savez(npz, **{name: np.stack([each[name].numpy() for each in samples]) for name in samples[0]})
+    samples = importlib.import_module("images.small.export").cases("words", 1) * 4
+    tokens, weight = (np.stack([each[name].numpy() for each in samples]) for name in ("tokens", "weight"))
+    np.savez(npz, tokens=tokens, weight=weight)
     said = precision("int8", activations="static", calibration="samples.npz")
     report = bake_folder("small", small, settings(small, "words", said), tmp_path / "models")["words"]
     assert report["weights"]["quantised"]["MatMul"] == 3

@@ -34,7 +34,8 @@ class Sounds(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         hidden = self.second(torch.relu(self.first(x))).mean(-1)
-        return self.last(hidden)  # of two dimensions, which is a Gemm
+        scores: torch.Tensor = self.last(hidden)  # of two dimensions, which is a Gemm
+        return scores
 
 
 def make(name: str) -> torch.nn.Module:
