@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, tiny_image: None) -> Path:
     return folder
 
 
-def settings(checkpoint: Path, name: str, precision: Precision, target: str = "cpu") -> Settings:
+def settings_of(checkpoint: Path, name: str, precision: Precision, target: str = "cpu") -> Settings:
     half = precision.type in ("fp16", "bf16")
     session = Session("basic" if half else "disable", prepack=precision.type == "int4")
     files = [] if precision.makes_weights else [f"{name}/model.safetensors"]
@@ -67,7 +68,7 @@ def bake(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
     def baked(name: str, precision: Precision, *, again: bool = False) -> Baked:
         if again or (name, precision) not in made:
             folder = tmp_path_factory.mktemp("baked") / "models"
-            report = bake_folder("small", small, settings(small, name, precision), folder)
+            report = bake_folder("small", small, settings_of(small, name, precision), folder)
             made[name, precision] = (folder, report[name])
         return made[name, precision]
 
@@ -168,7 +169,7 @@ def test_a_published_file_of_the_type_is_read_as_it_is(small: Path, tmp_path: Pa
     tensors = {name: each.to(torch.bfloat16) for name, each in load_file(small / "words/model.safetensors").items()}
     save_file(tensors, checkpoint / "words/model.safetensors")
     said = Precision("bf16", 1e-5, derived=False)
-    report = bake_folder("small", checkpoint, settings(checkpoint, "words", said), tmp_path / "models")["words"]
+    report = bake_folder("small", checkpoint, settings_of(checkpoint, "words", said), tmp_path / "models")["words"]
     assert sorted(path.name for path in (tmp_path / "models/words").iterdir()) == ["model.onnx", "model.safetensors"]
     assert digest_file(tmp_path / "models/words/model.safetensors") == digest_file(
         checkpoint / "words/model.safetensors"
@@ -181,13 +182,13 @@ def test_a_published_file_of_the_type_is_read_as_it_is(small: Path, tmp_path: Pa
 def test_a_published_file_of_another_type_is_told(small: Path, tmp_path: Path) -> None:
     said = Precision("bf16", 0.1, derived=False)
     with pytest.raises(BakeError, match="no weight has only bf16's digits"):
-        bake_folder("small", small, settings(small, "words", said), tmp_path / "models")
+        bake_folder("small", small, settings_of(small, "words", said), tmp_path / "models")
 
 
 @pytest.mark.parametrize("kind", ["fp16", "bf16"])
 def test_on_a_gpu_the_graph_itself_computes_in_it(small: Path, tmp_path: Path, kind: str) -> None:
     """What can be seen without one: types, and that fp16 answers within its bound by the CPU's inserted casts."""
-    export_image(settings(small, "words", precision(kind), "cuda"), small, tmp_path / "exported")
+    export_image(settings_of(small, "words", precision(kind), "cuda"), small, tmp_path / "exported")
     exported = Exported.load(tmp_path / "exported")
     folder = tmp_path / "models/words"
     folder.mkdir(parents=True)
@@ -210,7 +211,7 @@ def test_on_a_gpu_the_graph_itself_computes_in_it(small: Path, tmp_path: Path, k
 def test_a_broken_bound_fails_the_bake_with_every_finding(small: Path, tmp_path: Path) -> None:
     said = Precision("int8", 1e-4)
     with pytest.raises(ParityFailed) as caught:
-        bake_folder("small", small, settings(small, "words", said), tmp_path / "models")
+        bake_folder("small", small, settings_of(small, "words", said), tmp_path / "models")
     assert [problem.where for problem in caught.value.problems if "scores" in problem.where] == [
         "words, case 1, output 'scores'",
         "words, case 2, output 'scores'",
@@ -225,7 +226,7 @@ def test_static_ranges_want_samples_and_say_so(small: Path, tmp_path: Path) -> N
     (checkpoint / "words/model.safetensors").write_bytes((small / "words/model.safetensors").read_bytes())
     said = precision("int8", activations="static")
     with pytest.raises(BakeError, match="wants a calibration set") as caught:
-        bake_folder("small", checkpoint, settings(checkpoint, "words", said), tmp_path / "models")
+        bake_folder("small", checkpoint, settings_of(checkpoint, "words", said), tmp_path / "models")
     assert "calibration: FILE.npz" in caught.value.next_action
 
 
@@ -241,11 +242,29 @@ def test_a_calibration_set_comes_from_the_images_folder(small: Path, tmp_path: P
     tokens, weight = (np.stack([each[name].numpy() for each in samples]) for name in ("tokens", "weight"))
     np.savez(npz, tokens=tokens, weight=weight)
     said = precision("int8", activations="static", calibration="samples.npz")
-    report = bake_folder("small", small, settings(small, "words", said), tmp_path / "models")["words"]
+    report = bake_folder("small", small, settings_of(small, "words", said), tmp_path / "models")["words"]
     assert report["weights"]["quantised"]["MatMul"] == 3
     np.savez(npz, tokens=np.zeros((3, 2, 5), np.int64), weight=np.ones((4, 2, 1, 1), np.float32))
     with pytest.raises(BakeError, match="not one number of samples"):
-        bake_folder("small", small, settings(small, "words", said), tmp_path / "other")
+        bake_folder("small", small, settings_of(small, "words", said), tmp_path / "other")
     npz.write_bytes(b"no archive")
     with pytest.raises(BakeError, match=r"small/samples\.npz cannot be read"):
-        bake_folder("small", small, settings(small, "words", said), tmp_path / "third")
+        bake_folder("small", small, settings_of(small, "words", said), tmp_path / "third")
+
+
+def test_converted_weights_that_no_graph_reads_are_left_out(
+    checkpoint: Path, settings: Settings, tmp_path: Path, tiny_image: None
+) -> None:
+    components = {**settings.components, "sound": Component(precision("fp16"), session=Session("basic"))}
+    bake_folder("tiny", checkpoint, replace(settings, components=components), tmp_path / "models")
+    assert [path.name for path in (tmp_path / "models/sound").glob("*.safetensors")] == ["sound.fp16.safetensors"]
+    assert (tmp_path / "models/words/model.safetensors").exists()
+
+
+def test_weights_of_another_precision_come_in_files_of_a_bounded_size(small: Path, tmp_path: Path) -> None:
+    said = settings_of(small, "words", precision("int8"))
+    bake_folder("small", small, said, tmp_path / "models", shard=10_000)
+    files = sorted(path.name for path in (tmp_path / "models/words").glob("words.int8*"))
+    assert files[0].startswith("words.int8-00001-of-0000")
+    assert files[-1] == "words.int8.safetensors.index.json"
+    assert len(files) > 3
