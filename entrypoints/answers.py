@@ -105,9 +105,13 @@ def scale_samples(data: bytes, kind: int, bits: int) -> np.ndarray:
 
 def compare_json(expected: bytes, actual: bytes, tolerance: float) -> str | None:
     try:
-        return compare_values(json.loads(expected), json.loads(actual), tolerance, "$")
+        left, right = json.loads(expected), json.loads(actual)
     except ValueError as error:
         return f"not JSON: {error}"
+    found = compare_values(left, right, tolerance, "$")
+    if found is None or compare_values(left, right, math.inf, "$"):
+        return found
+    return f"{found}; numbers differ by up to {furthest(left, right):.3g}, the tolerance is {tolerance:g}"
 
 
 def compare_values(left: object, right: object, tolerance: float, where: str) -> str | None:
@@ -123,6 +127,16 @@ def compare_values(left: object, right: object, tolerance: float, where: str) ->
     else:
         return None if agree(left, right, tolerance) else f"{where}: {left!r} expected, {right!r} given"
     return next((found for a, b, place in pairs if (found := compare_values(a, b, tolerance, place))), None)
+
+
+def furthest(left: object, right: object) -> float:
+    """The largest difference of two documents that differ in numbers alone."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return max((furthest(left[name], right[name]) for name in left), default=0.0)
+    if isinstance(left, list) and isinstance(right, list):
+        return max((furthest(a, b) for a, b in zip(left, right, strict=True)), default=0.0)
+    numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
+    return abs(left - right) if numbers else 0.0  # type: ignore[operator]
 
 
 def agree(left: object, right: object, tolerance: float) -> bool:

@@ -54,7 +54,7 @@ def export(bake: Bake) -> None:
 def export_torch(bake: Bake) -> None:
     """What torch is served with besides the published files; the reference is diffusers' own in float32, here too."""
     check_checkpoint(bake.checkpoint, shipped=())
-    precisions = {component.precision for component in bake.settings.components.values()}
+    precisions = {component.precision.type for component in bake.settings.components.values()}
     _give_reference(bake, TOLERANCE if precisions == {"fp32"} else HALF_TOLERANCE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import onnx_ir as ir
@@ -15,11 +15,13 @@ from prebake.bake import graph_files, parity
 from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import Exported
+from prebake.bake.halves import keep_half
 from prebake.bake.manifest import MANIFEST, Compiled, describe, file_entry
 from prebake.bake.optimise import optimised
+from prebake.bake.quality_report import describe_component
 from prebake.bake.repoint import Report, WeightFiles, repoint
 from prebake.bake.sessions import check_providers, open_session
-from prebake.bake.settings import Settings
+from prebake.bake.settings import REPORT, Settings
 from prebake.errors import ChecksumMismatch
 
 Files = dict[str, dict[str, object]]
@@ -106,6 +108,8 @@ def _compile(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
     graph = job.graph(name)
     _stage(job, name)
     with optimised(graph, name, job.settings.components[name].providers) as model:
+        if job.settings.keeps_half(name):  # the optimiser folded the casts
+            keep_half(model, job.settings.components[name].precision.type, exact=True)
         report = repoint(model, WeightFiles([job.models / path for path in own]), job.constants(name))
         graph_files.save(model, graph, name)
     fields = _key_fields(job, name, {path: files[path]["sha256"] for path in own})
@@ -132,7 +136,7 @@ def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str,
         "constants": digest_file(constants) if constants.exists() else None,
         "weights": dict(weights),
         "target": job.settings.target,
-        "precision": own.precision,
+        "precision": asdict(own.precision),
         "providers": list(own.providers),
         "session": vars(own.session),
         "versions": {"onnxruntime": ort.__version__, "onnx_ir": ir.__version__},
@@ -143,7 +147,10 @@ def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str,
 def _findings(job: Job, name: str) -> tuple[parity.Finding, ...]:
     own = job.settings.components[name]
     session = open_session(job.graph(name), own.session, own.providers)
-    return parity.compare(name, session, job.exported.cases(name), job.exported.components[name].tolerance)
+    cases = job.exported.cases(name)
+    if own.precision.reduced:
+        return parity.compare(name, session, cases, own.precision.bound, relative=True)
+    return parity.compare(name, session, cases, job.exported.components[name].tolerance)
 
 
 def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path) -> None:
@@ -178,16 +185,9 @@ def _place(source: Path, target: Path, origin: str) -> dict[str, object]:
 
 def _write_report(job: Job, reports: dict[str, Report], findings: list[parity.Finding], out: Path) -> None:
     """What is worth knowing of the build and does not belong in the image."""
+    own = {name: [each for each in findings if each.component == name] for name in reports}
     content = {
-        name: {
-            "exported": dict(job.exported.components[name].report),
-            "compiled": report.to_dict(),
-            "parity": [
-                {"case": each.case, "output": each.output, "difference": each.difference, "tolerance": each.tolerance}
-                for each in findings
-                if each.component == name
-            ],
-        }
+        name: describe_component(job.settings.components[name], job.exported.components[name], report, own[name])
         for name, report in reports.items()
     }
-    (out / "report.json").write_bytes(canonical_json(content))
+    (out / REPORT).write_bytes(canonical_json(content))

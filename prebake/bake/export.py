@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,10 +20,13 @@ from prebake.bake.convert import from_torch
 from prebake.bake.documents import canonical_json, digest_file
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import WEIGHTS, Exported, ExportedComponent
+from prebake.bake.lowered import Lowered
 from prebake.bake.parity import Case, tolerance_of
+from prebake.bake.quantise import Sample
+from prebake.bake.reduced import reduced
 from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
 from prebake.bake.safetensors_file import Tensor
-from prebake.bake.settings import Settings
+from prebake.bake.settings import HALVES, Settings
 from prebake.bake.shards import SHARD, tensors_of, write_shards
 
 _SUFFIXES = {
@@ -53,7 +56,7 @@ class Bake:
         self.checkpoint = checkpoint
         self._exported = Exported(out)
         self._shard = shard
-        self._converted: set[str] = set()
+        self._converted: dict[str, tuple[Path, ...]] = {}
         for each in settings.reshard:
             folder, _, name = each.path.partition("/")
             self._derive(folder, name, tensors_of(checkpoint / each.path))
@@ -72,8 +75,8 @@ class Bake:
             raise BakeError(
                 f"{path} exists already.", next_action="Convert a folder's weights once, or do not ship that file."
             )
-        self._converted.add(folder)
-        return self._derive(folder, WEIGHTS, from_torch(tensors))
+        self._converted[folder] = self._derive(folder, WEIGHTS, from_torch(tensors))
+        return self._converted[folder]
 
     def _derive(self, folder: str, name: str, tensors: Mapping[str, Tensor]) -> tuple[Path, ...]:
         stem = name.removesuffix(".safetensors")
@@ -90,6 +93,7 @@ class Bake:
         outputs: Sequence[str],
         dynamic: Mapping[str, Mapping[int, graphs.Axis]] | None = None,
         tolerance: float = 1e-4,
+        calibration: Sequence[graphs.Case] = (),
     ) -> None:
         """Export ``module``, in eval mode, as the component's graph.
 
@@ -97,21 +101,37 @@ class Bake:
             is traced, and the framework's outputs of each are kept for the compile stage to compare with.
         dynamic: axes by input: a name, or a ``torch.export.Dim`` where it has bounds. In the first case they must be
             2 or longer, since torch takes 0 and 1 for constants; let another case have 1 where that may be asked for.
-        tolerance: the largest absolute difference allowed for any element of any output.
+        tolerance: the largest absolute difference allowed for any element of any output, in fp32; another precision of
+            image.yaml brings its own bound.
+        calibration: inputs of real requests, for static int8; a set that image.yaml names takes their place.
         """
         self._check_component(component)
         self._check_graph(component, module, cases, dynamic or {})
         for number, case in enumerate(cases):
             self._exported.write_case(component, number, _reference(component, module, case, outputs))
+        precision = self.settings.components[component].precision
+        if precision.type in HALVES and not self.settings.keeps_half(component):
+            module = Lowered(module, precision.type)
         model = graphs.export_graph(component, module, cases[0], outputs, dynamic or {})
-        self._keep_graph(component, model, tolerance, len(cases))
+        samples = [{name: _array(component, name, each) for name, each in case.items()} for case in calibration]
+        self._keep_graph(component, model, ExportedComponent(tolerance, len(cases)), samples)
 
-    def _keep_graph(self, component: str, model: ir.Model, tolerance: float, cases: int) -> None:
-        constants = self._exported.constants(component, self.settings.constants(component))
-        report = repoint(model, WeightFiles(list(self._weights(component))), constants)
-        graph_files.save(model, self._exported.graph(component), component)
-        self._exported.components[component] = ExportedComponent(tolerance, cases, report.to_dict())
-        print(f"{component}: exported, {report}", file=sys.stderr)
+    def _keep_graph(
+        self, component: str, model: ir.Model, about: ExportedComponent, samples: Sequence[Sample] = ()
+    ) -> None:
+        with reduced(self.settings, component, model, samples, self._exported.folder) as (model, reduction):
+            if reduction and self.settings.components[component].precision.makes_weights:
+                stem = f"{component}.{reduction.type}.safetensors"
+                weights = self._derive(self.settings.folder(component), stem, from_arrays(large_initialisers(model)))
+            else:
+                weights = tuple(self._weights(component))
+            constants = self._exported.constants(component, self.settings.constants(component))
+            files = [path for path in weights if path.suffix == ".safetensors"]
+            report = repoint(model, WeightFiles(files), constants)
+            graph_files.save(model, self._exported.graph(component), component)
+        about = replace(about, report=report.to_dict(), reduced=reduction.to_dict() if reduction else {})
+        self._exported.components[component] = about
+        print(f"{component}: exported, {report}{f', {reduction}' if reduction else ''}", file=sys.stderr)
 
     def graph_file(
         self, component: str, path: str, cases: Sequence[Mapping[str, Array]]
@@ -129,10 +149,11 @@ class Bake:
         with graph_files.copied(self.checkpoint / path) as copy:
             model = graph_files.load(copy)
             hold_small(model)
-            self._derive(
-                self.settings.folder(component), f"{component}.safetensors", from_arrays(large_initialisers(model))
-            )
-            self._keep_graph(component, model, max(map(tolerance_of, outputs)), len(cases))
+            if not self.settings.components[component].precision.reduced:
+                self._derive(
+                    self.settings.folder(component), f"{component}.safetensors", from_arrays(large_initialisers(model))
+                )
+            self._keep_graph(component, model, ExportedComponent(max(map(tolerance_of, outputs)), len(cases)))
         return outputs
 
     def asset(self, path: str, data: bytes) -> None:
@@ -159,7 +180,8 @@ class Bake:
         for file in files.values():
             self._check_free(f"warmup/{file.name}")
             self._write(f"warmup/{file.name}", file.data)
-        self._exported.warmup.update(paths, media_type=media_type, tolerance=tolerance)
+        said = self.settings.warmup_tolerance
+        self._exported.warmup.update(paths, media_type=media_type, tolerance=tolerance if said is None else said)
 
     def finish(self) -> None:
         """Check that every component got its graph, and declare the export complete."""
@@ -169,8 +191,18 @@ class Bake:
         missing += [] if self._exported.warmup else ["a warm-up request"]
         if missing:
             raise BakeError(f"The export lacks {', '.join(missing)}.", next_action="Complete export.py.")
+        self._drop_unread()
         self._exported.assets.sort()
         self._exported.save()
+
+    def _drop_unread(self) -> None:
+        """Converted weights of a folder all of whose graphs have weights of another precision of their own."""
+        names = self.settings.components
+        read = {self.settings.folder(name) for name, each in names.items() if not each.precision.makes_weights}
+        for folder in self._converted.keys() - read:
+            for path in self._converted[folder]:
+                del self._exported.derived[f"{folder}/{path.name}"]
+                path.unlink()
 
     def _check_component(self, component: str) -> None:
         if component not in self.settings.components:

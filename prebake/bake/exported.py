@@ -27,11 +27,13 @@ _IN, _OUT = "inputs/", "outputs/"
 
 @dataclass(frozen=True)
 class ExportedComponent:
-    """A graph of the export stage: largest difference allowed, number of cases, and where its initialisers went."""
+    """A graph of the export stage: largest difference allowed, number of cases, where its initialisers went, and where they
+    are of another precision than fp32 what became of them."""
 
     tolerance: float
     cases: int
-    report: Mapping[str, int]
+    report: Mapping[str, int] = field(default_factory=dict)
+    reduced: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

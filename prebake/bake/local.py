@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from prebake.bake.compile import compile_image
 from prebake.bake.documents import digest_file
 from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
-from prebake.bake.settings import Settings, Shipped
+from prebake.bake.settings import REPORT, Settings, Shipped
 from prebake.bake.shards import SHARD
 
 
-def bake_folder(image: str, checkpoint: Path, settings: Settings, models: Path, shard: int = SHARD) -> None:
-    """Bake ``images/<image>`` from ``checkpoint`` into ``models``, an empty or new folder: all of /models.
+def bake_folder(
+    image: str, checkpoint: Path, settings: Settings, models: Path, shard: int = SHARD
+) -> Mapping[str, Any]:
+    """Bake ``images/<image>`` from ``checkpoint`` into ``models``, an empty or new folder: all of /models. Returns what the
+    compile stage reports of each component.
 
     Published files are hard-linked where the disk allows it. Raises what the stages raise.
     """
@@ -33,6 +38,7 @@ def bake_folder(image: str, checkpoint: Path, settings: Settings, models: Path, 
             _link(exported / "derived" / path, models / path)
         compile_image(settings, exported, models, out)
         shutil.copytree(out / "models", models, dirs_exist_ok=True)
+        return dict(json.loads((out / REPORT).read_bytes()))
 
 
 def shipped(checkpoint: Path, paths: Iterable[str]) -> tuple[Shipped, ...]:

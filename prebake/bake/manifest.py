@@ -57,7 +57,7 @@ def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:
     graph = compiled.model.graph
     return {
         "graph": compiled.graph,
-        "precision": own.precision,
+        "precision": own.precision.type,
         "providers": list(own.providers),
         "session": vars(own.session),
         "inputs": {str(value.name): _signature(value) for value in graph.inputs},

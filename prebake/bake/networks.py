@@ -19,6 +19,7 @@ from prebake.bake.compile import Files, Job, own_weights, place_rest, weight_fil
 from prebake.bake.documents import canonical_json, digest_json, digest_sources
 from prebake.bake.errors import WeightsError
 from prebake.bake.manifest import MANIFEST, describe, file_entry
+from prebake.bake.settings import REPORT
 
 NO_DEVICE = "the builder had no CUDA device, so that no compile cache was baked"
 
@@ -38,7 +39,7 @@ def compile_networks(job: Job, out: Path) -> None:
     manifest["components"] = {name: _component(job, each, files) for name, each in parts.items()}
     manifest["torch"] = {"module": job.settings.networks, "device": device_of(job.settings.target), **cache}
     (target / MANIFEST).write_bytes(canonical_json(manifest))
-    (out / "report.json").write_bytes(canonical_json({name: {"tensors": count} for name, count in tensors.items()}))
+    (out / REPORT).write_bytes(canonical_json({name: {"tensors": count} for name, count in tensors.items()}))
 
 
 def device_of(target: str) -> str:
@@ -52,7 +53,7 @@ def make_cache(job: Job, parts: Mapping[str, Parts], device: str) -> bytes:
     sessions = {}
     for name, each in parts.items():
         network = build_network(build, each)
-        module = load_network(network, each, device, job.settings.components[name].precision)
+        module = load_network(network, each, device, job.settings.components[name].precision.type)
         compile_blocks(network.blocks)
         sessions[name] = NetworkSession(module, network.outputs, device)
     model: Model = importlib.import_module(job.settings.module).create(_Opened(job, sessions))
@@ -131,7 +132,7 @@ def keep_cache(content: bytes, device: str, files: Files, target: Path) -> dict[
 
 
 def _component(job: Job, parts: Parts, files: Files) -> dict[str, object]:
-    precision = job.settings.components[parts.name].precision
+    precision = job.settings.components[parts.name].precision.type
     fields = {
         "config": files[parts.config]["sha256"],
         "weights": {path: files[path]["sha256"] for path in parts.weights},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnxruntime as ort
 
 from prebake.bake.arrays import Array
 from prebake.bake.errors import ParityFailed
+from prebake.bake.quality import Quality, measure
 from prebake.errors import Problem
 
 
@@ -23,7 +24,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """One output of one case. ``difference`` is the largest absolute one, None where ``fault`` says why."""
+    """One output of one case. ``difference`` is the largest absolute one, or where ``relative`` the relative error, and
+    ``tolerance`` what of it is allowed; it is None where ``fault`` says why."""
 
     component: str
     case: int
@@ -31,14 +33,20 @@ class Finding:
     tolerance: float
     difference: float | None
     fault: str = ""
+    relative: bool = False
+    quality: Quality | None = None
 
     @property
     def passed(self) -> bool:
         return self.difference is not None and self.difference <= self.tolerance  # NaN is not
 
     def problem(self) -> Problem:
-        what = self.fault or f"differs by {self.difference:.3g} at most, allowed is {self.tolerance:.3g}"
-        return Problem(f"{self.component}, case {self.case}, output '{self.output}'", what)
+        return Problem(f"{self.component}, case {self.case}, output '{self.output}'", self.fault or self._far())
+
+    def _far(self) -> str:
+        if self.relative:
+            return f"has a relative error of {self.difference:.3g}, its bound is {self.tolerance:.3g}"
+        return f"differs by {self.difference:.3g} at most, allowed is {self.tolerance:.3g}"
 
 
 def tolerance_of(outputs: Mapping[str, Array]) -> float:
@@ -49,11 +57,15 @@ def tolerance_of(outputs: Mapping[str, Array]) -> float:
 
 
 def compare(
-    component: str, session: ort.InferenceSession, cases: Sequence[Case], tolerance: float
+    component: str, session: ort.InferenceSession, cases: Sequence[Case], tolerance: float, *, relative: bool = False
 ) -> tuple[Finding, ...]:
-    """Run every case; one finding for each output of each. A case that cannot be run is a finding too."""
+    """Run every case; one finding for each output of each. A case that cannot be run is a finding too.
+
+    relative: ``tolerance`` is a bound of the relative error, of whole numbers of the share that differs; otherwise one of the
+        largest absolute difference, and whole numbers have to be equal.
+    """
     return tuple(
-        Finding(component, number, output, _allowed(wanted, tolerance), *_judge(wanted, answers.get(output)))
+        _judge(Finding(component, number, output, tolerance, None, relative=relative), wanted, answers.get(output))
         for number, case in enumerate(cases, start=1)
         for answers in (_run(session, case),)
         for output, wanted in case.outputs.items()
@@ -62,12 +74,19 @@ def compare(
 
 def check(findings: Sequence[Finding]) -> None:
     """Raise ParityFailed with every finding that did not pass, of all components at once."""
-    problems = [finding.problem() for finding in findings if not finding.passed]
-    if problems:
+    failed = [finding for finding in findings if not finding.passed]
+    if failed:
+        advice = ["look for a shape or a branch that the export fixed; raise the tolerance only with a reason"]
+        bounds = sorted({finding.component for finding in failed if finding.relative})
+        if bounds:
+            advice.append(
+                f"what is lost is a matter of the precision of {', '.join(bounds)}: choose another in image.yaml, or a `bound` "
+                "that the model's use allows"
+            )
         raise ParityFailed(
             "Baked graphs answer otherwise than the framework:",
-            problems,
-            next_action="Look for a shape or a branch that the export fixed; raise the tolerance only with a reason.",
+            [finding.problem() for finding in failed],
+            next_action="; ".join(advice if len(bounds) < len({each.component for each in failed}) else advice[1:]),
         )
 
 
@@ -81,15 +100,14 @@ def _run(session: ort.InferenceSession, case: Case) -> dict[str, Array | Excepti
     return dict(zip(case.outputs, answers, strict=True))
 
 
-def _allowed(wanted: Array, tolerance: float) -> float:
-    return 0.0 if wanted.dtype.kind in "biu" else tolerance
-
-
-def _judge(wanted: Array, got: Array | Exception | None) -> tuple[float | None, str]:
+def _judge(finding: Finding, wanted: Array, got: Array | Exception | None) -> Finding:
     if not isinstance(got, np.ndarray):
-        return None, f"cannot be run: {got}"
+        return replace(finding, fault=f"cannot be run: {got}")
     if wanted.shape != got.shape or wanted.dtype != got.dtype:
-        return None, f"is {got.dtype} {list(got.shape)}, the framework's {wanted.dtype} {list(wanted.shape)}"
-    if not wanted.size:
-        return 0.0, ""
-    return float(np.max(np.abs(wanted.astype(np.float64) - got.astype(np.float64)))), ""
+        fault = f"is {got.dtype} {list(got.shape)}, the framework's {wanted.dtype} {list(wanted.shape)}"
+        return replace(finding, fault=fault)
+    quality = measure(wanted, got)
+    if finding.relative:
+        return replace(finding, difference=quality.relative, quality=quality)
+    allowed = 0.0 if wanted.dtype.kind in "biu" else finding.tolerance
+    return replace(finding, tolerance=allowed, difference=quality.difference, quality=quality)

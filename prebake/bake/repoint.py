@@ -155,8 +155,22 @@ def _place(value: ir.Value, region: Region, shape: tuple[int, ...]) -> None:
 
 def _only_multiplied_by(value: ir.Value) -> bool:
     """Whether every use is the right-hand side of a matrix product, nothing else of which needs it untransposed."""
-    uses = value.uses()
-    return bool(uses) and not value.is_graph_output() and all(_is_right_side(node, index) for node, index in uses)
+    values = (value, *_casts(value))
+    uses = [use for each in values for use in _plain_uses(each)]
+    return bool(uses) and not any(map(ir.Value.is_graph_output, values)) and all(_is_right_side(*use) for use in uses)
+
+
+def _casts(value: ir.Value) -> list[ir.Value]:
+    """What is read in its place, as weights of half precision are."""
+    return [node.outputs[0] for node, _ in value.uses() if _is_cast(node)]
+
+
+def _plain_uses(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
+    return ((node, index) for node, index in value.uses() if not _is_cast(node))
+
+
+def _is_cast(node: ir.Node) -> bool:
+    return (node.domain, node.op_type) == ("", "Cast")
 
 
 def _is_right_side(node: ir.Node, index: int) -> bool:
@@ -169,7 +183,10 @@ def _is_right_side(node: ir.Node, index: int) -> bool:
 
 
 def _transpose_users(model: ir.Model, value: ir.Value) -> None:
-    for node, _ in value.uses():
+    for cast in _casts(value):
+        cast.shape = value.shape
+        _transpose_users(model, cast)
+    for node, _ in _plain_uses(value):
         transposed = node.attributes.get_int("transB", 0)
         node.attributes["transB"] = ir.AttrInt64("transB", 1 - (transposed or 0))
         if node.op_type == "MatMul":

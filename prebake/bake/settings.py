@@ -16,6 +16,8 @@ from prebake.errors import Problem
 
 SCHEMA = 1
 RUNTIMES = ("onnxruntime", "torch")
+REPORT = "report.json"
+"""What the compile stage leaves beside the image's files."""
 OPTIMIZE_LEVELS = ("disable", "basic", "extended")
 
 
@@ -41,13 +43,46 @@ class Session:
     prepack: bool = False
 
 
+HALVES = ("fp16", "bf16")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """In which numbers weights are kept and computed: fp32, fp16, bf16, int8 or int4.
+
+    bound: the largest relative error of an output (``prebake.bake.quality``); of fp32 the export's tolerance counts instead.
+    derived: whether the export makes the weights; else the published file has the type already.
+    activations, per_channel, reduce_range, calibration: of int8; calibration is a file of the image's folder, or empty.
+    block, symmetric: of int4. embeddings: of both, whether tables that are looked up in are quantised too.
+    """
+
+    type: str = "fp32"
+    bound: float = 0.0
+    derived: bool = True
+    activations: str = "dynamic"
+    per_channel: bool = True
+    reduce_range: bool = True
+    calibration: str = ""
+    block: int = 32
+    symmetric: bool = False
+    embeddings: bool = True
+
+    @property
+    def reduced(self) -> bool:
+        return self.type != "fp32"
+
+    @property
+    def makes_weights(self) -> bool:
+        """Whether the export makes weights that no published file has."""
+        return self.reduced and self.derived
+
+
 @dataclass(frozen=True)
 class Component:
-    """How one component is compiled and run. ``precision`` is what its weights and its arithmetic are said to be;
-    ``folder`` has its weights, and its graph then lies beside them under the component's name; ``onnx`` is the file of the
-    checkpoint that is its graph, where it is published as one."""
+    """How one component is compiled and run. ``folder`` has its weights, and its graph then lies beside them under the
+    component's name; ``onnx`` is the file of the checkpoint that is its graph, where it is published as one."""
 
-    precision: str = "fp32"
+    precision: Precision = Precision()
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     session: Session = Session()
     folder: str = ""
@@ -67,8 +102,9 @@ class Limits:
 class Settings:
     """One image for one target. ``module`` is the served one, ``exporter`` the one whose ``export`` is called, and
     ``model_revision`` the sha256 of the model's code. ``ship`` are files that the image holds as published, ``reshard``
-    those that it holds in parts, as they are too large. ``runtime`` is what opens the components, ``onnxruntime`` or
-    ``torch``; ``networks`` is the module that builds them in torch."""
+    those that it holds in parts, as they are too large. ``warmup_tolerance`` is image.yaml's, where it gives one.
+    ``runtime`` is what opens the components, ``onnxruntime`` or ``torch``; ``networks`` is the module that builds them in
+    torch."""
 
     image: str
     module: str
@@ -81,6 +117,7 @@ class Settings:
     exporter: str = ""
     runtime: str = "onnxruntime"
     networks: str = ""
+    warmup_tolerance: float | None = None
     limits: Limits = field(default_factory=Limits)
 
     def folder(self, component: str) -> str:
@@ -104,6 +141,12 @@ class Settings:
             if own
             else f"{self.folder(component)}/{component}.constants.safetensors"
         )
+
+    def keeps_half(self, component: str) -> bool:
+        """Whether weights of half precision are cast to fp32 as the graph is opened, as ONNX Runtime's CPU provider has few
+        kernels for less, and a published graph computes as it does. Otherwise the graph computes in that precision."""
+        own = self.components[component]
+        return own.precision.type in HALVES and (self.target == "cpu" or bool(own.onnx))
 
     def to_json(self) -> bytes:
         """Canonical JSON, the document's schema number included."""
@@ -149,12 +192,15 @@ class _Reader:
             self._typed(given, name, str, "")
         if given.get("runtime", "onnxruntime") not in RUNTIMES:
             self.problems.append(Problem("runtime", f"must be one of {', '.join(RUNTIMES)}"))
+        if given.get("warmup_tolerance") is not None:
+            self._typed(given, "warmup_tolerance", float, "")
         return None if self.problems else Settings(**given)
 
     def _component(self, value: object, where: str) -> Component | None:
         given = self._known(Component, self._mapping(value, where), where)
         session = self._mapping(given.get("session", {}), f"{where}.session")
         given["session"] = self._flat(Session, session, f"{where}.session")
+        given["precision"] = self._flat(Precision, given.get("precision", {}), f"{where}.precision")
         given["providers"] = tuple(given.get("providers", Component.providers))
         for name in ("folder", "onnx"):
             self._typed(given, name, str, where)
@@ -166,7 +212,9 @@ class _Reader:
         given = self._known(kind, self._mapping(value, where), where)
         for each in fields(kind):
             if each.name in given:
-                self._typed(given, each.name, {"str": str, "int": int, "bool": bool}[str(each.type)], where)
+                self._typed(
+                    given, each.name, {"str": str, "int": int, "bool": bool, "float": float}[str(each.type)], where
+                )
         return None if self.problems else kind(**given)
 
     def _known(self, kind: type[Any], value: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -186,7 +234,8 @@ class _Reader:
 
     def _typed(self, given: Mapping[str, Any], name: str, kind: type, where: str) -> None:
         value = given.get(name)
-        if name in given and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        allowed = (float, int) if kind is float else kind
+        if name in given and (not isinstance(value, allowed) or (kind in (int, float) and isinstance(value, bool))):
             self.problems.append(Problem(f"{where}.{name}".lstrip("."), f"must be {kind.__name__}, not {value!r}"))
 
 

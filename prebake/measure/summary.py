@@ -20,6 +20,7 @@ def report_text(report: Mapping[str, Any]) -> str:
             for layer in report["layers"]
         ),
     ]
+    lines += [_reduced(name, each) for name, each in report.get("components", {}).items() if "weights" in each]
     if images := sorted({name for names in report["shared"]["layers"].values() for name in names}):
         lines.append(f"shared  {show_bytes(report['shared']['bytes'])} of the model with {', '.join(images)}")
     lines += [f"sent    {show_bytes(each['bytes'])} to {name}" for name, each in report["outputs"].items()]
@@ -32,6 +33,18 @@ def report_text(report: Mapping[str, Any]) -> str:
     ]
     lines += [f"  {phase['start']:6.2f} s  {_seconds(phase)}  {phase['name']}" for phase in report["phases"]]
     return "\n".join(lines)
+
+
+def _reduced(name: str, component: Mapping[str, Any]) -> str:
+    """What a component's precision saves, and what it costs."""
+    weights = component["weights"]
+    worst = max((each["relative_error"] for each in component["outputs"].values()), default=0.0)
+    done, left = (sum(weights[kind].values()) for kind in ("quantised", "left"))
+    return (
+        f"{component['precision']:8}{name}: {show_bytes(weights['bytes_after'])} of weights instead of"
+        f" {show_bytes(weights['bytes_before'])}, relative error {worst:.2g} (bound {component['bound']:g})"
+        + (f", {done} operators quantised and {left} left" if done else "")
+    )
 
 
 def _seconds(phase: Mapping[str, Any]) -> str:

@@ -15,7 +15,16 @@ from prebake.plan.runtime import (
     spec_for,
 )
 from prebake.plan.settings import make_settings
-from prebake.plan.values import ContextFile, Options, Plan, converted_bytes, digest, is_whole, weight_folders
+from prebake.plan.values import (
+    ContextFile,
+    Options,
+    Plan,
+    converted_bytes,
+    digest,
+    is_whole,
+    read_as_published,
+    weight_folders,
+)
 from prebake.spec.image import ImageSpec
 from prebake.spec.lock import RELOCK, LockedFile
 from prebake.spec.project import Project, SourceFile
@@ -29,7 +38,7 @@ def make_plan(project: Project, options: Options) -> Plan:
     _check_target(project, options)
     checkpoint = options.checkpoint or spec.checkpoint
     pinned = pinned_checkpoint(spec, lock, checkpoint)
-    files = tuple(sorted(files_for(spec, options.target, pinned.files), key=lambda file: file.path))
+    files = read_as_published(spec, sorted(files_for(spec, options.target, pinned.files), key=lambda file: file.path))
     _check_sizes(spec, files)
     settings = make_settings(project, options.target, checkpoint, files)
     code = _prefixed("bake/", _unique((*project.bake, *baked_code(project, options.target))))

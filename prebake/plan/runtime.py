@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from prebake.plan.values import weight_folders
-from prebake.spec.image import Component, ImageSpec, Precision, Runtime, Target
+from prebake.spec.image import Component, ImageSpec, Runtime, Target
 from prebake.spec.lock import LockedFile
+from prebake.spec.precision import Bf16
 from prebake.spec.project import Project, SourceFile
 
 
@@ -40,12 +41,19 @@ def baked_code(project: Project, target: Target) -> tuple[SourceFile, ...]:
 
 
 def spec_for(spec: ImageSpec, target: Target) -> ImageSpec:
-    """The spec as a target has it: torch reads every component's weights as they are published."""
+    """The spec as a target has it: torch reads every component's weights as they are published, and computes on a GPU in
+    bfloat16 where the component names no precision."""
     if runtime_of(spec, target) == "onnxruntime":
         return spec
-    as_published = {"derived": False, "onnx": None}
-    components = {name: each.model_copy(update=as_published) for name, each in spec.components.items()}
-    return spec.model_copy(update={"components": components})
+    return spec.model_copy(
+        update={"components": {name: _for_torch(each, target) for name, each in spec.components.items()}}
+    )
+
+
+def _for_torch(component: Component, target: Target) -> Component:
+    unsaid = target != "cpu" and "precision" not in component.model_fields_set
+    precision = Bf16(type="bf16") if unsaid else component.precision
+    return component.model_copy(update={"derived": False, "onnx": None, "precision": precision})
 
 
 def files_for(spec: ImageSpec, target: Target, files: Iterable[LockedFile]) -> tuple[LockedFile, ...]:
@@ -59,9 +67,3 @@ def files_for(spec: ImageSpec, target: Target, files: Iterable[LockedFile]) -> t
         return folder in folders and (name == "config.json" or name.endswith(".safetensors"))
 
     return tuple(replace(file, ship=file.ship or needed(file.path)) for file in files)
-
-
-def precision_for(spec: ImageSpec, target: Target, component: Component) -> Precision:
-    """The component's own; where it names none, bfloat16 for torch on a GPU."""
-    given = "precision" in component.model_fields_set
-    return "bf16" if not given and target == "cuda" and runtime_of(spec, target) == "torch" else component.precision

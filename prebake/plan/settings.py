@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from prebake.bake.settings import Component, Limits, Session, Settings, Shipped
-from prebake.plan.runtime import baked_code, precision_for, runtime_of, spec_for
+from prebake.bake.settings import HALVES, Component, Limits, Precision, Session, Settings, Shipped
+from prebake.plan.runtime import baked_code, runtime_of, spec_for
 from prebake.plan.values import digest, is_whole
+from prebake.spec.image import Component as SpecComponent
 from prebake.spec.image import Target
 from prebake.spec.lock import LockedFile
 from prebake.spec.project import Project, SourceFile
@@ -40,16 +41,30 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
             name: Component(
                 folder=component.folder or "",
                 onnx=component.onnx or "",
-                precision=precision_for(spec, target, component),
+                precision=_precision(component),
                 providers=PROVIDERS[target] if runtime == "onnxruntime" else (),
-                session=Session(prepack=component.session.prepack),
+                session=_session(component, target),
             )
             for name, component in spec.components.items()
         },
         ship=tuple(_shipped(file) for file in files if is_whole(file)),
         reshard=tuple(_shipped(file) for file in files if file.ship and not is_whole(file)),
+        warmup_tolerance=spec.warmup.tolerance,
         limits=Limits(spec.limits.body_bytes, spec.limits.queue, spec.limits.seconds),
     )
+
+
+def _precision(component: SpecComponent) -> Precision:
+    said = {name: value for name, value in component.precision.model_dump().items() if value is not None}
+    return Precision(**said, derived=component.derived is not False)
+
+
+def _session(component: SpecComponent, target: Target) -> Session:
+    """On a CPU, weights of half precision are cast once, as the session opens: that is constant folding, of level basic.
+    Four-bit products have a fast kernel for prepacked weights only."""
+    kind, prepack = component.precision.type, component.session.prepack
+    cast = kind in HALVES and (target == "cpu" or component.onnx is not None)
+    return Session("basic" if cast else "disable", kind == "int4" if prepack is None else prepack)
 
 
 def _module(project: Project, files: tuple[SourceFile, ...], name: str) -> str:

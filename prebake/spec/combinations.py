@@ -20,7 +20,8 @@ def find_impossible(document: Document) -> list[Problem]:
         _components_have_weights,
         _published_graphs,
         _one_graph_twice,
-        _bf16_on_cpu,
+        _calibration,
+        _published_types,
         _torch_targets,
         _torch_components,
         _licence_text,
@@ -97,10 +98,15 @@ def _components_have_weights(document: Document, data: Mapping[str, Any]) -> Ite
             file.split("/")[0] for file in placed(source, "ship") if file.endswith(".safetensors") and "/" in file
         }
         shipped.setdefault(name, set()).update(folders)
+    reduced = {
+        name
+        for name, settings, precision in _precisions(data)
+        if precision.get("type") != "fp32" and settings.get("derived") is not False
+    }
     for component, settings in _mapping(data.get("components")).items():
         folder = _mapping(settings).get("folder") or component
         for checkpoint, folders in shipped.items():
-            made = _mapping(settings).get("derived") is True or _mapping(settings).get("onnx")
+            made = _mapping(settings).get("derived") is True or _mapping(settings).get("onnx") or component in reduced
             if not made and folder not in folders:
                 yield Problem(
                     document.place(("components", component)),
@@ -142,15 +148,39 @@ def _one_graph_twice(document: Document, data: Mapping[str, Any]) -> Iterator[Pr
             )
 
 
-def _bf16_on_cpu(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
-    if "cpu" not in _texts(data.get("targets")) or "cpu" in _by_torch(data):
-        return
+def _precisions(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Each component's name, its settings and its precision as a mapping."""
     for component, settings in _mapping(data.get("components")).items():
-        if _mapping(settings).get("precision") in ("bf16", "fp16"):
+        said = _mapping(settings).get("precision", "fp32")
+        yield component, _mapping(settings), {"type": said} if isinstance(said, str) else _mapping(said)
+
+
+def _calibration(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    for component, settings, precision in _precisions(data):
+        where = ("components", component, "precision")
+        static = precision.get("activations") == "static"
+        if precision.get("type") == "int8" and precision.get("calibration") and not static:
             yield Problem(
-                document.place(("components", component, "precision")),
-                "ONNX Runtime's CPU provider computes fp32 only, and targets names cpu",
-                "say fp32, or leave cpu out of targets",
+                document.place((*where, "calibration")),
+                "dynamic activations need no calibration set",
+                "drop it, or say `activations: static`",
+            )
+        if static and settings.get("onnx") and not precision.get("calibration"):
+            yield Problem(
+                document.place((*where, "activations")),
+                "a published graph has no code that gives a calibration set",
+                "name one in `calibration`: an .npz of the image's folder",
+            )
+
+
+def _published_types(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """``derived: false`` beside a precision says that the published file has that type."""
+    for component, settings, precision in _precisions(data):
+        if settings.get("derived") is False and precision.get("type") in ("int8", "int4"):
+            yield Problem(
+                document.place(("components", component, "derived")),
+                f"no published weights are taken for {precision['type']}: the export stage makes them",
+                "drop `derived: false`",
             )
 
 
@@ -187,6 +217,14 @@ def _torch_components(document: Document, data: Mapping[str, Any]) -> Iterator[P
                 where = document.place(("components", component))
                 what = f"torch serves it, and checkpoint {checkpoint!r} has no {' and no '.join(lacking)}"
                 yield Problem(where, what, "add it to the files of a source, or let onnxruntime serve")
+    for component, _, precision in _precisions(data):
+        if precision.get("type") in ("int8", "int4"):
+            where = document.place(("components", component, "precision"))
+            yield Problem(
+                where,
+                f"torch serves it, and not in {precision['type']}",
+                "say fp32, fp16 or bf16, or let onnxruntime serve",
+            )
     serves = _texts(_mapping(data.get("code")).get("torch"))
     if not any(pattern.endswith(".py") for pattern in serves):
         where = document.place(("runtime",))

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from prebake.spec.precision import Fp32, Precision
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 # No segment may begin with a dot: a path stays below its folder.
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)*$")]
 Target = Literal["cpu", "cuda", "tensorrt"]
-Precision = Literal["fp32", "fp16", "bf16"]
 Runtime = Literal["onnxruntime", "torch"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
 
@@ -140,23 +141,32 @@ class Checkpoint(Part):
 class Session(Part):
     """How ONNX Runtime opens the component's graph."""
 
-    prepack: bool = False
+    prepack: bool | None = Field(
+        default=None,
+        description="Lay weights out for the processor while opening: later runs are faster. Off; on for int4",
+    )
 
 
 class Component(Part):
     """One loadable part of the model: a graph, and its weights in a folder under /models.
 
-    ``derived``: the weights are converted in the export stage, so they are no published file. The folder is called as the
-    component where ``folder`` names no other: several graphs may use one file's weights, as a VAE's encoder and decoder do.
+    ``derived``: the weights are converted in the export stage, so they are no published file. Those of another precision than
+    fp32 always are, but for ``derived: false`` with fp16 or bf16: the published file has that type. The folder is called as
+    the component where ``folder`` names no other: several graphs may use one file's weights, as a VAE's encoder and decoder do.
     """
 
     folder: Name | None = None
-    derived: bool = False
+    derived: bool | None = None
     onnx: RelativePath | None = Field(
         default=None, description="A file of the checkpoint that is the graph, published as ONNX: it needs no export.py"
     )
-    precision: Precision = "fp32"
+    precision: Precision = Fp32()
     session: Session = Session()
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the export stage makes weights of another precision, which the graph then reads instead of published ones."""
+        return self.precision.type != "fp32" and self.derived is not False
 
 
 class Code(Part):
@@ -167,6 +177,17 @@ class Code(Part):
         default=(), description="Served besides, where torch serves: model_torch.py, and what it imports"
     )
     export: tuple[str, ...] = ("export.py",)
+
+
+class Warmup(Part):
+    """The request that a starting container answers to itself."""
+
+    tolerance: float | None = Field(
+        default=None,
+        ge=0,
+        description="Largest absolute difference of its answer from the framework's, instead of export.py's; what a "
+        "component of another precision than fp32 asks for",
+    )
 
 
 class Limits(Part):
@@ -205,5 +226,6 @@ class ImageSpec(Part):
     notices: tuple[RelativePath, ...] = Field(
         default=(), description="Licence texts of the image's folder that it ships"
     )
+    warmup: Warmup = Warmup()
     limits: Limits = Limits()
     resources: Resources = Resources()

@@ -89,7 +89,7 @@ def read_project(root: Path, name: str, *, locked: bool = True) -> Project:
         spec=spec,
         lock=_read_lock(folder, name) if locked else None,
         serve=_code(root, folder, spec.code.serve),
-        export=_code(root, folder, spec.code.export),
+        export=_code(root, folder, (*spec.code.export, *_calibration(spec))),
         naive=_code(root, folder, ("naive.py",)) if (folder / "naive.py").is_file() else (),
         entrypoints=_files(library, "entrypoints", "**/*", skip=("__pycache__",)),
         bake=_bake_library(library),
@@ -136,6 +136,12 @@ def _code(root: Path, folder: Path, globs: Iterable[str]) -> tuple[SourceFile, .
             )
         paths += found
     return tuple(SourceFile(path.relative_to(root).as_posix(), path.read_bytes()) for path in dict.fromkeys(paths))
+
+
+def _calibration(spec: ImageSpec) -> list[str]:
+    """The calibration sets that components name: the export stage reads them."""
+    precisions = (component.precision for component in spec.components.values())
+    return [each.calibration for each in precisions if each.type == "int8" and each.calibration]
 
 
 def _files(root: Path, folder: str, pattern: str, *, skip: tuple[str, ...]) -> tuple[SourceFile, ...]:

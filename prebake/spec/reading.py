@@ -50,17 +50,21 @@ def _problem(document: Document, detail: ErrorDetails, path: Sequence[str | int]
         return Problem(where, "is missing")
     if kind == "union_tag_invalid":
         found = str(detail.get("ctx", {}).get("tag"))
-        return Problem(f"{where}.from", f"no source is of kind {found!r}", _nearest(found, _expected(detail)))
+        key, what = ("type", "precision") if path[-1] == "precision" else ("from", "source")
+        return Problem(f"{where}.{key}", f"no {what} is of kind {found!r}", _nearest(found, _expected(detail)))
     hint = _nearest(str(detail.get("input")), _expected(detail)) if kind == "literal_error" else ""
     return Problem(where, _plain(detail), hint)
 
 
 def _path(detail: ErrorDetails) -> tuple[str | int, ...]:
-    """The field's path in the file: Pydantic puts a union's tag (``hub``) in, which is no key of it."""
+    """The field's path in the file: Pydantic puts a union's tag (``hub``, ``int8``) in, which is no key of it."""
     path = detail["loc"]
-    return tuple(
-        part for at, part in enumerate(path) if not (at > 1 and isinstance(part, str) and path[at - 2] == "sources")
-    )
+    return tuple(part for at, part in enumerate(path) if not _is_tag(path, at))
+
+
+def _is_tag(path: Sequence[str | int], at: int) -> bool:
+    in_source = at > 1 and isinstance(path[at], str) and path[at - 2] == "sources"
+    return in_source or (at > 2 and path[0] == "components" and path[2] == "precision" and at == 3)
 
 
 def _plain(detail: ErrorDetails) -> str:

@@ -1,19 +1,22 @@
 """Export and compile as containers of the export packages' image: weights are mounted read-only, where the store has them.
 
 What a stage leaves goes into the store, on record under the stage's key: the exported folder under the export key, what
-lies under ``/models`` beside the weights under the compile key.
+lies under ``/models`` beside the weights under the compile key, and the stage's report with it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from prebake.bake.errors import read_error
+from prebake.bake.settings import REPORT
 from prebake.checkpoints.store import Store
 from prebake.engine.connection import Connection
 from prebake.engine.container_spec import Bind, ContainerSpec
@@ -58,7 +61,7 @@ class Oven:
         known = self.records.files(key)
         if known is not None and self._has(known):
             self.tell("compile: known, nothing that it is made of changed")
-            return known
+            return of_models(known)
         binds = [self._bind(file.sha256, file.size, f"/models/{file.path}") for file in plan.shipped]
         for file in exported:
             derived = file.path.removeprefix("derived/")
@@ -66,9 +69,9 @@ class Oven:
             binds.append(self._bind(file.sha256, file.size, place))
         arguments = ["compile", "--exported", "/exported", "--models", "/models"]
         with self._stage(arguments, binds, {}) as out:
-            files = keep_tree(out / "models", self.store, "models")
+            files = keep_tree(out, self.store)
         self.records.put_files(key, files)
-        return files
+        return of_models(files)
 
     @contextmanager
     def _stage(self, arguments: Sequence[str], binds: Sequence[Bind], environment: dict[str, str]) -> Iterator[Path]:
@@ -122,6 +125,17 @@ class Oven:
 
     def _has(self, files: Sequence[FileRecord]) -> bool:
         return all(self.store.get(file.sha256, file.size) is not None for file in files)
+
+
+def of_models(files: Sequence[FileRecord]) -> tuple[FileRecord, ...]:
+    """What the image holds of what the compile stage left."""
+    return tuple(file for file in files if file.path.startswith("models/"))
+
+
+def read_stage_report(files: Sequence[FileRecord] | None, store: Store) -> Mapping[str, Any]:
+    """What the compile stage says of each component, from what it left; empty where this machine has not got it."""
+    paths = [store.get(file.sha256, file.size) for file in files or () if file.path == REPORT]
+    return dict(json.loads(paths[0].read_bytes())) if paths and paths[0] else {}
 
 
 def derived_of(exported: Sequence[FileRecord], folder: str) -> list[FileRecord]:

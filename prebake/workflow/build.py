@@ -38,7 +38,7 @@ from prebake.workflow.library import Library
 from prebake.workflow.making import Maker
 from prebake.workflow.outputs import BytesMissing, Delivered, Output, ToEngine, ToRegistry, read_outputs
 from prebake.workflow.parts import Parts
-from prebake.workflow.proving import Measured, measure_start
+from prebake.workflow.proving import Measured, measure_start, precision_told
 from prebake.workflow.reporting import VOLUME, Made, Outcome, write_report
 from prebake.workflow.room import layers_known, require_engine_room, require_store_room
 from prebake.workflow.sources import open_sources
@@ -113,7 +113,8 @@ class Job:
                     self._attest(maker, made, output.repository)
         if self.order.naive and self.plan.naive:
             self._build_naive(maker)
-        outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof, self._beside() if proof else {})
+        beside = self._beside() if proof else {}
+        outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof, beside, maker.components())
         return write_report(self.folder / "report.json", outcome, self.steps.seconds)
 
     def _beside(self) -> Mapping[str, frozenset[str]]:
@@ -170,7 +171,8 @@ class Job:
         try:
             with self.steps.step("docker", candidate.tag):
                 made, delivered = self._deliver(maker, made, candidate)
-            with self.steps.step("verify", "start it, ask it, compare its answer with the reference"):
+            step = self.steps.step("verify", "start it, ask it, compare its answer with the reference")
+            with step, precision_told(self.plan):
                 measured = measure_start(EngineLauncher(self.connection, volumes), candidate.tag)
             if made.volume:
                 tag_image(self.connection, volume.tag, self.plan.tag + VOLUME)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from prebake.engine.base import Base
 from prebake.engine.connection import Connection
@@ -18,7 +19,7 @@ from prebake.oci.records import FileRecord, LayerRecord
 from prebake.oci.registry import Repository
 from prebake.plan.layers import model_folders
 from prebake.plan.values import Layer, Plan, digest, weight_folders
-from prebake.workflow.baking import Oven, derived_of
+from prebake.workflow.baking import Oven, derived_of, read_stage_report
 from prebake.workflow.builder import Builder
 from prebake.workflow.parts import Parts, keep_tree, media_type_of, split_files
 from prebake.workflow.steps import Tell
@@ -62,6 +63,11 @@ class Maker:
             MadeLayer(planned, record, self.parts.layer(record, f"prebake: {planned.name}", _annotations(planned)))
             for planned, record in made
         ]
+
+    def components(self) -> Mapping[str, Any]:
+        """What the compile stage said of each component, also of an earlier build; empty where that was on another machine."""
+        files = self.parts.library.records.files(_compiled_key(self.plan, self.base))
+        return read_stage_report(files, self.parts.store)
 
     def publish(self, repository: Repository) -> None:
         """Have a repository that holds the image remember which key each layer was made of."""

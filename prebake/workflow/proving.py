@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from prebake.errors import AnswerDiffers, StartFailed
 from prebake.measure.floor import Floor, measure_floor
 from prebake.measure.ports import Launcher
 from prebake.measure.starting import Start, time_first_answer, time_ready
 from prebake.measure.warmup import read_warmup
+from prebake.plan.values import Plan
+from prebake.spec.image import Component
 
 STARTS = 3
+_APART = re.compile(r"differ by up to ([0-9.e+-]+)")
+"""How the container says it (entrypoints/answers.py)."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +41,33 @@ def measure_start(launcher: Launcher, image: str) -> Measured:
     readies = [time_ready(launcher, image) for _ in range(STARTS)]
     floor = measure_floor(launcher, image, median(start.steady for start in starts))
     return Measured(starts, [seconds for seconds, _ in readies], readies[-1][1], floor)
+
+
+@contextmanager
+def precision_told(plan: Plan) -> Iterator[None]:
+    """Where an image with a component of another precision than fp32 starts, and gives an answer that its reference, which is
+    of fp32, does not allow: tell what to write about it. Raises AnswerDiffers."""
+    try:
+        yield
+    except (StartFailed, AnswerDiffers) as error:
+        reduced = [
+            f"{name} is {each.precision.type}" for name, each in plan.spec.components.items() if _is_reduced(each)
+        ]
+        apart = _APART.search(error.message)
+        if not reduced or not apart:
+            raise
+        raise AnswerDiffers(
+            f"{error.message}\nThe reference is of fp32, and {', '.join(reduced)}.",
+            next_action=f"if the model's use allows a difference of {apart[1]}, write `warmup: {{tolerance: "
+            f"{_with_room(float(apart[1])):g}}}` in images/{plan.name}/image.yaml; otherwise choose another precision",
+        ) from error
+
+
+def _is_reduced(component: Component) -> bool:
+    return component.precision.type != "fp32"
+
+
+def _with_room(difference: float) -> float:
+    """Half as much again, rounded up to one digit: another processor rounds otherwise."""
+    step = 10.0 ** math.floor(math.log10(1.5 * difference))
+    return math.ceil(1.5 * difference / step) * step

@@ -39,7 +39,7 @@ class Made:
 @dataclass(frozen=True)
 class Outcome:
     """What a build came to; ``measured`` is None where the image was not started. ``beside`` are the diff ids of the other
-    images of the Engine, by name."""
+    images of the Engine, by name; ``components`` what the compile stage said of each."""
 
     plan: Plan
     made: Made
@@ -47,6 +47,7 @@ class Outcome:
     delivered: Mapping[str, Delivered]
     measured: Measured | None
     beside: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    components: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> Mapping[str, Any]:
@@ -65,6 +66,7 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         "layers": [asdict(layer) for layer in layers],
         "shared": shared_models(layers, outcome.beside),
         "picture": PICTURE,
+        "components": dict(outcome.components),
         "keys": {"export": plan.export_key, "compile": plan.compile_key},
         "outputs": {name: asdict(each) for name, each in outcome.delivered.items()},
         "steps": dict(seconds),

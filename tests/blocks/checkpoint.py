@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from prebake.bake.local import bake_folder, shipped
-from prebake.bake.settings import Component, Settings
+from prebake.bake.settings import Component, Precision, Settings
 from tests.blocks.export import VALUES
 from tests.blocks.model_torch import Blocks
 
@@ -37,7 +37,7 @@ def settings_for(checkpoint: Path, precision: str = "fp32") -> Settings:
         target="cpu",
         checkpoint="sample",
         model_revision="0" * 64,
-        components={"net": Component(precision=precision, providers=())},
+        components={"net": Component(precision=Precision(precision, derived=False), providers=())},
         ship=shipped(checkpoint, ["net/config.json", "net/model.safetensors"]),
     )
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prebake.engine.connection import Connection
 from prebake.engine.images import inspect_image
 from prebake.workflow.packages import pip_inputs
+from tests.conftest import image_name
 from tests.image_files import base_of, list_files
-from tests.projects import Built, Project, change_weights
+from tests.projects import Built, Project, change_spec, change_weights, clone, reach
 
 FRESH = ("export", "compile", "code", "image")
 
@@ -33,13 +35,30 @@ def build_plainly(engine: Connection, folder: Path, tag: str, base: str, fresh: 
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.parametrize("model", ["toy", "minilm", "foley"])
+@pytest.fixture(scope="module")
+def mixed(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The toy, its second component of eight-bit weights, in the folder of the first one's published file."""
+    project = clone(tmp_path_factory.mktemp("mixed") / "project", "toy", variables=reach(engine))
+    code = project.root / "images/toy/export.py"
+    code.write_text(code.read_text().replace('    bake.convert("second", second.state_dict())\n', ""))
+
+    def change(document: dict[str, Any]) -> None:
+        document["components"]["second"] = {"folder": "first", "precision": "int8"}
+        document["warmup"] = {"tolerance": 0.1}
+
+    change_spec(project, change)
+    with image_name(engine) as tag:
+        ended = project.run("--model", "toy", "--tag", tag).expect(0)
+        yield Built(project, "toy", tag, ended, project.report("toy"))
+
+
+@pytest.mark.parametrize("model", ["toy", "mixed", "minilm", "foley"])
 def test_a_plain_build_of_the_rendered_folder_gives_the_same_image(
     request: pytest.FixtureRequest, engine: Connection, tmp_path: Path, tag: str, model: str
 ) -> None:
     built: Built = request.getfixturevalue(model)
     folder = tmp_path / "rendered"
-    ended = built.project.run("--model", model, "--tag", built.tag, "--render", str(folder)).expect(0)
+    ended = built.project.run("--model", built.model, "--tag", built.tag, "--render", str(folder)).expect(0)
     assert ended.stdout.strip() == str(folder)
     build_plainly(engine, folder, tag, base_of(engine, built))
     assert inspect_image(engine, tag).config == inspect_image(engine, built.tag).config

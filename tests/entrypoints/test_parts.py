@@ -101,6 +101,11 @@ def test_json_agrees_in_its_numbers(expected: Any, actual: Any, place: str | Non
     assert found is None if place is None else place in str(found)
 
 
+def test_json_that_differs_in_numbers_alone_tells_the_largest_difference() -> None:
+    found = find_difference(b'{"a": [1, 2, [3]]}', b'{"a": [1.5, 2, [1]]}', "application/json", 0.001)
+    assert found == "$.a[0]: 1 expected, 1.5 given; numbers differ by up to 2, the tolerance is 0.001"
+
+
 def test_other_media_types_agree_byte_for_byte() -> None:
     assert find_difference(b"abc", b"abc", "image/png", 1) is None
     assert "byte 2" in str(find_difference(b"abc", b"abd", "image/png", 1))

@@ -19,7 +19,7 @@ from entrypoints.timeline import Timeline
 from images.zimage.model import ZImage
 from prebake.bake.local import shipped
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Component, Session, Settings
+from prebake.bake.settings import Component, Precision, Session, Settings
 
 
 class Graph:
@@ -71,7 +71,7 @@ def torch_settings(checkpoint: Path, precision: str) -> Settings:
         settings_for(checkpoint),
         runtime="torch",
         networks="images.zimage.model_torch",
-        components={name: Component(precision=precision, providers=()) for name in names},
+        components={name: Component(precision=Precision(precision, derived=False), providers=()) for name in names},
         ship=shipped(checkpoint, ["tokenizer/tokenizer.json", *(str(path.relative_to(checkpoint)) for path in paths)]),
     )
 

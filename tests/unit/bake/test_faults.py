@@ -21,7 +21,7 @@ from prebake.bake.compile import compile_image
 from prebake.bake.errors import BakeError, ParityFailed, SettingsInvalid
 from prebake.bake.export import Bake
 from prebake.bake.manifest import merge
-from prebake.bake.settings import Component, Session, Settings
+from prebake.bake.settings import Component, Precision, Session, Settings
 from prebake.errors import ChecksumMismatch
 
 
@@ -147,7 +147,13 @@ def test_the_command_gives_the_errors_code(tmp_path: Path, capsys: pytest.Captur
 
 def test_settings_come_back(settings: Settings) -> None:
     full = replace(
-        settings, components={"words": Component("fp16", ("CUDAExecutionProvider",), Session(prepack=True), "w")}
+        settings,
+        warmup_tolerance=0.5,
+        components={
+            "words": Component(
+                Precision("int8", 0.1, calibration="set.npz"), ("CUDAExecutionProvider",), Session(prepack=True), "w"
+            )
+        },
     )
     assert Settings.from_json(full.to_json()) == full
 

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, save_model
 
 from prebake.bake.parity import Case, compare, tolerance_of
+from prebake.bake.quality import measure
 
 
 @pytest.fixture
@@ -37,3 +38,36 @@ def test_an_id_of_thousands_loosens_nothing() -> None:
     assert tolerance_of({"ids": np.array([30522]), "scores": np.array([0.5], np.float32)}) == 1e-4
     assert tolerance_of({"logits": np.array([50.0], np.float32)}) == pytest.approx(5e-3)
     assert tolerance_of({"ids": np.array([7])}) == 1e-4
+
+
+def test_a_relative_error_is_held_to_its_bound_and_whole_numbers_to_a_share(same: ort.InferenceSession) -> None:
+    case = Case(
+        {"ids": np.array([7]), "scores": np.array([0.5], np.float32)},
+        {"ids_out": np.array([7]), "scores_out": np.array([0.4], np.float32)},
+    )
+    found = {each.output: each for each in compare("net", same, [case], 0.2, relative=True)}
+    assert found["ids_out"].passed
+    assert not found["scores_out"].passed
+    assert found["scores_out"].difference == pytest.approx(0.25)
+    assert "has a relative error of 0.25, its bound is 0.2" in str(found["scores_out"].problem())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "relative", "cosine"),
+    [
+        ([3.0, 4.0], [3.0, 4.0], 0.0, 1.0),
+        ([3.0, 4.0], [3.0, 9.0], 1.0, 45 / (5 * np.sqrt(90))),
+        ([0.0, 0.0], [0.0, 0.0], 0.0, 1.0),
+        ([], [], 0.0, 1.0),
+        ([0.0], [1.0], np.inf, 0.0),
+        ([1.0], [np.nan], np.nan, np.nan),
+    ],
+)
+def test_quality_of_fractions(wanted: list[float], got: list[float], relative: float, cosine: float) -> None:
+    found = measure(np.array(wanted, np.float32), np.array(got, np.float32))
+    np.testing.assert_allclose((found.relative, found.cosine), (relative, cosine))
+
+
+def test_quality_of_whole_numbers_is_the_share_that_differs() -> None:
+    found = measure(np.array([1, 2, 3, 4]), np.array([1, 2, 3, 9]))
+    assert (found.relative, found.difference) == (0.25, 5.0)

@@ -18,11 +18,13 @@ from entrypoints.tensors import Graphs
 from prebake.bake.errors import BakeError
 from prebake.bake.local import bake_folder
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Component, Session, Settings
+from prebake.bake.settings import Component, Precision, Session, Settings
 from tests.graphs import WIDTH, write_graph
 
+FP32 = Precision()
 
-def settings(*names: str) -> Settings:
+
+def settings(*names: str, precision: Precision = FP32) -> Settings:
     return Settings(
         image="plain",
         module="entrypoints.tensors",
@@ -30,7 +32,7 @@ def settings(*names: str) -> Settings:
         target="cpu",
         checkpoint="local",
         model_revision="0" * 64,
-        components={name: Component(onnx="net/model.onnx") for name in names},
+        components={name: Component(precision, onnx="net/model.onnx") for name in names},
     )
 
 
@@ -154,3 +156,47 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net/model.onnx").write_bytes(b"no graph")
     with pytest.raises(BakeError, match=r"ONNX Runtime does not open model\.onnx"):
         bake_folder("plain", tmp_path, settings("net"), tmp_path / "models")
+
+
+@pytest.mark.parametrize(
+    ("said", "quantised"),
+    [
+        (Precision("int8", 0.05), {"Gather": 2, "MatMul": 1}),
+        (Precision("int4", 0.2, block=16), {"Gather": 2, "MatMul": 1}),
+        (Precision("fp16", 0.002), {}),
+    ],
+    ids=lambda each: each.type if isinstance(each, Precision) else "",
+)
+def test_a_published_graph_has_weights_of_another_precision(
+    tmp_path: Path, said: Precision, quantised: dict[str, int]
+) -> None:
+    write_graph(tmp_path / "checkpoint/net/model.onnx")
+    report = bake_folder("plain", tmp_path / "checkpoint", settings("net", precision=said), tmp_path / "models")["net"]
+    assert report["weights"]["quantised"] == quantised
+    assert report["weights"]["bytes_after"] < 0.6 * report["weights"]["bytes_before"]
+    assert [path.name for path in (tmp_path / "models/net").glob("*.safetensors")] == [f"net.{said.type}.safetensors"]
+    assert 0 < report["outputs"]["scores"]["relative_error"] <= said.bound
+
+
+def test_a_graph_without_weights_cannot_be_quantised(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint/net/model.onnx"
+    path.parent.mkdir(parents=True)
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Neg", ["x"], ["y"])],
+        "none",
+        [value("x", onnx.TensorProto.FLOAT, ["n"])],
+        [value("y", onnx.TensorProto.FLOAT, ["n"])],
+    )
+    onnx.save_model(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), str(path)
+    )
+    for kind in ("int8", "int4"):
+        with pytest.raises(BakeError, match=f"{kind} finds nothing to quantise"):
+            bake_folder(
+                "plain", tmp_path / "checkpoint", settings("net", precision=Precision(kind, 0.1)), tmp_path / kind
+            )
+    with pytest.raises(BakeError, match="nothing of it can be kept in fp16"):
+        bake_folder(
+            "plain", tmp_path / "checkpoint", settings("net", precision=Precision("fp16", 0.1)), tmp_path / "half"
+        )

@@ -61,10 +61,11 @@ def test_the_other_target_is_as_it_was(by_torch: Project) -> None:
 def test_the_stages_are_told_what_serves_and_in_which_precision(by_torch: Project) -> None:
     told = settings(make_plan(by_torch, CUDA))
     assert (told["runtime"], told["networks"]) == ("torch", "images.tiny.model_torch")
-    assert {each["precision"] for each in told["components"].values()} == {"bf16"}  # type: ignore[attr-defined]
+    assert {each["precision"]["type"] for each in told["components"].values()} == {"bf16"}  # type: ignore[attr-defined]
     named = replace(by_torch, spec=parse_image(SPEC.replace("net: {}", "net: {precision: fp32}"), "image.yaml"))
     told = settings(make_plan(named, CUDA))
-    assert {name: each["precision"] for name, each in told["components"].items()} == {"net": "fp32", "old": "bf16"}  # type: ignore[attr-defined]
+    precisions = {name: each["precision"]["type"] for name, each in told["components"].items()}  # type: ignore[attr-defined]
+    assert precisions == {"net": "fp32", "old": "bf16"}
 
 
 def test_stages_and_server_have_the_code_that_builds_networks(by_torch: Project) -> None:

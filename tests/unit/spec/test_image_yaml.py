@@ -45,7 +45,7 @@ def test_a_small_spec_is_read_with_its_defaults() -> None:
     spec = parse_image(SMALL, "images/tiny/image.yaml")
     assert spec.base == "python:3.11-slim-bookworm"
     assert spec.code.serve == ("model.py",)
-    assert spec.components["net"].precision == "fp32"
+    assert spec.components["net"].precision.type == "fp32"
     assert not spec.components["net"].derived
 
 
@@ -86,7 +86,27 @@ def test_every_fault_is_reported_at_once_with_its_line_and_field() -> None:
         ("ship: [net/model.safetensors]", "ship: [net/model.safetensor]", "did you mean 'net/model.safetensors'?"),
         ("ship: [net/model.safetensors]", "ship: [net/model.safetensors, old.pth]", "ships the pickle 'old.pth'"),
         ("ship: [net/model.safetensors]", "ship: []", "ships no net/*.safetensors for it"),
-        ("net: {}", "net: {precision: bf16}", "computes fp32 only"),
+        ("net: {}", "net: {precision: in8}", "no precision is of kind 'in8' (did you mean 'int8'?)"),
+        (
+            "net: {}",
+            "net: {precision: {type: int8, bound: 1.5}}",
+            "components.net.precision.bound: input should be less",
+        ),
+        ("net: {}", "net: {precision: {type: int8, blok: 32}}", "components.net.precision.blok: unknown key"),
+        ("net: {}", "net: {precision: {type: int4, block: 48}}", "components.net.precision.block: input should be 16"),
+        (
+            "net: {}",
+            "net: {precision: {type: int8, calibration: set.npz}}",
+            "dynamic activations need no calibration set",
+        ),
+        (
+            "net: {}",
+            "net: {onnx: old.pth, precision: {type: int8, activations: static}}",
+            "no code that gives a calibration",
+        ),
+        ("net: {}", "net: {derived: false, precision: int4}", "no published weights are taken for int4"),
+        ("net: {}", "net: {precision: {type: int8, activations: static, calibration: ../a.npz}}", "match pattern"),
+        ("net: {}", "net: {}\nwarmup: {tolerance: -1}", "warmup.tolerance: input should be greater"),
         ("{id: MIT}", "{id: MIT, acceptance: true}", "names no text to read"),
         ("old.pth]", "../old.pth]", "string should match pattern"),
         ("old.pth]", "net/model.safetensors]", "comes from sources[0] too"),

@@ -66,8 +66,7 @@ def test_every_component_that_lacks_its_files_is_named_at_once() -> None:
     )
 
 
-def test_half_precision_on_a_cpu_is_torchs_alone() -> None:
-    half = SPEC.replace("net: {}", "net: {precision: bf16}")
-    assert any("ONNX Runtime's CPU provider computes fp32 only" in line for line in problems(half))
-    spec = parse_image(half.replace("{cuda: torch}", "{cpu: torch}"), "image.yaml")
-    assert spec.components["net"].precision == "bf16"
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_torch_serves_no_integers(kind: str) -> None:
+    (found,) = problems(SPEC.replace("net: {}", f"net: {{precision: {kind}}}"))
+    assert f"components.net.precision: torch serves it, and not in {kind}" in found

@@ -1,0 +1,52 @@
+"""The compile stage's report: of each component where its weights lie, and how its answers compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from prebake.bake.exported import ExportedComponent
+from prebake.bake.parity import Finding
+from prebake.bake.repoint import Report
+from prebake.bake.settings import Component
+
+
+def describe_component(
+    own: Component, exported: ExportedComponent, report: Report, found: Sequence[Finding]
+) -> dict[str, Any]:
+    """``outputs``: the worst of all cases. What is not finite is None, as JSON has no such number."""
+    weights = {key: value for key, value in exported.reduced.items() if key != "type"}
+    return {
+        "precision": own.precision.type,
+        **({"bound": own.precision.bound} if own.precision.reduced else {"tolerance": exported.tolerance}),
+        "outputs": {name: _worst([each for each in found if each.output == name]) for name in _names(found)},
+        **({"weights": weights} if weights else {}),
+        "exported": dict(exported.report),
+        "compiled": report.to_dict(),
+        "parity": [_one(each) for each in found],
+    }
+
+
+def _names(found: Sequence[Finding]) -> list[str]:
+    return sorted({each.output for each in found})
+
+
+def _worst(found: Sequence[Finding]) -> dict[str, float | None]:
+    measured = [each.quality for each in found if each.quality]
+    noise = [snr for each in measured if (snr := each.snr) is not None]
+    return {
+        "relative_error": _finite(max((each.relative for each in measured), default=math.nan)),
+        "snr_db": min(noise) if noise else None,
+        "cosine_similarity": _finite(min((each.cosine for each in measured), default=math.nan)),
+        "difference": _finite(max((each.difference for each in measured), default=math.nan)),
+    }
+
+
+def _one(each: Finding) -> dict[str, Any]:
+    what = {"relative_error" if each.relative else "difference": each.difference}
+    return {"case": each.case, "output": each.output, **what, "tolerance": each.tolerance}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

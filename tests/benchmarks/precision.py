@@ -1,0 +1,137 @@
+"""What each precision of minilm costs and saves: ``python -m tests.benchmarks.precision FOLDER``.
+
+FOLDER holds the checkpoint as the export stage sees it (``minilm/model.safetensors`` …). The image is baked once for each
+precision, without an Engine; then every graph is opened and asked in turn, so that what else the machine does meets all
+alike. Errors are against torch, of the sentences below; the bake's own figures, of its cases, stand beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from entrypoints.manifest import Component as OpenedComponent
+from entrypoints.manifest import read_manifest
+from entrypoints.sessions import GraphSession, open_session, share_arena
+from images.minilm import naive
+from prebake.bake.arrays import Array
+from prebake.bake.local import bake_folder, shipped
+from prebake.bake.quality import measure
+from prebake.bake.settings import HALVES, Component, Precision, Session, Settings
+from prebake.measure.report import write_document
+
+PRECISIONS = {
+    "fp32": Precision(),
+    "fp16": Precision("fp16", 0.01),
+    "bf16": Precision("bf16", 0.05),
+    "int8": Precision("int8", 0.9),
+    "int8, 8 bits": Precision("int8", 0.9, reduce_range=False),
+    "int8, no tables": Precision("int8", 0.9, embeddings=False),
+    "int4": Precision("int4", 0.9),
+    "int4, block 16": Precision("int4", 0.9, block=16),
+}
+SHIPPED = ["minilm/sentence_bert_config.json", "minilm/tokenizer.json"]
+SENTENCES = ["A container starts warm.", "The weights lie in the image.", "A man is eating a piece of bread.", "one"]
+ROUNDS = 15
+
+
+@dataclass(frozen=True)
+class Baked:
+    models: Path
+    report: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of weights that the graph reads."""
+        files = json.loads((self.models / "manifest.json").read_bytes())["files"]
+        return sum(each["size"] for path, each in files.items() if path.endswith(".safetensors"))
+
+    def open(self) -> tuple[GraphSession, float]:
+        component = read_manifest(self.models).components["minilm"]
+        assert isinstance(component, OpenedComponent), "minilm is a graph"
+        start = time.perf_counter()
+        session = open_session(self.models, component, 2)
+        return session, time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    checkpoint = parser.parse_args().folder
+    inputs, wanted = questions(checkpoint)
+    with tempfile.TemporaryDirectory(prefix="prebake-bench-") as folder:
+        baked = {name: bake(checkpoint, name, said, Path(folder)) for name, said in PRECISIONS.items()}
+        found = compare(baked, inputs, wanted)
+    write_document(Path("build/bench/precision.json"), found)
+    print("precision          weights   error of sentences   of the cases   open      one sentence   batch")
+    for name, each in found.items():
+        print(
+            f"{name:16} {each['bytes'] / 1e6:6.1f} MB   {each['error']:18.4f}   {each['cases']:12.4f}"
+            f"   {each['open'] * 1e3:4.0f} ms   {each['one']:7.2f} times   {each['batch']:.2f} times"
+        )
+
+
+def questions(checkpoint: Path) -> tuple[dict[str, Array], Array]:
+    """A batch as the server makes it, and torch's embeddings of it."""
+    model = naive.load(checkpoint)
+    tokens = model._tokenizer(SENTENCES, padding=True, truncation=True, return_tensors="np")
+    inputs = {name: tokens[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
+    return inputs, model.embed(SENTENCES).numpy()
+
+
+def bake(checkpoint: Path, name: str, said: Precision, folder: Path) -> Baked:
+    session = Session("basic" if said.type in HALVES else "disable", prepack=said.type == "int4")
+    settings = Settings(
+        image="minilm",
+        module="images.minilm.model",
+        target="cpu",
+        checkpoint="published",
+        model_revision="0" * 64,
+        components={"minilm": Component(said, session=session)},
+        ship=shipped(checkpoint, SHIPPED if said.reduced else [*SHIPPED, "minilm/model.safetensors"]),
+    )
+    models = folder / name.replace(", ", "-").replace(" ", "-")
+    return Baked(models, bake_folder("minilm", checkpoint, settings, models)["minilm"])
+
+
+def compare(baked: Mapping[str, Baked], inputs: Mapping[str, Array], wanted: Array) -> dict[str, dict[str, float]]:
+    share_arena()
+    opened = {name: [each.open() for _ in range(5)] for name, each in baked.items()}
+    sessions = {name: tries[-1][0] for name, tries in opened.items()}
+    one = {name: array[:1, : int(inputs["attention_mask"][0].sum())] for name, array in inputs.items()}
+    batch = {name: np.tile(array, (8, 1)) for name, array in inputs.items()}
+    times = {"one": in_turn(sessions, one), "batch": in_turn(sessions, batch)}
+    return {
+        name: {
+            "bytes": each.size,
+            "error": measure(wanted, sessions[name].run(inputs)["embeddings"]).relative,
+            "cases": each.report["outputs"]["embeddings"]["relative_error"],
+            "open": median(seconds for _, seconds in opened[name]),
+            **{kind: found[name] / found["fp32"] for kind, found in times.items()},
+        }
+        for name, each in baked.items()
+    }
+
+
+def in_turn(sessions: Mapping[str, GraphSession], inputs: Mapping[str, Array]) -> dict[str, float]:
+    """Median seconds of a run, every session once a round."""
+    seconds: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(ROUNDS):
+        for name, session in sessions.items():
+            start = time.perf_counter()
+            session.run(inputs)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: median(each[1:]) for name, each in seconds.items()}
+
+
+if __name__ == "__main__":
+    main()
