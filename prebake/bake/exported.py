@@ -17,7 +17,7 @@ from typing import Any
 from prebake.bake.arrays import Array, read_arrays, write_arrays
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
-from prebake.bake.parity import Case
+from prebake.bake.parity import Case, Tolerance
 
 GRAPH = "model.onnx"
 WEIGHTS = "model.safetensors"
@@ -29,7 +29,7 @@ _IN, _OUT = "inputs/", "outputs/"
 class ExportedComponent:
     """A graph of the export stage: largest difference allowed, number of cases, and where its initialisers went."""
 
-    tolerance: float
+    tolerance: Tolerance
     cases: int
     report: Mapping[str, int]
 

@@ -12,6 +12,9 @@ from prebake.bake.arrays import Array
 from prebake.bake.errors import ParityFailed
 from prebake.errors import Problem
 
+Tolerance = float | Mapping[str, float]
+"""Of every output, or by an output's name."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -41,19 +44,23 @@ class Finding:
         return Problem(f"{self.component}, case {self.case}, output '{self.output}'", what)
 
 
-def tolerance_of(outputs: Mapping[str, Array]) -> float:
-    """What two ways of computing the same in fp32 may differ by: rounding grows with the numbers, 1e-4 for those about 1.
-    Whole numbers are not rounded, and do not count: an id of thousands says nothing of a score beside it."""
-    fractions = (each.astype(np.float64) for each in outputs.values() if each.dtype.kind == "f")
-    return 1e-4 * max([1.0, *(float(np.max(np.abs(each), initial=0.0)) for each in fractions)])
+def tolerance_of(*answers: Mapping[str, Array]) -> dict[str, float]:
+    """What two ways of computing the same in fp32 may differ by, by output: rounding grows with the numbers, 1e-4 for those
+    about 1. Whole numbers are not rounded."""
+    names = dict.fromkeys(name for answer in answers for name in answer)
+    return {name: 1e-4 * max(1.0, *(_largest(answer[name]) for answer in answers)) for name in names}
+
+
+def _largest(output: Array) -> float:
+    return float(np.max(np.abs(output.astype(np.float64)), initial=0.0)) if output.dtype.kind == "f" else 0.0
 
 
 def compare(
-    component: str, session: ort.InferenceSession, cases: Sequence[Case], tolerance: float
+    component: str, session: ort.InferenceSession, cases: Sequence[Case], tolerance: Tolerance
 ) -> tuple[Finding, ...]:
     """Run every case; one finding for each output of each. A case that cannot be run is a finding too."""
     return tuple(
-        Finding(component, number, output, _allowed(wanted, tolerance), *_judge(wanted, answers.get(output)))
+        Finding(component, number, output, _allowed(output, wanted, tolerance), *_judge(wanted, answers.get(output)))
         for number, case in enumerate(cases, start=1)
         for answers in (_run(session, case),)
         for output, wanted in case.outputs.items()
@@ -81,8 +88,10 @@ def _run(session: ort.InferenceSession, case: Case) -> dict[str, Array | Excepti
     return dict(zip(case.outputs, answers, strict=True))
 
 
-def _allowed(wanted: Array, tolerance: float) -> float:
-    return 0.0 if wanted.dtype.kind in "biu" else tolerance
+def _allowed(output: str, wanted: Array, tolerance: Tolerance) -> float:
+    if wanted.dtype.kind in "biu":
+        return 0.0
+    return tolerance[output] if isinstance(tolerance, Mapping) else tolerance
 
 
 def _judge(wanted: Array, got: Array | Exception | None) -> tuple[float | None, str]:
