@@ -27,6 +27,9 @@ SMALLEST = 16
 MOST_FRAMES = 240 * int(LONGEST)
 """Frames that are decoded at most: a clip that says 100,000 frames a second would hold the machine otherwise."""
 
+_PACKED_HEADER = b"dcomzlib"
+"""How a QuickTime film's compressed header says what packed it (QuickTime File Format, "Compressed Movie Resources")."""
+
 Frame = tuple[float, VideoFrame]
 
 
@@ -34,6 +37,8 @@ Frame = tuple[float, VideoFrame]
 def open_video(data: bytes) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream. Raises BadRequest for what cannot be read, in the block too."""
     kind = find_format(data, FIELD)
+    if _PACKED_HEADER in data:  # libav unpacks it whatever its size, and what is packed within it
+        raise BadRequest("the video's header is compressed, which is not read: remux it", field=FIELD)
     try:
         # The limit reaches the decoders that libav opens to look into the file: one frame could take a gigabyte there.
         with av.open(io.BytesIO(data), format=kind, options={"max_pixels": str(LARGEST)}) as container:

@@ -11,7 +11,7 @@ from av import AudioFrame
 from numpy.typing import NDArray
 
 from entrypoints.contract import BadRequest
-from images.heygem.media import SOUNDS, STRICT, open_media
+from images.heygem.media import SOUNDS, STRICT, open_media, without_tags
 from images.heygem.timing import count_frames
 
 FIELD = "audio"
@@ -43,7 +43,7 @@ class Voice(NamedTuple):
 def read_voice(data: bytes) -> Voice:
     """The first sound stream of a file. Raises BadRequest where it is none, damaged, silent, too short or too long."""
     _check_riff(data)
-    with open_media(data, SOUNDS, FIELD) as container:
+    with open_media(without_tags(data), SOUNDS, FIELD) as container:
         if not container.streams.audio:
             raise BadRequest("the file has no sound in it", field=FIELD)
         stream = container.streams.audio[0]

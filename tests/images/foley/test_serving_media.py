@@ -129,6 +129,7 @@ def test_files_without_pictures() -> None:
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "not a video"),
         (b"RIFF\0\0\0\0AVI LIST", "not a video"),
         (b"\0\0\0\x08ftyp", "damaged"),
+        (b"\0\0\0\x20moov\0\0\0\x18cmov\0\0\0\x0cdcomzlib\0\0\0\x10cmvd\x7f\xff\xff\xff", "header is compressed"),
         (b"\x1a\x45\xdf\xa3", "damaged"),
         (b"\0\0\0\x10ftypisom" + bytes(500), "damaged"),
     ],

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from entrypoints.contract import BadRequest
+from images.heygem.media import without_tags
 from images.heygem.voice import read_voice
-from tests.images.heygem.recordings import click, film, portrait, record, speech
+from tests.images.heygem.recordings import click, film, portrait, record, speech, tag, with_tag_chunk
 
 
 def test_a_wav_is_heard_as_it_is() -> None:
@@ -87,6 +88,29 @@ def test_what_is_no_voice_is_refused_in_words(name: str) -> None:
     with pytest.raises(BadRequest, match=words) as caught:
         read_voice(data)
     assert (caught.value.field, caught.value.status) == ("audio", 422)
+
+
+BOMB = tag(60 << 20)
+TAGGED = {
+    "mp3": (BOMB + BOMB + MP3, MP3),
+    "mp3 and a footer": (BOMB[:5] + b"\x10" + BOMB[6:] + b"3DI" + BOMB[3:10] + MP3, MP3),
+    "flac": (BOMB + record(speech(1), "flac", "flac"), record(speech(1), "flac", "flac")),
+    "wav": (with_tag_chunk(WAV, BOMB), WAV),
+}
+
+
+@pytest.mark.parametrize("kind", TAGGED)
+def test_what_a_tag_packs_is_not_unpacked(kind: str) -> None:
+    tagged, plain = TAGGED[kind]
+    assert b"APIC" not in without_tags(tagged) or b"JUNK" in without_tags(tagged)
+    assert np.array_equal(read_voice(tagged).heard, read_voice(plain).heard)
+
+
+def test_unpacking_a_tag_would_take_memory() -> None:
+    """What the test above rests on: libav does unpack it."""
+    with av.open(io.BytesIO(BOMB + MP3)) as file:
+        covers = [bytes(packet) for packet in file.demux(video=0) if packet.size]
+    assert [len(each) for each in covers] == [60 << 20]
 
 
 def test_the_limits_are_taken() -> None:

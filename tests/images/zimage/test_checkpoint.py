@@ -47,7 +47,9 @@ def test_the_sample_has_none(checkpoint: Path) -> None:
 def test_a_tokenizer_with_more_tokens_than_the_embedding(broken: Path, tmp_path: Path) -> None:
     change(
         broken / "tokenizer/tokenizer.json",
-        lambda it: it["added_tokens"].extend({**it["added_tokens"][0], "content": f"<{n}>", "id": n} for n in range(320)),
+        lambda it: it["added_tokens"].extend(
+            {**it["added_tokens"][0], "content": f"<{n}>", "id": n} for n in range(320)
+        ),
     )
     with pytest.raises(WeightsError) as caught:  # by the stage itself
         export_image(settings_for(broken), broken, tmp_path / "out")
