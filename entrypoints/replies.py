@@ -60,8 +60,11 @@ class Outlet:
 
     @asynccontextmanager
     async def follow(self) -> AsyncIterator[None]:
-        """While the model works."""
+        """While the request waits for its turn, and while the model works."""
         yield
+
+    def tell_place(self, place: int) -> None:
+        """In the queue: 1 is the next one, 0 at work. Called when it may have changed."""
 
     async def finish(self, reply: Reply) -> None:
         await send_reply(self._send, reply)
