@@ -79,12 +79,12 @@ def test_one_voice_for_many_faces(service: Service) -> None:
 @pytest.mark.parametrize(
     ("files", "data", "field", "words"),
     [
-        ({"face": FACE}, {}, "audio", "'audio' is required"),
+        ({"face": FACE}, {}, "audio", "audio is required"),
         ({"audio": VOICE}, {}, "face", "either 'face'"),
         ({"audio": VOICE, "face": FACE, "faces": archive({"a.png": FACE})}, {}, "face", "either 'face'"),
         ({"audio": VOICE, "faces": archive({})}, {}, "faces", "no file in it"),
         ({"audio": record(np.zeros(16_000)), "face": FACE}, {}, "audio", "the file is silent"),
-        ({"audio": VOICE[:300], "face": FACE}, {}, "audio", "the file is cut off"),
+        ({"audio": VOICE[:300], "face": FACE}, {}, "audio", "the file is damaged"),
         ({"audio": FACE, "face": FACE}, {}, "audio", "none of the kinds that are read"),
         ({"audio": VOICE, "face": portrait(1, 40, 40)}, {}, "face", "the face is 40x40"),
         ({"audio": VOICE, "face": FACE[:2000]}, {}, "face", "the png is cut off"),
