@@ -45,6 +45,14 @@ def record(samples: Samples, kind: str = "wav", codec: str = "pcm_s16le", rate: 
     return body.getvalue()
 
 
+def wav(data: bytes, rate: int, channels: int = 1, kind: int = 1, size: int = 2) -> bytes:
+    """``kind`` 1: whole numbers of ``size`` bytes, 3: floats (RFC 2361)."""
+    frame = size * channels
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, min(rate * frame, 2**32 - 1), frame, 8 * size)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
+    return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+
 def portrait(seed: int, height: int = 256, width: int = 256) -> bytes:
     """A png of a few soft spots."""
     return encode_png(paint(seed, height, width))

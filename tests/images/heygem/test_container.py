@@ -11,7 +11,18 @@ import pytest
 
 from images.heygem import naive
 from tests.images.conftest import lay_out_checkpoint
-from tests.images.heygem.recordings import Watched, archive, click, film, pack_header, portrait, record, speech, unpack
+from tests.images.heygem.recordings import (
+    Watched,
+    archive,
+    click,
+    film,
+    pack_header,
+    portrait,
+    record,
+    speech,
+    unpack,
+    wav,
+)
 from tests.projects import Built
 from tests.serving import Service
 
@@ -50,6 +61,12 @@ def test_frames_are_the_frameworks(service: Service, published: naive.NaiveHeyGe
     assert got.headers["content-type"] == media_type
     assert frames_of(got.content).shape == frames_of(body).shape
     assert np.abs(frames_of(got.content) - frames_of(body)).max() < 1e-3
+
+
+def test_a_voice_of_eight_channels(service: Service) -> None:
+    channels = np.repeat(np.rint(speech(0.4) * 20_000).astype("<i2")[:, None], 8, axis=1)
+    frames = frames_of(ask(service, wav(channels.tobytes(), 16_000, 8), face=FACE, steps=1, output="frames").content)
+    assert len(frames) == 10
 
 
 def test_an_mp4_in_step_with_its_sound(service: Service) -> None:
