@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import av
+from av import AudioStream, CodecContext
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from entrypoints.contract import BadRequest
 
@@ -48,13 +50,22 @@ def open_media(data: bytes, formats: str, field: str) -> Iterator[InputContainer
     }
     try:
         data = only_picture(data)
-        with av.open(io.BytesIO(data), options=options) as container:
+        with av.open(io.BytesIO(data), options=options, metadata_errors="replace") as container:
             yield container
     # ValueError: libav's refusal of a format, and of a stream that changes its form half-way
     except (av.FFmpegError, ValueError) as error:
         raise BadRequest(
             f"the file is damaged, or none of the kinds that are read ({formats}): {error}", field=field
         ) from error
+
+
+def strict_decoder(stream: AudioStream | VideoStream, field: str) -> CodecContext:
+    """A stream's decoder, made strict. Raises BadRequest where libav has none for it."""
+    decoder: CodecContext | None = stream.codec_context
+    if decoder is None:
+        raise BadRequest("the file is damaged, or its codec is none that is read", field=field)
+    decoder.options = STRICT
+    return decoder
 
 
 def allowed_codecs(data: bytes) -> set[str]:

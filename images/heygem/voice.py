@@ -11,7 +11,7 @@ from av import AudioFrame
 from numpy.typing import NDArray
 
 from entrypoints.contract import BadRequest
-from images.heygem.media import SOUNDS, STRICT, open_media, without_tags
+from images.heygem.media import SOUNDS, open_media, strict_decoder, without_tags
 from images.heygem.timing import count_frames
 
 FIELD = "audio"
@@ -52,7 +52,7 @@ def read_voice(data: bytes) -> Voice:
         declared = (stream.duration or 0) * (stream.time_base or Fraction(0))
         heard, sound = Channel(HEARD_RATE), Channel(SOUND_RATE)
         seconds = Fraction(0)
-        stream.codec_context.options = STRICT
+        strict_decoder(stream, FIELD)
         for frame in container.decode(stream):
             _check_rate(frame.sample_rate)
             seconds += Fraction(frame.samples, frame.sample_rate)

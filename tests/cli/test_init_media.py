@@ -125,10 +125,14 @@ def test_sound_of_another_rate_is_resampled(begun: Begun) -> None:
     begun("hear_rates", pretrained.write_recogniser)
     read_sound = importlib.import_module("images.hear_rates.sound").read_sound
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100)
-    got = read_sound(wav(tone, 44_100, channels=2))
     wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
-    assert abs(len(got) - 16_000) < 50
-    assert np.abs(got[200:15_800] - wanted[200:15_800]).max() < 0.01
-    squeezed = read_sound(mp3(tone))
+    for channels in (2, 8):
+        got = read_sound(wav(tone, 44_100, channels))
+        assert abs(len(got) - 16_000) < 50
+        assert np.abs(got[200:15_800] - wanted[200:15_800]).max() < 0.01
+    with pytest.raises(BadRequest, match="over 768000 samples a second"):
+        read_sound(wav(tone, 2_000_000))
+    old_tag = b"TAG" + "Größe".encode("latin-1").ljust(125, b"\0")
+    squeezed = read_sound(mp3(tone) + old_tag)
     assert abs(len(squeezed) - 16_000) < 2_000  # mp3 fills its frames
     assert np.abs(squeezed).max() == pytest.approx(0.5, abs=0.05)

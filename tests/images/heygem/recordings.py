@@ -134,6 +134,11 @@ def _seven_bits(number: int) -> bytes:
     return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
 
 
+def with_old_tag(sound: bytes) -> bytes:
+    """A sound with a tag as programs wrote it before Unicode, in Latin-1 (ID3v1)."""
+    return sound + b"TAG" + "Größe".encode("latin-1").ljust(125, b"\0")
+
+
 def with_tag_chunk(wav: bytes, tag: bytes) -> bytes:
     """A wav with a tag at its end."""
     data = wav + b"id3 " + struct.pack("<I", len(tag)) + tag

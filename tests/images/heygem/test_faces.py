@@ -139,6 +139,7 @@ REFUSED = {
     "a film of pngs": (film(range(3), kind="mov", codec="png", form="rgb24"), "png within another file"),
     "a png after a tag": (b"ID3\4\0\0\0\0\0\0" + portrait(1), "png within another file"),
     "a jpg cut off": (jpeg(200, 300)[:-400], "damaged"),
+    "a codec that nobody knows": (FILM.replace(b"avc1", b"zzzz"), "its codec is none that is read"),
     "a film with a packed header": (pack_header(film(range(3), kind="mov")), "header is compressed"),
     "a header that unpacks a packed one": (
         box(b"ftyp", b"qt  \0\0\0\0qt  ") + pack_header(pack_header(box(b"moov", bytes(1 << 20)))),

@@ -11,7 +11,7 @@ import pytest
 from entrypoints.contract import BadRequest
 from images.heygem.media import without_tags
 from images.heygem.voice import read_voice
-from tests.images.heygem.recordings import click, film, portrait, record, speech, tag, wav, with_tag_chunk
+from tests.images.heygem.recordings import click, film, portrait, record, speech, tag, wav, with_old_tag, with_tag_chunk
 
 
 def test_a_wav_is_heard_as_it_is() -> None:
@@ -70,6 +70,7 @@ REFUSED = {
     "a whisper of noise": (record(np.random.RandomState(1).standard_normal(16_000) * 1e-4), "silent"),
     "too short": (record(speech(0.19)), "0.190 s long"),
     "too long": (record(speech(60.2)), "longer than 60 s"),
+    "a codec that nobody knows": (wav(bytes(20_000), 16_000, kind=0x7777), "its codec is none that is read"),
     "too fine": (wav(bytes(2_000_000), 2_000_000_011), "2000000011 samples a second: 768000 are the most"),
     "a wav cut off": (WAV[:20_000], "cut off: it says 32078 bytes and 20000 came"),
     "an mp3 cut off": (MP3[: len(MP3) // 2], "cut off"),
@@ -93,6 +94,10 @@ TAGGED = {
     "flac": (BOMB + record(speech(1), "flac", "flac"), record(speech(1), "flac", "flac")),
     "wav": (with_tag_chunk(WAV, BOMB), WAV),
 }
+
+
+def test_a_tag_in_another_alphabet_is_passed_over() -> None:
+    assert np.array_equal(read_voice(with_old_tag(MP3)).heard, read_voice(MP3).heard)
 
 
 @pytest.mark.parametrize("kind", TAGGED)
