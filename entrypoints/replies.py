@@ -31,7 +31,8 @@ class Refusal(Exception):
 
 
 def json_reply(status: int, document: object, headers: Mapping[str, str] | None = None) -> Reply:
-    body = json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
+    # Half of a surrogate pair, which a form may quote, is written as JSON's own escape.
+    body = json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace") + b"\n"
     return Reply(status, body, headers={"cache-control": "no-store", **(headers or {})})
 
 
