@@ -33,7 +33,7 @@ def build_plainly(engine: Connection, folder: Path, tag: str, base: str, fresh: 
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.parametrize("model", ["toy", "minilm", "foley"])
+@pytest.mark.parametrize("model", ["toy", "minilm", "foley", "heygem"])
 def test_a_plain_build_of_the_rendered_folder_gives_the_same_image(
     request: pytest.FixtureRequest, engine: Connection, tmp_path: Path, tag: str, model: str
 ) -> None:
