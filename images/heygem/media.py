@@ -78,7 +78,7 @@ def without_tags(data: bytes) -> bytes:
     """A sound without its ID3 tags, which libav unpacks whatever their size, or with a name of them that it passes over."""
     start = 0
     while tag := _TAG.match(data, start):
-        length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(tag[2])))
+        length = sum(byte << 7 * place for place, byte in enumerate(reversed(tag[2])))
         start = tag.end() + length + (10 if tag[1][0] & 0x10 else 0)  # the flag: a footer as long as the header
     kept = data[start:]
     return _TAG_CHUNK.sub(b"JUNK", kept) if kept.startswith((b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM")) else kept
