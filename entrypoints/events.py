@@ -1,8 +1,10 @@
-"""``POST /generate`` as server-sent events (HTML, section 9.2): progress while the model works, then one last event.
+"""``POST /generate`` as server-sent events (HTML, section 9.2): the place in the queue, progress while the model works, then
+one last event.
 
-``progress``: ``{"step": 3, "steps": 8, "message": "…"}``, the message where there is one. ``answer``: ``{"media_type": …,
-"headers": …, "json": …}``, or in place of ``json`` any other content in base64 as ``body``. ``error``: what the plain form
-answers, and its status: ``{"status": 504, "error": …}``.
+``queue``: ``{"place": 2}``, 1 is the next one, 0 at work; nothing where the model begins at once. ``progress``: ``{"step": 3,
+"steps": 8, "message": "…"}``, the message where there is one. ``answer``: ``{"media_type": …, "headers": …, "json": …}``, or
+in place of ``json`` any other content in base64 as ``body``. ``error``: what the plain form answers, and its status:
+``{"status": 504, "error": …}``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ HEADERS = {
     "x-accel-buffering": "no",  # nginx and those that follow it would hold events back
     "connection": "close",
 }
-COMMENT = b": at work\n\n"
+COMMENTS = {True: b": waiting\n\n", False: b": at work\n\n"}
+"""By whether the request is in the queue."""
 
 
 class Step(NamedTuple):
@@ -34,9 +37,10 @@ class Step(NamedTuple):
 
 
 class EventStream(Outlet):
-    """Until the model begins, a reply is sent as it is: with its own status, and no event.
+    """Until the request is in the queue, a reply is sent as it is: with its own status, and no event.
 
-    Of the model's reports the latest waits to be sent, and no other: who reads slowly misses some, and delays nobody.
+    Of the places and of the model's reports the latest waits to be sent, and no other: who reads slowly misses some, and
+    delays nobody.
     """
 
     def __init__(self, send: Send, heartbeat: float) -> None:
@@ -46,6 +50,7 @@ class EventStream(Outlet):
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._woken = False
+        self._place = self._shown_place = 0
         self._latest = self._shown = Step(0, 0, "")
         self._begun = False
 
@@ -75,6 +80,11 @@ class EventStream(Outlet):
         unseen = b"" if self._latest is self._shown else write_progress(self._latest)
         await self._send({"type": "http.response.body", "body": unseen + write_end(reply)})
 
+    def tell_place(self, place: int) -> None:
+        if place != self._place:
+            self._place = place
+            self._news.set()
+
     def _hear(self, step: int, steps: int, message: str) -> None:
         self._latest = Step(step, steps, message)
         if not self._woken:
@@ -92,10 +102,13 @@ class EventStream(Outlet):
                 async with asyncio.timeout(self._heartbeat):
                     await self._news.wait()
             except TimeoutError:
-                await self._write(COMMENT)
+                await self._write(COMMENTS[self._place > 0])
                 continue
             self._news.clear()
-            latest = self._latest
+            place, latest = self._place, self._latest
+            if place != self._shown_place:
+                await self._write(write_event("queue", {"place": place}))
+                self._shown_place = place
             if latest is not self._shown:
                 await self._write(write_progress(latest))
                 self._shown = latest

@@ -14,6 +14,8 @@ from entrypoints.forms import Form
 from entrypoints.replies import Refusal, error_reply
 
 Value = bytes | str | int | float
+_LARGEST = 10**300
+"""Numbers that can be told to be over a limit: Python's own have no end."""
 
 
 class Wrong(Exception):
@@ -80,11 +82,15 @@ def read_text(part: object) -> str:
         raise Wrong("should be text, not a file")
     if not isinstance(part, str):
         raise Wrong("should be text")
+    try:
+        part.encode()
+    except UnicodeEncodeError:  # JSON can hold it, and no tokenizer takes it
+        raise Wrong("holds half of a surrogate pair, which is no character") from None
     return part
 
 
 def read_integer(part: object) -> int:
-    if isinstance(part, int) and not isinstance(part, bool):
+    if isinstance(part, int) and not isinstance(part, bool) and abs(part) < _LARGEST:
         return part
     if isinstance(part, float) and part.is_integer():
         return int(part)

@@ -25,7 +25,7 @@ class Generate:
         self._status = status
         self._link = link
         self._telemetry = telemetry
-        self._jobs: set[RemoteJob] = set()
+        self._jobs: dict[RemoteJob, Outlet] = {}
 
     @property
     def limits(self) -> Limits:
@@ -82,10 +82,12 @@ class Generate:
 
     async def _work(self, form: Form, outlet: Outlet, gone: asyncio.Future[None]) -> Reply:
         job = self._link.submit(convert_form(self._link.fields, form), outlet.listener)
-        self._jobs.add(job)
+        self._jobs[job] = outlet
         try:
-            await wait_for(job.began, gone)
             async with outlet.follow():
+                self._tell_places()
+                await wait_for(job.began, gone)
+                self._tell_places()
                 done = await wait_for(job.reply, gone, self.limits.seconds)
             if done:
                 reply = job.reply.result()
@@ -96,7 +98,12 @@ class Generate:
             raise Refusal(error_reply(504, message))
         finally:
             job.cancel("nobody waits for the answer")
-            self._jobs.discard(job)
+            del self._jobs[job]
+            self._tell_places()
+
+    def _tell_places(self) -> None:
+        for job, outlet in self._jobs.items():
+            outlet.tell_place(job.place)
 
     def _refuse_state(self) -> Reply:
         retry = {"retry-after": "1"} if self._status.state == "starting" else {}

@@ -29,18 +29,25 @@ class RemoteJob:
 
     def __init__(self, link: ModelLink, number: int, listener: Callable[[int, int, str], None] | None) -> None:
         self._link = link
-        self._number = number
+        self.number = number
         self.listener = listener
         self.created = time.perf_counter()
         self.began: Future[float] = Future()
         """Seconds that it waited."""
         self.reply: Future[Reply] = Future()
         self.seconds = 0.0
+        self.cancelled = False
+
+    @property
+    def place(self) -> int:
+        """In the queue: 1 is the next one; 0 is at work, or about to be."""
+        return self._link.place(self.number)
 
     def cancel(self, reason: str) -> None:
         """The model is asked to stop; it may take its time."""
+        self.cancelled = True
         if not self.reply.done():
-            self._link.cancel(self._number, reason)
+            self._link.cancel(self.number, reason)
 
 
 class ModelLink:
@@ -68,6 +75,11 @@ class ModelLink:
     @property
     def waiting(self) -> int:
         return sum(not job.began.done() for job in list(self._jobs.values()))
+
+    def place(self, number: int) -> int:
+        """How many jobs up to this one are more than can be at work at once; those that nobody waits for pass at once."""
+        jobs = [job for job in list(self._jobs.values()) if job.number <= number]
+        return max(0, sum(job.began.done() or not job.cancelled for job in jobs) - self.workers)
 
     def start(self) -> None:
         threading.Thread(target=self._read, name="link", daemon=True).start()

@@ -31,7 +31,8 @@ class Refusal(Exception):
 
 
 def json_reply(status: int, document: object, headers: Mapping[str, str] | None = None) -> Reply:
-    body = json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
+    # Half of a surrogate pair, which a form may quote, is written as JSON's own escape.
+    body = json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace") + b"\n"
     return Reply(status, body, headers={"cache-control": "no-store", **(headers or {})})
 
 
@@ -60,8 +61,11 @@ class Outlet:
 
     @asynccontextmanager
     async def follow(self) -> AsyncIterator[None]:
-        """While the model works."""
+        """While the request waits for its turn, and while the model works."""
         yield
+
+    def tell_place(self, place: int) -> None:
+        """In the queue: 1 is the next one, 0 at work. Called when it may have changed."""
 
     async def finish(self, reply: Reply) -> None:
         await send_reply(self._send, reply)

@@ -82,6 +82,20 @@ def foley(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield built
 
 
+@pytest.fixture(scope="session")
+def heygem(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The sample checkpoint, baked."""
+    with build_image(engine, tmp_path_factory.mktemp("heygem"), "heygem") as built:
+        yield built
+
+
+@pytest.fixture(scope="session")
+def zimage(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The sample checkpoint, baked."""
+    with build_image(engine, tmp_path_factory.mktemp("zimage"), "zimage") as built:
+        yield built
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB."""

@@ -225,15 +225,15 @@ def _furnish_toy(root: Path) -> None:
     pin_weights(root)
 
 
-def pin_weights(root: Path) -> None:
-    """Lock the toy's weights as they are, on the base that the images of this project stand on."""
+def pin_weights(root: Path, image: str = "toy", name: str = "small") -> None:
+    """Lock an image's weights as they are, on the base that the images of this project stand on."""
     base = parse_lock((ROOT / "images" / "minilm" / "weights.lock").read_text(), "images/minilm/weights.lock").base
-    checkpoint = read_spec(root, "toy").checkpoints["small"]
-    store, sources = Store(root / "scratch"), open_sources(root, "toy")
+    checkpoint = read_spec(root, image).checkpoints[name]
+    store, sources = Store(root / "scratch"), open_sources(root, image)
     resolved = resolve(checkpoint, store, sources, Silent())
     locked = replace(resolved, layers=lock_layers(read_spec(root, "toy"), resolved, store, sources))
     shutil.rmtree(root / "scratch")
-    (root / "images" / "toy" / "weights.lock").write_text(render_lock(Lock(base, {"small": locked})))
+    (root / "images" / image / "weights.lock").write_text(render_lock(Lock(base, {name: locked})))
 
 
 def _write_weights(folder: Path, seed: int) -> None:

@@ -27,6 +27,9 @@ SMALLEST = 16
 MOST_FRAMES = 240 * int(LONGEST)
 """Frames that are decoded at most: a clip that says 100,000 frames a second would hold the machine otherwise."""
 
+_PACKED_HEADER = b"dcomzlib"
+"""How a QuickTime film's compressed header says what packed it (QuickTime File Format, "Compressed Movie Resources")."""
+
 Frame = tuple[float, VideoFrame]
 
 
@@ -34,12 +37,18 @@ Frame = tuple[float, VideoFrame]
 def open_video(data: bytes) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream. Raises BadRequest for what cannot be read, in the block too."""
     kind = find_format(data, FIELD)
+    if _PACKED_HEADER in data:  # libav unpacks it whatever its size, and what is packed within it
+        raise BadRequest("the video's header is compressed, which is not read: remux it", field=FIELD)
     try:
         # The limit reaches the decoders that libav opens to look into the file: one frame could take a gigabyte there.
-        with av.open(io.BytesIO(data), format=kind, options={"max_pixels": str(LARGEST)}) as container:
+        limits = {"max_pixels": str(LARGEST)}
+        with av.open(io.BytesIO(data), format=kind, options=limits, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise BadRequest("the file has no video stream, only sound or data", field=FIELD)
-            yield container, container.streams.video[0]
+            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise BadRequest("the video is damaged, or its codec is none that is read", field=FIELD)
+            yield container, stream
     except av.FFmpegError as error:
         raise BadRequest(f"the video is damaged and cannot be decoded: {error.strerror}", field=FIELD) from error
 

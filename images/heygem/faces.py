@@ -10,7 +10,7 @@ from av import VideoFrame
 from numpy.typing import NDArray
 
 from entrypoints.contract import BadRequest, Cancellation, Cancelled
-from images.heygem.media import LARGEST, PICTURES, STRICT, allowed_codecs, open_media
+from images.heygem.media import LARGEST, PICTURES, allowed_codecs, open_media, strict_decoder
 from images.heygem.timing import FRAME_RATE
 
 FIELD = "face"
@@ -71,11 +71,10 @@ def _decode(data: bytes, cancelled: Cancellation, field: str) -> Iterator[tuple[
         if not container.streams.video:
             raise BadRequest("the file has no picture in it", field=field)
         stream = container.streams.video[0]
-        if stream.codec_context.name not in allowed_codecs(data):
+        if strict_decoder(stream, field).name not in allowed_codecs(data):
             raise BadRequest("a png within another file is not read: send the png, or a film of h264", field=field)
         if not 0 < stream.width * stream.height <= LARGEST:  # libav gives no size to what is over max_pixels
             raise BadRequest(f"the picture has over {LARGEST} pixels, or its header is damaged", field=field)
-        stream.codec_context.options = STRICT
         number = 0
         for number, frame in enumerate(container.decode(stream), start=1):
             if cancelled():

@@ -7,22 +7,31 @@ read. Only the formats that are named may be opened.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import av
+from av import AudioStream, CodecContext
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from entrypoints.contract import BadRequest
 
-SOUNDS = "wav,w64,aiff,mp3,aac,flac,ogg,mov,matroska"
+SOUNDS = "wav,w64,aiff,mp3,flac,ogg,mov,matroska"
 PICTURES = "jpeg_pipe,png_pipe,webp_pipe,mov,matroska,avi"
 """libav's names: ``mov`` reads mp4 and m4a too, ``matroska`` webm."""
 LARGEST = 50_000_000
 """Pixels of a picture."""
 STRICT = {"err_detect": "explode", "max_pixels": str(LARGEST)}
 """Of a decoder: damage is an error and not a guess."""
+_PACKED_HEADER = b"dcomzlib"
+"""How a QuickTime film's compressed header says what packed it (QuickTime File Format, "Compressed Movie Resources")."""
+_TAG = re.compile(rb"ID3[^\xff][^\xff](.)([\0-\x7f]{4})", re.DOTALL)
+"""Of ID3v2, 3.1: flags and length, seven bits a byte."""
+_TAG_CHUNK = re.compile(rb"(?:id3|ID3) (?=.{4}ID3)", re.DOTALL)
+"""Of a wav's or an aiff's chunks, the one that holds such a tag."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PICTURE_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"}
 
@@ -32,6 +41,8 @@ def open_media(data: bytes, formats: str, field: str) -> Iterator[InputContainer
     """The container of a file. Raises BadRequest, naming ``field``, for what cannot be read, in the block too."""
     if not data:
         raise BadRequest("the file is empty", field=field)
+    if _PACKED_HEADER in data:  # libav unpacks it whatever its size, and what is packed within it
+        raise BadRequest("the film's header is compressed, which is not read: remux it", field=field)
     options = {
         "format_whitelist": formats,
         "codec_whitelist": ",".join(allowed_codecs(data)),
@@ -39,7 +50,7 @@ def open_media(data: bytes, formats: str, field: str) -> Iterator[InputContainer
     }
     try:
         data = only_picture(data)
-        with av.open(io.BytesIO(data), options=options) as container:
+        with av.open(io.BytesIO(data), options=options, metadata_errors="replace") as container:
             yield container
     # ValueError: libav's refusal of a format, and of a stream that changes its form half-way
     except (av.FFmpegError, ValueError) as error:
@@ -48,10 +59,29 @@ def open_media(data: bytes, formats: str, field: str) -> Iterator[InputContainer
         ) from error
 
 
+def strict_decoder(stream: AudioStream | VideoStream, field: str) -> CodecContext:
+    """A stream's decoder, made strict. Raises BadRequest where libav has none for it."""
+    decoder: CodecContext | None = stream.codec_context
+    if decoder is None:
+        raise BadRequest("the file is damaged, or its codec is none that is read", field=field)
+    decoder.options = STRICT
+    return decoder
+
+
 def allowed_codecs(data: bytes) -> set[str]:
     """libav's names of the codecs that may read a file: png only for a png file, which ``only_picture`` has seen, not for
     a film's frames or a sound's cover."""
     return set(av.codecs_available) - (set() if data.startswith(_PNG) else {"png", "apng"})
+
+
+def without_tags(data: bytes) -> bytes:
+    """A sound without its ID3 tags, which libav unpacks whatever their size, or with a name of them that it passes over."""
+    start = 0
+    while tag := _TAG.match(data, start):
+        length = sum(byte << 7 * place for place, byte in enumerate(reversed(tag[2])))
+        start = tag.end() + length + (10 if tag[1][0] & 0x10 else 0)  # the flag: a footer as long as the header
+    kept = data[start:]
+    return _TAG_CHUNK.sub(b"JUNK", kept) if kept.startswith((b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM")) else kept
 
 
 def only_picture(data: bytes) -> bytes:

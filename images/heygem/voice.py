@@ -11,7 +11,7 @@ from av import AudioFrame
 from numpy.typing import NDArray
 
 from entrypoints.contract import BadRequest
-from images.heygem.media import SOUNDS, STRICT, open_media
+from images.heygem.media import SOUNDS, open_media, strict_decoder, without_tags
 from images.heygem.timing import count_frames
 
 FIELD = "audio"
@@ -19,6 +19,8 @@ HEARD_RATE = 16_000
 """wav2vec2's."""
 SOUND_RATE = 48_000
 """The answer's."""
+HIGHEST_RATE = 768_000
+"""Of what is sent: the resampler's memory and time grow with it."""
 SHORTEST, LONGEST = Fraction(1, 5), Fraction(60)
 """Seconds."""
 SLACK = Fraction(1, 10)
@@ -43,15 +45,16 @@ class Voice(NamedTuple):
 def read_voice(data: bytes) -> Voice:
     """The first sound stream of a file. Raises BadRequest where it is none, damaged, silent, too short or too long."""
     _check_riff(data)
-    with open_media(data, SOUNDS, FIELD) as container:
+    with open_media(without_tags(data), SOUNDS, FIELD) as container:
         if not container.streams.audio:
             raise BadRequest("the file has no sound in it", field=FIELD)
         stream = container.streams.audio[0]
         declared = (stream.duration or 0) * (stream.time_base or Fraction(0))
         heard, sound = Channel(HEARD_RATE), Channel(SOUND_RATE)
         seconds = Fraction(0)
-        stream.codec_context.options = STRICT
+        strict_decoder(stream, FIELD)
         for frame in container.decode(stream):
+            _check_rate(frame.sample_rate)
             seconds += Fraction(frame.samples, frame.sample_rate)
             _check_longest(seconds)
             heard.add(frame)
@@ -65,11 +68,13 @@ class Channel:
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._resampler = av.AudioResampler(format="fltp", rate=rate)
+        # Channels side by side: PyAV 18 reads past the end of a frame's list of planes where there are 8 or more.
+        self._resampler = av.AudioResampler(format="flt", rate=rate)
         self._parts: list[Samples] = []
 
     def add(self, frame: AudioFrame | None) -> None:
-        self._parts += [part.to_ndarray().mean(axis=0) for part in self._resampler.resample(frame)]
+        for part in self._resampler.resample(frame):
+            self._parts.append(part.to_ndarray().reshape(part.samples, -1).mean(axis=1))
 
     def take(self, seconds: Fraction) -> Samples:
         """All samples; resampling rounds, so they are cut or filled to ``seconds``."""
@@ -83,6 +88,11 @@ def _check_riff(data: bytes) -> None:
     size = int.from_bytes(data[4:8], "little")
     if data.startswith(b"RIFF") and len(data) - 8 < size < _UNKNOWN_SIZE:
         raise BadRequest(f"the file is cut off: it says {size + 8} bytes and {len(data)} came", field=FIELD)
+
+
+def _check_rate(rate: int) -> None:
+    if rate > HIGHEST_RATE:
+        raise BadRequest(f"the sound has {rate} samples a second: {HIGHEST_RATE} are the most", field=FIELD)
 
 
 def _check_longest(seconds: Fraction) -> None:

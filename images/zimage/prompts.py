@@ -22,7 +22,7 @@ class PromptReader:
         self._tokenizer.no_padding()
 
     def read(self, prompt: str) -> NDArray[np.int64]:
-        """Token ids ``[1, tokens]``, the template's included. Raises BadRequest for what is no text, and for too many."""
+        """Token ids ``[1, tokens]``, the template's included. Raises BadRequest for too many."""
         ids = self._encode(self._facts.before + prompt + self._facts.after)
         if len(ids) > self._facts.tokens:
             own = len(self._encode(self._facts.before + self._facts.after))
@@ -32,10 +32,4 @@ class PromptReader:
         return np.array([ids], dtype=np.int64)
 
     def _encode(self, text: str) -> list[int]:
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise BadRequest(
-                "'prompt' holds half of a surrogate pair, which is no character.", field="prompt"
-            ) from None
         return list(self._tokenizer.encode(text).ids)

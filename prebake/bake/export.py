@@ -21,7 +21,7 @@ from prebake.bake.documents import canonical_json, digest_file
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import WEIGHTS, Exported, ExportedComponent
 from prebake.bake.lowered import Lowered
-from prebake.bake.parity import Case, tolerance_of
+from prebake.bake.parity import Case, Tolerance, tolerance_of
 from prebake.bake.quantise import Sample
 from prebake.bake.reduced import reduced
 from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
@@ -33,6 +33,9 @@ _SUFFIXES = {
     "application/json": "json", "audio/wav": "wav", "image/jpeg": "jpg", "image/png": "png", "text/plain": "txt",
     "video/mp4": "mp4",
 }  # fmt: skip
+
+
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Bake:
         cases: Sequence[graphs.Case],
         outputs: Sequence[str],
         dynamic: Mapping[str, Mapping[int, graphs.Axis]] | None = None,
-        tolerance: float = 1e-4,
+        tolerance: Tolerance = _TOLERANCE,
         calibration: Sequence[graphs.Case] = (),
     ) -> None:
         """Export ``module``, in eval mode, as the component's graph.
@@ -101,8 +104,8 @@ class Bake:
             is traced, and the framework's outputs of each are kept for the compile stage to compare with.
         dynamic: axes by input: a name, or a ``torch.export.Dim`` where it has bounds. In the first case they must be
             2 or longer, since torch takes 0 and 1 for constants; let another case have 1 where that may be asked for.
-        tolerance: the largest absolute difference allowed for any element of any output, in fp32; another precision of
-            image.yaml brings its own bound.
+        tolerance: the largest absolute difference allowed for any element of any output, in fp32; or by an output's name,
+            and 1e-4 for those that are not named. Another precision of image.yaml brings its own bound.
         calibration: inputs of real requests, for static int8; a set that image.yaml names takes their place.
         """
         self._check_component(component)
@@ -114,7 +117,8 @@ class Bake:
             module = Lowered(module, precision.type)
         model = graphs.export_graph(component, module, cases[0], outputs, dynamic or {})
         samples = [{name: _array(component, name, each) for name, each in case.items()} for case in calibration]
-        self._keep_graph(component, model, ExportedComponent(tolerance, len(cases)), samples)
+        about = ExportedComponent(_tolerance(component, outputs, tolerance), len(cases))
+        self._keep_graph(component, model, about, samples)
 
     def _keep_graph(
         self, component: str, model: ir.Model, about: ExportedComponent, samples: Sequence[Sample] = ()
@@ -139,7 +143,7 @@ class Bake:
         """Take a published ONNX file of the checkpoint for the component's graph; its weights become derived ones.
 
         cases: inputs by name, the published graph's outputs of which are kept for the compile stage to compare with, and
-            returned. The tolerance follows from their size.
+            returned. The tolerance of each output follows from its size.
         """
         self._check_component(component)
         session = graph_files.open_published(component, self.checkpoint / path)
@@ -153,7 +157,7 @@ class Bake:
                 self._derive(
                     self.settings.folder(component), f"{component}.safetensors", from_arrays(large_initialisers(model))
                 )
-            self._keep_graph(component, model, ExportedComponent(max(map(tolerance_of, outputs)), len(cases)))
+            self._keep_graph(component, model, ExportedComponent(tolerance_of(*outputs), len(cases)))
         return outputs
 
     def asset(self, path: str, data: bytes) -> None:
@@ -257,6 +261,17 @@ class Bake:
         target = self._exported.model_file(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
+
+
+def _tolerance(component: str, outputs: Sequence[str], given: Tolerance) -> Tolerance:
+    if not isinstance(given, Mapping):
+        return given
+    if unknown := sorted(given.keys() - set(outputs)):
+        raise BakeError(
+            f"{component}: there is a tolerance of '{', '.join(unknown)}', which is no output.",
+            next_action=f"It has: {', '.join(outputs)}.",
+        )
+    return {**dict.fromkeys(outputs, _TOLERANCE), **given}
 
 
 def _answer(component: str, session: ort.InferenceSession, case: Mapping[str, Array]) -> dict[str, Array]:

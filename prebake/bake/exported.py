@@ -17,7 +17,7 @@ from typing import Any
 from prebake.bake.arrays import Array, read_arrays, write_arrays
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
-from prebake.bake.parity import Case
+from prebake.bake.parity import Case, Tolerance
 
 GRAPH = "model.onnx"
 WEIGHTS = "model.safetensors"
@@ -30,7 +30,7 @@ class ExportedComponent:
     """A graph of the export stage: largest difference allowed, number of cases, where its initialisers went, and where they
     are of another precision than fp32 what became of them."""
 
-    tolerance: float
+    tolerance: Tolerance
     cases: int
     report: Mapping[str, int] = field(default_factory=dict)
     reduced: Mapping[str, Any] = field(default_factory=dict)

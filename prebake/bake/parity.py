@@ -13,6 +13,9 @@ from prebake.bake.errors import ParityFailed
 from prebake.bake.quality import Quality, measure
 from prebake.errors import Problem
 
+Tolerance = float | Mapping[str, float]
+"""Of every output, or by an output's name."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -49,15 +52,24 @@ class Finding:
         return f"differs by {self.difference:.3g} at most, allowed is {self.tolerance:.3g}"
 
 
-def tolerance_of(outputs: Mapping[str, Array]) -> float:
-    """What two ways of computing the same in fp32 may differ by: rounding grows with the numbers, 1e-4 for those about 1.
-    Whole numbers are not rounded, and do not count: an id of thousands says nothing of a score beside it."""
-    fractions = (each.astype(np.float64) for each in outputs.values() if each.dtype.kind == "f")
-    return 1e-4 * max([1.0, *(float(np.max(np.abs(each), initial=0.0)) for each in fractions)])
+def tolerance_of(*answers: Mapping[str, Array]) -> dict[str, float]:
+    """What two ways of computing the same in fp32 may differ by, by output: rounding grows with the numbers, 1e-4 for those
+    about 1. Whole numbers are not rounded."""
+    names = dict.fromkeys(name for answer in answers for name in answer)
+    return {name: 1e-4 * max(1.0, *(_largest(answer[name]) for answer in answers)) for name in names}
+
+
+def _largest(output: Array) -> float:
+    return float(np.max(np.abs(output.astype(np.float64)), initial=0.0)) if output.dtype.kind == "f" else 0.0
 
 
 def compare(
-    component: str, session: ort.InferenceSession, cases: Sequence[Case], tolerance: float, *, relative: bool = False
+    component: str,
+    session: ort.InferenceSession,
+    cases: Sequence[Case],
+    tolerance: Tolerance,
+    *,
+    relative: bool = False,
 ) -> tuple[Finding, ...]:
     """Run every case; one finding for each output of each. A case that cannot be run is a finding too.
 
@@ -65,7 +77,7 @@ def compare(
         largest absolute difference, and whole numbers have to be equal.
     """
     return tuple(
-        _judge(Finding(component, number, output, tolerance, None, relative=relative), wanted, answers.get(output))
+        _judge(_finding(component, number, output, tolerance, relative), wanted, answers.get(output))
         for number, case in enumerate(cases, start=1)
         for answers in (_run(session, case),)
         for output, wanted in case.outputs.items()
@@ -98,6 +110,11 @@ def _run(session: ort.InferenceSession, case: Case) -> dict[str, Array | Excepti
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
         return dict.fromkeys(case.outputs, error)
     return dict(zip(case.outputs, answers, strict=True))
+
+
+def _finding(component: str, case: int, output: str, tolerance: Tolerance, relative: bool) -> Finding:
+    own = tolerance[output] if isinstance(tolerance, Mapping) else tolerance
+    return Finding(component, case, output, own, None, relative=relative)
 
 
 def _judge(finding: Finding, wanted: Array, got: Array | Exception | None) -> Finding:

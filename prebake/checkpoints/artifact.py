@@ -18,6 +18,7 @@ from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.errors import SourceError
+from prebake.process import Narrator
 from prebake.spec.image import FromOci
 
 _MODELS = "models/"  # where images of weights have everything
@@ -35,10 +36,10 @@ class Artifacts(Protocol):
     def manifest(self, reference: str, digest: str | None = None) -> tuple[str, Mapping[str, Any]] | None:
         """The digest and document of a manifest: that of the reference, or the one of ``digest``. None: there is none."""
 
-    def blob(self, reference: str, layer: Layer, offset: int) -> Iterator[memoryview]:
-        """A layer's bytes from ``offset`` on; a chunk is valid until the next."""
+    def blob(self, reference: str, layer: Layer, offset: int, say: Narrator) -> Iterator[memoryview]:
+        """A layer's bytes from ``offset`` on; a chunk is valid until the next. ``say`` is told what is tried again."""
 
-    def files(self, reference: str, layer: Layer) -> Iterator[tuple[str, int, IO[bytes]]]:
+    def files(self, reference: str, layer: Layer, say: Narrator) -> Iterator[tuple[str, int, IO[bytes]]]:
         """The files of a tar: path, bytes, and a stream to be read before the next is asked for. Its digest is checked
         when all were."""
 
@@ -74,7 +75,7 @@ class Artifact:
 
         def pull(partial: Partial) -> None:
             partial.resumed = partial.done > 0
-            for chunk in self._artifacts.blob(file.origin, layer, partial.done):
+            for chunk in self._artifacts.blob(file.origin, layer, partial.done, _notes(file.path, progress)):
                 partial.write(bytes(chunk))
                 progress.report(file.path, partial.done, file.size)
 
@@ -90,7 +91,7 @@ class Artifact:
             if not wanted:
                 break
             progress.note(reference, f"reading the layer {layer['digest']}")
-            for path, size, stream in self._artifacts.files(reference, layer):
+            for path, size, stream in self._artifacts.files(reference, layer, _notes(reference, progress)):
                 file = wanted.pop(path, None) or wanted.pop(path.removeprefix(_MODELS), None)
                 if file is not None:
                     chunks = _reported(stream, file.path, size, progress)
@@ -156,6 +157,10 @@ def _reported(stream: IO[bytes], name: str, size: int, progress: Progress) -> It
         done += len(block)
         progress.report(name, done, size)
         yield block
+
+
+def _notes(name: str, progress: Progress) -> Narrator:
+    return lambda text: progress.note(name, text)
 
 
 def _lacks(reference: str, missing: Sequence[str]) -> SourceError:

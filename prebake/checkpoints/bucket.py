@@ -24,7 +24,7 @@ from prebake.checkpoints.transfer import DOWNLOADS
 from prebake.errors import PrebakeError, SourceError
 from prebake.http_failures import Failure, explain
 from prebake.patience import Passing, Patience, Tries, persist
-from prebake.process import silent
+from prebake.process import narrate
 from prebake.spec.image import FromGs, FromS3
 
 PIECE = 16 << 20
@@ -68,7 +68,7 @@ class Bucket:
                     return None
                 return info if info["type"] == "file" else None
 
-        return persist(attempt, Tries(self._patience, place, silent))
+        return persist(attempt, Tries(self._patience, place, narrate))
 
     def _fetch(self, file: RemoteFile, store: Store, progress: Progress) -> Stored:
         place = _place(file.source, file.locator)

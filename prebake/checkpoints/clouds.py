@@ -90,8 +90,13 @@ def _open_gs(patience: Patience) -> FileSystem:
     from aiohttp import ClientTimeout
     from gcsfs.core import GCSFileSystem
 
+    class Once(GCSFileSystem):  # type: ignore[misc]
+        """One attempt a call, as of S3's: the library would try six times, and tell nobody."""
+
+        _request = GCSFileSystem._request.__wrapped__
+
     timeout = ClientTimeout(total=None, sock_connect=patience.connect, sock_read=patience.read)
-    return cast(FileSystem, GCSFileSystem(version_aware=True, requests_timeout=timeout, **_FRESH))
+    return cast(FileSystem, Once(version_aware=True, requests_timeout=timeout, **_FRESH))
 
 
 def _gs_passes(error: Exception) -> bool:

@@ -25,7 +25,7 @@ from prebake.checkpoints.transfer import DOWNLOADS, Request, open_client
 from prebake.errors import ChecksumMismatch, SourceError
 from prebake.http_failures import Failure, explain
 from prebake.patience import Passing, Patience, Tries, persist
-from prebake.process import silent
+from prebake.process import narrate
 from prebake.spec.image import FromModelScope
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ModelScope:
 
     def resolve(self, spec: FromModelScope) -> list[RemoteFile]:
         where = f"ModelScope's repository {spec.repository} at {spec.revision}"
-        listed = persist(lambda: self._ask(spec, where), Tries(self._patience, where, silent))
+        listed = persist(lambda: self._ask(spec, where), Tries(self._patience, where, narrate))
         published = {str(entry["Path"]): entry for entry in listed if entry.get("Type") != "tree"}
         missing = [file for file in spec.files if file not in published]
         if missing:
@@ -134,7 +134,10 @@ def _repository(file: RemoteFile) -> str:
 
 
 def _revisions(file: RemoteFile) -> list[str]:
-    return [revision for revision in (file.revision, file.origin.partition("@")[2]) if revision]
+    """Where the user's cache may have it. What lies there under a branch may be of an older commit, which only a checksum
+    tells."""
+    branch = file.origin.partition("@")[2] if file.sha256 else ""
+    return [revision for revision in (file.revision, branch) if revision]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
 from prebake.oci.unpacked import DAMAGE, files_of
 from prebake.patience import Patience
+from prebake.process import Narrator, narrate
 
 
 class RegistryArtifacts:
@@ -26,6 +27,13 @@ class RegistryArtifacts:
         self._patience = patience
         self._opened: dict[str, Repository] = {}
         self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        with self._lock:
+            opened, self._opened = self._opened, {}
+        for repository in opened.values():
+            repository.close()
 
     def manifest(self, reference: str, digest: str | None = None) -> tuple[str, Mapping[str, Any]] | None:
         found = self._repository(reference).get_manifest(digest or parse_reference(reference).target)
@@ -37,21 +45,21 @@ class RegistryArtifacts:
             raise unusable(reference, f"its manifest is not JSON ({error})") from error
         return found[0].digest, document if isinstance(document, dict) else {}
 
-    def blob(self, reference: str, layer: Mapping[str, Any], offset: int) -> Iterator[memoryview]:
-        return self._repository(reference).open_blob(layer["digest"], layer["size"], offset)
+    def blob(self, reference: str, layer: Mapping[str, Any], offset: int, say: Narrator) -> Iterator[memoryview]:
+        return self._repository(reference).telling(say).open_blob(layer["digest"], layer["size"], offset)
 
-    def files(self, reference: str, layer: Mapping[str, Any]) -> Iterator[tuple[str, int, IO[bytes]]]:
+    def files(self, reference: str, layer: Mapping[str, Any], say: Narrator) -> Iterator[tuple[str, int, IO[bytes]]]:
         descriptor = Descriptor.read(layer)
         packed = _Packed(reference, descriptor.digest)
         with packed.named_damage():
-            for path, size, stream in files_of(remote_blob(self._repository(reference), descriptor)):
+            for path, size, stream in files_of(remote_blob(self._repository(reference).telling(say), descriptor)):
                 yield path, size, cast(IO[bytes], _Member(stream, packed))
 
     def _repository(self, reference: str) -> Repository:
         parsed = parse_reference(reference)
         with self._lock:
             if parsed.name not in self._opened:
-                self._opened[parsed.name] = Repository(parsed, patience=self._patience)
+                self._opened[parsed.name] = Repository(parsed, patience=self._patience, say=narrate)
             return self._opened[parsed.name]
 
 

@@ -64,6 +64,12 @@ class Connection:
         other.patience = patience
         return other
 
+    def telling(self, say: Narrator) -> Connection:
+        """The same connection with another narrator."""
+        other = copy.copy(self)
+        other.say = say
+        return other
+
     def tries(self) -> Tries:
         return Tries(self.patience, self.host, lambda text: self.say(f"{self.host}: {text}"))
 

@@ -68,6 +68,12 @@ class Repository:
         other._connection = self._connection.patient(patience)
         return other
 
+    def telling(self, say: Narrator) -> Repository:
+        """The same repository and connection, which tells ``say`` of what is tried again."""
+        other = copy.copy(self)
+        other._connection = self._connection.telling(say)
+        return other
+
     def say(self, line: str) -> None:
         self._connection.say(f"{self.reference.name}: {line}")
 

@@ -160,8 +160,9 @@ class Job:
         store = self.parts.store
         files = missing(self.plan.files, store)
         if files:
-            with self.steps.step("fetch", f"{len(files)} files, {show_bytes(sum(file.size for file in files))}"):
-                fetch(self.plan.files, store, open_sources(self.order.root, self.plan.name), terminal_progress())
+            told = f"{len(files)} files, {show_bytes(sum(file.size for file in files))}"
+            with self.steps.step("fetch", told), open_sources(self.order.root, self.plan.name) as sources:
+                fetch(self.plan.files, store, sources, terminal_progress())
 
     def _prove(self, maker: Maker, made: Made) -> tuple[Made, Delivered, Measured]:
         """The image gets its name in the Engine only after it gave the right answer."""

@@ -52,7 +52,8 @@ def listed_text(listed: Mapping[str, Any]) -> str:
 
 
 def verify_cache(repair: bool, tell: Tell) -> str:
-    """Hash every object again. Raises StoreDamaged with all that changed; ``repair`` removes them instead."""
+    """Hash every object again. Raises StoreDamaged with all that changed; ``repair`` removes them instead, or raises Busy
+    where somebody uses the store."""
     store = Store(default_root())
     with store.in_use():
         held = objects(store)
@@ -60,7 +61,9 @@ def verify_cache(repair: bool, tell: Tell) -> str:
         damaged = list(store.verify())
         if damaged and not repair:
             raise _damaged(store, damaged)
-        drop_damaged(store, damaged)
+    if damaged:
+        with store.unused(_busy):
+            drop_damaged(store, damaged)
     lines = [f"removed {damage.sha256}: its bytes were {damage.found}" for damage in damaged]
     return "\n".join([*lines, f"{len(held) - len(damaged)} objects are what their names say"])
 
@@ -143,6 +146,7 @@ def _damaged(store: Store, damaged: Sequence[Damage]) -> StoreDamaged:
 
 def _busy() -> None:
     raise Busy(
-        "A build uses the store, and may count on what nothing else needs.",
-        next_action="prune when it has ended; without `--keep` only unfinished downloads go, which needs no waiting",
+        "A build uses the store, and may count on what would be removed.",
+        next_action="run it again when the build has ended; `prebake cache prune` without `--keep` takes unfinished downloads"
+        " only, which needs no waiting",
     )

@@ -39,9 +39,9 @@ def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> st
         raise LockMismatch(
             "No such checkpoint:", [problem], next_action=f"choose one of: {', '.join(project.spec.checkpoints)}"
         )
-    store, sources = Store(default_root()), open_sources(root, model)
+    store = Store(default_root())
     pinned: dict[str, LockedCheckpoint] = dict(before.checkpoints) if before else {}
-    with store.in_use():
+    with store.in_use(), open_sources(root, model) as sources:
         for name in names:
             tell(f"lock: checkpoint {name}")
             resolved = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())

@@ -40,7 +40,7 @@ def render_folder(project: Project, plan: Plan, folder: Path, accepted_licence: 
         )
     store = Store(default_root())
     store.require_room(sum(file.size for file in plan.files if store.get(file.sha256, file.size) is None))
-    with store.in_use():
-        fetch(plan.files, store, open_sources(project.root, plan.name), terminal_progress())
+    with store.in_use(), open_sources(project.root, plan.name) as sources:
+        fetch(plan.files, store, sources, terminal_progress())
         write_context(folder.resolve(), render_context(plan, project.templates), store)
     tell(f"rendered: SOURCE_DATE_EPOCH=0 docker buildx build --tag {plan.tag} {folder}")

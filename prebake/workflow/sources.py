@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from prebake.checkpoints.source import Sources
@@ -9,6 +11,8 @@ from prebake.checkpoints.sources import open_sources as open_kinds
 from prebake.oci.artifacts import RegistryArtifacts
 
 
-def open_sources(root: Path, image: str) -> Sources:
+@contextmanager
+def open_sources(root: Path, image: str) -> Iterator[Sources]:
     """Every source, for the image ``images/<image>/`` of the project at ``root``."""
-    return open_kinds(root, image, artifacts=RegistryArtifacts())
+    with closing(RegistryArtifacts()) as artifacts:
+        yield open_kinds(root, image, artifacts=artifacts)

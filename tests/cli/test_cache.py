@@ -107,6 +107,14 @@ def test_repair_removes_the_damaged_and_them_alone(cache: Cache) -> None:
     cache.run("verify").expect(0)
 
 
+def test_repair_removes_nothing_while_a_build_uses_the_store(cache: Cache) -> None:
+    cache.spoil(cache.stray)
+    with cache.store.in_use():
+        ended = cache.run("verify", "--repair").expect(50)
+    assert "A build uses the store" in ended.stderr
+    assert cache.stray in cache.held()
+
+
 def test_prune_takes_what_was_not_finished_and_no_object(cache: Cache) -> None:
     cache.store.partial_path("0" * 64).write_bytes(b"half")
     (cache.store.root / "temp" / "1-killed").write_bytes(b"left by a kill")

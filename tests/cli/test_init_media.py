@@ -18,6 +18,7 @@ from transformers import pipeline
 from entrypoints.contract import BadRequest
 from tests import pretrained
 from tests.generated import Baked, difference
+from tests.images.heygem.recordings import tag, with_tag_chunk
 from tests.projects import Project
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
@@ -123,12 +124,23 @@ def test_speech_is_recognised_as_the_pipeline_does(begun: Begun, beginner: Proje
 
 def test_sound_of_another_rate_is_resampled(begun: Begun) -> None:
     begun("hear_rates", pretrained.write_recogniser)
-    read_sound = importlib.import_module("images.hear_rates.sound").read_sound
+    sound = importlib.import_module("images.hear_rates.sound")
+    read_sound = sound.read_sound
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100)
-    got = read_sound(wav(tone, 44_100, channels=2))
     wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
-    assert abs(len(got) - 16_000) < 50
-    assert np.abs(got[200:15_800] - wanted[200:15_800]).max() < 0.01
-    squeezed = read_sound(mp3(tone))
+    for channels in (2, 8):
+        got = read_sound(wav(tone, 44_100, channels))
+        assert abs(len(got) - 16_000) < 50
+        assert np.abs(got[200:15_800] - wanted[200:15_800]).max() < 0.01
+    bomb = tag(30 << 20)
+    assert sound._without_tags(bomb + mp3(tone)) == sound._without_tags(mp3(tone))
+    assert b"id3 " not in sound._without_tags(with_tag_chunk(wav(tone, 44_100), bomb))
+    assert len(read_sound(with_tag_chunk(wav(tone, 44_100), bomb))) == len(read_sound(wav(tone, 44_100)))
+    with pytest.raises(BadRequest, match="a compressed header"):
+        read_sound(b"\0\0\0\x20moov\0\0\0\x18cmov\0\0\0\x0cdcomzlib")
+    with pytest.raises(BadRequest, match="over 768000 samples a second"):
+        read_sound(wav(tone, 2_000_000))
+    old_tag = b"TAG" + "Größe".encode("latin-1").ljust(125, b"\0")
+    squeezed = read_sound(mp3(tone) + old_tag)
     assert abs(len(squeezed) - 16_000) < 2_000  # mp3 fills its frames
     assert np.abs(squeezed).max() == pytest.approx(0.5, abs=0.05)

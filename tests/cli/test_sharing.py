@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
-from tests.projects import Project, change_spec
+from prebake.engine.connection import Connection
+from tests.images.conftest import lay_out_checkpoint
+from tests.projects import ROOT, Built, Project, change_spec, clone, pin_weights, reach
 
 
 def test_the_report_tells_what_is_shared_and_with_whom(project: Project, new_tag: Callable[[], str]) -> None:
@@ -22,3 +26,26 @@ def test_the_report_tells_what_is_shared_and_with_whom(project: Project, new_tag
     assert shared["bytes"] == sum(layers[name]["size"] for name in ("first/model.safetensors", "second (derived)"))
     assert "of the model with" in ended.stdout
     assert first in ended.stdout
+
+
+def test_two_images_with_the_same_text_encoder_share_its_layer(
+    engine: Connection, zimage: Built, tag: str, tmp_path: Path
+) -> None:
+    """captions is Z-Image's text encoder alone, of the very files that zimage was baked from."""
+    project = clone(tmp_path / "project", "zimage", variables=reach(engine))
+    captions = project.root / "images" / "captions"
+    shutil.copytree(ROOT / "tests" / "captions", captions, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(project.root / "images" / "zimage" / "requirements", captions / "requirements")
+    shutil.copy(project.root / "images" / "zimage" / "nets.py", captions)
+    lay_out_checkpoint(zimage, project.root / "checkpoint")
+    pin_weights(project.root, "captions", "text")
+
+    project.run("--model", "captions", "--tag", tag).expect(0)
+    report = project.report("captions")
+    layers = {layer["name"]: layer for layer in report["layers"]}
+    weights = layers["text_encoder (derived)"]
+    (theirs,) = (layer for layer in zimage.report["layers"] if layer["name"] == "text_encoder (derived)")
+    assert (weights["diff_id"], weights["digest"]) == (theirs["diff_id"], theirs["digest"])
+    assert zimage.tag in report["shared"]["layers"]["text_encoder (derived)"]
+    assert zimage.tag not in report["shared"]["layers"].get("graphs", [])
+    assert report["shared"]["bytes"] == weights["size"] > 100_000

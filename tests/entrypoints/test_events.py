@@ -127,6 +127,25 @@ def test_a_server_that_is_not_ready_or_full_refuses_plainly(start: Start) -> Non
         assert all(connection.recv(15) == b"HTTP/1.1 200 OK" for connection in queued)
 
 
+def test_a_request_in_the_queue_is_told_its_place(start: Start) -> None:
+    server = start().wait_for("ready")
+    with contextlib.ExitStack() as stack:
+        working = stack.enter_context(streaming(server, "steps"))
+        server.leave_note("step-1")
+        assert working.read_news() == Event("progress", {"step": 1, "steps": 3})
+        leaving, last = (stack.enter_context(streaming(server, "plain")) for _ in range(2))
+        assert leaving.read_news() == Event("queue", {"place": 1})
+        assert last.read_news() == Event("queue", {"place": 2})
+        leaving.close()
+        assert last.read_news() == Event("queue", {"place": 1})
+        for note in ("step-2", "step-3", "release"):
+            server.leave_note(note)
+        assert [event.name for event in working.read_all()][-1] == "answer"
+        *places, answer = last.read_all()
+    assert [event for event in places if event != Event("queue", {"place": 0})] == []
+    assert answer.name == "answer"
+
+
 def test_a_request_may_wait_for_readiness_and_then_stream(start: Start) -> None:
     server = start(TINY_START="1").wait_for("starting")
     server.wait_for_note("creating")

@@ -19,6 +19,9 @@ def test_comments_keep_a_silent_line_open(start: Start) -> None:
     server = start(PREBAKE_HEARTBEAT="0.02").wait_for("ready")
     with streaming(server, "hold") as stream:
         assert [stream.read() for _ in range(3)] == [Event("", "at work")] * 3
+        with streaming(server, "plain") as queued:
+            assert queued.read_news() == Event("queue", {"place": 1})
+            assert queued.read() == Event("", "waiting")
         server.leave_note("release")
         assert [event.name for event in stream.read_all()] == ["answer"]
     silent = start(PREBAKE_HEARTBEAT="0").wait_for("ready")

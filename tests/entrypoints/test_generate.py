@@ -80,15 +80,26 @@ def test_every_wrong_field_is_named_at_once(server: Server) -> None:
         ("repeat", "0", "at least 1"),
         ("repeat", "9" * 200, "at most 5"),
         ("repeat", True, "whole number"),
+        ("repeat", 10**400, "whole number"),
+        ("values", "1,2,3,\ud800", "half of a surrogate pair"),
+        ("manner", "\ud800", "should be one of"),
+        ("repeat", "\ud800", "whole number"),
         ("clip", "*", "base64"),
         ("values", 3, "should be text"),
         ("manner", 3, "should be one of"),
     ],
 )
 def test_a_field_outside_its_limits(server: Server, field: str, value: object, problem: str) -> None:
-    response = server.post(json={**VALUES, field: value})
+    content = json.dumps({**VALUES, field: value})  # in ASCII, unlike httpx's
+    response = server.post(content=content, headers={"content-type": "application/json"})
     assert response.status_code == 422
     assert problem in error_of(response)["fields"][field]
+
+
+def test_a_field_whose_name_is_no_text(server: Server) -> None:
+    response = server.post(content=b'{"values": "1,2,3,4", "\\ud800": 1}', headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    assert list(error_of(response)["fields"]) == ["\ud800"]
 
 
 def test_a_file_over_its_fields_maximum(server: Server) -> None:

@@ -26,6 +26,18 @@ def foley_service(engine: Connection, foley: Built) -> Iterator[Service]:
         yield service
 
 
+@pytest.fixture(scope="session")
+def heygem_service(engine: Connection, heygem: Built) -> Iterator[Service]:
+    with serving(engine, heygem.tag) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def zimage_service(engine: Connection, zimage: Built) -> Iterator[Service]:
+    with serving(engine, zimage.tag) as service:
+        yield service
+
+
 def lay_out_checkpoint(built: Built, folder: Path) -> Path:
     """What was baked, as the framework loads it."""
     checkpoint = read_lock(built.project, built.model).checkpoints[built.report["checkpoint"]]

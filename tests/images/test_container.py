@@ -61,7 +61,7 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(params=["minilm", "foley"])
+@pytest.fixture(params=["minilm", "foley", "heygem", "zimage"])
 def model(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -48,6 +48,14 @@ def test_kinds(clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("container", ["mp4", "webm"])
+def test_titles_in_another_alphabet_are_passed_over(container: str) -> None:
+    data = make_clip(Clip(container, {"mp4": "libx264", "webm": "libvpx"}[container]))
+    old = data.replace(b"Lavf", "Größ".encode("latin-1"))
+    assert old != data
+    assert len(look(old).sync) == 24
+
+
+@pytest.mark.parametrize("container", ["mp4", "webm"])
 def test_times_are_read_in_presentation_order(container: str) -> None:
     codec = {"mp4": "libx264", "webm": "libvpx-vp9"}[container]
     data = make_clip(Clip(container, codec, times=VARIABLE))
@@ -129,6 +137,7 @@ def test_files_without_pictures() -> None:
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "not a video"),
         (b"RIFF\0\0\0\0AVI LIST", "not a video"),
         (b"\0\0\0\x08ftyp", "damaged"),
+        (b"\0\0\0\x20moov\0\0\0\x18cmov\0\0\0\x0cdcomzlib\0\0\0\x10cmvd\x7f\xff\xff\xff", "header is compressed"),
         (b"\x1a\x45\xdf\xa3", "damaged"),
         (b"\0\0\0\x10ftypisom" + bytes(500), "damaged"),
     ],
@@ -149,6 +158,10 @@ def test_streamed_webm_has_no_size_to_hold_against_it() -> None:
     segment = data.index(b"\x18\x53\x80\x67") + 4
     data[segment : segment + 8] = b"\x01" + b"\xff" * 7
     assert len(look(bytes(data)).sync) == 24
+
+
+def test_a_codec_that_nobody_knows() -> None:
+    assert "its codec is none that is read" in refusal(make_clip(Clip()).replace(b"avc1", b"zzzz"))
 
 
 def test_damage_inside() -> None:

@@ -45,6 +45,14 @@ def record(samples: Samples, kind: str = "wav", codec: str = "pcm_s16le", rate: 
     return body.getvalue()
 
 
+def wav(data: bytes, rate: int, channels: int = 1, kind: int = 1, size: int = 2) -> bytes:
+    """``kind`` 1: whole numbers of ``size`` bytes, 3: floats (RFC 2361)."""
+    frame = size * channels
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, kind, channels, rate, min(rate * frame, 2**32 - 1), frame, 8 * size)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
+    return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+
 def portrait(seed: int, height: int = 256, width: int = 256) -> bytes:
     """A png of a few soft spots."""
     return encode_png(paint(seed, height, width))
@@ -98,6 +106,43 @@ def lie(files: Mapping[str, bytes], method: int, size: int, summed: int | None =
 def chunk(kind: bytes, content: bytes) -> bytes:
     """Of a png."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """Of a film: ISO/IEC 14496-12, 4.2."""
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def pack_header(movie: bytes) -> bytes:
+    """A film with its header compressed, as QuickTime wrote it."""
+    place = movie.index(b"moov") - 4
+    (size,) = struct.unpack_from(">I", movie, place)
+    header = movie[place : place + size]
+    packed = box(b"cmvd", struct.pack(">I", len(header)) + zlib.compress(header, 9))
+    return movie[:place] + box(b"moov", box(b"cmov", box(b"dcom", b"zlib") + packed)) + movie[place + size :]
+
+
+def tag(packed: int) -> bytes:
+    """An ID3 tag with a cover of ``packed`` zeros, compressed (ID3v2.4, 4.1.2)."""
+    content = b"\0image/png\0\3\0" + bytes(packed)
+    frame = _seven_bits(len(content)) + zlib.compress(content, 9)
+    frames = b"APIC" + _seven_bits(len(frame)) + b"\0\x09" + frame  # compressed, and with its length before it
+    return b"ID3\4\0\0" + _seven_bits(len(frames)) + frames
+
+
+def _seven_bits(number: int) -> bytes:
+    return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+def with_old_tag(sound: bytes) -> bytes:
+    """A sound with a tag as programs wrote it before Unicode, in Latin-1 (ID3v1)."""
+    return sound + b"TAG" + "Größe".encode("latin-1").ljust(125, b"\0")
+
+
+def with_tag_chunk(wav: bytes, tag: bytes) -> bytes:
+    """A wav with a tag at its end."""
+    data = wav + b"id3 " + struct.pack("<I", len(tag)) + tag
+    return data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
 
 
 def unpack(body: bytes) -> dict[str, bytes]:

@@ -15,7 +15,19 @@ from entrypoints.contract import BadRequest, Cancelled
 from images.heygem.archive import read_archive, write_archive
 from images.heygem.faces import every_tick, read_face
 from images.heygem.media import only_picture
-from tests.images.heygem.recordings import archive, chunk, film, lie, paint, portrait, record, speech, unpack
+from tests.images.heygem.recordings import (
+    archive,
+    box,
+    chunk,
+    film,
+    lie,
+    pack_header,
+    paint,
+    portrait,
+    record,
+    speech,
+    unpack,
+)
 
 
 def never() -> bool:
@@ -127,6 +139,12 @@ REFUSED = {
     "a film of pngs": (film(range(3), kind="mov", codec="png", form="rgb24"), "png within another file"),
     "a png after a tag": (b"ID3\4\0\0\0\0\0\0" + portrait(1), "png within another file"),
     "a jpg cut off": (jpeg(200, 300)[:-400], "damaged"),
+    "a codec that nobody knows": (FILM.replace(b"avc1", b"zzzz"), "its codec is none that is read"),
+    "a film with a packed header": (pack_header(film(range(3), kind="mov")), "header is compressed"),
+    "a header that unpacks a packed one": (
+        box(b"ftyp", b"qt  \0\0\0\0qt  ") + pack_header(pack_header(box(b"moov", bytes(1 << 20)))),
+        "header is compressed",
+    ),
     "a film cut off": (FILM[: len(FILM) // 2], "damaged"),
 }
 

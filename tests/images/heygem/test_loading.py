@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from images.heygem.loading import load
-from prebake.bake.errors import BakeError
+from prebake.bake.errors import WeightsError
 
 GENERATOR = "diffusion_pytorch_model.safetensors"
 Tensors = dict[str, np.ndarray[Any, Any]]
@@ -35,7 +35,7 @@ def rewrite(path: Path, change: Callable[[Tensors], object]) -> None:
 
 
 def refusal(folder: Path) -> str:
-    with pytest.raises(BakeError) as caught:
+    with pytest.raises(WeightsError) as caught:
         load(folder)
     assert caught.value.next_action
     return caught.value.message
@@ -58,7 +58,7 @@ def test_missing_files_are_named_all_at_once(copy: Path) -> None:
         "scheduler/scheduler_config.json",
         f"vae/{GENERATOR}",
     ):
-        assert f"{name}: missing" in told
+        assert f"{name}: is missing" in told
 
 
 def test_tensors_that_do_not_fit_are_named_all_at_once(copy: Path) -> None:
@@ -66,42 +66,62 @@ def test_tensors_that_do_not_fit_are_named_all_at_once(copy: Path) -> None:
     rewrite(copy / "unet" / GENERATOR, lambda tensors: tensors.update(extra=np.zeros(3, np.float32)))
     rewrite(copy / "vae" / GENERATOR, lambda tensors: tensors.update({"quant_conv.bias": np.zeros(9, np.float32)}))
     told = refusal(copy)
-    assert "wav2vec2/model.safetensors: tensor encoder.layer_norm.bias is missing" in told
-    assert f"unet/{GENERATOR}: tensor extra is none of the network's" in told
-    assert f"vae/{GENERATOR}: tensor quant_conv.bias is [9], by config.json it is [8]" in told
+    assert "wav2vec2: encoder.layer_norm.bias: is in no weight file, wav2vec2/config.json says [32]" in told
+    assert f"unet/{GENERATOR}: extra: is no tensor of unet/config.json" in told
+    assert f"vae/{GENERATOR}: quant_conv.bias: is [9], vae/config.json says [8]" in told
 
 
 def test_a_config_of_other_weights(copy: Path) -> None:
     configure(copy / "wav2vec2/config.json", intermediate_size=96)
     configure(copy / "unet/config.json", cross_attention_dim=48)
     told = refusal(copy)
-    assert "wav2vec2/model.safetensors: tensor encoder.layers.0.feed_forward.intermediate_dense.weight is" in told
-    assert "attn2.to_k.weight is [32, 32], by config.json it is [32, 48]" in told
+    assert "wav2vec2/model.safetensors: encoder.layers.0.feed_forward.intermediate_dense.weight: is" in told
+    assert "attn2.to_k.weight: is [32, 32], unet/config.json says [32, 48]" in told
+    assert "unet/config.json: cross_attention_dim is 48, wav2vec2/config.json has hidden_size 32" in told
 
 
 def test_parts_that_do_not_fit_each_other(copy: Path) -> None:
     configure(copy / "model_index.json", audio_window=0)
     configure(copy / "wav2vec2/preprocessor_config.json", sampling_rate=8000)
     configure(copy / "vae/config.json", shift_factor=0.1)
-    configure(copy / "scheduler/scheduler_config.json", thresholding=True, num_train_timesteps=20)
+    configure(
+        copy / "scheduler/scheduler_config.json", thresholding=True, num_train_timesteps=20, timestep_spacing="odd"
+    )
     told = refusal(copy)
     for words in (
         "model_index.json: audio_window makes 0, served is 1 to 100",
         "wav2vec2/preprocessor_config.json: sampling_rate makes 8000, served is 16000",
         "vae/config.json: shift_factor makes 0.1, served is None",
         "scheduler/scheduler_config.json: thresholding makes True, served is False",
+        "scheduler/scheduler_config.json: timestep_spacing makes odd, served is leading or trailing or linspace",
         "num_train_timesteps is under 50",
     ):
         assert words in told
 
 
-def test_what_cannot_be_read_at_all(copy: Path) -> None:
+def test_every_fault_of_every_part_at_once(copy: Path) -> None:
+    """Files missing, documents and weights that are none, tensors of other shapes, parts of another kind."""
     (copy / "model_index.json").write_text("{")
     (copy / "wav2vec2/config.json").write_text("no json")
+    (copy / "wav2vec2/model.safetensors").unlink()
     (copy / "unet" / GENERATOR).write_bytes(b"no weights")
-    told = refusal(copy)
-    for name in ("model_index.json", "wav2vec2", "unet"):
-        assert f"{name}: cannot be read" in told
+    configure(copy / "unet/config.json", in_channels=4)
+    configure(copy / "wav2vec2/preprocessor_config.json", sampling_rate=8000)
+    rewrite(copy / "vae" / GENERATOR, lambda tensors: tensors.update({"quant_conv.bias": np.zeros(9, np.float32)}))
+    configure(copy / "scheduler/scheduler_config.json", beta_schedule="none of them")
+    told = [line.strip() for line in refusal(copy).splitlines()[1:]]
+    assert len(told) == 8
+    for words in (
+        "model_index.json: is no JSON",
+        "wav2vec2/config.json: is no JSON",
+        "wav2vec2/model.safetensors: is missing",
+        f"unet/{GENERATOR}: has no header",
+        "unet/config.json: in_channels makes 4, served is 8",
+        "wav2vec2/preprocessor_config.json: sampling_rate makes 8000",
+        f"vae/{GENERATOR}: quant_conv.bias: is [9]",
+        "scheduler/scheduler_config.json: cannot be used: NotImplementedError",
+    ):
+        assert sum(line.startswith(words) for line in told) == 1, (words, told)
 
 
 def test_the_published_audio_encoders_names_are_taken(copy: Path) -> None:

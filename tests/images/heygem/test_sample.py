@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from images.heygem import sample
-from images.heygem.loading import FILES
+from images.heygem.checkpoint import PARTS
 from prebake.spec.lock import parse_lock
 from tests.projects import ROOT
 
@@ -20,10 +20,11 @@ def test_it_is_what_is_locked(checkpoint: Path) -> None:
     lock = parse_lock((ROOT / "images/heygem/weights.lock").read_text(), "weights.lock")
     locked = {file.path: file.sha256 for file in lock.checkpoints["sample"].files}
     assert digests(checkpoint) == locked
-    assert set(locked) == set(FILES)
+    weights = {f"{part.weights}.safetensors" for part in PARTS.values() if part.weights}
+    assert set(locked) == weights | {part.document for part in PARTS.values()}
 
 
 def test_another_seed_gives_other_weights(checkpoint: Path, tmp_path: Path) -> None:
     sample.write(tmp_path, 2)
     other, own = digests(tmp_path), digests(checkpoint)
-    assert {name for name in own if own[name] != other[name]} == {name for name in FILES if name.endswith("tensors")}
+    assert {name for name in own if own[name] != other[name]} == {name for name in own if name.endswith("tensors")}

@@ -45,12 +45,37 @@ def test_the_sample_has_none(checkpoint: Path) -> None:
 
 
 def test_a_tokenizer_with_more_tokens_than_the_embedding(broken: Path, tmp_path: Path) -> None:
-    change(broken / "tokenizer/tokenizer.json", lambda it: it["added_tokens"].append({"id": 320, "content": "<new>"}))
+    change(
+        broken / "tokenizer/tokenizer.json",
+        lambda it: it["added_tokens"].extend(
+            {**it["added_tokens"][0], "content": f"<{n}>", "id": n} for n in range(320)
+        ),
+    )
     with pytest.raises(WeightsError) as caught:  # by the stage itself
         export_image(settings_for(broken), broken, tmp_path / "out")
-    assert "tokenizer/tokenizer.json: has tokens up to 320, the vocab_size of text_encoder/config.json is 320" in str(
-        caught.value
-    )
+    told = str(caught.value)
+    assert "tokenizer/tokenizer.json: has tokens up to " in told
+    assert ", the vocab_size of text_encoder/config.json is 320" in told
+
+
+def test_a_tokenizer_of_another_kind(broken: Path) -> None:
+    """A Unigram vocabulary is a list of pieces with scores, and their places are the tokens."""
+    pieces = [["<unk>", 0.0], *([f"piece{number}", -1.0] for number in range(400))]
+
+    def unigram(tokenizer: dict[str, Any]) -> None:
+        tokenizer["model"] = {"type": "Unigram", "unk_id": 0, "vocab": pieces}
+
+    change(broken / "tokenizer/tokenizer.json", unigram)
+    kind, size = faults(broken)
+    assert kind == "tokenizer/tokenizer.json: is of the kind Unigram, the pipeline's Qwen2Tokenizer is BPE"
+    assert size.startswith("tokenizer/tokenizer.json: has tokens up to 403, the vocab_size of")
+
+
+@pytest.mark.parametrize("model", [None, {"type": "BPE", "vocab": [1], "merges": []}, {"type": "none of them"}])
+def test_a_tokenizer_that_is_none(broken: Path, model: object) -> None:
+    change(broken / "tokenizer/tokenizer.json", lambda it: it.update(model=model))
+    (told,) = faults(broken)
+    assert told.startswith("tokenizer/tokenizer.json: cannot be used: ")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +138,7 @@ def test_every_fault_of_every_part_at_once(broken: Path) -> None:
         "scheduler_config.json: shift_terminal: is 0.1",
         "transformer/config.json: all_patch_size: has no patches of 2 x 2",
         "text_encoder/config.json: is no JSON",
-        "diffusion_pytorch_model-00001-of-00002.safetensors has no header",
+        "diffusion_pytorch_model-00001-of-00002.safetensors: has no header",
     ):
         assert any(words in line for line in told), (words, told)
 
@@ -128,7 +153,7 @@ def test_an_index_that_is_none(broken: Path, content: str) -> None:
 def test_a_configuration_of_no_network(broken: Path) -> None:
     change(broken / "transformer/config.json", lambda it: it.update(axes_dims=[8, 8, 8]))
     (told,) = faults(broken)
-    assert told.startswith("transformer/config.json: describes no network: AssertionError")
+    assert told.startswith("transformer/config.json: cannot be used: AssertionError")
 
 
 def test_bfloat16_cannot_be_shipped_as_published(checkpoint: Path) -> None:

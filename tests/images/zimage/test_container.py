@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,27 +13,17 @@ import pytest
 from PIL import Image
 
 from images.zimage import naive
-from prebake.engine.connection import Connection
-from tests.conftest import build_image
 from tests.images.conftest import lay_out_checkpoint
 from tests.images.zimage.serving import numbers
 from tests.projects import Built
-from tests.serving import Service, serving
+from tests.serving import Service
 
 SMALL = {"prompt": "a cat in the light of a river", "width": 96, "height": 64, "steps": 3}
 
 
-@pytest.fixture(scope="module")
-def zimage(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """The sample checkpoint, baked."""
-    with build_image(engine, tmp_path_factory.mktemp("zimage"), "zimage") as built:
-        yield built
-
-
-@pytest.fixture(scope="module")
-def service(engine: Connection, zimage: Built) -> Iterator[Service]:
-    with serving(engine, zimage.tag) as service:
-        yield service
+@pytest.fixture
+def service(zimage_service: Service) -> Service:
+    return zimage_service
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +96,3 @@ def test_the_transformer_is_shipped_as_published(zimage: Built) -> None:
     assert {name for name in files if name.endswith(".safetensors")} == {
         f"transformer/diffusion_pytorch_model-0000{part}-of-00002.safetensors" for part in (1, 2)
     }
-
-
-def test_no_framework_is_in_the_image(service: Service) -> None:
-    names = ["torch", "diffusers", "transformers"]
-    code = f"import importlib.util, json; print(json.dumps([n for n in {names} if importlib.util.find_spec(n)]))"
-    assert service.run(code) == []

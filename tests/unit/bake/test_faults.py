@@ -95,6 +95,24 @@ def test_tensorrt_is_refused_rather_than_served_otherwise(
         compile_image(replace(settings, components=components), copy, final, tmp_path / "out")
 
 
+def test_a_tolerance_of_one_output_loosens_no_other(settings: Settings, tmp_path: Path) -> None:
+    class Both(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return x * 1000, x / 1000
+
+    bake = Bake(replace(settings, ship=(), components={"c": Component()}), tmp_path, tmp_path / "exported")
+    cases = [{"x": torch.ones(2, 3)}, {"x": torch.ones(4, 3)}]
+    bake.graph("c", Both().eval(), cases, ["large", "small"], {"x": {0: "rows"}}, tolerance={"large": 1.0})
+    bake.reference({}, b"", "text/plain", 0)
+    bake.finish()
+    for number in (0, 1):
+        spoil(tmp_path / f"exported/cases/c/{number}.safetensors", lambda each: each + np.float32(0.5))
+    with pytest.raises(ParityFailed) as caught:
+        compile_image(bake.settings, tmp_path / "exported", tmp_path / "models", tmp_path / "out")
+    assert [problem.where for problem in caught.value.problems] == [f"c, case {n}, output 'small'" for n in (1, 2)]
+    assert "differs by 0.5 at most, allowed is 0.0001" in str(caught.value)
+
+
 class Double(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * 2
@@ -110,6 +128,10 @@ WRONG: dict[str, tuple[Callable[[Bake], object], str]] = {
         "one shape",
     ),
     "unnamed output": (lambda bake: bake.graph("words", Double().eval(), TWO, ["y", "z"]), "1 outputs, 2 names"),
+    "tolerance of nothing": (
+        lambda bake: bake.graph("words", Double().eval(), TWO, ["y"], tolerance={"z": 1e-3}),
+        "a tolerance of 'z', which is no output",
+    ),
     "not finite": (
         lambda bake: bake.graph("words", Double().eval(), [{"x": torch.full((2, 3), torch.inf)}, TWO[1]], ["y"]),
         "not finite",

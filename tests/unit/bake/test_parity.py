@@ -35,9 +35,27 @@ def test_whole_numbers_are_the_same_or_wrong_and_fractions_may_be_rounded(same: 
 
 
 def test_an_id_of_thousands_loosens_nothing() -> None:
-    assert tolerance_of({"ids": np.array([30522]), "scores": np.array([0.5], np.float32)}) == 1e-4
-    assert tolerance_of({"logits": np.array([50.0], np.float32)}) == pytest.approx(5e-3)
-    assert tolerance_of({"ids": np.array([7])}) == 1e-4
+    found = tolerance_of({"ids": np.array([30522]), "scores": np.array([0.5], np.float32)})
+    assert found == {"ids": 1e-4, "scores": 1e-4}
+
+
+def test_each_output_has_the_tolerance_of_its_own_size_in_all_cases() -> None:
+    logits, scores = np.array([50.0], np.float32), np.array([0.5], np.float32)
+    found = tolerance_of({"logits": logits, "scores": scores}, {"logits": logits * 2, "scores": scores})
+    assert found == pytest.approx({"logits": 1e-2, "scores": 1e-4})
+
+
+@pytest.mark.parametrize(
+    ("allowed", "passed"), [({"scores_out": 1e-3}, True), ({"scores_out": 1e-5}, False), (1e-3, True)]
+)
+def test_a_tolerance_is_of_one_output_or_of_all(
+    same: ort.InferenceSession, allowed: dict[str, float] | float, passed: bool
+) -> None:
+    case = Case(
+        {"ids": np.array([7]), "scores": np.array([0.5], np.float32)}, {"scores_out": np.array([0.5004], np.float32)}
+    )
+    (finding,) = compare("net", same, [case], allowed)
+    assert finding.passed is passed
 
 
 def test_a_relative_error_is_held_to_its_bound_and_whole_numbers_to_a_share(same: ort.InferenceSession) -> None:

@@ -32,7 +32,7 @@ def settings(*names: str, precision: Precision = FP32) -> Settings:
         target="cpu",
         checkpoint="local",
         model_revision="0" * 64,
-        components={name: Component(precision, onnx="net/model.onnx") for name in names},
+        components={name: Component(precision, onnx=f"{name}/model.onnx") for name in names},
     )
 
 
@@ -43,7 +43,8 @@ Baked = Callable[..., Path]
 def bake(tmp_path_factory: pytest.TempPathFactory) -> Baked:
     def make(*names: str, external: bool = False) -> Path:
         folder = tmp_path_factory.mktemp("published")
-        write_graph(folder / "checkpoint/net/model.onnx", external=external)
+        for seed, name in enumerate(names, start=3):
+            write_graph(folder / "checkpoint" / name / "model.onnx", external=external, seed=seed)
         bake_folder("plain", folder / "checkpoint", settings(*names), folder / "models")
         return folder / "models"
 
@@ -147,8 +148,12 @@ def test_several_graphs_are_chosen_by_name(bake: Baked) -> None:
     model = Graphs(folder)
     (_, which) = model.fields
     assert which.choices == ("net", "other")
-    inputs = {"ids": [[0, 1, 2, 3]], "scale": [[[1.0]]]}
-    assert ask(model, inputs) == ask(model, inputs, component="other")
+    ids, scale = np.array([[0, 1, 2, 3]]), np.ones((1, 1, 1), np.float32)
+    for name, form in (("net", {}), ("net", {"component": "net"}), ("other", {"component": "other"})):
+        published = ort.InferenceSession(str(folder.models.parent / "checkpoint" / name / "model.onnx"))
+        (wanted,) = published.run(None, {"ids": ids, "scale": scale})
+        found = ask(model, {"ids": ids.tolist(), "scale": scale.tolist()}, **form)["outputs"]["scores"]
+        assert np.abs(np.array(found) - wanted).max() < 1e-4
 
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:

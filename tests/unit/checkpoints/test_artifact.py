@@ -29,6 +29,7 @@ from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
 from prebake.patience import Patience
 from prebake.plan.agreement import expect_files
+from prebake.process import Narrator
 from prebake.spec.image import Checkpoint, FromOci, Licence
 from prebake.spec.lock import LockedFile
 from prebake.workflow.sources import open_sources
@@ -121,10 +122,12 @@ def weights_image(*, packed: bool) -> list[Blob]:
     return [data_blob(ZSTD, zstandard.compress(read_all(layer))) for layer in layers] if packed else layers
 
 
-def check(files: Sequence[LockedFile], store: Store) -> None:
-    fetch(files, store, sources(), Diary())
+def check(files: Sequence[LockedFile], store: Store) -> Diary:
+    diary = Diary()
+    fetch(files, store, sources(), diary)
     assert store.place(sha256(WEIGHTS)).read_bytes() == WEIGHTS
     assert store.place(sha256(CONFIG)).read_bytes() == CONFIG
+    return diary
 
 
 def test_raw_layers_are_pinned_by_the_manifest_alone(shelf: Shelf, store: Store) -> None:
@@ -143,8 +146,11 @@ def test_a_cut_raw_layer_goes_on_where_it_broke(shelf: Shelf, store: Store) -> N
     shelf.push("raw", raw_layers())
     files = lock(store, checkpoint(f"{shelf.name}:raw"))
     shelf.front.faults.append(Fault("GET", f"blobs/sha256:{sha256(WEIGHTS)}", truncate=1_000_000))
-    check(files, store)
+    diary = check(files, store)
     assert shelf.blob_ranges(f"sha256:{sha256(WEIGHTS)}") == [None, "bytes=1000000-"]
+    (told,) = (text for name, text in diary.notes if name == "te/model.safetensors")
+    assert "the connection broke" in told
+    assert "trying again in" in told
 
 
 def test_a_later_run_goes_on_where_an_earlier_one_gave_up(shelf: Shelf, store: Store) -> None:
@@ -169,6 +175,28 @@ def test_an_image_of_weights_is_read_through(shelf: Shelf, store: Store, tmp_pat
         ("te/model.safetensors", sha256(WEIGHTS), image.digest),
     ]
     check(files, Store(tmp_path / "other"))
+
+
+def test_a_cut_in_a_tar_goes_on_where_it_broke_and_is_told(shelf: Shelf, store: Store, tmp_path: Path) -> None:
+    shelf.push("tars", weights_image(packed=False))
+    files = lock(store, checkpoint(f"{shelf.name}:tars"))
+    shelf.front.seen.clear()
+    shelf.front.faults += [
+        Fault("GET", "blobs/"),
+        Fault("GET", "blobs/", truncate=1_000_000),
+    ]  # upper, then lower layer
+    diary = check(files, Store(tmp_path / "other"))
+    assert "bytes=1000000-" in [seen.headers.get("range") for seen in shelf.front.requests("GET", "blobs/")]
+    assert any("the connection broke" in text and "trying again in" in text for _, text in diary.notes)
+
+
+def test_connections_are_let_go(shelf: Shelf, store: Store) -> None:
+    shelf.push("raw", raw_layers())
+    with closing(RegistryArtifacts(QUICK)) as artifacts:
+        resolve(checkpoint(f"{shelf.name}:raw"), store, {"oci": Artifact(artifacts)}, Diary())
+        (repository,) = artifacts._opened.values()
+    with pytest.raises(RuntimeError, match="has been closed"):
+        repository.resolve("raw")
 
 
 def test_a_tag_that_moved_changes_nothing_and_a_manifest_that_went_is_told(shelf: Shelf, store: Store) -> None:
@@ -256,10 +284,10 @@ class OneManifest:
     def manifest(self, reference: str, digest: str | None = None) -> tuple[str, dict[str, Any]]:
         return f"sha256:{'0' * 64}", {"layers": self.layers}
 
-    def blob(self, reference: str, layer: Any, offset: int) -> Iterator[memoryview]:
+    def blob(self, reference: str, layer: Any, offset: int, say: Narrator) -> Iterator[memoryview]:
         raise AssertionError("nothing is to be read")
 
-    def files(self, reference: str, layer: Any) -> Iterator[tuple[str, int, IO[bytes]]]:
+    def files(self, reference: str, layer: Any, say: Narrator) -> Iterator[tuple[str, int, IO[bytes]]]:
         raise AssertionError("nothing is to be read")
 
 
@@ -281,5 +309,6 @@ def test_a_manifest_with_a_layer_that_is_no_descriptor_is_refused(store: Store, 
 
 def test_builds_have_this_source(shelf: Shelf, store: Store, tmp_path: Path) -> None:
     shelf.push("raw", raw_layers())
-    files = resolve(checkpoint(f"{shelf.name}:raw"), store, open_sources(tmp_path, "x"), Diary()).files
+    with open_sources(tmp_path, "x") as opened:
+        files = resolve(checkpoint(f"{shelf.name}:raw"), store, opened, Diary()).files
     assert {file.sha256 for file in files} == {sha256(WEIGHTS), sha256(CONFIG)}

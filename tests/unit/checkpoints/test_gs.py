@@ -14,7 +14,7 @@ from prebake.checkpoints.clouds import GS
 from prebake.checkpoints.fetch import fetch
 from prebake.checkpoints.lock import resolve
 from prebake.checkpoints.store import Store
-from prebake.errors import SourceError
+from prebake.errors import NoNetwork, SourceError
 from prebake.spec.image import Checkpoint, FromGs, Licence
 from prebake.spec.lock import LockedFile
 from tests.unit.checkpoints.gsserver import BUCKET, GsServer
@@ -74,6 +74,29 @@ def test_a_later_run_goes_on_where_an_earlier_one_was_refused(gs: GsServer, stor
     fetch(files, other, {"gs": source()}, Diary())
     assert ranges(gs) == ["bytes=0-999999", "bytes=1000000-1999999", "bytes=1000000-1999999", "bytes=2000000-2499999"]
     assert other.place(sha256(WEIGHTS)).read_bytes() == WEIGHTS
+
+
+def test_a_cut_goes_on_with_the_piece_that_broke_and_each_attempt_is_told(
+    gs: GsServer, store: Store, tmp_path: Path
+) -> None:
+    files, other, diary = lock(store), Store(tmp_path / "other"), Diary()
+    gs.seen.clear()
+    gs.fail(PLACE, Fault(), Fault(cut=400_000), Fault(status=503))
+    fetch(files, other, {"gs": source()}, diary)
+    second = "bytes=1000000-1999999"
+    assert ranges(gs) == ["bytes=0-999999", second, second, second, "bytes=2000000-2499999"]
+    assert len([text for _, text in diary.notes if "trying again" in text]) == 2
+    assert other.place(sha256(WEIGHTS)).read_bytes() == WEIGHTS
+
+
+def test_a_later_run_goes_on_where_an_earlier_one_gave_up(gs: GsServer, store: Store, tmp_path: Path) -> None:
+    files, other = lock(store), Store(tmp_path / "other")
+    gs.fail(PLACE, Fault(), *[Fault(cut=400_000)] * 3)
+    with pytest.raises(NoNetwork, match="3 times in a row"):
+        fetch(files, other, {"gs": source()}, Diary())
+    gs.seen.clear()
+    fetch(files, other, {"gs": source()}, Diary())
+    assert ranges(gs) == ["bytes=1000000-1999999", "bytes=2000000-2499999"]
 
 
 def test_what_is_not_there_and_what_may_not_be_read(gs: GsServer, store: Store) -> None:

@@ -120,6 +120,16 @@ def test_a_spoilt_cache_is_passed_over(hub: ModelScopeServer, store: Store, tmp_
     assert store.place(sha256(WEIGHTS)).read_bytes() == WEIGHTS
 
 
+def test_a_branch_s_cache_pins_nothing_without_a_checksum(hub: ModelScopeServer, store: Store, tmp_path: Path) -> None:
+    """It may be of an older commit than the one that the lock names."""
+    hub.publish("notes.txt", b"of this commit\n", large=False, told=False)
+    place = tmp_path / "ms" / "models" / "someone--model" / "snapshots" / "master" / "notes.txt"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"of an old one\n\n")
+    (file,) = lock(store, checkpoint("master", "notes.txt"))
+    assert (file.revision, file.sha256) == (COMMIT, sha256(b"of this commit\n"))
+
+
 def test_what_is_not_there(hub: ModelScopeServer, store: Store) -> None:
     with pytest.raises(SourceError, match=r"has no file nothing, neither"):
         lock(store, checkpoint("master", "nothing", "config.json", "neither"))

@@ -272,8 +272,8 @@ def test_missing_packages_are_installed_from_the_image_s_own_list(store: Store, 
 
 
 def test_every_kind_of_image_yaml_has_a_source(store: Store, tmp_path: Path) -> None:
-    sources = open_sources(tmp_path, "tiny")
-    kinds = {get_args(each.model_fields["kind"].annotation)[0] for each in get_args(get_args(Spec)[0])}
-    assert set(sources) == kinds
-    with pytest.raises(SourceError, match="kind 'ftp'"):
-        fetch([locked("a", "ftp:x", b"a")], store, sources, Diary())
+    with open_sources(tmp_path, "tiny") as sources:
+        kinds = {get_args(each.model_fields["kind"].annotation)[0] for each in get_args(get_args(Spec)[0])}
+        assert set(sources) == kinds
+        with pytest.raises(SourceError, match="kind 'ftp'"):
+            fetch([locked("a", "ftp:x", b"a")], store, sources, Diary())
