@@ -86,7 +86,7 @@ def test_the_pickles_load_strictly_under_published_names(checkpoint: Path) -> No
 
 def _kept(name: str) -> bool:
     parts = name.split(".")
-    sample = sample_shapes.TRANSFORMER
+    sample = sample_shapes.Sizes()
     blocks = {"triple_blocks": sample.triple_blocks, "single_blocks": sample.single_blocks}
     return parts[0] not in blocks or int(parts[1]) < blocks[parts[0]]
 
