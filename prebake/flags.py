@@ -115,7 +115,9 @@ def _bench_flags(bench: argparse.ArgumentParser) -> None:
     )
     bench.add_argument("--against", metavar="IMAGE", help="instead of the naive image: what a change is compared with")
     bench.add_argument(
-        "--check", action="store_true", help="fail where the first answer or later ones are surely slower than they should be"
+        "--check",
+        action="store_true",
+        help="fail where the first answer or later ones are surely slower than they should be",
     )
     _json_flag(bench)
 
