@@ -113,8 +113,11 @@ def write(folder: Path, seed: int, size: int | None = None) -> None:
 
 
 def grow(size: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Configurations of wav2vec2 and the denoiser for so many bytes: two fifths and the rest."""
-    width = width_for(size, full=768, unit=32)
+    """Configurations of wav2vec2 and the denoiser for so many bytes: three fifths and the rest.
+
+    A short voice is few tokens for wav2vec2, but every step of every frame goes through the denoiser.
+    """
+    width = width_for(size, full=1024, unit=32)
 
     def wav2vec2(layers: int) -> dict[str, Any]:
         sizes = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": width // 32}
@@ -129,8 +132,8 @@ def grow(size: int) -> tuple[dict[str, Any], dict[str, Any]]:
             "cross_attention_dim": width,
         }
 
-    layers = least(size * 2 // 5, lambda layers: weigh(_listener(wav2vec2(layers))))
-    return wav2vec2(layers), unet(least(size - size * 2 // 5, lambda widest: weigh(_denoiser(unet(widest)))))
+    layers = least(size * 3 // 5, lambda layers: weigh(_listener(wav2vec2(layers))))
+    return wav2vec2(layers), unet(least(size - size * 3 // 5, lambda widest: weigh(_denoiser(unet(widest)))))
 
 
 def weigh(network: Any) -> int:
