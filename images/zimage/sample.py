@@ -47,8 +47,11 @@ def write(folder: Path, seed: int, size: int | None = None) -> None:
 
 
 def grow(size: int, tokens: int) -> Sizes:
-    """Widths and depths for so many bytes: a quarter for the text encoder, the rest for the transformer, as published."""
-    words, width = width_for(size, full=768, unit=32), width_for(size, full=1024, unit=32)
+    """Widths and depths for so many bytes: three quarters for the text encoder, the rest for the transformer.
+
+    The text encoder works once for a prompt, but every step of every image goes through the transformer.
+    """
+    words, width = width_for(size, full=1536, unit=32), width_for(size, full=1024, unit=32)
 
     def weigh_encoder(used: int) -> int:
         """Without the last layer, which no caption needs."""
@@ -57,7 +60,7 @@ def grow(size: int, tokens: int) -> Sizes:
     def weigh_transformer(layers: int) -> int:
         return weigh(_transformer(sample_configs.transformer(Sizes(words, 1, width, layers))))
 
-    return Sizes(words, least(size // 4, weigh_encoder) + 1, width, least(size - size // 4, weigh_transformer))
+    return Sizes(words, least(size - size // 4, weigh_encoder) + 1, width, least(size // 4, weigh_transformer))
 
 
 def weigh(module: torch.nn.Module) -> int:
