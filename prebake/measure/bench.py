@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -30,6 +31,8 @@ class Bench:
     startups: Sequence[Mapping[str, Any]]
     floor: Floor
     steady: Steady
+    load: tuple[float, float]
+    """What ran on the machine on average in the minute before the first run, and in the last one, this benchmark included."""
 
     @property
     def ttfi(self) -> Summary:
@@ -66,6 +69,7 @@ class Bench:
             "image": self.image,
             "naive_image": self.naive_image,
             "page_cache": self.cache,
+            "load_average": {"before": self.load[0], "after": self.load[1]},
             "ttfi_seconds": self.ttfi.median,
             "naive_ttfi_seconds": self.naive_ttfi.median,
             "ready_seconds": median(self.ready),
@@ -111,6 +115,7 @@ def run_bench(
 
     While the naive container starts, ours waits; then both are asked in turn what they answered already.
     """
+    before_all = os.getloadavg()[0]
     warmup = read_warmup(launcher, image)
     ours: list[Start] = []
     naive: list[Start] = []
@@ -135,8 +140,9 @@ def run_bench(
             f"then {median(steady[-1].ours):.3f} s, naive {median(steady[-1].naive):.3f} s"
         )
     every = Steady([s for each in steady for s in each.ours], [s for each in steady for s in each.naive])
+    load = before_all, os.getloadavg()[0]
     floor = measure_floor(launcher, image, median(every.ours))
-    return Bench(image, naive_image, cache, ours, naive, ready, startups, floor, every)
+    return Bench(image, naive_image, cache, ours, naive, ready, startups, floor, every, load)
 
 
 def _warm_cache(launcher: Launcher, images: Sequence[str], warmup: Warmup) -> None:
@@ -161,7 +167,7 @@ def table(bench: Bench) -> str:
     lines += [bound.line() for bound in bench.bounds]
     lines.append(
         f"ready / floor {bench.ready_over_floor:.2f}; {len(bench.ours)} runs each, {len(bench.steady.ours)} later requests, "
-        f"page cache {bench.cache}, seconds"
+        f"page cache {bench.cache}, load {bench.load[0]:.1f} before and {bench.load[1]:.1f} after, seconds"
     )
     return "\n".join(lines)
 

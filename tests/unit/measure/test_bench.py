@@ -98,7 +98,9 @@ def bench(naive: float, later: float) -> Bench:
     """Of an image that answers after 1 s, and then in 0.1 s."""
     ours, theirs = Start(0.1, None, 1.0, 0.0, 0.0), Start(0.1, None, naive, 0.0, 0.0)
     floor, steady = Floor(0.2, 1000, 1e9, 0.1), Steady([0.1] * 6, [later] * 6)
-    return Bench("a", "a-naive", "warm", [ours] * 2, [theirs] * 2, [0.9] * 2, [{"phases": []}] * 2, floor, steady)
+    return Bench(
+        "a", "a-naive", "warm", [ours] * 2, [theirs] * 2, [0.9] * 2, [{"phases": []}] * 2, floor, steady, (0.5, 2.25)
+    )
 
 
 def test_the_document_and_the_table_tell_first_and_later_answers() -> None:
@@ -108,7 +110,9 @@ def test_the_document_and_the_table_tell_first_and_later_answers() -> None:
     assert (document["steady_seconds"], document["naive_steady_seconds"]) == (0.1, 0.25)
     assert [bound["state"] for bound in document["bounds"]] == ["met", "met"]
     require_bounds(document)
+    assert document["load_average"] == {"before": 0.5, "after": 2.25}
     lines = table(found).splitlines()
+    assert "load 0.5 before and 2.2 after" in lines[-1]
     assert any(line.split() == ["naive", "steady", *["0.250"] * 4] for line in lines)
     assert any(line.startswith("steady state: naive / Prebake 2.50") and line.endswith("met") for line in lines)
 
