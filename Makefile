@@ -2,6 +2,7 @@
 PYTHON ?= python3
 MODEL ?= foley
 RUNS ?= 10
+BENCH_SIZE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -34,11 +35,13 @@ lint: setup  ## what a commit has to pass
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
-bench: engine  ## MODEL=foley RUNS=10: start-up against the naive image, and pushing against docker's, on this machine
-	$(BIN)/prebake bench --model $(MODEL) --runs $(RUNS)
+bench: engine  ## MODEL=foley RUNS=10: against the naive image, and pushing against docker's; BENCH_SIZE=1GB: a large sample, started alone
+	$(BIN)/prebake bench --model $(MODEL) --runs $(RUNS) $(if $(BENCH_SIZE),--size $(BENCH_SIZE))
+ifeq ($(BENCH_SIZE),)
 	$(BIN)/python -m tests.benchmarks.push
 	$(BIN)/python -m tests.benchmarks.change
 	$(BIN)/python -m tests.benchmarks.memory
+endif
 
 requirements: setup  ## lock every requirements file again
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock-requirements.sh

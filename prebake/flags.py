@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import prebake
 from prebake import verbs
+from prebake.sizes import read_bytes
 from prebake.spec.image import TARGETS
 
 Verb = Callable[[argparse.Namespace], None]
@@ -109,7 +110,15 @@ def _bench_flags(bench: argparse.ArgumentParser) -> None:
     bench.add_argument(
         "--cache", choices=("warm", "cold"), default="warm", help="cold drops the page cache before each start (root)"
     )
+    bench.add_argument(
+        "--size", type=_size, metavar="SIZE", help="of a sample's weights, as 1GB: the same architecture, made for this"
+    )
     bench.add_argument("--against", metavar="IMAGE", help="instead of the naive image: what a change is compared with")
+    bench.add_argument(
+        "--check",
+        action="store_true",
+        help="fail where the first answer or later ones are surely slower than they should be",
+    )
     _json_flag(bench)
 
 
@@ -184,6 +193,14 @@ def _compression_flag(parser: argparse.ArgumentParser) -> None:
 
 def _json_flag(parser: argparse.ArgumentParser, what: str | None = None) -> None:
     parser.add_argument("--json", action="store_true", help=what)
+
+
+def _size(text: str) -> str:
+    try:
+        read_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _positive(text: str) -> int:

@@ -1,6 +1,18 @@
-"""Sizes for people."""
+"""Sizes as people write and read them."""
 
 from __future__ import annotations
+
+import re
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def read_bytes(text: str) -> int:
+    """``1GB`` or ``512MiB`` as bytes. Raises ValueError for what is no whole number of such a unit."""
+    match = re.fullmatch(r"([1-9]\d*) ?([A-Za-z]+)", text)
+    if match is None or match[2].upper() not in _UNITS:
+        raise ValueError(f"{text!r} is no size such as 1GB or 512MiB")
+    return int(match[1]) * _UNITS[match[2].upper()]
 
 
 def show_bytes(count: int | None) -> str:

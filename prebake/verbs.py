@@ -92,7 +92,7 @@ def lock(asked: argparse.Namespace) -> None:
 
 
 def bench(asked: argparse.Namespace) -> None:
-    from prebake.workflow.bench import bench_image, compare_images
+    from prebake.workflow.bench import bench_image, compare_images, require_bounds
 
     if asked.against:
         table, document = compare_images(_order(asked, naive=False), asked.against, asked.runs, _tell)
@@ -102,6 +102,8 @@ def bench(asked: argparse.Namespace) -> None:
         _print_json(document)
     else:
         print(table)
+    if asked.check and not asked.against:
+        require_bounds(document)
 
 
 def demo(asked: argparse.Namespace) -> None:
@@ -190,6 +192,7 @@ def _order(asked: argparse.Namespace, *, naive: bool = False) -> Any:
         tuple(dict.fromkeys([*outputs, *pushed])),
         getattr(asked, "compression", "auto"),
         getattr(asked, "weights", "baked"),
+        getattr(asked, "size", None),
     )
 
 

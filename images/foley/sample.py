@@ -1,7 +1,7 @@
-"""A small checkpoint of the same architecture, from a seed: what CI builds, and what can be tried at once.
+"""A checkpoint of the same architecture, from a seed: small, for CI and to be tried at once, or as large as is asked for.
 
-The files have the published names, formats and tensor names; the networks are narrow and shallow, and their sound is
-noise. The same seed gives the same bytes: numpy's ``RandomState`` never changes its stream (NEP 19), and the documents
+The files have the published names, formats and tensor names; the networks are narrow and shallow at first, and their
+sound is noise. The same seed gives the same bytes: numpy's ``RandomState`` never changes its stream (NEP 19), and the documents
 are written here and not by a library. Weights are float32, since the type of the published ones is not known.
 """
 
@@ -19,21 +19,27 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from images.foley import sample_shapes, sample_words
+from images.foley.sample_shapes import Sizes
 
 Arrays = dict[str, NDArray[np.float32]]
 
 
-def write(folder: Path, seed: int) -> None:
-    """Write the checkpoint's eleven files into ``folder``, about 50 MB."""
+def write(folder: Path, seed: int, size: int | None = None) -> None:
+    """Write the checkpoint's eleven files into ``folder``: about 50 MB, or ``size`` bytes of text and sound networks.
+
+    Larger ones are wider and deeper; what sees the clip and what decodes the sound stay as small.
+    """
+    words = sample_words.make()
+    sizes = Sizes() if size is None else sample_shapes.grow(size, len(words.vocabulary))
     for name in ("siglip2", "clap"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    _write_pickles(folder, seed)
+    _write_pickles(folder, seed, sizes)
     _write_siglip2(folder / "siglip2", seed)
-    _write_clap(folder / "clap", seed)
+    _write_clap(folder / "clap", seed, words, sizes)
 
 
-def _write_pickles(folder: Path, seed: int) -> None:
-    transformer = _tensors(draw(sample_shapes.transformer(), seed))
+def _write_pickles(folder: Path, seed: int, sizes: Sizes) -> None:
+    transformer = _tensors(draw(sample_shapes.transformer(sizes), seed))
     torch.save(transformer, folder / "hunyuanvideo_foley_xl.pth")
     synchformer = _tensors(draw(sample_shapes.synchformer(), seed))
     torch.save(synchformer, folder / "synchformer_state_dict.pth")
@@ -47,12 +53,11 @@ def _write_siglip2(folder: Path, seed: int) -> None:
     _write_json(folder / "preprocessor_config.json", sample_shapes.SIGLIP2_PREPROCESSOR)
 
 
-def _write_clap(folder: Path, seed: int) -> None:
-    words = sample_words.make()
+def _write_clap(folder: Path, seed: int, words: sample_words.Words, sizes: Sizes) -> None:
     size = len(words.vocabulary)
-    tensors = draw(sample_shapes.clap(size), seed) | sample_shapes.clap_tables()
+    tensors = draw(sample_shapes.clap(size, sizes), seed) | sample_shapes.clap_tables()
     (folder / "model.safetensors").write_bytes(save(tensors, {"format": "pt"}))
-    _write_json(folder / "config.json", sample_shapes.clap_config(size))
+    _write_json(folder / "config.json", sample_shapes.clap_config(size, sizes))
     _write_json(folder / "tokenizer.json", sample_words.tokenizer(words))
     _write_json(folder / "vocab.json", words.vocabulary)
     merges = ["#version: 0.2", *(" ".join(merge) for merge in words.merges)]

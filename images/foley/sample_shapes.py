@@ -1,8 +1,9 @@
-"""The sample checkpoint's tensors and configurations: every name as published, every size small."""
+"""The sample checkpoint's tensors and configurations: every name as published, every size small or as it is asked for."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,14 +13,12 @@ from torch import nn
 from images.foley.nets import dac as dac_net
 from images.foley.nets import synchformer as synchformer_net
 from images.foley.nets.transformer import Transformer, TransformerConfig
+from prebake.checkpoints.growth import FLOAT32, least, width_for
 
 Shapes = dict[str, tuple[int, ...]]
 
-TEXT, IMAGE, SYNC = 96, 64, 64
+IMAGE, SYNC = 64, 64
 IMAGE_SIDE, PATCH = 512, 16
-TRANSFORMER = TransformerConfig(
-    latent=128, text=TEXT, visual=IMAGE, sync=SYNC, size=128, head_size=64, triple_blocks=2, single_blocks=2
-)
 SYNCHFORMER = synchformer_net.SynchformerConfig(size=SYNC, blocks=2, heads=SYNC // synchformer_net.HEAD_SIZE)
 DAC_KWARGS: dict[str, Any] = {
     "encoder_dim": 4,
@@ -65,14 +64,58 @@ SIGLIP2_PREPROCESSOR: dict[str, Any] = {
     "rescale_factor": 0.00392156862745098,
     "size": {"height": IMAGE_SIDE, "width": IMAGE_SIDE},
 }
-_CLAP_LAYERS, _CLAP_POSITIONS, _CLAP_PROJECTION = 2, 514, 32
+_CLAP_POSITIONS, _CLAP_PROJECTION = 514, 32
 
 
-def transformer() -> Shapes:
+class Sizes(NamedTuple):
+    """Widths and depths; as they are here, the sample has about 50 MB."""
+
+    text: int = 96
+    """CLAP's width."""
+    clap_layers: int = 2
+    width: int = 128
+    """The transformer's."""
+    triple_blocks: int = 2
+    single_blocks: int = 2
+
+    @property
+    def transformer(self) -> TransformerConfig:
+        return TransformerConfig(
+            latent=128,
+            text=self.text,
+            visual=IMAGE,
+            sync=SYNC,
+            size=self.width,
+            head_size=64,
+            triple_blocks=self.triple_blocks,
+            single_blocks=self.single_blocks,
+        )
+
+
+def grow(size: int, vocabulary: int) -> Sizes:
+    """Widths and depths for so many bytes: two fifths for CLAP, the rest for the transformer."""
+    text, width = width_for(size, full=768, unit=48), width_for(size, full=768, unit=64)
+
+    def weigh_clap(layers: int) -> int:
+        return weigh(clap(vocabulary, Sizes(text, layers)))
+
+    def weigh_transformer(blocks: int) -> int:
+        return weigh(transformer(Sizes(text, 1, width, blocks, 2 * blocks)))
+
+    blocks = least(size - size * 2 // 5, weigh_transformer)
+    return Sizes(text, least(size * 2 // 5, weigh_clap), width, blocks, 2 * blocks)
+
+
+def weigh(shapes: Shapes) -> int:
+    """Bytes in float32."""
+    return FLOAT32 * sum(math.prod(shape) for shape in shapes.values())
+
+
+def transformer(sizes: Sizes) -> Shapes:
     """The diffusion transformer, with the published tensors that have no effect."""
-    size = TRANSFORMER.size
+    size = sizes.width
     with torch.device("meta"):
-        shapes = _shapes(Transformer(TRANSFORMER))
+        shapes = _shapes(Transformer(sizes.transformer))
     shapes["final_layer.adaLN_modulation.1.weight"] = (2 * size, size)
     shapes["final_layer.adaLN_modulation.1.bias"] = (2 * size,)
     return shapes
@@ -146,17 +189,18 @@ def _siglip2_head() -> Shapes:
     return head | _linear("head.mlp.fc1", IMAGE, 2 * IMAGE) | _linear("head.mlp.fc2", 2 * IMAGE, IMAGE)
 
 
-def clap(vocabulary: int) -> Shapes:
+def clap(vocabulary: int, sizes: Sizes) -> Shapes:
     """The text tower with its projection, and a word of the audio tower, which is not used."""
+    text = sizes.text
     tower: Shapes = {
-        "embeddings.word_embeddings.weight": (vocabulary, TEXT),
-        "embeddings.position_embeddings.weight": (_CLAP_POSITIONS, TEXT),
-        "embeddings.token_type_embeddings.weight": (1, TEXT),
+        "embeddings.word_embeddings.weight": (vocabulary, text),
+        "embeddings.position_embeddings.weight": (_CLAP_POSITIONS, text),
+        "embeddings.token_type_embeddings.weight": (1, text),
     }
-    tower |= _norm("embeddings.LayerNorm", TEXT) | _linear("pooler.dense", TEXT, TEXT)
-    for layer in range(_CLAP_LAYERS):
-        tower |= {f"encoder.layer.{layer}.{name}": shape for name, shape in _clap_layer().items()}
-    rest = _linear("text_projection.linear1", TEXT, _CLAP_PROJECTION)
+    tower |= _norm("embeddings.LayerNorm", text) | _linear("pooler.dense", text, text)
+    for layer in range(sizes.clap_layers):
+        tower |= {f"encoder.layer.{layer}.{name}": shape for name, shape in _clap_layer(text).items()}
+    rest = _linear("text_projection.linear1", text, _CLAP_PROJECTION)
     rest |= _linear("text_projection.linear2", _CLAP_PROJECTION, _CLAP_PROJECTION)
     rest |= {"logit_scale_a": (1,), "logit_scale_t": (1,), "audio_model.audio_encoder.norm.weight": (8,)}
     return {f"text_model.{name}": shape for name, shape in tower.items()} | rest
@@ -169,15 +213,15 @@ def clap_tables() -> dict[str, NDArray[np.int64]]:
     return {f"text_model.embeddings.{name}": table for name, table in tables.items()}
 
 
-def _clap_layer() -> Shapes:
-    layer = _linear("attention.output.dense", TEXT, TEXT) | _norm("attention.output.LayerNorm", TEXT)
+def _clap_layer(text: int) -> Shapes:
+    layer = _linear("attention.output.dense", text, text) | _norm("attention.output.LayerNorm", text)
     for name in ("query", "key", "value"):
-        layer |= _linear(f"attention.self.{name}", TEXT, TEXT)
-    layer |= _linear("intermediate.dense", TEXT, 2 * TEXT) | _linear("output.dense", 2 * TEXT, TEXT)
-    return layer | _norm("output.LayerNorm", TEXT)
+        layer |= _linear(f"attention.self.{name}", text, text)
+    layer |= _linear("intermediate.dense", text, 2 * text) | _linear("output.dense", 2 * text, text)
+    return layer | _norm("output.LayerNorm", text)
 
 
-def clap_config(vocabulary: int) -> dict[str, Any]:
+def clap_config(vocabulary: int, sizes: Sizes) -> dict[str, Any]:
     """``config.json`` of a whole CLAP."""
     return {
         "architectures": ["ClapModel"],
@@ -186,10 +230,10 @@ def clap_config(vocabulary: int) -> dict[str, Any]:
         "text_config": {
             "model_type": "clap_text_model",
             "vocab_size": vocabulary,
-            "hidden_size": TEXT,
-            "intermediate_size": 2 * TEXT,
-            "num_hidden_layers": _CLAP_LAYERS,
-            "num_attention_heads": 2,
+            "hidden_size": sizes.text,
+            "intermediate_size": 2 * sizes.text,
+            "num_hidden_layers": sizes.clap_layers,
+            "num_attention_heads": sizes.text // 48,
             "max_position_embeddings": _CLAP_POSITIONS,
             "projection_dim": _CLAP_PROJECTION,
             "type_vocab_size": 1,

@@ -1,6 +1,6 @@
-"""A small checkpoint of the same architecture, from a seed: what CI builds, and what can be tried at once.
+"""A checkpoint of the same architecture, from a seed: small, for CI and to be tried at once, or as large as is asked for.
 
-The files have the published layouts; the networks are narrow and shallow, and what they draw is no face. The same seed
+The files have the published layouts; the networks are narrow and shallow at first, and what they draw is no face. The same seed
 gives the same bytes: numpy's ``RandomState`` never changes its stream (NEP 19), and the documents are written here and not
 by a library.
 """
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
+
+from prebake.checkpoints.growth import FLOAT32, least, width_for
 
 WAV2VEC2: dict[str, Any] = {
     "architectures": ["Wav2Vec2Model"],
@@ -93,18 +95,66 @@ LOUDNESS = 8.0
 """By how much what is heard outweighs the rest in the denoiser, so that it is seen."""
 
 
-def write(folder: Path, seed: int) -> None:
-    """Write the checkpoint's nine files into ``folder``, about 2 MB."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
+def write(folder: Path, seed: int, size: int | None = None) -> None:
+    """Write the checkpoint's nine files into ``folder``: about 2 MB, or ``size`` bytes of weights.
 
+    Larger ones hear and paint with wider and deeper networks, the wide parts at small resolutions; the VAE stays as small.
+    """
+    from diffusers import AutoencoderKL
+
+    wav2vec2, unet = (WAV2VEC2, UNET) if size is None else grow(size)
     _write_json(folder / "model_index.json", INDEX)
     _write_json(folder / "scheduler/scheduler_config.json", SCHEDULER)
     _write_json(folder / "wav2vec2/preprocessor_config.json", EXTRACTOR)
-    _write_network(folder / "wav2vec2/model.safetensors", WAV2VEC2, Wav2Vec2Model(Wav2Vec2Config(**WAV2VEC2)), seed)
+    _write_network(folder / "wav2vec2/model.safetensors", wav2vec2, _listener(wav2vec2), seed)
     weights = "diffusion_pytorch_model.safetensors"
-    _write_network(folder / "unet" / weights, UNET, UNet2DConditionModel.from_config(UNET), seed)
+    _write_network(folder / "unet" / weights, unet, _denoiser(unet), seed)
     _write_network(folder / "vae" / weights, VAE, AutoencoderKL.from_config(VAE), seed)
+
+
+def grow(size: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Configurations of wav2vec2 and the denoiser for so many bytes: three fifths and the rest.
+
+    A short voice is few tokens for wav2vec2, but every step of every frame goes through the denoiser.
+    """
+    width = width_for(size, full=1024, unit=32)
+
+    def wav2vec2(layers: int) -> dict[str, Any]:
+        sizes = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": width // 32}
+        return {**WAV2VEC2, **sizes, "num_hidden_layers": layers}
+
+    def unet(widest: int) -> dict[str, Any]:
+        return {
+            **UNET,
+            "block_out_channels": [16, 32, 32, 32, 32 * widest],
+            "down_block_types": ["DownBlock2D"] * 4 + ["CrossAttnDownBlock2D"],
+            "up_block_types": ["CrossAttnUpBlock2D"] + ["UpBlock2D"] * 4,
+            "cross_attention_dim": width,
+        }
+
+    layers = least(size * 3 // 5, lambda layers: weigh(_listener(wav2vec2(layers))))
+    return wav2vec2(layers), unet(least(size - size * 3 // 5, lambda widest: weigh(_denoiser(unet(widest)))))
+
+
+def weigh(network: Any) -> int:
+    """Bytes of a network's tensors in float32."""
+    return sum(FLOAT32 * math.prod(tensor.shape) for tensor in network.state_dict().values())
+
+
+def _listener(config: Mapping[str, Any]) -> Any:
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    with torch.device("meta"):
+        return Wav2Vec2Model(Wav2Vec2Config(**config))
+
+
+def _denoiser(config: Mapping[str, Any]) -> Any:
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        return UNet2DConditionModel.from_config(config)
 
 
 def _write_network(path: Path, config: Mapping[str, Any], network: Any, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""A small checkpoint of the same classes, from a seed: what CI builds, and what can be tried at once.
+"""A checkpoint of the same classes, from a seed: small, for CI and to be tried at once, or as large as is asked for.
 
 Files have the published names, formats, tensor names and types (the transformer float32, text encoder and VAE bfloat16),
 and come in parts with an index where the published ones do; the pictures are noise. The same seed gives the same bytes:
@@ -21,33 +21,72 @@ from safetensors.torch import save
 from transformers import Qwen3Config, Qwen3Model
 
 from images.zimage import sample_configs, sample_tokenizer
+from images.zimage.sample_configs import Sizes
+from prebake.checkpoints.growth import FLOAT32, least, width_for
 
 PARTS = 2
 Tensors = dict[str, torch.Tensor]
 
 
-def write(folder: Path, seed: int) -> None:
-    """Write the pipeline into ``folder``, about 3 MB."""
+def write(folder: Path, seed: int, size: int | None = None) -> None:
+    """Write the pipeline into ``folder``: about 3 MB, or ``size`` bytes of weights as they are computed with, in float32.
+
+    Larger ones are wider and deeper; their prompts, pictures and VAE stay as small.
+    """
     words = sample_tokenizer.make()
-    config = sample_configs.text_encoder(len(words.vocabulary) + len(sample_tokenizer.SPECIAL))
+    tokens = len(words.vocabulary) + len(sample_tokenizer.SPECIAL)
+    sizes = Sizes() if size is None else grow(size, tokens)
+    config, transformer = sample_configs.text_encoder(tokens, sizes), sample_configs.transformer(sizes)
     _write_json(folder / "model_index.json", sample_configs.MODEL_INDEX)
     _write_json(folder / "scheduler/scheduler_config.json", sample_configs.SCHEDULER)
     _write_tokenizer(folder / "tokenizer", words)
     _write_json(folder / "text_encoder/config.json", config)
-    _write_json(folder / "transformer/config.json", sample_configs.TRANSFORMER)
+    _write_json(folder / "transformer/config.json", transformer)
     _write_json(folder / "vae/config.json", sample_configs.VAE)
-    _write_weights(folder, seed, config)
+    _write_weights(folder, seed, config, transformer)
 
 
-def _write_weights(folder: Path, seed: int, config: Mapping[str, Any]) -> None:
+def grow(size: int, tokens: int) -> Sizes:
+    """Widths and depths for so many bytes: three quarters for the text encoder, the rest for the transformer.
+
+    The text encoder works once for a prompt, but every step of every image goes through the transformer.
+    """
+    words, width = width_for(size, full=1536, unit=32), width_for(size, full=1024, unit=32)
+
+    def weigh_encoder(used: int) -> int:
+        """Without the last layer, which no caption needs."""
+        return weigh(_encoder(sample_configs.text_encoder(tokens, Sizes(words, used))))
+
+    def weigh_transformer(layers: int) -> int:
+        return weigh(_transformer(sample_configs.transformer(Sizes(words, 1, width, layers))))
+
+    return Sizes(words, least(size - size // 4, weigh_encoder) + 1, width, least(size // 4, weigh_transformer))
+
+
+def weigh(module: torch.nn.Module) -> int:
+    """Bytes of a module's tensors in float32."""
+    return sum(FLOAT32 * tensor.numel() for tensor in module.state_dict().values())
+
+
+def _encoder(config: Mapping[str, Any]) -> torch.nn.Module:
     with torch.device("meta"):
-        encoder = Qwen3Model(Qwen3Config(**config))
-        transformer = ZImageTransformer2DModel.from_config(sample_configs.TRANSFORMER)
+        network: torch.nn.Module = Qwen3Model(Qwen3Config(**config))
+    return network
+
+
+def _transformer(config: Mapping[str, Any]) -> torch.nn.Module:
+    with torch.device("meta"):
+        network: torch.nn.Module = ZImageTransformer2DModel.from_config(config)
+    return network
+
+
+def _write_weights(folder: Path, seed: int, config: Mapping[str, Any], transformer: Mapping[str, Any]) -> None:
+    with torch.device("meta"):
         vae = AutoencoderKL.from_config(sample_configs.VAE)
     # As the causal language model that the encoder was taken from calls them.
-    words = {f"model.{name}": tensor for name, tensor in draw(encoder, seed, torch.bfloat16).items()}
+    words = {f"model.{name}": tensor for name, tensor in draw(_encoder(config), seed, torch.bfloat16).items()}
     _write_parts(folder / "text_encoder", "model", words)
-    weights = draw(transformer, seed, torch.float32)
+    weights = draw(_transformer(transformer), seed, torch.float32)
     _write_parts(folder / "transformer", "diffusion_pytorch_model", weights)
     _write_bytes(
         folder / "vae/diffusion_pytorch_model.safetensors", save(draw(vae, seed, torch.bfloat16), {"format": "pt"})

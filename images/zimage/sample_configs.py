@@ -1,8 +1,20 @@
-"""The sample checkpoint's configurations: of the published classes, narrow and shallow."""
+"""The sample checkpoint's configurations: of the published classes, narrow and shallow, or as large as is asked for."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Sizes(NamedTuple):
+    """Widths and depths; as they are here, the sample has about 3 MB."""
+
+    words: int = 64
+    """The text encoder's width, and that of its captions."""
+    word_layers: int = 3
+    width: int = 64
+    """The transformer's."""
+    layers: int = 2
+
 
 MODEL_INDEX: dict[str, Any] = {
     "_class_name": "ZImagePipeline",
@@ -19,25 +31,6 @@ SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "shift": 3.0,
     "use_dynamic_shifting": False,
-}
-
-TRANSFORMER: dict[str, Any] = {
-    "_class_name": "ZImageTransformer2DModel",
-    "all_f_patch_size": [1],
-    "all_patch_size": [2],
-    "axes_dims": [8, 12, 12],
-    "axes_lens": [1024, 512, 512],
-    "cap_feat_dim": 64,
-    "dim": 64,
-    "in_channels": 16,
-    "n_heads": 2,
-    "n_kv_heads": 2,
-    "n_layers": 2,
-    "n_refiner_layers": 1,
-    "norm_eps": 1e-5,
-    "qk_norm": True,
-    "rope_theta": 256.0,
-    "t_scale": 1000.0,
 }
 
 VAE: dict[str, Any] = {
@@ -61,7 +54,29 @@ VAE: dict[str, Any] = {
 }
 
 
-def text_encoder(tokens: int) -> dict[str, Any]:
+def transformer(sizes: Sizes) -> dict[str, Any]:
+    """``transformer/config.json``."""
+    return {
+        "_class_name": "ZImageTransformer2DModel",
+        "all_f_patch_size": [1],
+        "all_patch_size": [2],
+        "axes_dims": [8, 12, 12],
+        "axes_lens": [1024, 512, 512],
+        "cap_feat_dim": sizes.words,
+        "dim": sizes.width,
+        "in_channels": 16,
+        "n_heads": sizes.width // 32,
+        "n_kv_heads": sizes.width // 32,
+        "n_layers": sizes.layers,
+        "n_refiner_layers": 1,
+        "norm_eps": 1e-5,
+        "qk_norm": True,
+        "rope_theta": 256.0,
+        "t_scale": 1000.0,
+    }
+
+
+def text_encoder(tokens: int, sizes: Sizes) -> dict[str, Any]:
     """``text_encoder/config.json`` for a tokenizer of so many tokens; the embedding has a few rows more, as Qwen's has."""
     return {
         "architectures": ["Qwen3ForCausalLM"],
@@ -70,14 +85,14 @@ def text_encoder(tokens: int) -> dict[str, Any]:
         "dtype": "bfloat16",
         "head_dim": 16,
         "hidden_act": "silu",
-        "hidden_size": 64,
+        "hidden_size": sizes.words,
         "initializer_range": 0.02,
-        "intermediate_size": 128,
+        "intermediate_size": 2 * sizes.words,
         "max_position_embeddings": 40960,
         "model_type": "qwen3",
-        "num_attention_heads": 4,
-        "num_hidden_layers": 3,
-        "num_key_value_heads": 2,
+        "num_attention_heads": sizes.words // 16,
+        "num_hidden_layers": sizes.word_layers,
+        "num_key_value_heads": sizes.words // 32,
         "rms_norm_eps": 1e-6,
         "rope_parameters": {"rope_theta": 1000000, "rope_type": "default"},
         "tie_word_embeddings": True,

@@ -13,11 +13,13 @@ from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.errors import ChecksumMismatch, PrebakeError, SourceError
+from prebake.sizes import show_bytes
 from prebake.spec.image import FromSample
 
 
 class Sample:
-    """``from: sample``. ``sample.py`` defines ``write(folder: Path, seed: int)``; equal seeds give equal bytes."""
+    """``from: sample``. ``sample.py`` defines ``write(folder: Path, seed: int)``, and ``write(folder, seed, size)`` where it can
+    be made larger: equal arguments give equal bytes."""
 
     def __init__(self, root: Path, image: str) -> None:
         self._root = root
@@ -25,22 +27,24 @@ class Sample:
         self._shown = f"images/{image}/sample.py"
 
     def resolve(self, spec: FromSample) -> list[RemoteFile]:
-        return [RemoteFile(placed(spec.to, file), "sample", str(spec.seed), file) for file in spec.files]
+        return [RemoteFile(placed(spec.to, file), "sample", spec.revision, file) for file in spec.files]
 
     def unit(self, file: RemoteFile) -> str:
         return f"{file.source}:{file.revision}"
 
     def fetch(self, unit: Sequence[RemoteFile], store: Store, progress: Progress) -> list[Stored]:
-        progress.note(self._shown, f"writing the sample checkpoint of seed {unit[0].revision}")
+        arguments = [int(each) for each in unit[0].revision.split("-")]
+        size = f", {show_bytes(arguments[1])} of weights" if arguments[1:] else ""
+        progress.note(self._shown, f"writing the sample checkpoint of seed {arguments[0]}{size}")
         with store.folder() as folder:
-            self._write(folder, int(unit[0].revision))
+            self._write(folder, arguments)
             self._find_all(folder, unit)
             return [self._store(folder, file, store, progress) for file in unit]
 
-    def _write(self, folder: Path, seed: int) -> None:
+    def _write(self, folder: Path, arguments: Sequence[int]) -> None:
         try:
             with _importing(self._root), contextlib.redirect_stdout(sys.stderr):
-                _load(self._script).write(folder, seed)
+                _load(self._script).write(folder, *arguments)
         except ModuleNotFoundError as error:
             raise self._lacks(error) from error
         except (PrebakeError, KeyboardInterrupt):
@@ -48,7 +52,7 @@ class Sample:
         except Exception as error:
             raise SourceError(
                 f"{self._shown} failed: {type(error).__name__}: {error}",
-                next_action=f"correct {self._shown}'s write(folder, seed)",
+                next_action=f"correct {self._shown}'s write({', '.join(('folder', 'seed', 'size')[: 1 + len(arguments)])})",
             ) from error
 
     def _lacks(self, error: ModuleNotFoundError) -> SourceError:

@@ -172,7 +172,7 @@ def remove_strays(connection: Connection, *, owner: str | None = None, say: Narr
     gone."""
     removed = 0
     with closing(connection.client()) as client:
-        for container in client.containers.list(all=True, filters={"label": LABEL}):
+        for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
             whose = str(container.labels.get(LABEL, ""))
             if whose == owner or (owner is None and has_ended(whose)):
                 say(f"removing stray container {container.name} of process {whose.rpartition(' ')[2]}")

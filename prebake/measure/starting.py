@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -38,13 +38,27 @@ def time_first_answer(launcher: Launcher, image: str, warmup: Warmup, *, steady_
     The request is sent as soon as the server is live, and held there until the model is ready.
     """
     with launcher.start(image) as container:
-        live = client.wait_until(container, client.is_live, DEADLINE, "live")
-        answer = _answer(container, warmup)
-        ttfi = time.perf_counter() - container.requested
-        difference = check_answer(answer, warmup, image)
-        steady = median(_steady(container, warmup) for _ in range(steady_runs)) if steady_runs else 0.0
-        account = _account(container.port)
-        return Start(live, None, ttfi, steady, difference, account)
+        start = first_answer(container, warmup, image)
+        steady = median(steady_answer(container, warmup) for _ in range(steady_runs)) if steady_runs else 0.0
+        return replace(start, steady=steady)
+
+
+def first_answer(container: Running, warmup: Warmup, image: str) -> Start:
+    """The first answer of a container that was asked for just now; it must equal the reference."""
+    live = client.wait_until(container, client.is_live, DEADLINE, "live")
+    answer = _answer(container, warmup)
+    ttfi = time.perf_counter() - container.requested
+    return Start(live, None, ttfi, 0.0, check_answer(answer, warmup, image), _account(container.port))
+
+
+def steady_answer(container: Running, warmup: Warmup) -> float:
+    """Seconds of one later request. Raises StartFailed where it is no answer."""
+    begin = time.perf_counter()
+    reply = client.post(container.port, warmup.request)
+    seconds = time.perf_counter() - begin
+    if reply.status != 200:
+        raise client.failed(container, f"answered a later request with {reply.status}")
+    return seconds
 
 
 def time_ready(launcher: Launcher, image: str) -> tuple[float, Mapping[str, Any]]:
@@ -75,12 +89,6 @@ def _answer(container: Running, warmup: Warmup) -> client.Reply:
         return client.post(container.port, warmup.request)
     except OSError as error:
         raise client.failed(container, f"hung up on its first request ({error})") from error
-
-
-def _steady(container: Running, warmup: Warmup) -> float:
-    begin = time.perf_counter()
-    client.post(container.port, warmup.request)
-    return time.perf_counter() - begin
 
 
 def _account(port: int) -> Mapping[str, Any]:

@@ -67,7 +67,7 @@ def pinned_checkpoint(spec: ImageSpec, lock: Lock, name: str) -> LockedCheckpoin
 def _expected(spec: Source, file: str, ship: bool) -> Expected:
     match spec:
         case FromSample():
-            return Expected("sample", str(spec.seed), file, ship)
+            return Expected("sample", spec.revision, file, ship)
         case FromHub() | FromModelScope() if _COMMIT.fullmatch(spec.revision):
             return Expected(f"{spec.kind}:{spec.repository}", spec.revision, file, ship)
         case FromHub() | FromModelScope():

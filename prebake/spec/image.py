@@ -35,9 +35,17 @@ class FromSample(Part):
 
     kind: Literal["sample"] = Field(alias="from")
     seed: int = Field(ge=0, lt=2**32)
+    size: int | None = Field(
+        default=None, gt=0, description="Bytes of weights at least; sample.py's own where none is given"
+    )
     files: tuple[RelativePath, ...] = Field(min_length=1)
     ship: tuple[RelativePath, ...] = ()
     to: RelativePath | None = None
+
+    @property
+    def revision(self) -> str:
+        """What is pinned: all that the bytes follow from beside ``sample.py`` itself."""
+        return str(self.seed) if self.size is None else f"{self.seed}-{self.size}"
 
 
 class FromHub(Part):

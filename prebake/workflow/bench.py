@@ -26,6 +26,12 @@ class CannotDropCache(PrebakeError):
     exit_code = 43
 
 
+class BoundMissed(PrebakeError):
+    """A benchmark that was asked to check its bounds found one missed."""
+
+    exit_code = 46
+
+
 def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[str, Mapping[str, Any]]:
     """Build both images, start each ``runs`` times in turn; the table, and the document that was written."""
     before = drop_page_cache if cache == "cold" else _nothing
@@ -39,14 +45,26 @@ def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[s
     bench = run_bench(launcher, image, f"{image}-naive", runs=runs, tell=tell, before=before, cache=cache)
     document = bench.document()
     folder = order.root / "build" / "bench"
-    write_document(folder / f"{order.model}.json", document)
+    name = f"{order.model}-{order.size.lower()}" if order.size else order.model
+    write_document(folder / f"{name}.json", document)
     write_text(
-        folder / f"{order.model}.svg",
+        folder / f"{name}.svg",
         draw_start(
             bench.startups[-1].get("phases", []), bench.ttfi.median, bench.naive_ttfi.median, bench.floor.seconds
         ),
     )
     return table(bench), document
+
+
+def require_bounds(document: Mapping[str, Any]) -> None:
+    """Raises BoundMissed where a bound's whole interval lies below it: noise alone fails no check."""
+    missed = [bound for bound in document["bounds"] if bound["state"] == "missed"]
+    if missed:
+        lines = (f"  {each['name']}: {each['ratio']:.2f} times, at least {each['at_least']:g}" for each in missed)
+        raise BoundMissed(
+            "\n".join(["The image is slower against the naive one than it should be:", *lines]),
+            next_action="GET /startup and the report's phases say where a start goes; docs/startup.md what each step costs",
+        )
 
 
 def compare_images(order: BuildOrder, against: str, runs: int, tell: Tell) -> tuple[str, Mapping[str, Any]]:

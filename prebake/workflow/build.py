@@ -41,6 +41,7 @@ from prebake.workflow.parts import Parts
 from prebake.workflow.proving import Measured, measure_start, precision_told
 from prebake.workflow.reporting import VOLUME, Made, Outcome, write_report
 from prebake.workflow.room import layers_known, require_engine_room, require_store_room
+from prebake.workflow.sizing import size_sample
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Steps, Tell, only_one
 
@@ -62,12 +63,15 @@ class BuildOrder:
     outputs: tuple[str, ...] = ("docker",)
     compression: Compression = "auto"
     weights: Weights = "baked"
+    size: str | None = None  # of the sample checkpoint, as ``1GB``; None: what the lock pins
 
 
 def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
     """Build, prove and measure one image; the report, which also lies in ``build/<model>/report.json``."""
-    project = read_project(order.root, order.model)
-    plan = make_plan(project, order.options)
+    project, options = read_project(order.root, order.model), order.options
+    if order.size:
+        project, options = size_sample(project, options, order.size, tell)
+    plan = make_plan(project, options)
     check_licence(plan, order.accepted_licence)
     _tell_changed(project, plan, tell)
     folder = order.root / "build" / plan.name

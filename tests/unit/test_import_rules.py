@@ -58,7 +58,7 @@ OURS: dict[str, set[str]] = {
     "prebake/measure": {"prebake.errors", "prebake.sizes", "prebake.spec", "prebake.plan"},
     "prebake/workflow": {"prebake"},
     "prebake/verbs.py": {"prebake"},
-    "prebake/flags.py": {"prebake.spec", "prebake.verbs"},
+    "prebake/flags.py": {"prebake.sizes", "prebake.spec", "prebake.verbs"},
     "prebake/cli.py": {"prebake.errors", "prebake.flags"},
     "build.py": {"prebake.cli"},
     "entrypoints": {"images"},

@@ -17,4 +17,7 @@ def test_a_bench_writes_what_it_saw(foley: Built) -> None:
     assert 0 < found["import_seconds"] < found["ready_seconds"] == run["ready_seconds"]
     assert found["floor_seconds"] > 0
     assert found["ratio"] == found["naive_ttfi_seconds"] / found["ttfi_seconds"]
+    assert found["steady"]["runs"] == found["naive_steady"]["runs"] > 0
+    assert found["steady_ratio"] == found["naive_steady_seconds"] / found["steady_seconds"]
+    assert [bound["ratio"] for bound in found["bounds"]] == [found["ratio"], found["steady_ratio"]]
     assert (folder / "foley.svg").read_text().startswith("<svg ")

@@ -86,7 +86,7 @@ def test_the_pickles_load_strictly_under_published_names(checkpoint: Path) -> No
 
 def _kept(name: str) -> bool:
     parts = name.split(".")
-    sample = sample_shapes.TRANSFORMER
+    sample = sample_shapes.Sizes()
     blocks = {"triple_blocks": sample.triple_blocks, "single_blocks": sample.single_blocks}
     return parts[0] not in blocks or int(parts[1]) < blocks[parts[0]]
 
@@ -120,3 +120,16 @@ def test_weights_are_float32_and_finite(checkpoint: Path) -> None:
     for tensor in (tensors | unpickle(checkpoint / "hunyuanvideo_foley_xl.pth")).values():
         assert tensor.dtype == torch.float32
         assert tensor.isfinite().all()
+
+
+def test_it_can_have_a_size_and_loads_as_strictly(tmp_path: Path) -> None:
+    size = 30_000_000
+    for folder in ("one", "two"):
+        sample.write(tmp_path / folder, 1, size)
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    assert digests(tmp_path / "one").keys() == FILES
+    transformer = unpickle(tmp_path / "one" / "hunyuanvideo_foley_xl.pth")
+    published.load_transformer(transformer, "sample")
+    clap = encoders.load_clap(tmp_path / "one" / "clap")
+    tensors = [*transformer.values(), *clap.state_dict().values()]
+    assert size <= sum(tensor.nbytes for tensor in tensors) < 1.5 * size

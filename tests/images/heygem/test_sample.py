@@ -7,6 +7,7 @@ from pathlib import Path
 
 from images.heygem import sample
 from images.heygem.checkpoint import PARTS
+from images.heygem.loading import load
 from prebake.spec.lock import parse_lock
 from tests.projects import ROOT
 
@@ -28,3 +29,14 @@ def test_another_seed_gives_other_weights(checkpoint: Path, tmp_path: Path) -> N
     sample.write(tmp_path, 2)
     other, own = digests(tmp_path), digests(checkpoint)
     assert {name for name in own if own[name] != other[name]} == {name for name in own if name.endswith("tensors")}
+
+
+def test_it_can_have_a_size_and_loads_by_the_same_classes(checkpoint: Path, tmp_path: Path) -> None:
+    size = 8_000_000
+    for folder in ("one", "two"):
+        sample.write(tmp_path / folder, 1, size)
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    assert set(digests(tmp_path / "one")) == set(digests(checkpoint))
+    loaded = load(tmp_path / "one")
+    networks = loaded.wav2vec2, loaded.unet
+    assert size <= sum(tensor.nbytes for each in networks for tensor in each.state_dict().values()) < 2 * size

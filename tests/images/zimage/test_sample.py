@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from diffusers import AutoencoderKL, ZImageTransformer2DModel
+from diffusers import AutoencoderKL, ZImagePipeline, ZImageTransformer2DModel
 from safetensors import safe_open
 from transformers import AutoTokenizer, Qwen3Model
 
-from images.zimage import sample
+from images.zimage import nets, sample
 
 SPEC = Path(__file__).parents[3] / "images/zimage/image.yaml"
+SIZE = 8_000_000
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -52,12 +53,35 @@ def test_it_is_small_and_other_users_can_read_it(checkpoint: Path) -> None:
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in files)
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("large")
+    sample.write(folder, 1, SIZE)
+    return folder
+
+
+def test_it_can_have_a_size_and_is_then_as_complete(large: Path, tmp_path: Path) -> None:
+    sample.write(tmp_path, 1, SIZE)
+    assert sorted(digests(large)) == sources("sample")
+    assert digests(tmp_path) == digests(large)
+
+
+def test_its_size_is_that_of_the_weights_as_they_are_computed_with(large: Path) -> None:
+    pipeline = ZImagePipeline.from_pretrained(large, local_files_only=True, dtype=torch.float32)
+    used = nets.TextEncoder(pipeline.text_encoder).used_tensors(), pipeline.transformer.state_dict()
+    assert SIZE <= sum(tensor.nbytes for tensors in used for tensor in tensors.values()) < 1.5 * SIZE
+
+
+@pytest.mark.parametrize("which", ["checkpoint", "large"])
 @pytest.mark.parametrize(
     ("kind", "folder"),
     [(Qwen3Model, "text_encoder"), (ZImageTransformer2DModel, "transformer"), (AutoencoderKL, "vae")],
 )
-def test_the_published_classes_load_every_tensor(checkpoint: Path, kind: Any, folder: str) -> None:
-    module, report = kind.from_pretrained(checkpoint / folder, local_files_only=True, output_loading_info=True)
+def test_the_published_classes_load_every_tensor(
+    request: pytest.FixtureRequest, which: str, kind: Any, folder: str
+) -> None:
+    place: Path = request.getfixturevalue(which) / folder
+    module, report = kind.from_pretrained(place, local_files_only=True, output_loading_info=True)
     assert not any(report[what] for what in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
     assert all(torch.isfinite(tensor).all() for tensor in module.state_dict().values())
 

@@ -233,6 +233,32 @@ def test_a_sample_is_written_from_its_seed(store: Store, tmp_path: Path, capfd: 
     assert {name for name in sys.modules if name.startswith("images.")} == before
 
 
+SIZED = """
+from pathlib import Path
+from random import Random
+
+def write(folder: Path, seed: int, size: int | None = None) -> None:
+    (folder / "clap").mkdir()
+    (folder / "clap" / "model.safetensors").write_bytes(Random(seed).randbytes(size or 10))
+"""
+
+
+def test_a_sample_of_a_size_is_another_one(store: Store, tmp_path: Path) -> None:
+    source, spec = write_image(tmp_path, SIZED), sample_spec(1)
+    (own,) = lock(store, source, spec).files
+    (large,) = lock(store, source, spec.model_copy(update={"size": 5000})).files
+    assert (own.size, large.size) == (10, 5000)
+    assert own.revision == "1"
+    assert large.revision not in (own.revision, sample_spec(5000).revision)
+    fetch([large], Store(tmp_path / "other"), {"sample": source}, Diary())
+
+
+def test_a_sample_that_has_one_size_says_so(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="takes 2 positional arguments but 3 were given") as caught:
+        lock(store, write_image(tmp_path), sample_spec().model_copy(update={"size": 5000}))
+    assert "write(folder, seed, size)" in caught.value.next_action
+
+
 def test_two_projects_in_one_process_do_not_mix(store: Store, tmp_path: Path) -> None:
     (one,) = lock(store, write_image(tmp_path / "one", size=10), sample_spec()).files
     (two,) = lock(store, write_image(tmp_path / "two", size=20), sample_spec()).files

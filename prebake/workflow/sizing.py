@@ -1,0 +1,84 @@
+"""A sample checkpoint of a chosen size, for one run: its lock lies in the build folder, the project's stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from prebake.checkpoints.lock import resolve
+from prebake.checkpoints.progress import terminal_progress
+from prebake.checkpoints.store import Store, default_root
+from prebake.errors import LockMismatch, Problem, SpecInvalid
+from prebake.measure.report import write_text
+from prebake.plan.values import Options
+from prebake.sizes import read_bytes
+from prebake.spec.image import Checkpoint, FromSample
+from prebake.spec.lock import RELOCK, Lock, LockedCheckpoint, parse_lock, render_lock
+from prebake.spec.project import Project
+from prebake.workflow.lock import lock_layers
+from prebake.workflow.sources import open_sources
+from prebake.workflow.steps import Tell
+
+
+def size_sample(project: Project, options: Options, size: str, tell: Tell) -> tuple[Project, Options]:
+    """The project with one checkpoint more, pinned: its sample with weights of ``size``; and options that choose it.
+
+    Raises SpecInvalid where no checkpoint comes from ``sample.py``, SourceError where that cannot write another size.
+    """
+    spec, lock = project.spec, project.lock
+    if lock is None:
+        raise LockMismatch("Nothing is pinned yet:", [], next_action=RELOCK.format(name=spec.name))
+    sample = _find_sample(project, options.checkpoint)
+    name = f"{sample}_{size.replace(' ', '').lower()}"
+    checkpoint = _sized(spec.checkpoints[sample], read_bytes(size))
+    sized = replace(project, spec=spec.model_copy(update={"checkpoints": {**spec.checkpoints, name: checkpoint}}))
+    pinned = _pin(sized, lock, name, tell)
+    locked = Lock(lock.base, {**lock.checkpoints, name: pinned})
+    return replace(sized, lock=locked), replace(options, checkpoint=name)
+
+
+def _find_sample(project: Project, asked: str | None) -> str:
+    """The checkpoint asked for, or the default one, else the first that comes from ``sample.py``."""
+    checkpoints = project.spec.checkpoints
+    names = [asked] if asked else [project.spec.checkpoint, *checkpoints]
+    for name in names:
+        if name in checkpoints and any(isinstance(source, FromSample) for source in checkpoints[name].sources):
+            return name
+    where = f"images/{project.spec.name}/image.yaml"
+    raise SpecInvalid(
+        "Only a sample can be made of any size:",
+        [Problem(where, f"no checkpoint comes from `sample`, of {', '.join(dict.fromkeys(names))}")],
+        next_action="add one with `from: sample`, and sample.py with write(folder, seed, size)",
+    )
+
+
+def _sized(checkpoint: Checkpoint, size: int) -> Checkpoint:
+    sources = [
+        source.model_copy(update={"size": size}) if isinstance(source, FromSample) else source
+        for source in checkpoint.sources
+    ]
+    return checkpoint.model_copy(update={"sources": tuple(sources)})
+
+
+def _pin(project: Project, lock: Lock, name: str, tell: Tell) -> LockedCheckpoint:
+    """Written once for each state of the image's Python files: writing gigabytes takes its time."""
+    path = project.root / "build" / project.spec.name / f"{name}-{_code_key(project.folder)}.lock"
+    if path.is_file():
+        return parse_lock(path.read_text(encoding="utf-8"), str(path)).checkpoints[name]
+    tell(f"lock: checkpoint {name}")
+    store, sources = Store(default_root()), open_sources(project.root, project.spec.name)
+    with store.in_use():
+        resolved = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
+        pinned = replace(resolved, layers=lock_layers(resolved, store, sources))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, render_lock(Lock(lock.base, {name: pinned})))
+    return pinned
+
+
+def _code_key(folder: Path) -> str:
+    """Of everything that ``sample.py`` may import from its folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]

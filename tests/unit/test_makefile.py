@@ -1,0 +1,25 @@
+"""What `make bench` runs; make itself says it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def commands(*words: str) -> list[str]:
+    told = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [line.strip() for line in told.splitlines()]
+
+
+def test_a_bench_of_a_size_measures_that_and_nothing_else() -> None:
+    run = commands("bench", "BENCH_SIZE=1GB", "MODEL=zimage", "RUNS=3")
+    assert run[-1] == ".venv/bin/prebake bench --model zimage --runs 3 --size 1GB"
+    assert not any("tests.benchmarks" in line for line in run)
+
+
+def test_a_bench_takes_the_locked_checkpoint_and_the_other_benchmarks_too() -> None:
+    run = commands("bench")
+    assert ".venv/bin/prebake bench --model foley --runs 10" in run
+    assert any("tests.benchmarks.push" in line for line in run)
