@@ -79,7 +79,11 @@ class TorchOpener:
             return False
         if self._verification is not None:
             self._verification.wait_for(path)  # it is pickled in parts
-        if not load_cache((self._models / path).read_bytes()):
-            self._timeline.notice(f"nothing is compiled, torch cannot read {path}")
+        try:
+            read = load_cache((self._models / path).read_bytes())
+        except OSError as error:
+            self._timeline.notice(f"nothing is compiled, torch cannot unpack {path}: {error}")
             return False
-        return True
+        if not read:
+            self._timeline.notice(f"nothing is compiled, torch cannot read {path}")
+        return read

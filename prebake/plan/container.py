@@ -21,8 +21,15 @@ CUDA_LIBRARIES = (
 )
 
 
-# Their default folders are called after the user, and the image's has no name.
-COMPILE_CACHES = {"TORCHINDUCTOR_CACHE_DIR": "/tmp/torchinductor", "TRITON_CACHE_DIR": "/tmp/triton"}  # noqa: S108
+# Torch asks for a folder for temporary files when it is imported, and the only one that `--read-only` leaves is /dev/shm.
+# What it compiles it keeps elsewhere, as nothing may be executed there; its default folders are called after the user, and
+# the image's has no name.
+FOR_TORCH = {
+    "HF_HUB_OFFLINE": "1",
+    "TMPDIR": "/dev/shm",  # noqa: S108
+    "TORCHINDUCTOR_CACHE_DIR": "/tmp/torchinductor",  # noqa: S108
+    "TRITON_CACHE_DIR": "/tmp/triton",  # noqa: S108
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def _env(plan: Plan) -> dict[str, str]:
         "PREBAKE_PORT": "8000",
     }
     if runtime_of(plan.spec, plan.target) == "torch":
-        env |= {"HF_HUB_OFFLINE": "1", **COMPILE_CACHES}
+        env |= FOR_TORCH
     if plan.target == "cpu":
         return env
     libraries = [f"/opt/prebake/nvidia/{path}" for path in CUDA_LIBRARIES]
