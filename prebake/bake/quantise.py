@@ -18,6 +18,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from prebake.bake import graph_files
 from prebake.bake.arrays import Array
 from prebake.bake.errors import BakeError
+from prebake.bake.matrices import is_matrix, name_nodes, readers, split_gemms
 from prebake.bake.repoint import SMALLEST
 from prebake.bake.settings import Precision
 
@@ -42,15 +43,12 @@ def quantised(
 
     samples: inputs by name, for static int8 alone. Raises BakeError where nothing can be quantised, or ONNX Runtime cannot.
     """
+    name_nodes(model)
     split_gemms(model)
-    _name_nodes(model)
-    before = _readers(model)
+    before = readers(model)
     chosen = {node.name or "" for node in _chosen(model, precision)}
     if not chosen:
-        raise BakeError(
-            f"{component}: {precision.type} finds nothing to quantise: no operator reads a constant matrix of fp32.",
-            next_action="Say another precision for it in image.yaml.",
-        )
+        raise _nothing(component, precision, "no operator that can be reads a constant matrix of fp32")
     with TemporaryDirectory(prefix=".quantise-", dir=room) as folder:
         source = Path(folder, "fp32.onnx")
         ir.save(model, source, external_data="fp32.data")
@@ -64,65 +62,17 @@ def quantised(
         result = graph_files.load(path)
         RemoveUnusedNodesPass()(result)
         graph_files.sort_initialisers(result)
-        yield result, _compare(before, chosen, result)
+        operators = _compare(before, chosen, result)
+        if not operators.quantised:
+            raise _nothing(component, precision, f"ONNX Runtime left all of {dict(operators.left)}")
+        yield result, operators
 
 
-def split_gemms(model: ir.Model) -> None:
-    """``Gemm`` with a constant matrix as ``MatMul`` and ``Add``, which is what the quantisers know."""
-    for node in list(model.graph):
-        weight = node.inputs[1] if node.op_type == "Gemm" and node.domain == "" else None
-        if weight is None or weight.const_value is None or _is_scaled(node):
-            continue
-        array = weight.const_value.numpy()
-        matrix = ir.Value(name=f"{node.name or node.outputs[0].name}_matrix")
-        turned = array.T if node.attributes.get_int("transB", 0) else array
-        matrix.const_value = ir.Tensor(turned.copy(), name=matrix.name)
-        matrix.shape, matrix.dtype = ir.Shape(turned.shape), matrix.const_value.dtype
-        model.graph.initializers[matrix.name or ""] = matrix
-        _replace(model.graph, node, matrix)
-
-
-def _is_scaled(node: ir.Node) -> bool:
-    scales = (node.attributes.get_float("alpha", 1.0), node.attributes.get_float("beta", 1.0))
-    return bool(node.attributes.get_int("transA", 0)) or scales != (1.0, 1.0)
-
-
-def _replace(graph: ir.Graph, node: ir.Node, matrix: ir.Value) -> None:
-    output, bias = node.outputs[0], node.inputs[2] if len(node.inputs) > 2 else None
-    nodes = [ir.Node("", "MatMul", [node.inputs[0], matrix], name=f"{node.name}_product")]
-    if bias is not None:
-        nodes.append(ir.Node("", "Add", [nodes[0].outputs[0], bias], name=f"{node.name}_sum"))
-        nodes[0].outputs[0].name = f"{output.name}_product"
-        nodes[0].outputs[0].type, nodes[0].outputs[0].shape = output.type, output.shape
-    last = nodes[-1].outputs[0]
-    last.type, last.shape = output.type, output.shape
-    ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, [output], [last])
-
-
-def _name_nodes(model: ir.Model) -> None:
-    """The quantisers are told of nodes by name."""
-    taken: set[str] = set()
-    for number, node in enumerate(model.graph):
-        if not node.name or node.name in taken:
-            node.name = f"{node.op_type}_{number}_prebake"
-        taken.add(node.name)
-
-
-def _is_matrix(value: ir.Value | None) -> bool:
-    tensor = value.const_value if value is not None else None
-    if tensor is None or tensor.dtype != ir.DataType.FLOAT:
-        return False
-    return len(tensor.shape) >= 2 and tensor.nbytes >= SMALLEST
-
-
-def _readers(model: ir.Model) -> dict[str, str]:
-    """The type of every operator that reads a constant matrix of fp32, by name."""
-    return {
-        node.name or f"{node.op_type} {id(node)}": node.op_type
-        for graph in model.graphs()
-        for node in graph
-        if any(_is_matrix(value) for value in node.inputs)
-    }
+def _nothing(component: str, precision: Precision, why: str) -> BakeError:
+    return BakeError(
+        f"{component}: {precision.type} finds nothing to quantise: {why}.",
+        next_action="Say another precision for it in image.yaml.",
+    )
 
 
 def _chosen(model: ir.Model, precision: Precision) -> Iterator[ir.Node]:
@@ -131,7 +81,7 @@ def _chosen(model: ir.Model, precision: Precision) -> Iterator[ir.Node]:
     kinds |= dict([_CONVOLUTION]) if precision.type == "int8" and precision.activations == "static" else {}
     for node in model.graph:
         weight = node.inputs[kinds[node.op_type]] if node.domain == "" and node.op_type in kinds else None
-        if _is_matrix(weight) and (node.op_type != "MatMul" or _rank(weight) == 2):
+        if is_matrix(weight) and (node.op_type != "MatMul" or _rank(weight) == 2):
             yield node
 
 
@@ -239,7 +189,7 @@ class Samples:
 
 
 def _compare(before: Mapping[str, str], chosen: set[str], result: ir.Model) -> Operators:
-    after = _readers(result)
+    after = readers(result)
     left = {name: kind for name, kind in before.items() if name in after}
     return Operators(
         dict(sorted(Counter(before[name] for name in chosen if name not in left).items())),

@@ -1,6 +1,6 @@
-"""What each precision of minilm costs and saves: ``python -m tests.benchmarks.precision FOLDER``.
+"""What each precision of minilm costs and saves: ``python -m tests.benchmarks.precision``.
 
-FOLDER holds the checkpoint as the export stage sees it (``minilm/model.safetensors`` …). The image is baked once for each
+The image is baked once for each
 precision, without an Engine; then every graph is opened and asked in turn, so that what else the machine does meets all
 alike. Errors are against torch, of the sentences below; the bake's own figures, of its cases, stand beside them.
 """
@@ -27,8 +27,14 @@ from prebake.bake.arrays import Array
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.quality import measure
 from prebake.bake.settings import HALVES, Component, Precision, Session, Settings
+from prebake.checkpoints.fetch import fetch, lay_out
+from prebake.checkpoints.progress import Silent
+from prebake.checkpoints.sources import open_sources
+from prebake.checkpoints.store import Store, default_root
 from prebake.measure.report import write_document
+from prebake.spec.project import read_project
 
+ROOT = Path(__file__).parents[2]
 PRECISIONS = {
     "fp32": Precision(),
     "fp16": Precision("fp16", 0.01),
@@ -64,11 +70,10 @@ class Baked:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    checkpoint = parser.parse_args().folder
-    inputs, wanted = questions(checkpoint)
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="prebake-bench-") as folder:
+        checkpoint = fetch_checkpoint(Path(folder, "checkpoint"))
+        inputs, wanted = questions(checkpoint)
         baked = {name: bake(checkpoint, name, said, Path(folder)) for name, said in PRECISIONS.items()}
         found = compare(baked, inputs, wanted)
     write_document(Path("build/bench/precision.json"), found)
@@ -78,6 +83,16 @@ def main() -> None:
             f"{name:16} {each['bytes'] / 1e6:6.1f} MB   {each['error']:18.4f}   {each['cases']:12.4f}"
             f"   {each['open'] * 1e3:4.0f} ms   {each['one']:7.2f} times   {each['batch']:.2f} times"
         )
+
+
+def fetch_checkpoint(folder: Path) -> Path:
+    """The published model as the export stage sees it."""
+    project = read_project(ROOT, "minilm")
+    assert project.lock is not None
+    files, store = project.lock.checkpoints["published"].files, Store(default_root())
+    fetch(files, store, open_sources(ROOT, "minilm"), Silent())
+    lay_out(files, store, folder)
+    return folder
 
 
 def questions(checkpoint: Path) -> tuple[dict[str, Array], Array]:
