@@ -70,7 +70,7 @@ def _pin(project: Project, lock: Lock, name: str, tell: Tell) -> LockedCheckpoin
     store, sources = Store(default_root()), open_sources(project.root, project.spec.name)
     with store.in_use():
         resolved = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
-        pinned = replace(resolved, layers=lock_layers(resolved, store, sources))
+        pinned = replace(resolved, layers=lock_layers(project.spec, resolved, store, sources))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, render_lock(Lock(lock.base, {name: pinned})))
     return pinned
