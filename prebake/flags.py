@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
 import prebake
 from prebake import verbs
-from prebake.spec.image import TARGETS
+from prebake.spec.image import TARGETS, TENSOR_TYPE
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -91,7 +92,16 @@ def _init_flags(init: argparse.ArgumentParser) -> None:
         dest="origin",
         required=True,
         metavar="PATH",
-        help="an .onnx file or its folder, or a transformers folder: text, token or image classification, embeddings, speech",
+        help="ONNX, a file or a folder; a .pt2 or TorchScript file; or a transformers folder: text, token or image "
+        "classification, embeddings, speech",
+    )
+    init.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        type=_input,
+        metavar="NAME=TYPE[AXES]",
+        help="what TorchScript takes, which it does not tell: 'pixels=float32[batch, 3, 224, 224]'; may be given again",
     )
     init.add_argument(
         "--licence", metavar="ID", help="the weights' SPDX identifier, or LicenseRef-… (default: the model card's)"
@@ -184,6 +194,13 @@ def _compression_flag(parser: argparse.ArgumentParser) -> None:
 
 def _json_flag(parser: argparse.ArgumentParser, what: str | None = None) -> None:
     parser.add_argument("--json", action="store_true", help=what)
+
+
+def _input(text: str) -> tuple[str, str]:
+    name, _, kind = text.partition("=")
+    if not name or not re.fullmatch(TENSOR_TYPE, kind):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=TYPE[AXES], such as 'pixels=float32[batch, 3, 224, 224]'")
+    return name, kind
 
 
 def _positive(text: str) -> int:

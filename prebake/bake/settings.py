@@ -44,13 +44,16 @@ class Session:
 class Component:
     """How one component is compiled and run. ``precision`` is what its weights and its arithmetic are said to be;
     ``folder`` has its weights, and its graph then lies beside them under the component's name; ``onnx`` is the file of the
-    checkpoint that is its graph, where it is published as one."""
+    checkpoint that is its graph, where it is published as one, ``torch`` where that is torch.export's or TorchScript's;
+    ``inputs`` are what the latter takes, by name (``float32[batch, 3]``)."""
 
     precision: str = "fp32"
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     session: Session = Session()
     folder: str = ""
     onnx: str = ""
+    torch: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,11 @@ class _Reader:
         session = self._mapping(given.get("session", {}), f"{where}.session")
         given["session"] = self._flat(Session, session, f"{where}.session")
         given["providers"] = tuple(given.get("providers", Component.providers))
-        for name in ("folder", "onnx"):
+        for name in ("folder", "onnx", "torch"):
             self._typed(given, name, str, where)
+        inputs = self._mapping(given.get("inputs", {}), f"{where}.inputs")
+        for name in inputs:
+            self._typed(inputs, name, str, f"{where}.inputs")
         if session.get("optimize", "disable") not in OPTIMIZE_LEVELS:
             self.problems.append(Problem(f"{where}.session.optimize", f"must be one of {', '.join(OPTIMIZE_LEVELS)}"))
         return None if self.problems else Component(**given)

@@ -36,6 +36,8 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
             name: Component(
                 folder=component.folder or "",
                 onnx=component.onnx or "",
+                torch=component.torch or "",
+                inputs=dict(component.inputs),
                 precision=component.precision,
                 providers=PROVIDERS[target],
                 session=Session(prepack=component.session.prepack),

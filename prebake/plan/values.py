@@ -50,7 +50,7 @@ def weight_folders(spec: ImageSpec) -> tuple[str, ...]:
 def derived_folders(spec: ImageSpec, files: Iterable[LockedFile]) -> frozenset[str]:
     """Those whose weights the export stage makes, all of them or some."""
     parts = {file.path.partition("/")[0] for file in files if file.ship and not is_whole(file)}
-    made = {name: component for name, component in spec.components.items() if component.derived or component.onnx}
+    made = {name: component for name, component in spec.components.items() if component.derived or component.published}
     derived = {component.folder or name for name, component in made.items()}
     return frozenset(parts | derived)
 

@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 # No segment may begin with a dot: a path stays below its folder.
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)*$")]
+# An element type, and lengths or names of free axes: float32[batch, 3, 224, 224].
+_AXIS = r"([1-9][0-9]*|[A-Za-z_][A-Za-z0-9_.]*)"
+TENSOR_TYPE = rf"^(bool|u?int(8|16|32|64)|float(16|32|64))\[ *({_AXIS}( *, *{_AXIS})*)? *\]$"
+TensorType = Annotated[str, Field(pattern=TENSOR_TYPE)]
 Target = Literal["cpu", "cuda", "tensorrt"]
 Precision = Literal["fp32", "fp16", "bf16"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
@@ -154,8 +158,19 @@ class Component(Part):
     onnx: RelativePath | None = Field(
         default=None, description="A file of the checkpoint that is the graph, published as ONNX: it needs no export.py"
     )
+    torch: RelativePath | None = Field(
+        default=None, description="A file of the checkpoint that is the graph, as torch.export (.pt2) or TorchScript saved it"
+    )
+    inputs: dict[str, TensorType] = Field(
+        default={}, description="What a TorchScript file takes, which it does not tell: float32[batch, 3, 224, 224]"
+    )
     precision: Precision = "fp32"
     session: Session = Session()
+
+    @property
+    def published(self) -> str | None:
+        """The file of the checkpoint that is the graph, where one is."""
+        return self.onnx or self.torch
 
 
 class Code(Part):

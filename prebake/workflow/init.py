@@ -10,14 +10,15 @@ from pathlib import Path
 from prebake.errors import SpecInvalid
 from prebake.spec.project import list_images
 from prebake.spec.reading import parse_image
-from prebake.workflow.beginnings import onnx, transformers
+from prebake.workflow.beginnings import onnx, torch_files, transformers
 from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, Beginning, InitRefused, Recognise
 from prebake.workflow.lock import lock_image
 from prebake.workflow.steps import Tell
 
 KINDS: Mapping[str, Recognise] = {
     "a transformers folder (config.json and *.safetensors)": transformers.recognise,
-    "an .onnx file": onnx.recognise,
+    "an .onnx file, or a folder of such": onnx.recognise,
+    "a .pt2 or TorchScript file": torch_files.recognise,
 }
 """What can be begun with, the first that recognises it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -21,17 +21,23 @@ class InitRefused(PrebakeError):
 
 @dataclass(frozen=True)
 class Asked:
-    """The image ``name`` of the project at ``root``, of what lies at ``origin``. ``licence`` is an SPDX identifier."""
+    """The image ``name`` of the project at ``root``, of what lies at ``origin``. ``licence`` is an SPDX identifier;
+    ``inputs`` are types and shapes by name, for a checkpoint that does not tell them."""
 
     root: Path
     name: str
     origin: str
     licence: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def schema(self) -> str:
         """Where an editor finds the schema of ``image.yaml``, from the image's folder; empty where it is not here."""
         return f"../../{_SCHEMA}" if (self.root / _SCHEMA).is_file() else ""
+
+    def refuse_inputs(self, why: str) -> None:
+        """Raise InitRefused where inputs are told of a checkpoint that needs no telling."""
+        refuse(f"{self.origin}: {why}:", [Problem(name, "is told by --input") for name in self.inputs], "leave --input out")
 
     def folder(self, path: Path) -> str:
         """Relative where the project holds it, so that the spec means the same in every clone."""

@@ -42,6 +42,7 @@ class Pretrained:
 
     def write(self, asked: Asked) -> Mapping[str, bytes]:
         """Spec, README, code, sample and requirements of the task that the architecture is for."""
+        asked.refuse_inputs("a transformers folder tells them itself")
         architecture = next(iter(self.config.get("architectures") or ()), "")
         task = self._task(architecture)
         facts, weights = task.read(self.folder, self.config), self.folder.weights()
