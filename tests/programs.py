@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,6 +37,15 @@ class Branching(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if bool(x.sum() > 0):
             return x + 1
+        return x * 3
+
+
+class Looping(torch.nn.Module):
+    """How often depends on it, too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        while bool(x.sum() < 10):
+            x = x + 1
         return x
 
 
@@ -53,5 +63,5 @@ def write_program(path: Path, module: torch.nn.Module | None = None) -> None:
 def write_script(path: Path, *, traced: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     network = Scores().eval()
-    script = torch.jit.trace(network, EXAMPLE) if traced else torch.jit.script(network)
+    script: Any = torch.jit.trace(network, EXAMPLE) if traced else torch.jit.script(network)  # type: ignore[no-untyped-call]
     script.save(str(path))

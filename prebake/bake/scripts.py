@@ -26,7 +26,7 @@ def open_script(component: str, path: Path) -> tuple[list[str], Any]:
             next_action=f"{_TRACE}; or write an export.py, which reads tensors by bake.open_pickle (docs/adding-a-model.md).",
         )
     try:
-        module = torch.jit.load(str(path), map_location="cpu").eval()
+        module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         arguments = module.forward.schema.arguments[1:]
     except (RuntimeError, AttributeError) as error:
         raise BakeError(

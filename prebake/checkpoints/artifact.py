@@ -57,6 +57,11 @@ class Artifact:
             raise _lacks(spec.reference, missing)
         return [_remote(spec, file, digest, files.get(file)) for file in spec.files]
 
+    def names(self, spec: FromOci) -> list[str]:
+        """Those of layers that are files: what lies in a tar is known once it was read."""
+        _, layers = self._layers(spec.reference, None)
+        return [name for layer in layers if (name := _name(layer)) and not _is_tar(layer)]
+
     def unit(self, file: RemoteFile) -> str:
         """The files in tars are read in one go."""
         whole = f"{file.source}@{file.revision}"

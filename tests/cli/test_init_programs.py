@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -91,7 +92,8 @@ def test_files_that_hold_no_graph_are_refused(tmp_path: Path, kind: str) -> None
 
 def test_inputs_that_are_no_tensors_are_named(tmp_path: Path) -> None:
     project = clone(tmp_path / "project")
-    torch.jit.script(Counting()).save(str(project.root / "counting.pt"))
+    script: Any = torch.jit.script(Counting())
+    script.save(str(project.root / "counting.pt"))
     ended = project.run("init", "counting", "--from", "counting.pt")
     assert ended.code not in (0, 1)
     assert "times is int" in ended.stderr
@@ -102,14 +104,26 @@ class Counting(torch.nn.Module):
         return x * times
 
 
+def write_module(folder: Path, module: torch.nn.Module) -> None:
+    folder.mkdir(parents=True)
+    script: Any = torch.jit.script(module)
+    script.save(str(folder / "scripted.pt"))
+
+
+def test_a_branch_stays_a_branch(begun: Callable[..., Baked]) -> None:
+    words = ("--input", "x=float32[rows, 4]")
+    baked = begun("branching", lambda folder: write_module(folder, programs.Branching()), *words)
+    for sign, wanted in ((1, 2), (-1, -3)):
+        answer = baked.answer({"inputs": json.dumps({"x": [[sign] * 4]})})
+        assert answer == {"outputs": {"output": [[wanted] * 4]}}
+
+
 def test_what_torch_cannot_convert_is_refused_with_the_way_out(tmp_path: Path) -> None:
     project = clone(tmp_path / "project")
-    torch.jit.script(programs.Branching()).save(str(project.root / "published.pt"))
-    (project.root / "published").mkdir()
-    (project.root / "published.pt").rename(project.root / "published/branching.pt")
+    write_module(project.root / "published", programs.Looping())
     words = ("--input", "x=float32[rows, 4]")
-    project.run("init", "branching", "--from", "published/branching.pt", *words).expect(0)
+    project.run("init", "looping", "--from", "published/scripted.pt", *words).expect(0)
     with importable(project.root), pytest.raises(BakeError) as caught:
-        bake(project, "branching", tmp_path)
+        bake(project, "looping", tmp_path)
     assert "torch cannot convert this TorchScript" in caught.value.message
     assert "torch.export.save" in caught.value.next_action

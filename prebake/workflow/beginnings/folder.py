@@ -13,8 +13,6 @@ from prebake.bake.safetensors_index import read_index
 from prebake.errors import Problem
 
 CONFIG = "config.json"
-_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _FLOATS = {"F16", "BF16", "F64"}
 _LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE")
 
@@ -65,16 +63,18 @@ class Folder:
         self.problems.append(Problem(name, f"holds a {type(document).__name__}, not a {type(empty).__name__}"))
         return empty
 
-    def weights(self) -> Weights:
-        """The weight files that transformers would read, safetensors before pickles."""
-        if self.has(_WHOLE):
-            return self._safetensors((_WHOLE,))
-        if self.has(_INDEX):
-            return self._safetensors((*self._parts(_INDEX), _INDEX))
-        if pickled := self.present(*_PICKLES)[:1]:
+    def weights(self, stem: str = "model") -> Weights:
+        """The weight files that transformers (``model``) or diffusers would read, safetensors before pickles."""
+        whole, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
+        if self.has(whole):
+            return self._safetensors((whole,))
+        if self.has(index):
+            return self._safetensors((*self._parts(index), index))
+        pickle = f"pytorch_{stem}.bin" if stem == "model" else f"{stem}.bin"
+        if pickled := self.present(pickle, f"{pickle}.index.json")[:1]:
             parts = self._parts(pickled[0]) if pickled[0].endswith(".json") else ()
             return Weights((*parts, *pickled), derived=True)
-        self.problems.append(Problem(_WHOLE, "is missing", "save the model by its save_pretrained"))
+        self.problems.append(Problem(whole, "is missing", "save the model by its save_pretrained"))
         return Weights()
 
     def size(self, weights: Weights) -> int:

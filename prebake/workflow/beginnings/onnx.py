@@ -38,6 +38,9 @@ class PublishedGraphs:
     folder: Path
     graphs: tuple[Path, ...]
 
+    def check(self) -> None:
+        """It has no documents."""
+
     def write(self, asked: Asked) -> Mapping[str, bytes]:
         """Spec, README and, where they are small enough to be read, sample inputs."""
         asked.refuse_inputs("an ONNX file tells them itself")

@@ -32,6 +32,9 @@ class TorchFile:
 
     path: Path
 
+    def check(self) -> None:
+        """It has no documents."""
+
     def write(self, asked: Asked) -> Mapping[str, bytes]:
         """Spec, README and, of TorchScript, a sample input where it is small enough to be read. Raises InitRefused where
         inputs are not said that the file does not tell."""

@@ -40,10 +40,14 @@ class Pretrained:
     folder: Folder
     config: Mapping[str, Any] = field(repr=False)
 
+    def check(self) -> None:
+        """Whether the task is known."""
+        self._task(self._architecture())
+
     def write(self, asked: Asked) -> Mapping[str, bytes]:
         """Spec, README, code, sample and requirements of the task that the architecture is for."""
         asked.refuse_inputs("a transformers folder tells them itself")
-        architecture = next(iter(self.config.get("architectures") or ()), "")
+        architecture = self._architecture()
         task = self._task(architecture)
         facts, weights = task.read(self.folder, self.config), self.folder.weights()
         if "auto_map" in self.config:
@@ -54,6 +58,9 @@ class Pretrained:
         )
         values = {**self._values(asked, facts, weights), "task": task, "architecture": architecture}
         return {**_render(read_templates(asked.root), task, values), **facts.samples}
+
+    def _architecture(self) -> str:
+        return next(iter(self.config.get("architectures") or ()), "")
 
     def _task(self, architecture: str) -> Task:
         task = find_task(architecture)
@@ -76,7 +83,8 @@ class Pretrained:
             "schema": asked.schema,
             "licence": asked.licence or read_licence(self.folder.path / "README.md"),
             "unknown": UNKNOWN,
-            "folder": asked.folder(self.folder.path),
+            "source": asked.source(self.folder.path),
+            "checkpoint": asked.checkpoint,
             "files": sorted({CONFIG, *weights.files, *facts.files, *licences}),
             "ship": sorted({*shipped, *facts.ship, *licences}),
             "derived": weights.derived,
