@@ -92,8 +92,9 @@ def _init_flags(init: argparse.ArgumentParser) -> None:
         dest="origin",
         required=True,
         metavar="PATH",
-        help="ONNX, a file or a folder; a .pt2 or TorchScript file; or a transformers folder: text, token or image "
-        "classification, embeddings, speech",
+        help="ONNX, a file or a folder; a .pt2 or TorchScript file; a transformers folder (text, token or image classification, "
+        "embeddings, speech); a diffusers pipeline; or where one is published: hub:OWNER/NAME[@REVISION], modelscope:…, s3://…, "
+        "gs://…, oci:…, a file's URL",
     )
     init.add_argument(
         "--input",
@@ -199,7 +200,9 @@ def _json_flag(parser: argparse.ArgumentParser, what: str | None = None) -> None
 def _input(text: str) -> tuple[str, str]:
     name, _, kind = text.partition("=")
     if not name or not re.fullmatch(TENSOR_TYPE, kind):
-        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=TYPE[AXES], such as 'pixels=float32[batch, 3, 224, 224]'")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no NAME=TYPE[AXES], such as 'pixels=float32[batch, 3, 224, 224]'"
+        )
     return name, kind
 
 

@@ -57,10 +57,11 @@ class Baked:
         return self.folder / name
 
     def answer(self, form: Mapping[str, object]) -> Any:
-        """The JSON that the served module gives for a form."""
+        """The JSON that the served module gives for a form, whose defaults are filled in as the server does."""
         own = importlib.util.find_spec(f"images.{self.image}.model") is not None
         model = importlib.import_module(f"images.{self.image}.model" if own else GRAPHS_ALONE).create(self)
-        answer = model.generate(form, lambda: False)
+        defaults = {field.name: field.default for field in model.fields if field.default is not None}
+        answer = model.generate({**defaults, **form}, lambda: False)
         assert answer.media_type == "application/json"
         return json.loads(answer.body)
 

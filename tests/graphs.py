@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 WIDTH = 48
 
 
-def write_graph(path: Path, *, external: bool = False) -> Path:
+def write_graph(path: Path, *, external: bool = False, seed: int = 3) -> Path:
     """Rows of four ids and a number for each row to scores [rows, 4, 8]; one table is there twice, and one vector is small."""
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(seed)
 
     def weight(name: str, *shape: int) -> onnx.TensorProto:
         return numpy_helper.from_array(random.standard_normal(shape).astype(np.float32), name)

@@ -23,7 +23,9 @@ _TYPES = {
     28: "uint16", 34: "uint32", 35: "uint64",
 }  # fmt: skip
 _SYMBOL = re.compile(r"Symbol\('(\w+)'[^)]*\)")
-_SAVE_AGAIN = "Save it again: torch.export.save(torch.export.export(module, example_inputs), PATH), by torch 2.8 or newer."
+_SAVE_AGAIN = (
+    "Save it again: torch.export.save(torch.export.export(module, example_inputs), PATH), by torch 2.8 or newer."
+)
 
 
 def is_archive(path: Path) -> bool:

@@ -68,8 +68,8 @@ class Limits:
 @dataclass(frozen=True)
 class Settings:
     """One image for one target. ``module`` is the served one, ``exporter`` the one whose ``export`` is called, and
-    ``model_revision`` the sha256 of the model's code. ``ship`` are files that the image holds as published, ``reshard``
-    those that it holds in parts, as they are too large."""
+    ``model_revision`` the sha256 of the code that exports it: what serves is in a layer of its own, and bakes nothing.
+    ``ship`` are files that the image holds as published, ``reshard`` those that it holds in parts, as they are too large."""
 
     image: str
     module: str

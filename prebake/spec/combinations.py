@@ -12,6 +12,7 @@ from prebake.spec.yamlfile import Document
 
 _GRAPHS = ("onnx", "torch")  # a component's fields that name a published graph
 
+
 def find_impossible(document: Document) -> list[Problem]:
     """Every impossible combination; fields of a wrong type are passed over, being reported already."""
     data = document.data if isinstance(document.data, dict) else {}
@@ -124,7 +125,9 @@ def _published_graphs(document: Document, data: Mapping[str, Any]) -> Iterator[P
                 where = document.place(("components", component, kind))
                 yield Problem(where, f"checkpoint {checkpoint!r} has no file {wanted!r}", hint)
         if len(named) > 1:
-            yield Problem(document.place(("components", component)), "names two graphs", f"keep one of {', '.join(named)}")
+            yield Problem(
+                document.place(("components", component)), "names two graphs", f"keep one of {', '.join(named)}"
+            )
         if _mapping(settings).get("inputs") and "torch" not in named:
             where = document.place(("components", component, "inputs"))
             yield Problem(where, "are for a TorchScript file", "name it by `torch`, or leave them out")

@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+# A part of an image's reference: no _ at its end, and no three of them.
+IMAGE_NAME, IMAGE_NAME_LENGTH = r"^[a-z][a-z0-9]*(_{1,2}[a-z0-9]+)*$", 40
+ImageName = Annotated[str, Field(pattern=IMAGE_NAME, max_length=IMAGE_NAME_LENGTH)]
 # No segment may begin with a dot: a path stays below its folder.
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)*$")]
 # An element type, and lengths or names of free axes: float32[batch, 3, 224, 224].
@@ -159,7 +162,8 @@ class Component(Part):
         default=None, description="A file of the checkpoint that is the graph, published as ONNX: it needs no export.py"
     )
     torch: RelativePath | None = Field(
-        default=None, description="A file of the checkpoint that is the graph, as torch.export (.pt2) or TorchScript saved it"
+        default=None,
+        description="A file of the checkpoint that is the graph, as torch.export (.pt2) or TorchScript saved it",
     )
     inputs: dict[str, TensorType] = Field(
         default={}, description="What a TorchScript file takes, which it does not tell: float32[batch, 3, 224, 224]"
@@ -199,7 +203,7 @@ class ImageSpec(Part):
     """The whole of ``image.yaml``."""
 
     schema_: Literal[1] = Field(alias="schema")
-    name: Name
+    name: ImageName
     title: str
     description: str = ""
     base: str = Field(

@@ -8,6 +8,7 @@ from keyword import iskeyword
 from pathlib import Path
 
 from prebake.errors import SpecInvalid
+from prebake.spec.image import IMAGE_NAME, IMAGE_NAME_LENGTH
 from prebake.spec.project import list_images
 from prebake.spec.reading import parse_image
 from prebake.workflow.beginnings import diffusers, onnx, torch_files, transformers
@@ -29,10 +30,11 @@ def init_image(asked: Asked, tell: Tell) -> str:
     """Write ``images/NAME/`` with spec, code or sample input, README and lock; its path. After an error nothing of it is
     left."""
     folder = asked.root / "images" / asked.name
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", asked.name) or iskeyword(asked.name):
+    if not re.fullmatch(IMAGE_NAME, asked.name) or len(asked.name) > IMAGE_NAME_LENGTH or iskeyword(asked.name):
         raise InitRefused(
             f"{asked.name!r} is no name for an image.",
-            next_action="use lower-case letters, digits and _, a letter first, and no word of Python's",
+            next_action=f"use lower-case letters and digits, _ between words, a letter first, {IMAGE_NAME_LENGTH} at most; "
+            "and no word of Python's",
         )
     if asked.name in list_images(asked.root) or folder.exists():
         raise InitRefused(f"{folder} exists already.", next_action="choose another name, or remove it")

@@ -7,22 +7,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
-
-from pydantic import ValidationError
+from typing import cast
 
 from prebake.checkpoints.fetch import bring
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.source import Lister, RemoteFile, Sources, find_source
 from prebake.checkpoints.store import Store, default_root
-from prebake.spec.image import FromGs, FromHttp, FromHub, FromModelScope, FromOci, FromS3, Part
+from prebake.errors import SpecInvalid
+from prebake.spec.image import Source
+from prebake.spec.reading import parse_source
 from prebake.workflow.beginnings.beginning import Asked, InitRefused
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Tell
 
-_SPECS: Mapping[str, type[Part]] = {
-    "hub": FromHub, "modelscope": FromModelScope, "s3": FromS3, "gs": FromGs, "oci": FromOci, "http": FromHttp,
-}  # fmt: skip
+_KINDS = ("hub", "modelscope", "s3", "gs", "oci", "http")
 FORMS = "hub:OWNER/NAME[@REVISION], modelscope:OWNER/NAME[@REVISION], s3://…, gs://…, oci:HOST/PATH:TAG or the URL of a file"
 _BRANCHES = {"hub": "main", "modelscope": "master"}  # what they call the one that is published
 # Paths that a spec can name, at most two folders deep.
@@ -66,7 +64,7 @@ def parse_origin(text: str) -> Mapping[str, str] | None:
     """The fields of a spec's source; None for a path. Raises InitRefused for what is neither."""
     kind, colon, rest = text.partition(":")
     kind = "http" if kind == "https" else kind
-    if not colon or kind not in _SPECS:
+    if not colon or kind not in _KINDS:
         return None
     if kind in _BRANCHES:
         repository, _, revision = rest.partition("@")
@@ -76,7 +74,7 @@ def parse_origin(text: str) -> Mapping[str, str] | None:
     given = {"from": kind, **where}
     try:
         _spec(given, ("any",))
-    except ValidationError as error:
+    except SpecInvalid as error:
         raise InitRefused(f"{text} names no {kind} source.", next_action=f"give a path, {FORMS}") from error
     return given
 
@@ -105,7 +103,9 @@ def _beside_graphs(names: Sequence[str], folder: Path) -> list[str]:
         return []
     from prebake.bake.graph_files import external_files
 
-    wanted = {(graph.parent.relative_to(folder) / file).as_posix() for graph in graphs for file in external_files(graph)}
+    wanted = {
+        (graph.parent.relative_to(folder) / file).as_posix() for graph in graphs for file in external_files(graph)
+    }
     return sorted(name for name in wanted & set(names) if not (folder / name).exists())
 
 
@@ -134,12 +134,14 @@ def _sha256(file: RemoteFile) -> str:
     return file.sha256
 
 
-def _spec(where: Mapping[str, str], files: Sequence[str]) -> Any:
-    return _SPECS[where["from"]].model_validate({**where, "files": tuple(files)})
+def _spec(where: Mapping[str, str], files: Sequence[str]) -> Source:
+    return parse_source({**where, "files": tuple(files)})
 
 
 def _title(where: Mapping[str, str]) -> str:
     """What the checkpoint is called at its place."""
     place = where.get("repository") or where.get("reference") or where["url"]
     name = re.split(r"[?#]", place.rstrip("/"))[0].rpartition("/")[2]
-    return re.sub(r"[^A-Za-z0-9_.@+-]", "_", re.split(r"[:@]", name)[0] if "reference" in where else name) or "checkpoint"
+    return (
+        re.sub(r"[^A-Za-z0-9_.@+-]", "_", re.split(r"[:@]", name)[0] if "reference" in where else name) or "checkpoint"
+    )

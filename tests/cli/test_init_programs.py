@@ -17,7 +17,7 @@ from prebake.workflow.beginnings.beginning import InitRefused
 from tests import programs
 from tests.conftest import image_name
 from tests.generated import Baked, bake, difference, importable
-from tests.projects import Project, clone, reach
+from tests.projects import clone, reach
 from tests.serving import serving
 
 TOLD = ("--input", "ids=int64[rows, tokens]", "--input", "scale=float32[rows, 1]")

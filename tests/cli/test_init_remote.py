@@ -70,7 +70,9 @@ def test_what_documents_rule_out_costs_no_weights(project: Project, hub: HubServ
     config = json.loads((folder / "config.json").read_text()) | {"architectures": ["GPT2LMHeadModel"]}
     hub.siblings = [each for each in hub.siblings if each["rfilename"] != "config.json"]
     hub.publish("config.json", json.dumps(config).encode(), large=False)
-    ended = project.run("init", "moods", "--from", f"hub:{hubserver.REPOSITORY}@{hubserver.COMMIT}", HF_ENDPOINT=hub.url)
+    ended = project.run(
+        "init", "moods", "--from", f"hub:{hubserver.REPOSITORY}@{hubserver.COMMIT}", HF_ENDPOINT=hub.url
+    )
     assert "GPT2LMHeadModel" in ended.expect(InitRefused.exit_code).stderr
     assert hub.cdn.seen == []
     assert not (project.root / "images").exists()

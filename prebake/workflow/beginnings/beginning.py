@@ -39,7 +39,9 @@ class Asked:
 
     def refuse_inputs(self, why: str) -> None:
         """Raise InitRefused where inputs are told of a checkpoint that needs no telling."""
-        refuse(f"{self.origin}: {why}:", [Problem(name, "is told by --input") for name in self.inputs], "leave --input out")
+        refuse(
+            f"{self.origin}: {why}:", [Problem(name, "is told by --input") for name in self.inputs], "leave --input out"
+        )
 
     @property
     def checkpoint(self) -> str:
@@ -71,4 +73,5 @@ Recognise = Callable[[Path], Beginning | None]
 def refuse(message: str, problems: Sequence[Problem], next_action: str) -> None:
     """Raise InitRefused with all of them, if there are any."""
     if problems:
-        raise InitRefused("\n".join([message, *(f"  {each}" for each in problems)]), next_action=next_action)
+        told = dict.fromkeys(map(str, problems))  # a document may be read more than once
+        raise InitRefused("\n".join([message, *(f"  {each}" for each in told)]), next_action=next_action)

@@ -92,8 +92,12 @@ class Pipeline:
         self._check_parts(family)
         components = [Component(part, self._weights(part)) for part in family.parts]
         files = self._files(family, components)
-        refuse(f"{self.folder.path} cannot be begun with ({name}):", self.folder.problems, f"mend the checkpoint, or {_WRITE}")
-        return self._render(read_templates(asked.root), family, self._values(asked, family, components, files))
+        refuse(
+            f"{self.folder.path} cannot be begun with ({name}):",
+            self.folder.problems,
+            f"mend the checkpoint, or {_WRITE}",
+        )
+        return self._render(read_templates(asked.root), family, self._values(asked, components, files))
 
     def _family(self) -> tuple[str, Family]:
         name = str(self.index.get("_class_name", ""))
@@ -164,9 +168,7 @@ class Pipeline:
             names |= set(self.folder.present("feature_extractor/preprocessor_config.json"))
         return sorted(names)
 
-    def _values(
-        self, asked: Asked, family: Family, components: Sequence[Component], files: Sequence[str]
-    ) -> Mapping[str, Any]:
+    def _values(self, asked: Asked, components: Sequence[Component], files: Sequence[str]) -> Mapping[str, Any]:
         parts = self._parts()
         pipeline = str(self.index["_class_name"])
         scheduler = self.folder.document("scheduler/scheduler_config.json")
@@ -202,7 +204,9 @@ class Pipeline:
         places = {name: f"{own}/{name}.j2" for name in ("README.md", "model.py", "request.py", "export.py", "naive.py")}
         places |= {name: f"init/diffusers/{name}.j2" for name in ("image.yaml", *_COMMON)}
         rendered = {name: render_template(templates, place, values) for name, place in places.items()}
-        packages = {f"requirements/cpu.{kind}": templates[f"requirements/{family.packages}.{kind}"] for kind in ("in", "txt")}
+        packages = {
+            f"requirements/cpu.{kind}": templates[f"requirements/{family.packages}.{kind}"] for kind in ("in", "txt")
+        }
         return {name: text.encode() for name, text in (rendered | packages).items()}
 
     def _problem(self, where: str, what: str, hint: str = "") -> None:

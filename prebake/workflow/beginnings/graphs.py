@@ -60,7 +60,10 @@ def write_graphs(asked: Asked, folder: Path, title: str, parts: Sequence[Part]) 
 
 def name_parts(folder: Path, graphs: Sequence[Path]) -> Mapping[str, Path]:
     """Components by name: a file's own, or its folder's where that has one graph, called ``model``. Raises InitRefused."""
-    names = {graph: _name(graph.stem if graph.parent == folder or graph.stem != "model" else graph.parent.name) for graph in graphs}
+    names = {
+        graph: _name(graph.stem if graph.parent == folder or graph.stem != "model" else graph.parent.name)
+        for graph in graphs
+    }
     counts = Counter(names.values())
     places = {graph: str(graph.relative_to(folder)) for graph in graphs}
     problems = [
@@ -68,7 +71,11 @@ def name_parts(folder: Path, graphs: Sequence[Path]) -> Mapping[str, Path]:
         for graph, name in names.items()
         if counts[name] > 1 or not _NAME.fullmatch(name)
     ]
-    refuse(f"The graphs of {folder} do not make components:", problems, "give each a name of its own, or name one by --from")
+    refuse(
+        f"The graphs of {folder} do not make components:",
+        problems,
+        "give each a name of its own, or name one by --from",
+    )
     return {name: graph for graph, name in names.items()}
 
 

@@ -25,7 +25,7 @@ def recognise(path: Path) -> Pretrained | None:
     """A folder whose config.json is a transformers model's, unless all that it holds besides is a graph."""
     folder = Folder(path)
     config = folder.document(CONFIG) if path.is_dir() else {}
-    if folder.problems:
+    if folder.problems and not config:
         refuse(f"{path} cannot be read:", folder.problems, "give the folder that save_pretrained wrote")
     graphs_alone = path.is_dir() and any(path.glob("*.onnx")) and not any(path.glob("*.safetensors"))
     if graphs_alone or not config.keys() & {"architectures", "model_type"}:
@@ -60,7 +60,7 @@ class Pretrained:
         return {**_render(read_templates(asked.root), task, values), **facts.samples}
 
     def _architecture(self) -> str:
-        return next(iter(self.config.get("architectures") or ()), "")
+        return str(next(iter(self.config.get("architectures") or ()), ""))
 
     def _task(self, architecture: str) -> Task:
         task = find_task(architecture)
@@ -88,7 +88,7 @@ class Pretrained:
             "files": sorted({CONFIG, *weights.files, *facts.files, *licences}),
             "ship": sorted({*shipped, *facts.ship, *licences}),
             "derived": weights.derived,
-            "memory": 1 + math.ceil(2 * self.folder.size(weights) / _GIB),
+            "memory": 1 + math.ceil((2 * self.folder.size(weights) + facts.memory) / _GIB),
             "samples": tuple(sorted(facts.samples)),
             **facts.values,
         }
