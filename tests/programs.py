@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 
 class Scores(torch.nn.Module):
@@ -29,6 +30,14 @@ class Named(Scores):
     def forward(self, ids: torch.Tensor, scale: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
         scores, features = super().forward(ids, scale)
         return {"scores": scores, "features": features}
+
+
+class Structured(Scores):
+    """The same, as transformers' models have it."""
+
+    def forward(self, ids: torch.Tensor, scale: torch.Tensor) -> Any:
+        scores, features = super().forward(ids, scale)
+        return SequenceClassifierOutput(logits=scores, hidden_states=features)
 
 
 class Branching(torch.nn.Module):

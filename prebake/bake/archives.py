@@ -22,6 +22,8 @@ _TYPES = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64", 12: "bool",
     28: "uint16", 34: "uint32", 35: "uint64",
 }  # fmt: skip
+# What torch itself takes apart; a class of another library can be loaded by that library alone.
+_STRUCTURES = {None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"}
 _SYMBOL = re.compile(r"Symbol\('(\w+)'[^)]*\)")
 _SAVE_AGAIN = (
     "Save it again: torch.export.save(torch.export.export(module, example_inputs), PATH), by torch 2.8 or newer."
@@ -50,7 +52,8 @@ def read_archive(component: str, path: Path) -> Signature:
     if faults := faults + others:
         raise BakeError(
             f"{component}: {path.name} cannot be baked: {'; '.join(faults)}.",
-            next_action="Export a module that takes and gives plain tensors of numpy's types, and has no others for weights.",
+            next_action="Export a module that takes and gives tensors of numpy's types, several in tuples or dictionaries, and "
+            "has no others for weights.",
         )
     return signature
 
@@ -87,7 +90,10 @@ def _signature(model: Mapping[str, Any]) -> tuple[Signature, list[str]]:
     said, values = module["signature"], module["graph"]["tensor_values"]
     whole = next(each["signature"] for each in module["module_call_graph"] if each["fqn"] == "")
     axes: dict[str, str] = {}
-    faults: list[str] = []
+    gives = json.loads(whole["out_spec"])[1]
+    faults = [
+        f"it takes or gives a {kind}" for each in (json.loads(whole["in_spec"])[1], gives) for kind in _others(each)
+    ]
     taken = [next(iter(spec.items())) for spec in said["input_specs"]]
     inputs = []
     for kind, spec in taken:
@@ -98,7 +104,7 @@ def _signature(model: Mapping[str, Any]) -> tuple[Signature, list[str]]:
             faults.append(f"an input is no tensor: {json.dumps(spec)}")
     given = [spec["user_output"]["arg"] for spec in said["output_specs"] if "user_output" in spec]
     outputs = []
-    for name, arg in zip(_leaves(json.loads(whole["out_spec"])[1], ""), given, strict=True):
+    for name, arg in zip(_leaves(gives, ""), given, strict=True):
         if "as_tensor" in arg:
             outputs.append(_tensor(name, values[arg["as_tensor"]["name"]], axes, faults))
         else:
@@ -122,12 +128,21 @@ def _axis(size: Mapping[str, Any], place: str, axes: dict[str, str]) -> int | st
     return axes.setdefault(text, place)
 
 
+def _others(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Structures that torch does not know."""
+    if spec["type"] not in _STRUCTURES:
+        yield str(spec["type"])
+    for child in spec["children_spec"]:
+        yield from _others(child)
+
+
 def _leaves(spec: Mapping[str, Any], name: str) -> Iterator[str]:
     """The names of what a program gives: a dictionary's keys, else numbers; ``output`` where it is one tensor."""
     if spec["type"] is None:
         yield name or "output"
         return
     children = spec["children_spec"]
-    keys = json.loads(spec["context"]) if spec["type"] == "builtins.dict" else range(len(children))
+    named = spec["type"] in ("builtins.dict", "collections.OrderedDict")
+    keys = json.loads(spec["context"]) if named else range(len(children))
     for key, child in zip(keys, children, strict=True):
         yield from _leaves(child, f"{name}_{key}" if name else str(key) if isinstance(key, str) else f"output_{key}")

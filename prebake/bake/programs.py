@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,10 @@ def _array(component: str, name: str, leaf: object) -> Array:
     return array
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801  as its base is called
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Without torch's advice to those who wrote the program."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
+    logging.getLogger("torch.export").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.export").setLevel(logging.ERROR)
+        yield

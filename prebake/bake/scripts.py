@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._export.converter import TS2EPConverter
 from torch.export import ExportedProgram
 
 from prebake.bake.errors import BakeError
@@ -43,6 +42,8 @@ def open_script(component: str, path: Path) -> tuple[list[str], Any]:
 def convert_script(component: str, module: Any, inputs: Sequence[torch.Tensor]) -> ExportedProgram:
     """torch.onnx exports no ScriptModule itself. Raises BakeError where torch cannot convert it either: a branch or a loop
     that depends on values, an operator that its converter does not know."""
+    from torch._export.converter import TS2EPConverter  # torch's own, and not public: only who needs it depends on it
+
     try:
         return TS2EPConverter(module, tuple(inputs)).convert()
     except Exception as error:  # the converter raises what it pleases

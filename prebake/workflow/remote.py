@@ -54,8 +54,10 @@ def fetched(asked: Asked, tell: Tell, check: Callable[[Path], None]) -> Iterator
         documents = [name for name in names if _DOCUMENT.fullmatch(name)]
         tell(f"init: {asked.origin} has {len(names)} files; fetching its documents")
         _bring(where, documents, inside, store, sources)
-        check(inside)
-        _bring(where, choose_weights(names), inside, store, sources)
+        weights = choose_weights(names)
+        if any(name.endswith((".safetensors", ".bin")) for name in weights):  # graphs and programs need no documents
+            check(inside)
+        _bring(where, weights, inside, store, sources)
         _bring(where, _beside_graphs(names, inside), inside, store, sources)
         yield inside, replace(asked, remote=where)
 

@@ -90,6 +90,15 @@ def test_files_that_hold_no_graph_are_refused(tmp_path: Path, kind: str) -> None
     assert not (project.root / "images").exists()
 
 
+def test_a_program_of_another_librarys_structures_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    project = clone(tmp_path / "project")
+    programs.write_program(project.root / "scores.pt2", programs.Structured())
+    ended = project.run("init", "scores", "--from", "scores.pt2")
+    assert ended.code not in (0, 1)
+    assert "it takes or gives a transformers.modeling_outputs.SequenceClassifierOutput" in ended.stderr
+    assert "tuples or dictionaries" in ended.stderr
+
+
 def test_inputs_that_are_no_tensors_are_named(tmp_path: Path) -> None:
     project = clone(tmp_path / "project")
     script: Any = torch.jit.script(Counting())

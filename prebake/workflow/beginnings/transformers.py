@@ -27,7 +27,8 @@ def recognise(path: Path) -> Pretrained | None:
     config = folder.document(CONFIG) if path.is_dir() else {}
     if folder.problems and not config:
         refuse(f"{path} cannot be read:", folder.problems, "give the folder that save_pretrained wrote")
-    graphs_alone = path.is_dir() and any(path.glob("*.onnx")) and not any(path.glob("*.safetensors"))
+    graphs = [*path.glob("*.onnx"), *path.glob("*/*.onnx")]
+    graphs_alone = graphs and not any(path.glob("*.safetensors")) and not any(path.glob("*.bin"))
     if graphs_alone or not config.keys() & {"architectures", "model_type"}:
         return None
     return Pretrained(folder, config)
