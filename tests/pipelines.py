@@ -24,7 +24,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 TRAINED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 
 
-def write_unconditional(folder: Path, scheduler: Any = None, pipeline: Any = DDPMPipeline) -> None:
+def write_unconditional(
+    folder: Path, scheduler: Any = None, pipeline: Any = DDPMPipeline, *, half: bool = False
+) -> None:
     """Grey pictures of 16 x 24."""
     torch.manual_seed(2)
     unet = UNet2DModel(
@@ -32,15 +34,17 @@ def write_unconditional(folder: Path, scheduler: Any = None, pipeline: Any = DDP
         norm_num_groups=4, attention_head_dim=4, down_block_types=("DownBlock2D", "AttnDownBlock2D"),
         up_block_types=("AttnUpBlock2D", "UpBlock2D"),
     )  # fmt: skip
+    unet = unet.half() if half else unet
     pipeline(unet=unet, scheduler=scheduler or DDPMScheduler(num_train_timesteps=60)).save_pretrained(folder)
 
 
 def write_implicit(folder: Path) -> None:
-    write_unconditional(folder, DDIMScheduler(), DDIMPipeline)
+    """Its weights are of half precision."""
+    write_unconditional(folder, DDIMScheduler(), DDIMPipeline, half=True)
 
 
-def write_text_to_image(folder: Path, scheduler: Any = None) -> None:
-    """Pictures of 32 x 32 by sentences of up to 24 tokens."""
+def write_text_to_image(folder: Path, scheduler: Any = None, *, half: bool = False) -> None:
+    """Pictures of 32 x 32 by sentences of up to 24 tokens. ``half``: the text encoder's weights are of half precision."""
     torch.manual_seed(2)
     unet = UNet2DConditionModel(
         sample_size=16, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, cross_attention_dim=16,
@@ -57,7 +61,7 @@ def write_text_to_image(folder: Path, scheduler: Any = None) -> None:
     config = CLIPTextConfig(vocab_size=len(tokenizer), max_position_embeddings=24, **sizes, **ends)
     StableDiffusionPipeline(
         vae=vae,
-        text_encoder=CLIPTextModel(config),
+        text_encoder=CLIPTextModel(config).half() if half else CLIPTextModel(config),
         tokenizer=tokenizer,
         unet=unet,
         scheduler=scheduler or PNDMScheduler(**TRAINED, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1),
