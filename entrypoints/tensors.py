@@ -81,7 +81,7 @@ def read_inputs(text: str, wanted: Mapping[str, Tensor]) -> dict[str, np.ndarray
     wrong += [f"{name} is missing" for name in wanted if name not in given]
     arrays: dict[str, np.ndarray] = {}
     sizes: dict[str, int] = {}
-    for name in wanted.keys() & given.keys():
+    for name in (each for each in wanted if each in given):
         try:
             arrays[name] = read_array(given[name], wanted[name], sizes)
         except (ValueError, TypeError, OverflowError) as error:

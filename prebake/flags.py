@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 import prebake
 from prebake import verbs
 from prebake.sizes import read_bytes
-from prebake.spec.image import TARGETS
+from prebake.spec.image import TARGETS, TENSOR_TYPE
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -92,7 +93,17 @@ def _init_flags(init: argparse.ArgumentParser) -> None:
         dest="origin",
         required=True,
         metavar="PATH",
-        help="an .onnx file or its folder, or a transformers folder: text, token or image classification, embeddings, speech",
+        help="ONNX, a file or a folder; a .pt2 or TorchScript file; a transformers folder (text, token or image classification, "
+        "embeddings, speech); a diffusers pipeline; or where one is published: hub:OWNER/NAME[@REVISION], modelscope:…, s3://…, "
+        "gs://…, oci:…, a file's URL",
+    )
+    init.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        type=_input,
+        metavar="NAME=TYPE[AXES]",
+        help="what TorchScript takes, which it does not tell: 'pixels=float32[batch, 3, 224, 224]'; may be given again",
     )
     init.add_argument(
         "--licence", metavar="ID", help="the weights' SPDX identifier, or LicenseRef-… (default: the model card's)"
@@ -201,6 +212,15 @@ def _size(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
+
+
+def _input(text: str) -> tuple[str, str]:
+    name, _, kind = text.partition("=")
+    if not name or not re.fullmatch(TENSOR_TYPE, kind):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no NAME=TYPE[AXES], such as 'pixels=float32[batch, 3, 224, 224]'"
+        )
+    return name, kind
 
 
 def _positive(text: str) -> int:

@@ -82,7 +82,7 @@ def init(asked: argparse.Namespace) -> None:
     from prebake.workflow.beginnings.beginning import Asked
     from prebake.workflow.init import init_image
 
-    print(init_image(Asked(_root(asked), asked.name, asked.origin, asked.licence), _tell))
+    print(init_image(Asked(_root(asked), asked.name, asked.origin, asked.licence, dict(asked.input)), _tell))
 
 
 def lock(asked: argparse.Namespace) -> None:

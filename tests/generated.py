@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ import numpy as np
 from prebake.bake.local import bake_folder
 from prebake.bake.sessions import open_session
 from prebake.bake.settings import Session, Settings
-from prebake.plan.settings import make_settings
+from prebake.plan.settings import GRAPHS_ALONE, make_settings
 from prebake.spec.project import read_project
 from tests.projects import ROOT, Project
 
@@ -56,9 +57,11 @@ class Baked:
         return self.folder / name
 
     def answer(self, form: Mapping[str, object]) -> Any:
-        """The JSON that the served module gives for a form."""
-        model = importlib.import_module(f"images.{self.image}.model").create(self)
-        answer = model.generate(form, lambda: False)
+        """The JSON that the served module gives for a form, whose defaults are filled in as the server does."""
+        own = importlib.util.find_spec(f"images.{self.image}.model") is not None
+        model = importlib.import_module(f"images.{self.image}.model" if own else GRAPHS_ALONE).create(self)
+        defaults = {field.name: field.default for field in model.fields if field.default is not None}
+        answer = model.generate({**defaults, **form}, lambda: False)
         assert answer.media_type == "application/json"
         return json.loads(answer.body)
 
@@ -89,10 +92,10 @@ def bake(project: Project, image: str, out: Path) -> Baked:
     return Baked(image, out / "models")
 
 
-def begin(project: Project, name: str, write: Callable[[Path], object], out: Path) -> Baked:
+def begin(project: Project, name: str, write: Callable[[Path], object], out: Path, *words: str) -> Baked:
     """Init, lint and bake the image of a checkpoint that ``write(folder)`` writes; its warm-up is the framework's."""
     write(project.root / "published" / name)
-    project.run("init", name, "--from", f"published/{name}").expect(0)
+    project.run("init", name, "--from", f"published/{name}", *words).expect(0)
     for check in (("check",), ("format", "--check")):
         command = [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), f"images/{name}"]
         ended = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)

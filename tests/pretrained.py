@@ -81,15 +81,22 @@ def write_tagger(folder: Path) -> None:
     write_bert(folder, BertForTokenClassification, id2label={0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC", 4: "I-LOC"})
 
 
-def write_sentence_modules(folder: Path, *, cls: bool) -> None:
+def keep_case(folder: Path) -> None:
+    """A tokenizer that tells capitals apart."""
+    document = json.loads((folder / "tokenizer.json").read_text())
+    document["normalizer"]["lowercase"] = False
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+
+
+def write_sentence_modules(folder: Path, *, cls: bool, lower: bool = False, pooling: str = "1_Pooling") -> None:
     """What sentence-transformers writes beside an encoder: pooling, normalisation, and how many tokens count."""
-    kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    kinds = [("", "Transformer"), (pooling, "Pooling"), ("2_Normalize", "Normalize")]
     modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds]
     (folder / "modules.json").write_text(json.dumps(modules))
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 48}))
-    (folder / "1_Pooling").mkdir()
-    pooling = {"pooling_mode_cls_token": cls, "pooling_mode_mean_tokens": not cls}
-    (folder / "1_Pooling/config.json").write_text(json.dumps(pooling))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 48, "do_lower_case": lower}))
+    (folder / pooling).mkdir()
+    modes = {"pooling_mode_cls_token": cls, "pooling_mode_mean_tokens": not cls}
+    (folder / pooling / "config.json").write_text(json.dumps(modes))
 
 
 def write_image_classifier(folder: Path, **processor: Any) -> None:

@@ -22,6 +22,7 @@ from prebake.bake.errors import BakeError
 from prebake.bake.exported import WEIGHTS, Exported, ExportedComponent
 from prebake.bake.lowered import Lowered
 from prebake.bake.parity import Case, Tolerance, tolerance_of
+from prebake.bake.programs import Program
 from prebake.bake.quantise import Sample
 from prebake.bake.reduced import reduced
 from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
@@ -153,12 +154,29 @@ class Bake:
         with graph_files.copied(self.checkpoint / path) as copy:
             model = graph_files.load(copy)
             hold_small(model)
-            if not self.settings.components[component].precision.reduced:
-                self._derive(
-                    self.settings.folder(component), f"{component}.safetensors", from_arrays(large_initialisers(model))
-                )
-            self._keep_graph(component, model, ExportedComponent(tolerance_of(*outputs), len(cases)))
+            self._keep_whole(component, model, outputs)
         return outputs
+
+    def program(
+        self, component: str, program: Program, cases: Sequence[Mapping[str, Array]]
+    ) -> Sequence[Mapping[str, Array]]:
+        """Take a published torch program for the component's graph; its weights become derived ones.
+
+        cases: inputs by name, the first of which a TorchScript file is converted with; torch's outputs are kept and returned.
+        """
+        self._check_component(component)
+        outputs = [program.answer(case) for case in cases]
+        for number, (case, answer) in enumerate(zip(cases, outputs, strict=True)):
+            self._exported.write_case(component, number, Case(case, answer))
+        self._keep_whole(component, program.graph(cases[0], list(outputs[0])), outputs)
+        return outputs
+
+    def _keep_whole(self, component: str, model: ir.Model, answers: Sequence[Mapping[str, Array]]) -> None:
+        """A graph that brings its weights, and the answers that it has to give."""
+        if not self.settings.components[component].precision.reduced:
+            weights = from_arrays(large_initialisers(model))
+            self._derive(self.settings.folder(component), f"{component}.safetensors", weights)
+        self._keep_graph(component, model, ExportedComponent(tolerance_of(*answers), len(answers)))
 
     def asset(self, path: str, data: bytes) -> None:
         """A further small file of the image, at ``/models/<path>``."""

@@ -32,19 +32,30 @@ def export_graph(
     that name, one and the same in every input. Raises BakeError where torch cannot export the module.
     """
     shapes = _dynamic_shapes(case, dynamic)
+    return translate(component, module, list(case), outputs, kwargs=dict(case), dynamic_shapes=shapes)
+
+
+def translate(
+    component: str,
+    module: torch.nn.Module | torch.export.ExportedProgram,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    **traced: Any,
+) -> ir.Model:
+    """The graph of a program, or of a module with what it is ``traced`` with. Raises BakeError where torch has no
+    translation for it."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
                 module,
-                kwargs=dict(case),
                 dynamo=True,
-                input_names=list(case),
+                input_names=list(inputs),
                 output_names=list(outputs),
-                dynamic_shapes=shapes,
                 opset_version=OPSET,
                 custom_translation_table=TRANSLATIONS,
                 verbose=False,
+                **traced,
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise _unexportable(component, error) from error

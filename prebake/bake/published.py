@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +20,75 @@ from prebake.bake.errors import BakeError
 from prebake.bake.export import Bake
 from prebake.bake.graph_files import open_published
 from prebake.bake.parity import tolerance_of
-from prebake.bake.signature import fit_inputs, make_inputs, read_signature
+from prebake.bake.programs import open_program
+from prebake.bake.signature import Signature, fit_inputs, infer_tensor, make_inputs, read_signature
 
 TENSORS = "tensors.json"
 """Under /models: what each component takes and gives, for ``entrypoints.tensors``."""
 SAMPLE = "sample.json"
 _SIZES = (2, 3)
+Taken = tuple[Signature, Mapping[str, Array], Mapping[str, Array]]  # and the first case with its answer
 
 
 def export(bake: Bake) -> None:
-    """Every component of image.yaml that names an ``onnx`` file; the answer to the request is the published graph's."""
-    samples = _samples(bake.settings.image)
+    """Every component of image.yaml that names a published graph; the answer to the request is that graph's own."""
+    samples = _samples(bake.settings.image, bake.settings.components)
     signatures, requests = {}, {}
     for name, component in bake.settings.components.items():
-        session = open_published(name, bake.checkpoint / component.onnx)
-        signature = read_signature(name, session)
-        cases = [make_inputs(signature, size, seed=size) for size in _SIZES]
-        if name in samples:  # a graph may take sizes of its own only, which its signature does not tell
-            cases = [fit_inputs(name, signature, samples[name]), *(case for case in cases if _runs(session, case))]
-        outputs = bake.graph_file(name, component.onnx, cases)
+        take = _take_onnx if component.onnx else _take_torch
+        signature, inputs, answer = take(bake, name, samples.get(name))
         signatures[name] = signature.document()
-        requests[name] = (cases[0], outputs[0])
+        requests[name] = (inputs, answer)
     bake.asset(TENSORS, canonical_json(signatures))
     first = next(iter(requests))
     inputs, answer = requests[first]
     fields = {"inputs": json.dumps(_lists(inputs))}
     fields |= {"component": first} if len(requests) > 1 else {}
     bake.reference(fields, write_outputs(answer), "application/json", max(tolerance_of(answer).values()))
+
+
+def _take_onnx(bake: Bake, name: str, sample: Any) -> Taken:
+    path = bake.settings.components[name].onnx
+    session = open_published(name, bake.checkpoint / path)
+    signature = read_signature(name, session)
+    given = [fit_inputs(name, signature, sample)] if sample is not None else []
+    cases = _cases(signature, given, lambda case: _runs(session, case))
+    return signature, cases[0], bake.graph_file(name, path, cases)[0]
+
+
+def _take_torch(bake: Bake, name: str, sample: Any) -> Taken:
+    component = bake.settings.components[name]
+    program = open_program(name, bake.checkpoint / component.torch, component.inputs)
+    takes = Signature(program.inputs, ())
+    given = [fit_inputs(name, takes, sample)] if sample is not None else []
+    cases = _cases(takes, [*given, *([program.example] if program.example else [])], program.runs)
+    if not _vary(takes, cases):
+        raise BakeError(
+            f"{name}: it has free axes, and runs on inputs of one size only: {_show(cases[0])}.",
+            next_action="Give an input of another size in the image's sample.json.",
+        )
+    answers = bake.program(name, program, cases)
+    gives = tuple(infer_tensor(each, [answer[each] for answer in answers]) for each in answers[0])
+    return Signature(program.inputs, gives), cases[0], answers[0]
+
+
+def _cases(
+    signature: Signature, given: Sequence[Mapping[str, Array]], runs: Callable[[Mapping[str, Array]], bool]
+) -> list[Mapping[str, Array]]:
+    """What is given, and inputs made up of two sizes. A graph may take sizes of its own only, which its signature does not
+    tell: where something is given, what it does not run on is left out."""
+    made = [make_inputs(signature, size, seed=size) for size in _SIZES]
+    return [*given, *(case for case in made if not given or runs(case))]
+
+
+def _vary(signature: Signature, cases: Sequence[Mapping[str, Array]]) -> bool:
+    """Whether the cases show that free axes are free."""
+    free = any(isinstance(axis, str) for each in signature.inputs for axis in each.shape)
+    return not free or len({_show(case) for case in cases}) > 1
+
+
+def _show(case: Mapping[str, Array]) -> str:
+    return ", ".join(f"{name} {list(array.shape)}" for name, array in case.items())
 
 
 def _runs(session: InferenceSession, case: Mapping[str, Array]) -> bool:
@@ -66,7 +108,7 @@ def _lists(arrays: Mapping[str, Array]) -> dict[str, Any]:
     return {name: array.tolist() for name, array in arrays.items()}
 
 
-def _samples(image: str) -> Mapping[str, Any]:
+def _samples(image: str, components: Collection[str]) -> Mapping[str, Any]:
     try:
         folder = Path(next(iter(importlib.import_module(f"images.{image}").__path__)))
         found = json.loads((folder / SAMPLE).read_bytes())
@@ -76,4 +118,9 @@ def _samples(image: str) -> Mapping[str, Any]:
         raise BakeError(f"images/{image}/{SAMPLE} is no JSON: {error}.", next_action="Correct it.") from error
     if not isinstance(found, dict):
         raise BakeError(f"images/{image}/{SAMPLE} is no object.", next_action="Give inputs by component and name.")
+    if unknown := sorted(found.keys() - set(components)):
+        raise BakeError(
+            f"images/{image}/{SAMPLE} names {', '.join(unknown)}: image.yaml has no such component.",
+            next_action=f"Give inputs by component: {', '.join(components)}.",
+        )
     return found

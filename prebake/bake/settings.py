@@ -80,13 +80,16 @@ class Precision:
 @dataclass(frozen=True)
 class Component:
     """How one component is compiled and run. ``folder`` has its weights, and its graph then lies beside them under the
-    component's name; ``onnx`` is the file of the checkpoint that is its graph, where it is published as one."""
+    component's name; ``onnx`` is the file of the checkpoint that is its graph, where it is published as one, ``torch`` where
+    that is torch.export's or TorchScript's; ``inputs`` are what the latter takes, by name (``float32[batch, 3]``)."""
 
     precision: Precision = Precision()
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     session: Session = Session()
     folder: str = ""
     onnx: str = ""
+    torch: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,10 @@ class Limits:
 @dataclass(frozen=True)
 class Settings:
     """One image for one target. ``module`` is the served one, ``exporter`` the one whose ``export`` is called, and
-    ``model_revision`` the sha256 of the model's code. ``ship`` are files that the image holds as published, ``reshard``
-    those that it holds in parts, as they are too large. ``warmup_tolerance`` is image.yaml's, where it gives one.
-    ``runtime`` is what opens the components, ``onnxruntime`` or ``torch``; ``networks`` is the module that builds them in
-    torch."""
+    ``model_revision`` the sha256 of the code that exports it: what serves is in a layer of its own, and bakes nothing.
+    ``ship`` are files that the image holds as published, ``reshard`` those that it holds in parts, as they are too large.
+    ``warmup_tolerance`` is image.yaml's, where it gives one. ``runtime`` is what opens the components, ``onnxruntime`` or
+    ``torch``; ``networks`` is the module that builds them in torch."""
 
     image: str
     module: str
@@ -146,7 +149,7 @@ class Settings:
         """Whether weights of half precision are cast to fp32 as the graph is opened, as ONNX Runtime's CPU provider has few
         kernels for less, and a published graph computes as it does. Otherwise the graph computes in that precision."""
         own = self.components[component]
-        return own.precision.type in HALVES and (self.target == "cpu" or bool(own.onnx))
+        return own.precision.type in HALVES and (self.target == "cpu" or bool(own.onnx or own.torch))
 
     def to_json(self) -> bytes:
         """Canonical JSON, the document's schema number included."""
@@ -202,8 +205,11 @@ class _Reader:
         given["session"] = self._flat(Session, session, f"{where}.session")
         given["precision"] = self._flat(Precision, given.get("precision", {}), f"{where}.precision")
         given["providers"] = tuple(given.get("providers", Component.providers))
-        for name in ("folder", "onnx"):
+        for name in ("folder", "onnx", "torch"):
             self._typed(given, name, str, where)
+        inputs = self._mapping(given.get("inputs", {}), f"{where}.inputs")
+        for name in inputs:
+            self._typed(inputs, name, str, f"{where}.inputs")
         if session.get("optimize", "disable") not in OPTIMIZE_LEVELS:
             self.problems.append(Problem(f"{where}.session.optimize", f"must be one of {', '.join(OPTIMIZE_LEVELS)}"))
         return None if self.problems else Component(**given)

@@ -52,6 +52,20 @@ def read_signature(component: str, session: ort.InferenceSession) -> Signature:
     )
 
 
+def read_tensor(name: str, text: str) -> TensorSignature:
+    """``float32[batch, 3]``, as image.yaml has it."""
+    dtype, _, shape = text.rstrip("] ").partition("[")
+    axes = [axis.strip() for axis in shape.split(",") if axis.strip()]
+    return TensorSignature(name, dtype, tuple(int(axis) if axis.isdecimal() else axis for axis in axes))
+
+
+def infer_tensor(name: str, arrays: Sequence[Array]) -> TensorSignature:
+    """What several runs gave: an axis whose length differed is free."""
+    lengths = [set(axis) for axis in zip(*(array.shape for array in arrays), strict=True)]
+    shape = tuple(each.pop() if len(each) == 1 else f"{name}.{n}" for n, each in enumerate(lengths))
+    return TensorSignature(name, str(arrays[0].dtype), shape)
+
+
 def make_inputs(signature: Signature, size: int, seed: int) -> dict[str, Array]:
     """Inputs with ``size`` for every free axis: normal numbers; whole ones of 0 and 1, which are words of any vocabulary and
     a mask's, the first of each row 1 so that no row is masked out."""

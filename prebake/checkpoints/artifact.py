@@ -58,6 +58,17 @@ class Artifact:
             raise _lacks(spec.reference, missing)
         return [_remote(spec, file, digest, files.get(file)) for file in spec.files]
 
+    def names(self, spec: FromOci) -> list[str]:
+        """Those of layers that are files: what lies in a tar is known once it was read."""
+        _, layers = self._layers(spec.reference, None)
+        names = [name for layer in layers if (name := _name(layer)) and not _is_tar(layer)]
+        if not names:
+            raise SourceError(
+                f"{spec.reference} has its files in tars, which are told by reading all of it.",
+                next_action="name the files in an image.yaml (docs/sources.md)",
+            )
+        return names
+
     def unit(self, file: RemoteFile) -> str:
         """The files in tars are read in one go."""
         whole = f"{file.source}@{file.revision}"

@@ -51,6 +51,15 @@ class Bucket:
             if info is not None
         ]
 
+    def names(self, spec: FromS3 | FromGs) -> list[str]:
+        prefix = spec.url.partition("://")[2].rstrip("/") + "/"
+
+        def attempt() -> list[str]:
+            with self._named_failures(spec.url):
+                return [name.removeprefix(prefix) for name in self._files().find(prefix) if name.startswith(prefix)]
+
+        return persist(attempt, Tries(self._patience, spec.url, narrate))
+
     def unit(self, file: RemoteFile) -> str:
         return f"{file.source}/{file.locator}:{file.revision}"
 

@@ -7,7 +7,7 @@ needed.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -23,6 +23,8 @@ class FileSystem(Protocol):
     """The part of fsspec's AbstractFileSystem that is used."""
 
     def info(self, path: str) -> Mapping[str, Any]: ...
+
+    def find(self, path: str) -> Sequence[str]: ...
 
     def cat_file(self, path: str, *, start: int, end: int) -> bytes: ...
 

@@ -53,9 +53,7 @@ class Hub:
         self._client = client or open_client(self._patience)
 
     def resolve(self, spec: FromHub) -> list[RemoteFile]:
-        info = persist(
-            lambda: self._ask(spec), Tries(self._patience, f"the hub's repository {spec.repository}", _say_nothing)
-        )
+        info = self._info(spec)
         published = {sibling.rfilename: sibling for sibling in info.siblings or ()}
         missing = [file for file in spec.files if file not in published]
         if missing or info.sha is None:
@@ -66,11 +64,18 @@ class Hub:
         source = f"hub:{spec.repository}" + ("" if info.sha == spec.revision else f"@{spec.revision}")
         return [_remote(spec, file, source, info.sha, published[file]) for file in spec.files]
 
+    def names(self, spec: FromHub) -> list[str]:
+        return [sibling.rfilename for sibling in self._info(spec).siblings or ()]
+
     def unit(self, file: RemoteFile) -> str:
         return f"{file.source}:{file.revision}/{file.locator}"
 
     def fetch(self, unit: Sequence[RemoteFile], store: Store, progress: Progress) -> list[Stored]:
         return [self._fetch(file, store, progress) for file in unit]
+
+    def _info(self, spec: FromHub) -> ModelInfo:
+        tries = Tries(self._patience, f"the hub's repository {spec.repository}", _say_nothing)
+        return persist(lambda: self._ask(spec), tries)
 
     def _ask(self, spec: FromHub) -> ModelInfo:
         api = HfApi(endpoint=self._endpoint, library_name="prebake")

@@ -47,19 +47,26 @@ class ModelScope:
         self._lock = threading.Lock()
 
     def resolve(self, spec: FromModelScope) -> list[RemoteFile]:
-        where = f"ModelScope's repository {spec.repository} at {spec.revision}"
-        listed = persist(lambda: self._ask(spec, where), Tries(self._patience, where, narrate))
-        published = {str(entry["Path"]): entry for entry in listed if entry.get("Type") != "tree"}
+        where, published = self._published(spec)
         missing = [file for file in spec.files if file not in published]
         if missing:
             raise SourceError(f"{where} has no file {', '.join(missing)}.", next_action="correct `files` in image.yaml")
         return [_remote(spec, file, published[file]) for file in spec.files]
+
+    def names(self, spec: FromModelScope) -> list[str]:
+        return list(self._published(spec)[1])
 
     def unit(self, file: RemoteFile) -> str:
         return f"{file.source}:{file.revision}/{file.locator}"
 
     def fetch(self, unit: Sequence[RemoteFile], store: Store, progress: Progress) -> list[Stored]:
         return [self._fetch(file, store, progress) for file in unit]
+
+    def _published(self, spec: FromModelScope) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+        """How the repository is called in an error, and its files by path."""
+        where = f"ModelScope's repository {spec.repository} at {spec.revision}"
+        listed = persist(lambda: self._ask(spec, where), Tries(self._patience, where, narrate))
+        return where, {str(entry["Path"]): entry for entry in listed if entry.get("Type") != "tree"}
 
     def _ask(self, spec: FromModelScope, where: str) -> list[Mapping[str, Any]]:
         hub = self._hub()

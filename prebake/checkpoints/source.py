@@ -53,6 +53,13 @@ class Source(Protocol):
         """
 
 
+class Lister(Protocol):
+    """A source that tells what there is."""
+
+    def names(self, spec: Any) -> Sequence[str]:
+        """What ``files`` of a spec could name, whatever it names now. Raises SourceError or NoNetwork."""
+
+
 Sources = Mapping[str, Source]
 
 

@@ -53,7 +53,9 @@ def spec_for(spec: ImageSpec, target: Target) -> ImageSpec:
 def _for_torch(component: Component, target: Target) -> Component:
     unsaid = target != "cpu" and "precision" not in component.model_fields_set
     precision = Bf16(type="bf16") if unsaid else component.precision
-    return component.model_copy(update={"derived": False, "onnx": None, "precision": precision})
+    return component.model_copy(
+        update={"derived": False, "onnx": None, "torch": None, "inputs": {}, "precision": precision}
+    )
 
 
 def files_for(spec: ImageSpec, target: Target, files: Iterable[LockedFile]) -> tuple[LockedFile, ...]:

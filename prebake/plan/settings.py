@@ -41,6 +41,8 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
             name: Component(
                 folder=component.folder or "",
                 onnx=component.onnx or "",
+                torch=component.torch or "",
+                inputs=dict(component.inputs),
                 precision=_precision(component),
                 providers=PROVIDERS[target] if runtime == "onnxruntime" else (),
                 session=_session(component, target),
@@ -63,7 +65,7 @@ def _session(component: SpecComponent, target: Target) -> Session:
     """On a CPU, weights of half precision are cast once, as the session opens: that is constant folding, of level basic.
     Four-bit products have a fast kernel for prepacked weights only."""
     kind, prepack = component.precision.type, component.session.prepack
-    cast = kind in HALVES and (target == "cpu" or component.onnx is not None)
+    cast = kind in HALVES and (target == "cpu" or component.published is not None)
     return Session("basic" if cast else "disable", kind == "int4" if prepack is None else prepack)
 
 

@@ -62,7 +62,7 @@ def _is_weight_of(folders: Collection[str], file: LockedFile) -> bool:
 def derived_folders(spec: ImageSpec, files: Iterable[LockedFile]) -> frozenset[str]:
     """Those whose weights the export stage makes, all of them or some."""
     parts = {file.path.partition("/")[0] for file in files if file.ship and not is_whole(file)}
-    made = {name: each for name, each in spec.components.items() if each.derived or each.onnx or each.reduced}
+    made = {name: each for name, each in spec.components.items() if each.derived or each.published or each.reduced}
     derived = {component.folder or name for name, component in made.items()}
     return frozenset(parts | derived)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from prebake.errors import Problem
 from prebake.spec.yamlfile import Document
+
+_GRAPHS = ("onnx", "torch")  # a component's fields that name a published graph
 
 
 def find_impossible(document: Document) -> list[Problem]:
@@ -106,7 +109,8 @@ def _components_have_weights(document: Document, data: Mapping[str, Any]) -> Ite
     for component, settings in _mapping(data.get("components")).items():
         folder = _mapping(settings).get("folder") or component
         for checkpoint, folders in shipped.items():
-            made = _mapping(settings).get("derived") is True or _mapping(settings).get("onnx") or component in reduced
+            graph = any(_mapping(settings).get(kind) for kind in _GRAPHS)
+            made = graph or _mapping(settings).get("derived") is True or component in reduced
             if not made and folder not in folders:
                 yield Problem(
                     document.place(("components", component)),
@@ -116,25 +120,33 @@ def _components_have_weights(document: Document, data: Mapping[str, Any]) -> Ite
 
 
 def _published_graphs(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
-    """An ``onnx`` file has to be in every checkpoint, and code has to be there for a component that names none."""
+    """A published graph has to be in every checkpoint, and code has to be there for a component that names none."""
     components = _mapping(data.get("components"))
     files: dict[str, list[str]] = {}
     for name, _, source in _sources(data):
         files.setdefault(name, []).extend(placed(source, "files"))
     for component, settings in components.items():
-        wanted = _mapping(settings).get("onnx")
-        for checkpoint, paths in files.items():
-            if isinstance(wanted, str) and wanted not in paths:
+        named = {kind: file for kind in _GRAPHS if isinstance(file := _mapping(settings).get(kind), str)}
+        for (kind, wanted), (checkpoint, paths) in product(named.items(), files.items()):
+            if wanted not in paths:
                 near = difflib.get_close_matches(wanted, paths, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else "add it to the files of a source"
-                where = document.place(("components", component, "onnx"))
+                where = document.place(("components", component, kind))
                 yield Problem(where, f"checkpoint {checkpoint!r} has no file {wanted!r}", hint)
+        if len(named) > 1:
+            yield Problem(
+                document.place(("components", component)), "names two graphs", f"keep one of {', '.join(named)}"
+            )
+        if _mapping(settings).get("inputs") and "torch" not in named:
+            where = document.place(("components", component, "inputs"))
+            yield Problem(where, "are for a TorchScript file", "name it by `torch`, or leave them out")
     exported = _mapping(data.get("code")).get("export", ["export.py"])
     if isinstance(exported, list) and not any(str(file).endswith(".py") for file in exported):
         for component, settings in components.items():
-            if not _mapping(settings).get("onnx"):
+            if not any(_mapping(settings).get(kind) for kind in _GRAPHS):
                 where = document.place(("components", component))
-                yield Problem(where, "nothing exports it", "name its `onnx` file, or list an export.py in code.export")
+                advice = "name its `onnx` or `torch` file, or list an export.py in code.export"
+                yield Problem(where, "nothing exports it", advice)
 
 
 def _one_graph_twice(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -165,7 +177,7 @@ def _calibration(document: Document, data: Mapping[str, Any]) -> Iterator[Proble
                 "dynamic activations need no calibration set",
                 "drop it, or say `activations: static`",
             )
-        if static and settings.get("onnx") and not precision.get("calibration"):
+        if static and any(settings.get(kind) for kind in _GRAPHS) and not precision.get("calibration"):
             yield Problem(
                 document.place((*where, "activations")),
                 "a published graph has no code that gives a calibration set",

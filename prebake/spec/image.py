@@ -9,8 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from prebake.spec.precision import Fp32, Precision
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+# A part of an image's reference: no _ at its end, and no three of them.
+IMAGE_NAME, IMAGE_NAME_LENGTH = r"^[a-z][a-z0-9]*(_{1,2}[a-z0-9]+)*$", 40
+ImageName = Annotated[str, Field(pattern=IMAGE_NAME, max_length=IMAGE_NAME_LENGTH)]
 # No segment may begin with a dot: a path stays below its folder.
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)*$")]
+# An element type, and lengths or names of free axes: float32[batch, 3, 224, 224].
+_AXIS = r"([1-9][0-9]*|[A-Za-z_][A-Za-z0-9_.]*)"
+TENSOR_TYPE = rf"^(bool|u?int(8|16|32|64)|float(16|32|64))\[ *({_AXIS}( *, *{_AXIS})*)? *\]$"
+TensorType = Annotated[str, Field(pattern=TENSOR_TYPE)]
 Target = Literal["cpu", "cuda", "tensorrt"]
 Runtime = Literal["onnxruntime", "torch"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
@@ -168,8 +175,20 @@ class Component(Part):
     onnx: RelativePath | None = Field(
         default=None, description="A file of the checkpoint that is the graph, published as ONNX: it needs no export.py"
     )
+    torch: RelativePath | None = Field(
+        default=None,
+        description="A file of the checkpoint that is the graph, as torch.export (.pt2) or TorchScript saved it",
+    )
+    inputs: dict[str, TensorType] = Field(
+        default={}, description="What a TorchScript file takes, which it does not tell: float32[batch, 3, 224, 224]"
+    )
     precision: Precision = Fp32()
     session: Session = Session()
+
+    @property
+    def published(self) -> str | None:
+        """The file of the checkpoint that is the graph, where one is."""
+        return self.onnx or self.torch
 
     @property
     def reduced(self) -> bool:
@@ -217,7 +236,7 @@ class ImageSpec(Part):
     """The whole of ``image.yaml``."""
 
     schema_: Literal[1] = Field(alias="schema")
-    name: Name
+    name: ImageName
     title: str
     description: str = ""
     base: str = Field(

@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from prebake.errors import Problem, SpecInvalid
 from prebake.spec.combinations import find_impossible
-from prebake.spec.image import ImageSpec
+from prebake.spec.image import ImageSpec, Source
 from prebake.spec.yamlfile import Document, read_document
 
 FIX = "correct the fields named above; docs/image.schema.json lists every field, and editors complete from it"
@@ -31,6 +31,16 @@ def parse_image(text: str, where: str) -> ImageSpec:
     if problems or spec is None:
         raise SpecInvalid(f"{where} cannot be built from:", problems, next_action=FIX)
     return spec
+
+
+def parse_source(fields: Mapping[str, object]) -> Source:
+    """A source by its fields, as a spec has them. Raises SpecInvalid."""
+    try:
+        adapter: TypeAdapter[Source] = TypeAdapter(Source)
+        return adapter.validate_python(fields)
+    except ValidationError as error:
+        problems = [Problem(str(detail["loc"][-1]), _plain(detail)) for detail in error.errors()]
+        raise SpecInvalid("No source is described by:", problems, next_action=FIX) from error
 
 
 def _problems(document: Document, details: Sequence[ErrorDetails]) -> Iterator[Problem]:

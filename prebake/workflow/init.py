@@ -8,16 +8,20 @@ from keyword import iskeyword
 from pathlib import Path
 
 from prebake.errors import SpecInvalid
+from prebake.spec.image import IMAGE_NAME, IMAGE_NAME_LENGTH
 from prebake.spec.project import list_images
 from prebake.spec.reading import parse_image
-from prebake.workflow.beginnings import onnx, transformers
+from prebake.workflow.beginnings import diffusers, onnx, torch_files, transformers
 from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, Beginning, InitRefused, Recognise
 from prebake.workflow.lock import lock_image
+from prebake.workflow.remote import fetched
 from prebake.workflow.steps import Tell
 
 KINDS: Mapping[str, Recognise] = {
+    "a diffusers pipeline (model_index.json)": diffusers.recognise,
     "a transformers folder (config.json and *.safetensors)": transformers.recognise,
-    "an .onnx file": onnx.recognise,
+    "an .onnx file, or a folder of such": onnx.recognise,
+    "a .pt2 or TorchScript file": torch_files.recognise,
 }
 """What can be begun with, the first that recognises it."""
 
@@ -26,14 +30,16 @@ def init_image(asked: Asked, tell: Tell) -> str:
     """Write ``images/NAME/`` with spec, code or sample input, README and lock; its path. After an error nothing of it is
     left."""
     folder = asked.root / "images" / asked.name
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", asked.name) or iskeyword(asked.name):
+    if not re.fullmatch(IMAGE_NAME, asked.name) or len(asked.name) > IMAGE_NAME_LENGTH or iskeyword(asked.name):
         raise InitRefused(
             f"{asked.name!r} is no name for an image.",
-            next_action="use lower-case letters, digits and _, a letter first, and no word of Python's",
+            next_action=f"use lower-case letters and digits, _ between words, a letter first, {IMAGE_NAME_LENGTH} at most; "
+            "and no word of Python's",
         )
     if asked.name in list_images(asked.root) or folder.exists():
         raise InitRefused(f"{folder} exists already.", next_action="choose another name, or remove it")
-    files = _recognise(asked.origin).write(asked)
+    with fetched(asked, tell, _check) as (path, given):
+        files = _recognise(path).write(given)
     _check_spec(files["image.yaml"].decode(), asked)
     try:
         for name, content in files.items():
@@ -44,7 +50,8 @@ def init_image(asked: Asked, tell: Tell) -> str:
         _remove(folder, (*files, "weights.lock"))
         raise
     if UNKNOWN in files["image.yaml"].decode():
-        tell(f"init: say the licence of the weights in {folder / 'image.yaml'}: checkpoints.local.licence.id")
+        where = f"checkpoints.{given.checkpoint}.licence.id"
+        tell(f"init: say the licence of the weights in {folder / 'image.yaml'}: {where}")
     return str(folder.relative_to(asked.root))
 
 
@@ -59,8 +66,15 @@ def _check_spec(text: str, asked: Asked) -> None:
         ) from error
 
 
-def _recognise(origin: str) -> Beginning:
-    path = Path(origin)
+def _check(path: Path) -> None:
+    """What the documents of a checkpoint rule out, before its weights are here."""
+    for recognise in KINDS.values():
+        if (found := recognise(path)) is not None:
+            found.check()
+            return
+
+
+def _recognise(path: Path) -> Beginning:
     if path.exists():
         for recognise in KINDS.values():
             if (found := recognise(path)) is not None:
@@ -74,7 +88,7 @@ def _recognise(origin: str) -> Beginning:
     )
     known = "; ".join(KINDS)
     raise InitRefused(
-        f"{origin} {why}" + (f": {known}." if path.exists() else "."),
+        f"{path} {why}" + (f": {known}." if path.exists() else "."),
         next_action=f"give {known}; for any other checkpoint docs/adding-a-model.md shows the way",
     )
 

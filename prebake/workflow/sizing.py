@@ -67,8 +67,8 @@ def _pin(project: Project, lock: Lock, name: str, tell: Tell) -> LockedCheckpoin
     if path.is_file():
         return parse_lock(path.read_text(encoding="utf-8"), str(path)).checkpoints[name]
     tell(f"lock: checkpoint {name}")
-    store, sources = Store(default_root()), open_sources(project.root, project.spec.name)
-    with store.in_use():
+    store = Store(default_root())
+    with store.in_use(), open_sources(project.root, project.spec.name) as sources:
         resolved = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
         pinned = replace(resolved, layers=lock_layers(project.spec, resolved, store, sources))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,6 @@ def beginner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @pytest.fixture
-def begun(beginner: Project, tmp_path: Path) -> Callable[[str, Callable[[Path], object]], Baked]:
-    """``begun(name, write)``: the image of a checkpoint that ``write(folder)`` writes, baked."""
-    return lambda name, write: begin(beginner, name, write, tmp_path)
+def begun(beginner: Project, tmp_path: Path) -> Callable[..., Baked]:
+    """``begun(name, write, *words)``: the image of a checkpoint that ``write(folder)`` writes, baked."""
+    return lambda name, write, *words: begin(beginner, name, write, tmp_path, *words)

@@ -21,11 +21,12 @@ from tests.serving import serving
 def empty(engine: Connection, tmp_path: Path) -> Project:
     """A clone without images, and a graph with its weights beside it."""
     project = clone(tmp_path / "project", variables=reach(engine))
-    write_graph(project.root / "published/model.onnx", external=True)
+    write_graph(project.root / "published/first/model.onnx", external=True)
     return project
 
 
-def test_a_graph_becomes_an_image_that_answers_as_it_does(engine: Connection, empty: Project) -> None:
+def test_graphs_become_an_image_that_answers_as_they_do(engine: Connection, empty: Project) -> None:
+    write_graph(empty.root / "published/Second-half.onnx", seed=4)
     started = empty.run("init", "scores", "--from", "published").expect(0)
     assert started.stdout == "images/scores\n"
     assert "checkpoints.local.licence.id" in started.stderr  # what it could not tell
@@ -34,8 +35,9 @@ def test_a_graph_becomes_an_image_that_answers_as_it_does(engine: Connection, em
     assert 'folder: "published"' in spec  # the same in every clone
     assert not list((empty.root / "images/scores").glob("*.py"))
     assert {file.path for file in read_lock(empty, "scores").checkpoints["local"].files} == {
-        "scores/model.onnx",
-        "scores/weights.bin",
+        "scores/first/model.onnx",
+        "scores/first/weights.bin",
+        "scores/Second-half.onnx",
     }
     with image_name(engine) as tag:
         empty.run("--model", "scores", "--tag", tag).expect(0)
@@ -43,18 +45,21 @@ def test_a_graph_becomes_an_image_that_answers_as_it_does(engine: Connection, em
             ids = np.arange(12).reshape(3, 4)
             scale = np.array([0.5, -1, 2], np.float32).reshape(3, 1, 1)
             asked = {"inputs": json.dumps({"ids": ids.tolist(), "scale": scale.tolist()})}
-            answer = service.post(json=asked)
-            assert answer.status_code == 200, answer.text
-            graph = ort.InferenceSession(str(empty.root / "published/model.onnx"))
-            (wanted,) = graph.run(None, {"ids": ids, "scale": scale})
-            assert np.abs(np.array(answer.json()["outputs"]["scores"]) - wanted).max() < 1e-4
+            for component, file in (("first", "first/model.onnx"), ("second_half", "Second-half.onnx")):
+                answer = service.post(json={**asked, "component": component})
+                assert answer.status_code == 200, answer.text
+                graph = ort.InferenceSession(str(empty.root / "published" / file))
+                (wanted,) = graph.run(None, {"ids": ids, "scale": scale})
+                assert np.abs(np.array(answer.json()["outputs"]["scores"]) - wanted).max() < 1e-4
             message, fields = service.refusal(422, json={"inputs": '{"ids": [[99, 0, 0, 0]], "scale": [[[1]]]}'})
             assert "the graph refuses these inputs" in message
             assert list(fields) == ["inputs"]
+            _, fields = service.refusal(422, json={**asked, "component": "third"})
+            assert list(fields) == ["component"]
 
 
 def test_a_sample_that_does_not_fit_is_told_by_input(empty: Project, tag: str) -> None:
-    empty.run("init", "scores", "--from", "published/model.onnx", "--licence", "MIT").expect(0)
+    empty.run("init", "scores", "--from", "published/first/model.onnx", "--licence", "MIT").expect(0)
     (empty.root / "images/scores/sample.json").write_text('{"scores": {"ids": [[1, 2]], "scael": 1}}')
     ended = empty.run("--model", "scores", "--tag", tag)
     assert ended.code not in (0, 1)
@@ -77,10 +82,27 @@ def test_what_cannot_be_begun_leaves_nothing(empty: Project, words: tuple[str, .
     assert not (empty.root / "images").exists()
 
 
-def test_several_graphs_are_to_be_chosen_from(empty: Project) -> None:
-    write_graph(empty.root / "published/other.onnx")
+def test_forms_of_one_graph_are_to_be_chosen_from(empty: Project) -> None:
+    write_graph(empty.root / "published/first/model_quantized.onnx")
     ended = empty.run("init", "scores", "--from", "published").expect(InitRefused.exit_code)
-    assert "model.onnx, other.onnx" in ended.stderr
+    assert "first/model_quantized.onnx: is a form of model.onnx" in ended.stderr
+    assert "--from" in ended.stderr
+
+
+def test_graphs_that_would_be_called_alike_are_named(empty: Project) -> None:
+    for name in ("Scores.onnx", "scores.onnx", "1.onnx"):
+        write_graph(empty.root / "published" / name)
+    ended = empty.run("init", "scores", "--from", "published").expect(InitRefused.exit_code)
+    for words in ("Scores.onnx: would be the component 'scores'", "scores.onnx: would be", "1.onnx: would be"):
+        assert words in ended.stderr
+
+
+def test_a_sample_of_no_component_is_told(empty: Project, tag: str) -> None:
+    empty.run("init", "scores", "--from", "published", "--licence", "MIT").expect(0)
+    (empty.root / "images/scores/sample.json").write_text('{"score": {"ids": [[1, 2, 3, 4]], "scale": [[[1]]]}}')
+    ended = empty.run("--model", "scores", "--tag", tag)
+    assert ended.code not in (0, 1)
+    assert "sample.json names score: image.yaml has no such component" in ended.stderr
 
 
 def test_a_file_that_is_no_graph_is_told_before_anything_is_written(empty: Project) -> None:
@@ -100,7 +122,7 @@ def test_an_image_that_is_there_is_not_written_over(empty: Project) -> None:
 
 
 def test_a_files_name_that_no_spec_takes_is_refused_before_anything_is_written(empty: Project) -> None:
-    (empty.root / "published/model.onnx").rename(empty.root / "published/my model (1).onnx")
+    (empty.root / "published/first/model.onnx").rename(empty.root / "published/first/my model (1).onnx")
     ended = empty.run("init", "scores", "--from", "published").expect(InitRefused.exit_code)
     assert "my model (1).onnx" in ended.stderr
     assert "plain names" in ended.stderr

@@ -66,6 +66,11 @@ def test_pictures_are_classified_as_the_pipeline_does(
         wanted = {each["label"]: each["score"] for each in classify(str(path), top_k=9)}
         assert difference(answer["scores"], wanted) < 1e-4, path.name
         labels.add(answer["label"])
+    if kind == "clip":
+        narrow = io.BytesIO()
+        Image.new("RGB", (1, 40_000)).save(narrow, "PNG")
+        with pytest.raises(BadRequest, match="too long and narrow"):
+            baked.answer({"image": narrow.getvalue()})
     for data in (b"", b"GIF89a", (beginner.root / "images" / name / "sample.png").read_bytes()[:900]):
         with pytest.raises(BadRequest) as caught:
             baked.answer({"image": data})

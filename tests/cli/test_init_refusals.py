@@ -58,9 +58,39 @@ def test_what_was_written_goes_when_it_cannot_be_locked(module_project: Project,
     (module_project.root / "images").rmdir()
 
 
-def test_a_word_of_python_is_no_name(module_project: Project, folder: Path) -> None:
-    ended = module_project.run("init", "class", "--from", str(folder)).expect(InitRefused.exit_code)
-    assert "'class' is no name" in ended.stderr
+@pytest.mark.parametrize("name", ["class", "a___b", "scores_", "_a", "a" * 41])
+def test_what_no_module_or_image_can_be_called_is_no_name(module_project: Project, folder: Path, name: str) -> None:
+    ended = module_project.run("init", name, "--from", str(folder)).expect(InitRefused.exit_code)
+    assert f"'{name}' is no name" in ended.stderr
+
+
+@pytest.mark.parametrize("content", [b"[1, 2]", b'"text"', b"{", b"\xff\xfe{}", b"[" * 100_000])
+def test_a_configuration_that_is_none_is_named(module_project: Project, folder: Path, content: bytes) -> None:
+    (folder / "config.json").write_bytes(content)
+    assert "config.json: " in refused(module_project, folder)
+
+
+def test_values_of_other_types_are_told_all_at_once(module_project: Project, folder: Path) -> None:
+    wrong = {"id2label": ["a"], "vocab_size": "many", "max_position_embeddings": True, "pad_token_id": "0"}
+    change(folder / "config.json", **wrong)
+    change(folder / "tokenizer.json", model=[], added_tokens={"id": 1})
+    change(folder / "tokenizer_config.json", model_max_length="long")
+    said = refused(module_project, folder)
+    for words in ('config.json: vocab_size is "many"', "max_position_embeddings is true", 'pad_token_id is "0"',
+                  "id2label is [", "tokenizer.json: model is []", "added_tokens is {", 'model_max_length is "long"'):  # fmt: skip
+        assert words in said
+
+
+def test_labels_with_a_hole_are_named(module_project: Project, folder: Path) -> None:
+    change(folder / "config.json", id2label={"0": "a", "1": "b", "3": "d"})
+    assert "id2label has 3 labels, and none for [2]" in refused(module_project, folder)
+    change(folder / "config.json", id2label={"first": "a", "1": 7})
+    assert "no map of numbers to names at first, 1" in refused(module_project, folder)
+
+
+def test_a_padding_token_that_the_tokenizer_lacks_is_named(module_project: Project, folder: Path) -> None:
+    change(folder / "tokenizer_config.json", pad_token="<fill>")
+    assert "tokenizer.json: has no token '<fill>'" in refused(module_project, folder)
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "model.safetensors"])
@@ -115,15 +145,21 @@ def test_spectra_and_other_rates_are_named(module_project: Project) -> None:
     assert "sampling_rate is 8000" in said
 
 
+MODULES = (("network", "Transformer"), ("pooled", "Pooling"), ("2_Dense", "Dense"))
+
+
 def test_pooling_that_is_not_written_is_named(module_project: Project) -> None:
     folder = module_project.root / "published" / "pooled"
     pretrained.write_encoder(folder)
     pretrained.write_sentence_modules(folder, cls=False)
     change(folder / "1_Pooling/config.json", pooling_mode_mean_tokens=False, pooling_mode_lasttoken=True)
-    (folder / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.Dense"}]))
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in MODULES]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").rename(folder / "pooled")
     said = refused(module_project, folder)
-    assert "pooling_mode_lasttoken" in said
+    assert "pooled/config.json: asks for pooling_mode_lasttoken" in said
     assert "Dense" in said
+    assert "the network lies in network" in said
 
 
 def test_a_config_of_other_weights_is_told_by_every_tensor(tmp_path: Path) -> None:

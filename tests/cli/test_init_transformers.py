@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def test_texts_are_classified_as_the_pipeline_does(begun: Begun, beginner: Proje
         with pytest.raises(BadRequest) as caught:
             baked.answer({"texts": text})
         assert caught.value.field == "texts"
+    plan = importlib.import_module(f"images.{name}.model").plan_runs
+    lengths = [8] * 300 + [512] * 40 + [4000, 8]
+    runs = list(plan(lengths))
+    assert [index for run in runs for index in range(run.start, run.stop)] == list(range(342))
+    assert (
+        max((run.stop - run.start) * max(lengths[run]) ** 2 for run in runs if run.stop - run.start > 1) <= 16 * 512**2
+    )
+    assert len(runs) < 8
     alone = baked.answer({"texts": TEXTS[0]})["results"]
     assert difference(alone, results[:1]) < 1e-5
 
@@ -73,12 +82,16 @@ def test_texts_are_embedded_as_the_encoder_does(begun: Begun, beginner: Project,
     def write(folder: Path) -> None:
         pretrained.write_encoder(folder)
         if kind != "plain":
-            pretrained.write_sentence_modules(folder, cls=kind == "first")
+            cls = kind == "first"
+            if cls:
+                pretrained.keep_case(folder)
+            pretrained.write_sentence_modules(folder, cls=cls, lower=cls, pooling="pooled" if cls else "1_Pooling")
 
     baked = begun(name, write)
     got = torch.tensor(baked.answer({"texts": "\n".join(TEXTS)})["results"])
     encode = pipeline("feature-extraction", model=str(folder), device="cpu")
-    hidden = [encode(text, truncation=True, return_tensors=True)[0] for text in TEXTS]
+    texts = [text.lower() for text in TEXTS] if kind == "first" else TEXTS
+    hidden = [encode(text, truncation=True, return_tensors=True)[0] for text in texts]
     wanted = torch.stack([each[0] if kind == "first" else each.mean(0) for each in hidden])
     if kind != "plain":
         wanted = torch.nn.functional.normalize(wanted, dim=1)

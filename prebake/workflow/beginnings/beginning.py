@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -21,26 +21,46 @@ class InitRefused(PrebakeError):
 
 @dataclass(frozen=True)
 class Asked:
-    """The image ``name`` of the project at ``root``, of what lies at ``origin``. ``licence`` is an SPDX identifier."""
+    """The image ``name`` of the project at ``root``, of what lies at ``origin``. ``licence`` is an SPDX identifier;
+    ``inputs`` are types and shapes by name, for a checkpoint that does not tell them. ``remote`` are the fields of the
+    spec's source where the origin is none of this machine."""
 
     root: Path
     name: str
     origin: str
     licence: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    remote: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def schema(self) -> str:
         """Where an editor finds the schema of ``image.yaml``, from the image's folder; empty where it is not here."""
         return f"../../{_SCHEMA}" if (self.root / _SCHEMA).is_file() else ""
 
-    def folder(self, path: Path) -> str:
-        """Relative where the project holds it, so that the spec means the same in every clone."""
+    def refuse_inputs(self, why: str) -> None:
+        """Raise InitRefused where inputs are told of a checkpoint that needs no telling."""
+        refuse(
+            f"{self.origin}: {why}:", [Problem(name, "is told by --input") for name in self.inputs], "leave --input out"
+        )
+
+    @property
+    def checkpoint(self) -> str:
+        """What the checkpoint is called in the spec."""
+        return "published" if self.remote else "local"
+
+    def source(self, path: Path) -> Mapping[str, str]:
+        """The source's fields. A folder's is relative where the project holds it, so that the spec means the same in every
+        clone."""
         absolute = path.resolve()
-        return str(absolute.relative_to(self.root)) if absolute.is_relative_to(self.root) else str(absolute)
+        inside = absolute.is_relative_to(self.root)
+        return self.remote or {"from": "local", "folder": str(absolute.relative_to(self.root) if inside else absolute)}
 
 
 class Beginning(Protocol):
     """A checkpoint that an image can be begun with."""
+
+    def check(self) -> None:
+        """Look at the documents alone, before the weights are fetched. Raises InitRefused for what they rule out."""
 
     def write(self, asked: Asked) -> Mapping[str, bytes]:
         """The files of the image's folder by path, ``image.yaml`` among them. Raises InitRefused with every problem."""
@@ -53,4 +73,5 @@ Recognise = Callable[[Path], Beginning | None]
 def refuse(message: str, problems: Sequence[Problem], next_action: str) -> None:
     """Raise InitRefused with all of them, if there are any."""
     if problems:
-        raise InitRefused("\n".join([message, *(f"  {each}" for each in problems)]), next_action=next_action)
+        told = dict.fromkeys(map(str, problems))  # a document may be read more than once
+        raise InitRefused("\n".join([message, *(f"  {each}" for each in told)]), next_action=next_action)

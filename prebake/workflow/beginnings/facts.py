@@ -10,9 +10,11 @@ from typing import Any
 @dataclass(frozen=True)
 class Facts:
     """``files`` that the export reads and ``ship`` that serving does, besides configuration and weights; ``samples`` for the
-    image's folder by name; ``values`` for the templates."""
+    image's folder by name; ``values`` for the templates; ``memory`` in bytes that the largest request takes besides the
+    weights."""
 
     files: tuple[str, ...] = ()
     ship: tuple[str, ...] = ()
     samples: Mapping[str, bytes] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
+    memory: int = 0

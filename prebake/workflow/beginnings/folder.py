@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,25 @@ from prebake.bake.safetensors_index import read_index
 from prebake.errors import Problem
 
 CONFIG = "config.json"
-_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _FLOATS = {"F16", "BF16", "F64"}
+# Keys of documents by their file's name, that are read without a further look.
+_TYPES: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+    CONFIG: {
+        "architectures": list, "id2label": dict, "num_labels": int, "vocab_size": int, "max_position_embeddings": int,
+        "n_positions": int, "pad_token_id": int, "num_channels": int, "num_attention_heads": int, "model_type": str,
+        "problem_type": str, "sample_size": (int, list),
+    },
+    "tokenizer.json": {"model": dict, "added_tokens": list},
+    "tokenizer_config.json": {"model_max_length": (int, float), "padding_side": str},
+    "sentence_bert_config.json": {"max_seq_length": int, "do_lower_case": bool},
+    "model.safetensors.index.json": {"weight_map": dict},
+    "pytorch_model.bin.index.json": {"weight_map": dict},
+    "diffusion_pytorch_model.safetensors.index.json": {"weight_map": dict},
+    "preprocessor_config.json": {"sampling_rate": int},
+    "processor_config.json": {"feature_extractor": dict},
+    "scheduler_config.json": {"num_train_timesteps": int},
+    "model_index.json": {"_class_name": str},
+}  # fmt: skip
 _LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE")
 
 
@@ -51,30 +67,41 @@ class Folder:
         return self.has(name)
 
     def document(self, name: str, *, or_else: Any = None) -> Any:
-        """A JSON document, an object unless ``or_else`` is of another type, which is given where it is missing."""
+        """A JSON document, an object unless ``or_else`` is of another type, which is given where it is missing. Keys whose
+        type is not what it should be are problems, and left out."""
         empty: Any = {} if or_else is None else or_else
         if not self.has(name):
             return empty
         try:
             document = json.loads((self.path / name).read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self.problems.append(Problem(name, f"is no JSON: {error}"))
             return empty
+        if isinstance(document, dict) and isinstance(empty, dict):
+            return self._typed(name, document)
         if isinstance(document, type(empty)):
             return document
         self.problems.append(Problem(name, f"holds a {type(document).__name__}, not a {type(empty).__name__}"))
         return empty
 
-    def weights(self) -> Weights:
-        """The weight files that transformers would read, safetensors before pickles."""
-        if self.has(_WHOLE):
-            return self._safetensors((_WHOLE,))
-        if self.has(_INDEX):
-            return self._safetensors((*self._parts(_INDEX), _INDEX))
-        if pickled := self.present(*_PICKLES)[:1]:
+    def _typed(self, name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        kinds = _TYPES.get(name.rpartition("/")[2], {})
+        wrong = {key for key, kind in kinds.items() if not _is(document.get(key), kind)}
+        self.problems += [Problem(name, f"{key} is {json.dumps(document[key])[:60]}") for key in sorted(wrong)]
+        return {key: value for key, value in document.items() if key not in wrong}
+
+    def weights(self, stem: str = "model") -> Weights:
+        """The weight files that transformers (``model``) or diffusers would read, safetensors before pickles."""
+        whole, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
+        if self.has(whole):
+            return self._safetensors((whole,))
+        if self.has(index):
+            return self._safetensors((*self._parts(index), index))
+        pickle = f"pytorch_{stem}.bin" if stem == "model" else f"{stem}.bin"
+        if pickled := self.present(pickle, f"{pickle}.index.json")[:1]:
             parts = self._parts(pickled[0]) if pickled[0].endswith(".json") else ()
             return Weights((*parts, *pickled), derived=True)
-        self.problems.append(Problem(_WHOLE, "is missing", "save the model by its save_pretrained"))
+        self.problems.append(Problem(whole, "is missing", "save the model by its save_pretrained"))
         return Weights()
 
     def size(self, weights: Weights) -> int:
@@ -86,7 +113,8 @@ class Folder:
         return Weights(files, derived=bool(dtypes & _FLOATS))
 
     def _parts(self, index: str) -> tuple[str, ...]:
-        parts = sorted(set(self.document(index).get("weight_map", {}).values()))
+        named = self.document(index).get("weight_map", {}).values()
+        parts = sorted({name for name in named if isinstance(name, str)})
         return tuple(name for name in parts if self.require(name, f"{index} names it"))
 
     def _dtypes(self, name: str) -> Iterator[str]:
@@ -94,3 +122,8 @@ class Folder:
             yield from {region.dtype for region in read_index(self.path / name).values()}
         except WeightsError as error:
             self.problems.append(Problem(name, error.message.removeprefix(f"{self.path / name} ")))
+
+
+def _is(value: object, kind: type | tuple[type, ...]) -> bool:
+    """None stands for what is not said; true and false are no numbers."""
+    return value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool)))

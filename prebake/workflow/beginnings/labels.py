@@ -13,12 +13,16 @@ _UNSAID = 2  # labels, where config.json does not tell: transformers' own defaul
 
 
 def check_labels(folder: Folder, config: Mapping[str, Any]) -> int:
-    """How many labels there are; a problem where two have one name."""
+    """How many labels there are; problems where two have one name, or an index has none."""
     names = dict(config.get("id2label") or {})
-    twice = sorted(str(name) for name, count in Counter(names.values()).items() if count > 1)
+    if faults := [str(key) for key, name in names.items() if not str(key).isdecimal() or not isinstance(name, str)]:
+        folder.problems.append(Problem(CONFIG, f"id2label is no map of numbers to names at {', '.join(faults)}"))
+    elif lacking := sorted(set(range(len(names))) - {int(key) for key in names}):
+        folder.problems.append(Problem(CONFIG, f"id2label has {len(names)} labels, and none for {lacking}"))
+    twice = sorted(str(name) for name, count in Counter(map(str, names.values())).items() if count > 1)
     if twice:
         folder.problems.append(Problem(CONFIG, f"id2label has these more than once: {', '.join(twice)}"))
-    return len(names) or int(config.get("num_labels", _UNSAID))
+    return len(names) or int(config.get("num_labels") or _UNSAID)
 
 
 def activation(config: Mapping[str, Any], labels: int) -> str:

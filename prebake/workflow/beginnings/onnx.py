@@ -1,62 +1,72 @@
-"""A graph that is published as ONNX: its image needs no Python."""
+"""Graphs that are published as ONNX: their image needs no Python."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from prebake.render.environment import render_template
-from prebake.spec.project import read_templates
-from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, InitRefused
+from prebake.errors import Problem
+from prebake.workflow.beginnings.beginning import Asked, refuse
+from prebake.workflow.beginnings.graphs import SAMPLE_LIMIT, Part, name_parts, needs, write_graphs
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+    from prebake.bake.arrays import Array
     from prebake.bake.signature import Signature
 
-_SAMPLE_LIMIT = 4096  # numbers of a sample that a person would still want to read
-_TEXTS = {"image.yaml": "init/onnx.yaml.j2", "README.md": "init/onnx.md.j2"}
+# What exporters append to the name of a graph of which they write another form.
+_FORM = re.compile(r"[_-](fp16|float16|fp32|bf16|int8|uint8|quantized|quant|q4|q4f16|bnb4|[oO][1-4]|optimized)$")
 
 
-def recognise(path: Path) -> PublishedGraph | None:
-    """The one ONNX file that a path means. Raises InitRefused where a folder holds several."""
+def recognise(path: Path) -> PublishedGraphs | None:
+    """An ONNX file, or those of a folder and of the folders in it. Raises InitRefused where some are forms of one graph."""
     if path.is_file():
-        return PublishedGraph(path) if path.suffix == ".onnx" else None
-    found = sorted(path.glob("*.onnx"))
-    if len(found) > 1:
-        names = ", ".join(each.name for each in found)
-        raise InitRefused(f"{path} holds several graphs: {names}.", next_action="name one of them by --from")
-    return PublishedGraph(found[0]) if found else None
+        return PublishedGraphs(path.parent, (path,)) if path.suffix == ".onnx" else None
+    found = sorted([*path.glob("*.onnx"), *path.glob("*/*.onnx")])
+    _check_forms(path, found)
+    return PublishedGraphs(path, tuple(found)) if found else None
 
 
 @dataclass(frozen=True)
-class PublishedGraph:
-    """An ``.onnx`` file."""
+class PublishedGraphs:
+    """``.onnx`` files below ``folder``: a component each."""
 
-    graph: Path
+    folder: Path
+    graphs: tuple[Path, ...]
+
+    def check(self) -> None:
+        """It has no documents."""
 
     def write(self, asked: Asked) -> Mapping[str, bytes]:
-        """Spec, README and, where it is small enough to be read, a sample input."""
-        session, signature, parts = _look_into(asked.name, self.graph)
-        sample = _sample(asked.name, session, signature)
-        values = {
-            "name": asked.name,
-            "title": self.graph.stem if self.graph.stem != "model" else asked.name,
-            "schema": asked.schema,
-            "licence": asked.licence or UNKNOWN,
-            "unknown": UNKNOWN,
-            "folder": asked.folder(self.graph.parent),
-            "files": parts,
-            "graph": self.graph.name,
-            "signature": signature,
-            "sample": sample is not None,
-        }
-        templates = read_templates(asked.root)
-        files = {name: render_template(templates, template, values).encode() for name, template in _TEXTS.items()}
-        return {**files, **({"sample.json": sample} if sample else {})}
+        """Spec, README and, where they are small enough to be read, sample inputs."""
+        asked.refuse_inputs("an ONNX file tells them itself")
+        alone = len(self.graphs) == 1
+        names = {asked.name: self.graphs[0]} if alone else name_parts(self.folder, self.graphs)
+        title = self.graphs[0].stem if alone and self.graphs[0].stem != "model" else asked.name
+        parts = [self._part(name, graph) for name, graph in names.items()]
+        return write_graphs(asked, self.folder, title, parts)
+
+    def _part(self, name: str, graph: Path) -> Part:
+        session, signature, files = _look_into(name, graph)
+        beside = graph.parent.relative_to(self.folder)
+        places = tuple((beside / file).as_posix() for file in files)
+        return Part(name, "onnx", places[0], places, signature, _sample(session, signature))
+
+
+def _check_forms(folder: Path, graphs: Sequence[Path]) -> None:
+    problems = [Problem(str(form.relative_to(folder)), f"is a form of {graph.name}") for graph, form in _forms(graphs)]
+    refuse(f"{folder} holds one graph in several forms:", problems, "name the one to be served by --from")
+
+
+def _forms(graphs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    for form in graphs:
+        plain = form.with_name(_FORM.sub("", form.stem) + ".onnx")
+        if plain != form and plain in graphs:
+            yield plain, form
 
 
 def _look_into(name: str, graph: Path) -> tuple[InferenceSession, Signature, list[str]]:
@@ -65,24 +75,20 @@ def _look_into(name: str, graph: Path) -> tuple[InferenceSession, Signature, lis
         from prebake.bake.graph_files import external_files, open_published
         from prebake.bake.signature import read_signature
     except ImportError as error:
-        raise InitRefused(
-            f"Looking into an ONNX file needs {error.name}, which is not installed.",
-            next_action="pip install 'prebake[models]', or onnx, onnx_ir, onnxruntime and numpy alone",
-        ) from error
+        raise needs(error, "an ONNX file") from error
     session = open_published(name, graph)
     return session, read_signature(name, session), [graph.name, *external_files(graph)]
 
 
-def _sample(name: str, session: InferenceSession, signature: Signature) -> bytes | None:
+def _sample(session: InferenceSession, signature: Signature) -> dict[str, Array] | None:
     """None where it would be too large for a person to read, or the graph does not take what is made up."""
     from prebake.bake.signature import make_inputs
 
     inputs = make_inputs(signature, size=1, seed=1)
-    if sum(array.size for array in inputs.values()) > _SAMPLE_LIMIT:
+    if sum(array.size for array in inputs.values()) > SAMPLE_LIMIT:
         return None
     try:
         session.run(None, inputs)
     except Exception:  # ONNX Runtime's exceptions share no base class but this
         return None
-    lists: dict[str, Any] = {key: array.tolist() for key, array in inputs.items()}
-    return json.dumps({name: lists}, indent=1).encode() + b"\n"
+    return inputs

@@ -36,10 +36,13 @@ def read_recogniser(folder: Folder, config: Mapping[str, Any]) -> Facts:
 
 def _check_vocabulary(folder: Folder, config: Mapping[str, Any]) -> None:
     vocabulary, rows = folder.document(_VOCABULARY), config.get("vocab_size")
+    ids = [each for each in vocabulary.values() if isinstance(each, int)]
     if any(isinstance(each, dict) for each in vocabulary.values()):
         folder.problems.append(Problem(_VOCABULARY, "has a vocabulary for each of several languages", "keep one"))
-    elif isinstance(rows, int) and vocabulary and max(vocabulary.values()) >= rows:
-        what = f"has ids up to {max(vocabulary.values())}, but by {CONFIG} there are {rows} (vocab_size)"
+    elif len(ids) < len(vocabulary):
+        folder.problems.append(Problem(_VOCABULARY, "has tokens whose ids are no numbers"))
+    elif isinstance(rows, int) and ids and max(ids) >= rows:
+        what = f"has ids up to {max(ids)}, but by {CONFIG} there are {rows} (vocab_size)"
         folder.problems.append(Problem(_VOCABULARY, what, "the tokenizer is of another checkpoint"))
 
 

@@ -25,9 +25,10 @@ def recognise(path: Path) -> Pretrained | None:
     """A folder whose config.json is a transformers model's, unless all that it holds besides is a graph."""
     folder = Folder(path)
     config = folder.document(CONFIG) if path.is_dir() else {}
-    if folder.problems:
+    if folder.problems and not config:
         refuse(f"{path} cannot be read:", folder.problems, "give the folder that save_pretrained wrote")
-    graphs_alone = path.is_dir() and any(path.glob("*.onnx")) and not any(path.glob("*.safetensors"))
+    graphs = [*path.glob("*.onnx"), *path.glob("*/*.onnx")]
+    graphs_alone = graphs and not any(path.glob("*.safetensors")) and not any(path.glob("*.bin"))
     if graphs_alone or not config.keys() & {"architectures", "model_type"}:
         return None
     return Pretrained(folder, config)
@@ -40,9 +41,14 @@ class Pretrained:
     folder: Folder
     config: Mapping[str, Any] = field(repr=False)
 
+    def check(self) -> None:
+        """Whether the task is known."""
+        self._task(self._architecture())
+
     def write(self, asked: Asked) -> Mapping[str, bytes]:
         """Spec, README, code, sample and requirements of the task that the architecture is for."""
-        architecture = next(iter(self.config.get("architectures") or ()), "")
+        asked.refuse_inputs("a transformers folder tells them itself")
+        architecture = self._architecture()
         task = self._task(architecture)
         facts, weights = task.read(self.folder, self.config), self.folder.weights()
         if "auto_map" in self.config:
@@ -53,6 +59,9 @@ class Pretrained:
         )
         values = {**self._values(asked, facts, weights), "task": task, "architecture": architecture}
         return {**_render(read_templates(asked.root), task, values), **facts.samples}
+
+    def _architecture(self) -> str:
+        return str(next(iter(self.config.get("architectures") or ()), ""))
 
     def _task(self, architecture: str) -> Task:
         task = find_task(architecture)
@@ -75,11 +84,12 @@ class Pretrained:
             "schema": asked.schema,
             "licence": asked.licence or read_licence(self.folder.path / "README.md"),
             "unknown": UNKNOWN,
-            "folder": asked.folder(self.folder.path),
+            "source": asked.source(self.folder.path),
+            "checkpoint": asked.checkpoint,
             "files": sorted({CONFIG, *weights.files, *facts.files, *licences}),
             "ship": sorted({*shipped, *facts.ship, *licences}),
             "derived": weights.derived,
-            "memory": 1 + math.ceil(2 * self.folder.size(weights) / _GIB),
+            "memory": 1 + math.ceil((2 * self.folder.size(weights) + facts.memory) / _GIB),
             "samples": tuple(sorted(facts.samples)),
             **facts.values,
         }

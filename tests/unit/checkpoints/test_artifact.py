@@ -142,6 +142,19 @@ def test_raw_layers_are_pinned_by_the_manifest_alone(shelf: Shelf, store: Store)
     check([config, weights], store)
 
 
+def test_layers_that_are_files_are_listed(shelf: Shelf) -> None:
+    shelf.push("raw", raw_layers())
+    shelf.push("packed", weights_image(packed=True))
+    source = Artifact(RegistryArtifacts(QUICK))
+
+    def listed(tag: str) -> list[str]:
+        return source.names(named(FromOci, "oci", reference=f"{shelf.name}:{tag}", files=("any",)))
+
+    assert listed("raw") == ["te/model.safetensors", "te/config.json"]
+    with pytest.raises(SourceError, match="in tars"):
+        listed("packed")
+
+
 def test_a_cut_raw_layer_goes_on_where_it_broke(shelf: Shelf, store: Store) -> None:
     shelf.push("raw", raw_layers())
     files = lock(store, checkpoint(f"{shelf.name}:raw"))

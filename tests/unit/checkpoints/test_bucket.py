@@ -62,6 +62,16 @@ def bring(locked: LockedCheckpoint, store: Store) -> Diary:
     return diary
 
 
+def test_the_objects_under_a_prefix_are_listed(s3: S3Server) -> None:
+    s3.put("unet/config.json", CONFIG)
+    listed = source().names(named(FromS3, "s3", url=s3.url, files=("any",)))
+    assert {"model.safetensors", "config.json", "unet/config.json"} <= set(listed)
+    assert all(not name.startswith(("/", "s3:")) for name in listed)
+    bucket = s3.url.removeprefix("s3://").partition("/")[0]
+    with pytest.raises(SourceError, match="nowhere"):
+        source().names(named(FromS3, "s3", url=f"s3://nowhere-{bucket}", files=("any",)))
+
+
 def test_an_object_is_pinned_by_sha256_and_etag(s3: S3Server, store: Store, tmp_path: Path) -> None:
     etag = s3.put("model.safetensors", WEIGHTS)["ETag"].strip('"')
     config, weights = lock(s3, store).files

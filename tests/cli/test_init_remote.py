@@ -1,0 +1,128 @@
+"""``prebake init`` from where checkpoints are published: what is needed is fetched, and pinned in spec and lock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prebake.workflow.beginnings.beginning import InitRefused
+from prebake.workflow.remote import choose_weights
+from tests import pretrained
+from tests.graphs import write_graph
+from tests.projects import Project, clone, read_lock
+from tests.unit.checkpoints import hubserver, modelscopeserver
+from tests.unit.checkpoints.hubserver import HubServer, serve_hub
+from tests.unit.checkpoints.modelscopeserver import serve_modelscope
+from tests.unit.checkpoints.webserver import serve
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    home = {"HF_HOME": str(tmp_path / "hf"), "MODELSCOPE_CACHE": str(tmp_path / "ms")}
+    return clone(tmp_path / "project", variables={**home, "PREBAKE_CACHE": str(tmp_path / "cache")})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "published"
+    pretrained.write_classifier(folder)
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    return folder
+
+
+@pytest.fixture
+def hub(folder: Path) -> Iterator[HubServer]:
+    with serve_hub() as server:
+        for path in sorted(folder.iterdir()):
+            server.publish(path.name, path.read_bytes(), large=path.suffix == ".safetensors")
+        server.publish("pytorch_model.bin", b"another form of the same", large=True)
+        server.publish(".gitattributes", b"", large=False)
+        yield server
+
+
+def spec_of(project: Project, name: str) -> dict[str, object]:
+    document = yaml.safe_load((project.root / "images" / name / "image.yaml").read_text())
+    assert document["checkpoint"] == "published"
+    (source,) = document["checkpoints"]["published"]["sources"]
+    return {**source, "licence": document["checkpoints"]["published"]["licence"]["id"]}
+
+
+def test_a_hubs_repository_is_fetched_and_pinned(project: Project, hub: HubServer) -> None:
+    origin = f"hub:{hubserver.REPOSITORY}"
+    project.run("init", "moods", "--from", origin, HF_ENDPOINT=hub.url).expect(0)
+    source = spec_of(project, "moods")
+    assert (source["from"], source["repository"], source["revision"]) == ("hub", hubserver.REPOSITORY, "main")
+    assert source["licence"] == "Apache-2.0"
+    locked = read_lock(project, "moods").checkpoints["published"]
+    assert {file.revision for file in locked.files} == {hubserver.COMMIT}
+    assert "moods/model.safetensors" in {file.path for file in locked.files}
+    fetched = [seen.path for seen in (*hub.seen, *hub.cdn.seen)]
+    assert not any("pytorch_model.bin" in path for path in fetched)
+    assert project.half_written() == []
+    project.run("--model", "moods", "--plan").expect(0)
+
+
+def test_what_documents_rule_out_costs_no_weights(project: Project, hub: HubServer, folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": ["GPT2LMHeadModel"]}
+    hub.siblings = [each for each in hub.siblings if each["rfilename"] != "config.json"]
+    hub.publish("config.json", json.dumps(config).encode(), large=False)
+    ended = project.run(
+        "init", "moods", "--from", f"hub:{hubserver.REPOSITORY}@{hubserver.COMMIT}", HF_ENDPOINT=hub.url
+    )
+    assert "GPT2LMHeadModel" in ended.expect(InitRefused.exit_code).stderr
+    assert hub.cdn.seen == []
+    assert not (project.root / "images").exists()
+
+
+def test_modelscope_is_asked_for_its_own_branch(project: Project, folder: Path) -> None:
+    with serve_modelscope() as server:
+        for path in sorted(folder.iterdir()):
+            server.publish(path.name, path.read_bytes(), large=path.suffix == ".safetensors")
+        origin = f"modelscope:{modelscopeserver.REPOSITORY}"
+        project.run("init", "moods", "--from", origin, "--licence", "MIT", MODELSCOPE_ENDPOINT=server.url).expect(0)
+    source = spec_of(project, "moods")
+    assert (source["from"], source["revision"], source["licence"]) == ("modelscope", "master", "MIT")
+
+
+def test_a_graphs_url_is_enough(project: Project, tmp_path: Path) -> None:
+    with serve() as server:
+        server.files["/graphs/scores.onnx"] = write_graph(tmp_path / "scores.onnx").read_bytes()
+        url = f"{server.url}/graphs/scores.onnx"
+        project.run("init", "scores", "--from", url).expect(0)
+    assert spec_of(project, "scores")["url"] == url
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ("hub:nobody/nothing", "does not exist"),
+        ("hub:nothing", "names no hub source"),
+        (f"hub:{hubserver.REPOSITORY}@elsewhere", "has no revision elsewhere"),
+        ("s3://", "names no s3 source"),
+    ],
+)
+def test_what_is_not_there_is_named(project: Project, hub: HubServer, origin: str, said: str) -> None:
+    ended = project.run("init", "moods", "--from", origin, HF_ENDPOINT=hub.url)
+    assert ended.code not in (0, 1)
+    assert said in ended.stderr
+    assert not (project.root / "images").exists()
+
+
+def test_of_several_forms_one_is_taken_for_each_part() -> None:
+    names = [
+        "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.bin",
+        "vae/diffusion_pytorch_model.bin", "safety_checker/model.safetensors", "tf_model.h5", "onnx/model.onnx",
+        "text_encoder/model-00001-of-00002.safetensors", "text_encoder/model-00002-of-00002.safetensors",
+    ]  # fmt: skip
+    assert sorted(choose_weights(names)) == [
+        "text_encoder/model-00001-of-00002.safetensors",
+        "text_encoder/model-00002-of-00002.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.bin",
+    ]
+    assert choose_weights(["a.onnx", "a.onnx_data", "net.pt2"]) == ["a.onnx", "a.onnx_data"]
+    assert choose_weights(["net.pt2", "README.md"]) == ["net.pt2"]
