@@ -44,6 +44,12 @@ class Timeline:
         """Called when a phase begins and when it ends: how the model's process tells the other one."""
         self.show_import: Callable[[str, float], None] = _show_nobody
 
+    def branch(self) -> Timeline:
+        """Another one from the same moment on: of one of several models."""
+        branch = Timeline()
+        branch._zero, branch.process_started = self._zero, self.process_started
+        return branch
+
     def now(self) -> float:
         """Seconds since the process started."""
         return time.perf_counter() - self._zero

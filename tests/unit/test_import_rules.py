@@ -23,8 +23,8 @@ OURS: dict[str, set[str]] = {
     "prebake/crew.py": set(),
     "prebake/spec": {"prebake.errors"},
     "prebake/bake": {"prebake.errors", "entrypoints.contract", "images"},
-    "prebake/plan": {"prebake.errors", "prebake.spec", "prebake.bake.settings"},
-    "prebake/render": {"prebake.errors", "prebake.sizes", "prebake.spec", "prebake.plan"},
+    "prebake/plan": {"prebake.errors", "prebake.spec", "prebake.bake.settings", "prebake.bake.join_settings"},
+    "prebake/render": {"prebake.errors", "prebake.sizes", "prebake.spec", "prebake.plan", "prebake.bake.join_settings"},
     "prebake/checkpoints": {
         "prebake.errors",
         "prebake.disk",
