@@ -19,6 +19,10 @@ class Fault(Exception):
         self.problems = [problems] if isinstance(problems, str) else problems
         super().__init__("; ".join(self.problems))
 
+    def of(self, model: str) -> Fault:
+        """The same, of one of several models; nothing changes where the name is empty."""
+        return type(self)([f"{model}: {problem}" for problem in self.problems]) if model else self
+
     @property
     def reason(self) -> str:
         """One line for people: what happened, and where."""

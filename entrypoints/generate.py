@@ -12,7 +12,7 @@ from entrypoints.link import ModelLink, RemoteJob
 from entrypoints.manifest import Limits
 from entrypoints.replies import Outlet, Receive, Refusal, Reply, error_reply
 from entrypoints.status import Status
-from entrypoints.telemetry import Telemetry
+from entrypoints.telemetry import Usage
 from entrypoints.waiting import read_patience, wait_for, wait_until_gone
 
 STOPPING = "the server is stopping"
@@ -21,10 +21,10 @@ STOPPING = "the server is stopping"
 class Generate:
     """At most ``limits.queue`` requests wait beyond those at work; the rest is refused before its body is read."""
 
-    def __init__(self, status: Status, link: ModelLink, telemetry: Telemetry) -> None:
+    def __init__(self, status: Status, link: ModelLink, usage: Usage) -> None:
         self._status = status
         self._link = link
-        self._telemetry = telemetry
+        self._usage = usage
         self._jobs: dict[RemoteJob, Outlet] = {}
 
     @property
@@ -37,9 +37,9 @@ class Generate:
         patience = min(read_patience(headers), self.limits.seconds) if self._status.state == "starting" else 0.0
         if self._status.state != "ready" and not patience:
             return self._refuse_state()
-        if self._telemetry.in_flight >= self._link.workers + self.limits.queue:
+        if self._usage.in_flight >= self._link.workers + self.limits.queue:
             return self._refuse_queue()
-        self._telemetry.in_flight += 1
+        self._usage.in_flight += 1
         try:
             return await self._answer(headers, receive, outlet, patience)
         except Refusal as refusal:
@@ -47,18 +47,18 @@ class Generate:
         except Disconnected:
             return None
         finally:
-            self._telemetry.in_flight -= 1
+            self._usage.in_flight -= 1
 
     async def drain(self, grace: float) -> int:
         """Wait until all that was taken in is answered; then ask the rest to stop. Gives how many were cut off."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
-        while self._telemetry.in_flight and loop.time() < deadline:
+        while self._usage.in_flight and loop.time() < deadline:
             await asyncio.sleep(0.02)
         for job in self._jobs:
             job.cancel(STOPPING)
-        cut_off = self._telemetry.in_flight
-        while self._telemetry.in_flight and loop.time() < deadline + 2:
+        cut_off = self._usage.in_flight
+        while self._usage.in_flight and loop.time() < deadline + 2:
             await asyncio.sleep(0.02)
         return cut_off
 
@@ -92,7 +92,7 @@ class Generate:
             if done:
                 reply = job.reply.result()
                 if reply.status == 200:
-                    self._telemetry.generate.observe(job.seconds)
+                    self._usage.generate.observe(job.seconds)
                 return reply
             message = f"The model did not answer within {self.limits.seconds:g} s; ask for less."
             raise Refusal(error_reply(504, message))
@@ -110,6 +110,6 @@ class Generate:
         return error_reply(503, f"The server is {self._status.state}: {self._status.reason}.", headers=retry)
 
     def _refuse_queue(self) -> Reply:
-        seconds = min(120, max(1, math.ceil(self._telemetry.generate.mean)))
+        seconds = min(120, max(1, math.ceil(self._usage.generate.mean)))
         message = f"All {self.limits.queue} places of the queue are taken; come back in {seconds} s."
         return error_reply(503, message, headers={"retry-after": str(seconds)})

@@ -9,7 +9,7 @@ import hashlib
 import mmap
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def check_sizes(models: Path, files: Mapping[str, File]) -> None:
         raise (MissingFile if missing else DamagedFile)(missing + damaged)
 
 
-def list_extra(models: Path, files: Mapping[str, File]) -> list[str]:
+def list_extra(models: Path, files: Collection[str]) -> list[str]:
     """Files that the manifest does not list. They harm nothing, as nothing opens them, but they were not baked."""
     folders = ((Path(folder).relative_to(models), names) for folder, _, names in os.walk(models))
     found = ((folder / name).as_posix() for folder, names in folders for name in names)

@@ -53,7 +53,10 @@ class RemoteJob:
 class ModelLink:
     """Attributes are written by one thread, and read by the loop."""
 
-    def __init__(self, settings: Settings, status: Status, timeline: Timeline, channel: Channel, process: int) -> None:
+    def __init__(
+        self, settings: Settings, status: Status, timeline: Timeline, channel: Channel, process: int, name: str = ""
+    ) -> None:
+        """``name`` is the model's, where there are several."""
         self.manifest: Manifest | None = None
         self.fields: tuple[Field, ...] = ()
         self.extra_files: list[str] = []
@@ -61,6 +64,7 @@ class ModelLink:
         self.workers = settings.workers
         self.verify = settings.verify
         self.process = process
+        self._name = name
         self._status = status
         self._timeline = timeline
         self._channel = channel
@@ -143,7 +147,7 @@ class ModelLink:
         _, status = os.waitpid(self.process, 0)
         code = os.waitstatus_to_exitcode(status)
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-        fault = ModelFault(f"the model's process was ended {how}")
+        fault = ModelFault(f"the model's process was ended {how}").of(self._name)
         if self._status.fail(fault):
             log_event("fault", exit_code=fault.exit_code, reason=fault.reason, action=fault.action)
         for job in list(self._jobs.values()):

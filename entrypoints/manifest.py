@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,6 +97,16 @@ class Limits(NamedTuple):
     seconds: float = 600.0
 
 
+class Joint(NamedTuple):
+    """What an image of several models says of one of them. ``home`` is the folder of what does not lie with weights,
+    ``places`` says where the rest lies, by its first folder or by its whole path; ``files`` are those of all models."""
+
+    image: str
+    home: str
+    places: Mapping[str, str]
+    files: frozenset[str]
+
+
 class Manifest(NamedTuple):
     name: str
     target: str
@@ -108,6 +118,23 @@ class Manifest(NamedTuple):
     warmup: Warmup
     limits: Limits
     torch: TorchRuntime | None = None
+    joint: Joint | None = None
+    """None where the model is the only one; the paths above are the image's, those that the model uses are its own."""
+
+    @property
+    def listed(self) -> Collection[str]:
+        """Every file that the image should have."""
+        return self.files if self.joint is None else self.joint.files
+
+    def place(self, path: str) -> str:
+        """Where in the image lies what the model knows by this path."""
+        if self.joint is None:
+            return path
+        entry, slash, rest = path.partition("/")
+        places = self.joint.places
+        if path in places:
+            return places[path]
+        return f"{places[entry]}{slash}{rest}" if entry in places else f"{self.joint.home}/{path}"
 
 
 text = typed(str, "a string with something in it", bool)
@@ -155,6 +182,22 @@ TORCH = record(
         "reason": typed(str, "a string"),
     }
 )
+described: Check = record(
+    {
+        "size": size,
+        "sha256": sha256,
+        "origin": one_of("published", "derived", "graph", "asset", "warmup", "compiled"),
+    }
+)
+JOINT_LAYOUT = record(
+    {
+        "schema": typed(int, "a whole number"),
+        "name": text,
+        "target": text,
+        "models": mapping(text, record({"manifest": path, "places": mapping(path, path)}), least=2),
+        "files": mapping(path, described),
+    }
+)
 LAYOUT = record(
     {
         "schema": typed(int, "a whole number"),
@@ -163,16 +206,7 @@ LAYOUT = record(
         "checkpoint": text,
         "model": record({"module": dotted, "revision": text}),
         "components": mapping(text, either("runtime", NETWORK, GRAPH)),
-        "files": mapping(
-            path,
-            record(
-                {
-                    "size": size,
-                    "sha256": sha256,
-                    "origin": one_of("published", "derived", "graph", "asset", "warmup", "compiled"),
-                }
-            ),
-        ),
+        "files": mapping(path, described),
         "warmup": record({"request": path, "answer": path, "media_type": text, "tolerance": finite}),
         "limits": record(
             {
@@ -186,33 +220,58 @@ LAYOUT = record(
 )
 
 
-def read_manifest(models: Path) -> Manifest:
-    """Read and check all of it. Raises ManifestFault with every problem, NewerSchema, or MissingFile."""
-    source = models / NAME
+def read_manifest(models: Path, member: str = "") -> Manifest:
+    """Read and check all of it; ``member`` is the model, where the image has several.
+
+    Raises ManifestFault with every problem, NewerSchema, or MissingFile.
+    """
+    content = read_content(models / NAME)
+    return read_member(models, content, member) if member else parse_manifest(content)
+
+
+def read_content(source: Path) -> bytes:
     try:
-        content = source.read_bytes()
+        return source.read_bytes()
     except FileNotFoundError:
         raise MissingFile(f"{source} is not there") from None
     except OSError as error:
         raise ManifestFault(f"{source}: {error.strerror}") from None
-    return parse_manifest(content)
 
 
-def parse_manifest(content: bytes) -> Manifest:
-    document = load_document(content)
+def read_member(models: Path, content: bytes, member: str) -> Manifest:
+    """One model's manifest, which the top one lists as it lists every file."""
+    top = check_document(content, JOINT_LAYOUT, NAME)
+    if member not in top["models"]:
+        raise ManifestFault(f"{NAME}: models has no {member}{suggest(member, list(top['models']))}")
+    entry = top["models"][member]
+    name = entry["manifest"]
+    if name not in top["files"]:
+        raise ManifestFault(f"{NAME}: files has no {name}")
+    manifest = parse_manifest(read_content(models / name), name)
+    joint = Joint(top["name"], name.rpartition("/")[0], entry["places"], frozenset(top["files"]))
+    return manifest._replace(files={**manifest.files, name: File(**top["files"][name])}, joint=joint)
+
+
+def parse_manifest(content: bytes, name: str = NAME) -> Manifest:
+    checked = check_document(content, LAYOUT, name)
+    if problems := cross_check(checked):
+        raise ManifestFault([f"{name}: {problem}" for problem in problems])
+    return build_manifest(checked)
+
+
+def check_document(content: bytes, layout: Check, name: str) -> dict[str, Any]:
+    document = load_document(content, name)
     schema = document.get("schema") if isinstance(document, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerSchema(f"the manifest has schema {schema}, this entrypoint knows {SCHEMA}")
     problems: list[str] = []
-    checked = LAYOUT(document, "", problems)
-    if not problems:
-        problems = cross_check(checked)
+    checked: dict[str, Any] = layout(document, "", problems)
     if problems:
-        raise ManifestFault([f"{NAME}: {problem}" for problem in problems])
-    return build_manifest(checked)
+        raise ManifestFault([f"{name}: {problem}" for problem in problems])
+    return checked
 
 
-def load_document(content: bytes) -> Any:
+def load_document(content: bytes, name: str) -> Any:
     """JSON without repeated names and without NaN, which Python's reader would let pass."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -228,7 +287,7 @@ def load_document(content: bytes) -> Any:
     try:
         return json.loads(content, object_pairs_hook=unique, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise ManifestFault(f"{NAME} is no JSON: {error}") from None
+        raise ManifestFault(f"{name} is no JSON: {error}") from None
 
 
 def cross_check(document: Mapping[str, Any]) -> list[str]:

@@ -54,14 +54,14 @@ class Report:
 class ModelProcess:
     """Reads messages until the other process is gone, and ends then."""
 
-    def __init__(self, settings: Settings, timeline: Timeline, channel: Channel) -> None:
+    def __init__(self, settings: Settings, timeline: Timeline, channel: Channel, member: str) -> None:
         self._channel = channel
         self._worker = Worker(settings.workers)
         self._jobs: dict[int, Job] = {}
         report = Report(channel)
         timeline.show_phase, timeline.show_import = report.show_phase, report.show_import
         timeline.show_notice = report.show_notice
-        self._preload = Preload(settings, report, timeline, self._worker)
+        self._preload = Preload(settings, report, timeline, self._worker, member)
 
     def run(self) -> NoReturn:
         threading.Thread(target=self._preload.run, name="preload", daemon=True).start()

@@ -40,12 +40,16 @@ disk."""
 
 
 class Preload:
-    def __init__(self, settings: Settings, report: Report, timeline: Timeline, worker: Worker) -> None:
+    def __init__(
+        self, settings: Settings, report: Report, timeline: Timeline, worker: Worker, member: str = ""
+    ) -> None:
+        """``member`` is the model, where the image has several."""
         self.manifest: Manifest | None = None
         self.threads = settings.threads or count_processors()
         self.verify = settings.verify
         self.extra_files: list[str] = []
         self._models = Path(settings.models)
+        self._member = member
         self._report = report
         self._timeline = timeline
         self._worker = worker
@@ -57,7 +61,7 @@ class Preload:
         try:
             self._start()
         except BaseException as error:  # a model's SystemExit too: a start without an end would be the worst of all
-            fault = self._explain(error)
+            fault = self._explain(error).of(self._member)
             log_event("fault", exit_code=fault.exit_code, reason=fault.reason, action=fault.action)
             self._report.fail(fault)
 
@@ -75,10 +79,10 @@ class Preload:
 
     def _read_files(self) -> Manifest:
         with self._timeline.phase("manifest"):
-            manifest = self.manifest = read_manifest(self._models)
+            manifest = self.manifest = read_manifest(self._models, self._member)
         with self._timeline.phase("sizes"):
             check_sizes(self._models, manifest.files)
-        self.extra_files = list_extra(self._models, manifest.files)
+        self.extra_files = list_extra(self._models, manifest.listed)
         if self.extra_files:
             log_event("extra files", files=self.extra_files[:20], action="nothing opens them; build the image again")
         self._report.read_manifest(manifest, self.extra_files, self.threads)
@@ -171,7 +175,7 @@ def read_request(models: Path, manifest: Manifest) -> Form:
     name = manifest.warmup.request
     try:
         fields = json.loads((models / name).read_bytes())["fields"]
-        files = {key: value["file"] for key, value in fields.items() if isinstance(value, dict)}
+        files = {key: manifest.place(value["file"]) for key, value in fields.items() if isinstance(value, dict)}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestFault(f'{name}: should be {{"fields": {{…}}}}, {type(error).__name__}: {error}') from None
     unknown = [f"{name}: the manifest has no file {file}" for file in files.values() if file not in manifest.files]

@@ -65,21 +65,25 @@ def bind(settings: Settings) -> socket.socket:
 
 
 def run(settings: Settings, timeline: Timeline, listening: socket.socket) -> NoReturn:
-    """Two processes from here on: the model's, and this one, which talks to clients (docs/decisions/0011)."""
+    """Two processes from here on: the model's, and this one, which talks to clients (docs/decisions/0011). Of several
+    models each has its own (docs/decisions/0016)."""
     with timeline.phase("import entrypoints"):
         # What both processes need is imported once, on a core of its own: after the fork each would do it, side by side.
         from entrypoints import model_process  # noqa: F401
-    ours, theirs = socket.socketpair()
-    model = os.fork()  # nothing has a thread yet
-    if model == 0:
-        listening.close()
-        ours.close()
-        run_model(settings, timeline, theirs)
-    theirs.close()
+    ends: dict[str, tuple[socket.socket, int]] = {}
+    for name in settings.members or ("",):
+        ours, theirs = socket.socketpair()
+        model = os.fork()  # nothing has a thread yet
+        if model == 0:
+            for other in (listening, ours, *(end for end, _ in ends.values())):
+                other.close()
+            run_model(settings, timeline, theirs, name)
+        theirs.close()
+        ends[name] = ours, model
     with timeline.phase("import asyncio"):
         from entrypoints.channel import Channel
         from entrypoints.process import Process
-    process = Process(settings, timeline, Channel(ours), model)
+    process = Process(settings, timeline, {name: (Channel(end), model) for name, (end, model) in ends.items()})
     with timeline.importing("uvicorn"):
         import entrypoints.listener  # noqa: F401
     import asyncio
@@ -88,7 +92,7 @@ def run(settings: Settings, timeline: Timeline, listening: socket.socket) -> NoR
     finish(0)
 
 
-def run_model(settings: Settings, timeline: Timeline, end: socket.socket) -> NoReturn:
+def run_model(settings: Settings, timeline: Timeline, end: socket.socket, name: str) -> NoReturn:
     """Signals are the other process's business: this one ends when the other does."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -96,7 +100,7 @@ def run_model(settings: Settings, timeline: Timeline, end: socket.socket) -> NoR
     from entrypoints.model_process import ModelProcess
 
     try:
-        ModelProcess(settings, timeline, Channel(end)).run()
+        ModelProcess(settings, timeline, Channel(end), name).run()
     finally:
         finish(1)  # never into the caller's code: that is the other process's
 

@@ -57,7 +57,7 @@ class OpenComponents:
 
     def __init__(self, models: Path, manifest: Manifest) -> None:
         self._models = models
-        self._files = manifest.files
+        self._manifest = manifest
         self.sessions: dict[str, Future[Session]] = {name: Future() for name in manifest.components}
 
     def session(self, name: str) -> Session:
@@ -67,9 +67,10 @@ class OpenComponents:
         return self.sessions[name].result()
 
     def path(self, name: str) -> Path:
-        if name not in self._files:
-            raise KeyError(f"the manifest has no file {name!r}{suggest(name, list(self._files))}")
-        return self._models / name
+        place = self._manifest.place(name)
+        if place not in self._manifest.files:
+            raise KeyError(f"the manifest has no file {name!r}{suggest(name, list(self._manifest.files))}")
+        return self._models / place
 
 
 class Opener:

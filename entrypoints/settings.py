@@ -20,6 +20,8 @@ class Settings(NamedTuple):
     fault_linger: float = 10.0
     grace: float = 25.0
     heartbeat: float = 10.0
+    members: tuple[str, ...] = ()
+    """The models, where the image has several; the image says so itself."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -51,6 +53,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         fault_linger=number("PREBAKE_FAULT_LINGER", default.fault_linger, 3600),
         grace=number("PREBAKE_GRACE", default.grace, 86400),
         heartbeat=number("PREBAKE_HEARTBEAT", default.heartbeat, 3600),
+        members=tuple(name for name in environ.get("PREBAKE_MEMBERS", "").split(",") if name),
     )
     if problems:
         raise SettingsFault(problems)

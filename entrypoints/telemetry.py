@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from entrypoints.status import Status
 from entrypoints.timeline import Timeline
+
+if TYPE_CHECKING:
+    from entrypoints.served import ServedModel
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -37,31 +41,74 @@ class Histogram:
         return self.sum / self.count if self.count else 0.0
 
 
-class Telemetry:
-    def __init__(self, timeline: Timeline, status: Status, model_process: int) -> None:
-        self._processes = ("self", str(model_process))
-        self.timeline = timeline
-        self.status = status
-        self.requests: Counter[tuple[str, int]] = Counter()
+class Usage:
+    """What one model is asked for."""
+
+    def __init__(self) -> None:
         self.in_flight = 0
         self.generate = Histogram()
 
-    def render(self, queue: int) -> str:
-        timeline = self.timeline
-        starts = {f'{{phase="{escape(p.name)}"}}': p.seconds for p in timeline.phases if p.seconds is not None}
-        requests = {f'{{path="{path}",status="{code}"}}': n for (path, code), n in sorted(self.requests.items())}
-        ready = {} if timeline.ready_seconds is None else {"": timeline.ready_seconds}
+
+class Telemetry:
+    """Of the whole server. Where it has several models, each one's samples have its name as the label ``model``."""
+
+    def __init__(self, timeline: Timeline, status: Status) -> None:
+        self.timeline = timeline
+        self.status = status
+        self.requests: Counter[tuple[str, int]] = Counter()
+
+    def render(self, models: Sequence[ServedModel]) -> str:
+        requests = {label(path=path, status=str(code)): n for (path, code), n in sorted(self.requests.items())}
+        own = {label(model=model.name): model for model in models}
         families = (
-            render_family("prebake_ready", "gauge", "1 once ready.", {"": self.status.state == "ready"}),
-            render_family("prebake_ready_seconds", "gauge", "From process start to ready.", ready),
-            render_family("prebake_start_phase_seconds", "gauge", "Phases of the start; they overlap.", starts),
+            render_family("prebake_ready", "gauge", "1 once ready.", self._states(own)),
+            render_family("prebake_ready_seconds", "gauge", "From process start to ready.", self._ready(own)),
+            render_family(
+                "prebake_start_phase_seconds", "gauge", "Phases of the start; they overlap.", self._phases(models)
+            ),
             render_family("prebake_requests_total", "counter", "Answered requests; 499: the client left.", requests),
-            render_family("prebake_requests_in_flight", "gauge", "Generate requests taken in.", {"": self.in_flight}),
-            render_family("prebake_queue", "gauge", "Generate requests that wait for a worker.", {"": queue}),
-            render_histogram("prebake_generate_seconds", "The model's time for an answer.", self.generate),
-            render_process(timeline, self._processes),
+            render_family(
+                "prebake_requests_in_flight",
+                "gauge",
+                "Generate requests taken in.",
+                {key: model.usage.in_flight for key, model in own.items()},
+            ),
+            render_family(
+                "prebake_queue",
+                "gauge",
+                "Generate requests that wait for a worker.",
+                {key: model.link.waiting for key, model in own.items()},
+            ),
+            render_histograms(
+                "prebake_generate_seconds",
+                "The model's time for an answer.",
+                {model.name: model.usage.generate for model in models},
+            ),
+            render_process(self.timeline, ["self", *(str(model.link.process) for model in models)]),
         )
         return "".join(line + "\n" for family in families for line in family)
+
+    def _states(self, own: Mapping[str, ServedModel]) -> dict[str, float]:
+        return {"": self.status.state == "ready", **{key: each.status.state == "ready" for key, each in own.items()}}
+
+    def _ready(self, own: Mapping[str, ServedModel]) -> dict[str, float]:
+        found = {"": self.timeline.ready_seconds, **{key: each.timeline.ready_seconds for key, each in own.items()}}
+        return {key: seconds for key, seconds in found.items() if seconds is not None}
+
+    def _phases(self, models: Sequence[ServedModel]) -> dict[str, float]:
+        timelines = {"": self.timeline, **{model.name: model.timeline for model in models}}
+        return {
+            label(model=name, phase=phase.name): phase.seconds
+            for name, timeline in timelines.items()
+            for phase in timeline.phases
+            if phase.seconds is not None
+        }
+
+
+def label(**values: str) -> str:
+    """Labels of a sample; one that is empty is left out."""
+    pairs = [f'{name}="{escape(value)}"' for name, value in values.items() if value]
+    return f"{{{','.join(pairs)}}}" if pairs else ""
 
 
 def render_family(name: str, kind: str, text: str, samples: Mapping[str, float]) -> Iterable[str]:
@@ -72,14 +119,16 @@ def render_family(name: str, kind: str, text: str, samples: Mapping[str, float])
         yield f"{name}{labels} {float(value):.12g}"
 
 
-def render_histogram(name: str, text: str, histogram: Histogram) -> Iterable[str]:
+def render_histograms(name: str, text: str, histograms: Mapping[str, Histogram]) -> Iterable[str]:
+    """By model."""
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} histogram"
-    for bound, count in zip(BUCKETS, histogram.counts, strict=True):
-        yield f'{name}_bucket{{le="{bound:g}"}} {count}'
-    yield f'{name}_bucket{{le="+Inf"}} {histogram.count}'
-    yield f"{name}_sum {histogram.sum:.9g}"
-    yield f"{name}_count {histogram.count}"
+    for model, histogram in histograms.items():
+        for bound, count in zip(BUCKETS, histogram.counts, strict=True):
+            yield f"{name}_bucket{label(model=model, le=f'{bound:g}')} {count}"
+        yield f"{name}_bucket{label(model=model, le='+Inf')} {histogram.count}"
+        yield f"{name}_sum{label(model=model)} {histogram.sum:.9g}"
+        yield f"{name}_count{label(model=model)} {histogram.count}"
 
 
 def render_process(timeline: Timeline, processes: Iterable[str]) -> Iterable[str]:

@@ -47,6 +47,12 @@ class Timeline:
         """What is not as it was baked, though it is served."""
         self.show_notice: Callable[[str], None] = _show_nobody
 
+    def branch(self) -> Timeline:
+        """Another one from the same moment on: of one of several models."""
+        branch = Timeline()
+        branch._zero, branch.process_started = self._zero, self.process_started
+        return branch
+
     def now(self) -> float:
         """Seconds since the process started."""
         return time.perf_counter() - self._zero

@@ -193,7 +193,14 @@ def _choice_flags(parser: argparse.ArgumentParser, *, needs_model: bool = True) 
 
 
 def _licence_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--accept-licence", metavar="ID", default=os.environ.get("PREBAKE_ACCEPT_LICENCE"))
+    given = os.environ.get("PREBAKE_ACCEPT_LICENCE", "")
+    parser.add_argument(
+        "--accept-licence",
+        action="append",
+        metavar="ID",
+        default=[id.strip() for id in given.split(",") if id.strip()],
+        help="of weights whose terms ask for it, once they were read; may be given again",
+    )
 
 
 def _compression_flag(parser: argparse.ArgumentParser) -> None:

@@ -110,8 +110,9 @@ def project(engine: Connection, tmp_path: Path) -> Project:
 
 
 @contextmanager
-def build_image(engine: Connection, folder: Path, model: str) -> Iterator[Built]:
-    project = clone(folder / "project", model, variables=reach(engine))
+def build_image(engine: Connection, folder: Path, model: str, *others: str) -> Iterator[Built]:
+    """``others``: images of the project that it is made of."""
+    project = clone(folder / "project", model, *others, variables=reach(engine))
     with image_name(engine) as tag:
         ended = project.run("--model", model, "--tag", tag).expect(0)
         yield Built(project, model, tag, ended, project.report(model))

@@ -10,11 +10,13 @@ from typing import Any
 
 from prebake.engine.base import resolve_base
 from prebake.engine.connection import Connection
+from prebake.spec.project import read_spec
 from tests.projects import Built, read_lock
 
 
 def base_of(engine: Connection, built: Built) -> str:
-    base = read_lock(built.project, built.model).base
+    model = next(iter(read_spec(built.project.root, built.model).models), built.model)
+    base = read_lock(built.project, model).base
     return resolve_base(engine, f"{base.reference}@{base.digest}").reference
 
 

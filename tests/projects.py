@@ -225,13 +225,30 @@ def _furnish_toy(root: Path) -> None:
     pin_weights(root)
 
 
+def add_pair(project: Project) -> None:
+    """A twin of the toy with weights of its own under the same names, and ``pair``: an image of both."""
+    images = project.root / "images"
+    shutil.copytree(images / "toy", images / "twin")
+    _write_weights(project.root / "twins", seed=9)
+    change_spec(project, _become_twin, "twin")
+    pin_weights(project.root, "twin")
+    shutil.copytree(images / "toy" / "requirements", images / "pair" / "requirements")
+    document = {"schema": 1, "name": "pair", "title": "Pair", "models": {"toy": {}, "twin": {"checkpoint": "small"}}}
+    (images / "pair" / "image.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _become_twin(document: dict[str, Any]) -> None:
+    document.update(name="twin", limits={"body_bytes": 4096, "queue": 1, "seconds": 20})
+    document["checkpoints"]["small"]["sources"][0]["folder"] = "twins"
+
+
 def pin_weights(root: Path, image: str = "toy", name: str = "small") -> None:
     """Lock an image's weights as they are, on the base that the images of this project stand on."""
     base = parse_lock((ROOT / "images" / "minilm" / "weights.lock").read_text(), "images/minilm/weights.lock").base
     checkpoint = read_spec(root, image).checkpoints[name]
     store, sources = Store(root / "scratch"), open_sources(root, image)
     resolved = resolve(checkpoint, store, sources, Silent())
-    locked = replace(resolved, layers=lock_layers(read_spec(root, "toy"), resolved, store, sources))
+    locked = replace(resolved, layers=lock_layers(read_spec(root, image), resolved, store, sources))
     shutil.rmtree(root / "scratch")
     (root / "images" / image / "weights.lock").write_text(render_lock(Lock(base, {name: locked})))
 

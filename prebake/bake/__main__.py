@@ -1,4 +1,4 @@
-"""``python -m prebake.bake export|compile``: what the two stages of a build run."""
+"""``python -m prebake.bake export|compile|join``: what the stages of a build run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m prebake.bake", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="export|compile")
+    verbs = parser.add_subparsers(required=True, metavar="export|compile|join")
     export = verbs.add_parser("export", help="torch modules to graphs")
     export.add_argument("--image", required=True)
     export.add_argument("--checkpoint", required=True, type=Path)
@@ -35,7 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--exported", required=True, type=Path)
     compile_.add_argument("--models", required=True, type=Path)
     compile_.set_defaults(run=_compile)
-    for verb in (export, compile_):
+    join = verbs.add_parser("join", help="several models' graphs and manifests to those of one image")
+    join.add_argument("--members", required=True, type=Path)
+    join.set_defaults(run=_join)
+    for verb in (export, compile_, join):
         verb.add_argument("--settings", required=True, type=Path)
         verb.add_argument("--out", required=True, type=Path)
     return parser
@@ -52,6 +55,13 @@ def _compile(options: argparse.Namespace) -> None:
     from prebake.bake.compile import compile_image
 
     compile_image(_settings(options), options.exported, options.models, options.out)
+
+
+def _join(options: argparse.Namespace) -> None:
+    from prebake.bake.join import join_image
+    from prebake.bake.join_settings import JoinSettings
+
+    join_image(JoinSettings.from_json(options.settings.read_bytes()), options.members, options.out)
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -20,6 +20,11 @@ def digest_json(value: object) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
+def digest_bytes(data: bytes) -> str:
+    """sha256 in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def digest_file(path: Path) -> str:
     """sha256 of a file, in hex, read in pieces of 4 MiB."""
     digest, buffer = hashlib.sha256(), bytearray(_CHUNK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,15 +51,28 @@ def external_files(path: Path) -> list[str]:
     return sorted(set(_locations(model)))
 
 
+def renamed_data(path: Path, names: Mapping[str, str]) -> bytes:
+    """A graph whose files of tensors have other names now: new ones by old."""
+    model = onnx.load(str(path), load_external_data=False)
+    for entry in _entries(model):
+        entry.value = names.get(entry.value, entry.value)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def _locations(message: Any) -> Iterator[str]:
+    return (entry.value for entry in _entries(message))
+
+
+def _entries(message: Any) -> Iterator[onnx.StringStringEntryProto]:
+    """Where tensors say which file they lie in, however deep."""
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
         for each in [value] if hasattr(value, "ListFields") else value:
             if isinstance(each, onnx.TensorProto):
-                yield from {entry.value for entry in each.external_data if entry.key == "location"}
+                yield from (entry for entry in each.external_data if entry.key == "location")
             else:
-                yield from _locations(each)
+                yield from _entries(each)
 
 
 def open_published(component: str, path: Path) -> ort.InferenceSession:

@@ -22,9 +22,10 @@ LOOK_SECONDS = 0.5  # how often to ask the Engine whether the container still ru
 
 @dataclass(frozen=True)
 class Request:
-    """A ``POST /generate``: text fields as they are, files as bytes with a name."""
+    """A form: text fields as they are, files as bytes with a name. ``path`` is where the model is asked."""
 
     fields: Mapping[str, str | tuple[str, bytes]]
+    path: str = "/generate"
 
     def encode(self) -> tuple[bytes, str]:
         """The multipart/form-data body and its content type (RFC 7578)."""
@@ -54,7 +55,7 @@ def post(port: int, request: Request, *, timeout: float = 600) -> Reply:
     """Send the request; where the server is not ready yet, let it hold the request until it is (RFC 7240)."""
     body, kind = request.encode()
     headers = {"Content-Type": kind, "Prefer": f"wait={int(timeout)}"}
-    return _exchange(port, "POST", "/generate", body, headers, timeout)
+    return _exchange(port, "POST", request.path, body, headers, timeout)
 
 
 def startup(port: int) -> dict[str, Any]:

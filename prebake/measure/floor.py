@@ -14,8 +14,11 @@ from prebake.measure.ports import Launcher
 # Reads what the graphs use, the way the server does: big sequential reads into one buffer. Prints bytes and seconds.
 READ_WEIGHTS = """
 import json, time
-manifest = json.load(open("/models/manifest.json"))
-spans = {(f, o, n) for c in manifest["components"].values() for f, rs in c["reads"].items() for o, n in rs}
+read = lambda name: json.load(open("/models/" + name))
+top = read("manifest.json")
+models = [read(each["manifest"]) for each in top["models"].values()] if "models" in top else [top]
+components = [component for model in models for component in model["components"].values()]
+spans = {(f, o, n) for c in components for f, rs in c["reads"].items() for o, n in rs}
 buffer = memoryview(bytearray(1 << 22)); total = 0; begin = time.perf_counter()
 for name, offset, left in sorted(spans):
     with open("/models/" + name, "rb", buffering=0) as file:

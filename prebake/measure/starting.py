@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -30,6 +31,30 @@ class Start:
     steady: float
     difference: float
     startup: Mapping[str, Any] = field(default_factory=dict)
+
+
+def time_first_answers(
+    launcher: Launcher, image: str, warmups: Mapping[str, Warmup], *, steady_runs: int = 3
+) -> Mapping[str, Start]:
+    """Start a fresh container of several models and ask all of them at once: as ``time_first_answer``, by model. What the
+    server says of its start is the same in each."""
+    with launcher.start(image) as container, ThreadPoolExecutor(len(warmups)) as clients:
+        live = client.wait_until(container, client.is_live, DEADLINE, "live")
+
+        def ask(warmup: Warmup) -> tuple[client.Reply, float]:
+            return _answer(container, warmup), time.perf_counter() - container.requested
+
+        answers = dict(zip(warmups, clients.map(ask, warmups.values()), strict=True))
+        differences = {name: check_answer(answers[name][0], each, image, name) for name, each in warmups.items()}
+        steady = {
+            name: median(steady_answer(container, each) for _ in range(steady_runs)) if steady_runs else 0.0
+            for name, each in warmups.items()
+        }
+        account = _account(container.port)
+    return {
+        name: Start(live, None, seconds, steady[name], differences[name], account)
+        for name, (_, seconds) in answers.items()
+    }
 
 
 def time_first_answer(launcher: Launcher, image: str, warmup: Warmup, *, steady_runs: int = 3) -> Start:
@@ -68,8 +93,10 @@ def time_ready(launcher: Launcher, image: str) -> tuple[float, Mapping[str, Any]
         return ready, client.startup(container.port)
 
 
-def check_answer(answer: client.Reply, warmup: Warmup, image: str) -> float:
-    """Raises AnswerDiffers where an answer is not the reference within its tolerance; else their difference."""
+def check_answer(answer: client.Reply, warmup: Warmup, image: str, model: str = "") -> float:
+    """Raises AnswerDiffers where an answer is not the reference within its tolerance; else their difference. ``model`` is
+    named where the image has several."""
+    image = f"{model} in {image}" if model else image
     if answer.status != 200:
         raise AnswerDiffers(
             f"{image} answers its own warm-up request with status {answer.status}: {answer.body[:300]!r}",

@@ -26,10 +26,16 @@ def report_text(report: Mapping[str, Any]) -> str:
     lines += [f"sent    {show_bytes(each['bytes'])} to {name}" for name, each in report["outputs"].items()]
     if "ready_seconds" not in report:
         return "\n".join([*lines, "", "not started: only an image in the Engine can be"])
+    answered = "all had answered" if "models" in report else "first answer"
     lines += [
         "",
-        f"ready after {report['ready_seconds']:.2f} s, first answer after {report['ttfi_seconds']:.2f} s "
+        f"ready after {report['ready_seconds']:.2f} s, {answered} after {report['ttfi_seconds']:.2f} s "
         f"(floor {report['floor_seconds']:.2f} s; the answer is {report['difference']:.1e} from the reference)",
+    ]
+    lines += [
+        f"  {name}: ready after {model['ready_seconds']:.2f} s, first answer after {model['ttfi_seconds']:.2f} s, "
+        f"{model['difference']:.1e} from the reference"
+        for name, model in report.get("models", {}).items()
     ]
     lines += [f"  {phase['start']:6.2f} s  {_seconds(phase)}  {phase['name']}" for phase in report["phases"]]
     return "\n".join(lines)

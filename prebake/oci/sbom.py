@@ -60,7 +60,7 @@ def bill_of_materials(made: Made, requirements: str, baked: Iterable[BakedFile] 
     """``requirements`` is the lock that the image's packages were installed from. No time is told: the same image has the
     same bill, its serial number included."""
     plan = made.plan
-    licence = plan.spec.checkpoints[plan.checkpoint].licence.id
+    licence = plan.licence
     components = [
         _base(made.base),
         *(_package(each) for each in read_requirements(requirements)),

@@ -64,10 +64,21 @@ def _touched(files: tuple[SourceFile, ...]) -> tuple[SourceFile, ...]:
     return tuple(SourceFile(file.path, file.data + b"\n") if n == 0 else file for n, file in enumerate(files))
 
 
+def _in_each(change: Change) -> Change:
+    """Of several models: the change in every one of them."""
+
+    def changed(project: Project, options: Options) -> Project:
+        chosen = {name: Options(options.target, model.checkpoint) for name, model in project.spec.models.items()}
+        members = {name: change(member, chosen[name]) for name, member in project.members.items()}
+        return replace(project, members=members) if members else change(project, options)
+
+    return changed
+
+
 CHANGES: Mapping[str, Change] = {
     "code": _code,
-    "model.py": _model,
-    "export.py": _exporter,
+    "model.py": _in_each(_model),
+    "export.py": _in_each(_exporter),
     "dependencies": _dependencies,
-    "weights": _weights,
+    "weights": _in_each(_weights),
 }

@@ -77,6 +77,8 @@ def _env(plan: Plan) -> dict[str, str]:
     }
     if runtime_of(plan.spec, plan.target) == "torch":
         env |= FOR_TORCH
+    if plan.members:
+        env["PREBAKE_MEMBERS"] = ",".join(member.name for member in plan.members)
     if plan.target == "cpu":
         return env
     libraries = [f"/opt/prebake/nvidia/{path}" for path in CUDA_LIBRARIES]
@@ -94,7 +96,7 @@ def _labels(plan: Plan) -> dict[str, str]:
     labels = {
         "org.opencontainers.image.title": plan.spec.title,
         "org.opencontainers.image.description": plan.spec.description,
-        "org.opencontainers.image.licenses": plan.spec.checkpoints[plan.checkpoint].licence.id,
+        "org.opencontainers.image.licenses": plan.licence,
         "org.opencontainers.image.base.name": plan.base.reference,
         "org.opencontainers.image.base.digest": plan.base.digest,
         "dev.prebake.export-key": plan.export_key,

@@ -44,7 +44,11 @@ def weight_trees(shipped: Iterable[LockedFile]) -> tuple[Tree, ...]:
     """
     large, small = split_by_size(file for file in shipped if is_whole(file))
     groups = [(file,) for file in large] + list(_bundles(small))
-    return tuple(Tree(f"published/{_content(files)[:16]}", files) for files in groups)
+    return tuple(tree_of(files) for files in groups)
+
+
+def tree_of(files: tuple[LockedFile, ...]) -> Tree:
+    return Tree(f"published/{_content(files)[:16]}", files)
 
 
 def _bundles(files: Iterable[LockedFile]) -> Iterator[tuple[LockedFile, ...]]:
@@ -82,28 +86,38 @@ def assign_layers(
     ``files`` are those of the checkpoint; ``keys`` those of the base, the ``packages`` and ``code`` stages, ``export`` and
     ``compile``.
     """
-    layers = [
-        Layer(
-            "packages",
-            "dependencies",
-            ("/opt/prebake",),
-            {"base": keys["base"], "requirements": digest(requirements), "stages": keys["packages"]},
-        )
-    ]
-    known, files = tuple(locked), tuple(files)
-    published = [_published(tree.files, known) for tree in weight_trees(files)]
+    files = tuple(files)
     derived = derived_folders(spec, files)
-    layers += _named_apart(published)
-    layers += [
-        Layer(f"{folder} (derived)", "derived", (f"/models/{folder}",), {"export key": keys["export"]})
-        for folder in weight_folders(spec)
-        if folder in derived
-    ]
-    layers.append(Layer("graphs", "graphs", ("/models",), {"compile key": keys["compile"]}))
-    layers.append(
-        Layer("code", "code", ("/app",), {"stages": keys["code"], **{file.path: file.sha256 for file in app}})
+    return (
+        packages_layer(keys, requirements),
+        *published_layers(weight_trees(files), locked),
+        *(derived_layer(folder, keys["export"]) for folder in weight_folders(spec) if folder in derived),
+        graphs_layer(keys),
+        code_layer(keys, app),
     )
-    return tuple(layers)
+
+
+def packages_layer(keys: Mapping[str, str], requirements: str) -> Layer:
+    inputs = {"base": keys["base"], "requirements": digest(requirements), "stages": keys["packages"]}
+    return Layer("packages", "dependencies", ("/opt/prebake",), inputs)
+
+
+def published_layers(trees: Iterable[Tree], locked: Iterable[LockedLayer]) -> Iterator[Layer]:
+    known = tuple(locked)
+    return _named_apart(_published(tree.files, known) for tree in trees)
+
+
+def derived_layer(place: str, export_key: str) -> Layer:
+    """``place``: the folder's, below /models."""
+    return Layer(f"{place} (derived)", "derived", (f"/models/{place}",), {"export key": export_key})
+
+
+def graphs_layer(keys: Mapping[str, str]) -> Layer:
+    return Layer("graphs", "graphs", ("/models",), {"compile key": keys["compile"]})
+
+
+def code_layer(keys: Mapping[str, str], app: Iterable[SourceFile]) -> Layer:
+    return Layer("code", "code", ("/app",), {"stages": keys["code"], **{file.path: file.sha256 for file in app}})
 
 
 def _published(files: tuple[LockedFile, ...], locked: Iterable[LockedLayer]) -> Layer:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from prebake.errors import LicenceRequired, LockMismatch, Problem, SpecInvalid
 from prebake.plan.agreement import pinned_checkpoint
-from prebake.plan.layers import assign_layers, sources_digest
+from prebake.plan.context import context_of, prefixed, unique
+from prebake.plan.joining import join_plans
+from prebake.plan.keys import Inputs, stage_keys
+from prebake.plan.layers import assign_layers
 from prebake.plan.runtime import (
     baked_code,
     files_for,
@@ -15,35 +20,48 @@ from prebake.plan.runtime import (
     spec_for,
 )
 from prebake.plan.settings import make_settings
-from prebake.plan.values import (
-    ContextFile,
-    Options,
-    Plan,
-    converted_bytes,
-    digest,
-    is_whole,
-    read_as_published,
-    weight_folders,
-)
-from prebake.spec.image import ImageSpec
+from prebake.plan.values import Options, Plan, converted_bytes, is_whole, read_as_published, weight_folders
+from prebake.spec.image import ImageSpec, Licence, Target
 from prebake.spec.lock import RELOCK, LockedFile
-from prebake.spec.project import Project, SourceFile
+from prebake.spec.members import RUNTIME, pinned_version
+from prebake.spec.project import Project
 
 
 def make_plan(project: Project, options: Options) -> Plan:
     """Raises SpecInvalid or LockMismatch where no plan can be made."""
+    return _plan_several(project, options) if project.members else _plan_one(project, options)
+
+
+def _plan_several(project: Project, options: Options) -> Plan:
+    """Every model's plan is what it is alone, so that what was made for it alone is known here, and the other way round."""
+    _check_target(project, options.target, (options.target,))
+    if options.checkpoint is not None:
+        where = f"images/{project.spec.name}/image.yaml"
+        raise SpecInvalid(
+            f"--checkpoint {options.checkpoint} is one model's to choose, and this image has several:",
+            [Problem(f"{where} models", ", ".join(project.members))],
+            next_action=f"choose in {where}, as in `models: {{NAME: {{checkpoint: {options.checkpoint}}}}}`",
+        )
+    chosen = project.spec.models
+    plans = [
+        make_plan(each, Options(options.target, chosen[name].checkpoint)) for name, each in project.members.items()
+    ]
+    return join_plans(project, options, plans)
+
+
+def _plan_one(project: Project, options: Options) -> Plan:
     spec, lock = spec_for(project.spec, options.target), project.lock
     if lock is None:
         raise LockMismatch("Nothing is pinned yet:", [], next_action=RELOCK.format(name=spec.name))
-    _check_target(project, options)
+    _check_target(project, options.target, (*package_locks(spec, options.target), "export"))
     checkpoint = options.checkpoint or spec.checkpoint
     pinned = pinned_checkpoint(spec, lock, checkpoint)
     files = read_as_published(spec, sorted(files_for(spec, options.target, pinned.files), key=lambda file: file.path))
     _check_sizes(spec, files)
     settings = make_settings(project, options.target, checkpoint, files)
-    code = _prefixed("bake/", _unique((*project.bake, *baked_code(project, options.target))))
-    app = _prefixed("app/", (*project.entrypoints, *served_code(project, options.target), *project.notices))
-    keys = _keys(project, options, settings.to_json(), code)
+    code = prefixed("bake/", unique((*project.bake, *baked_code(project, options.target))))
+    app = prefixed("app/", (*project.entrypoints, *served_code(project, options.target), *project.notices))
+    keys = stage_keys(project, lock.base, options.target, Inputs(settings.to_json(), code, files))
     layers = assign_layers(spec, files, keys, app, serving_requirements(project, options.target), pinned.layers)
     return Plan(
         spec=spec,
@@ -56,33 +74,40 @@ def make_plan(project: Project, options: Options) -> Plan:
         export_packages=keys["export packages"],
         export_key=keys["export"],
         compile_key=keys["compile"],
-        context=_context(project, code, app, settings.to_json(), options),
+        context=context_of(project, code, app, settings.to_json(), options.target),
         naive=bool(project.naive),
         room=_room(spec, files),
     )
 
 
-def check_licence(plan: Plan, accepted: str | None) -> None:
-    """Raises LicenceRequired where the checkpoint's terms ask for acceptance and it was not given by their identifier."""
-    licence = plan.spec.checkpoints[plan.checkpoint].licence
-    if licence.acceptance and accepted != licence.id:
+def check_licence(plan: Plan, accepted: Collection[str]) -> None:
+    """Raises LicenceRequired where a checkpoint's terms ask for acceptance and it was not given by their identifier."""
+    asking = [each for each in plan.models if _licence(each).acceptance and _licence(each).id not in accepted]
+    if asking:
+        what = (f"Checkpoint {each.checkpoint!r} of {each.name} is under {_licence(each).id}" for each in asking)
+        texts = dict.fromkeys(f"images/{each.name}/{_licence(each).text}" for each in asking)
+        flags = dict.fromkeys(f"--accept-licence {_licence(each).id}" for each in asking)
         raise LicenceRequired(
-            f"Checkpoint {plan.checkpoint!r} of {plan.name} is under {licence.id}, which asks to be accepted.",
-            next_action=f"read images/{plan.name}/{licence.text}, then add `--accept-licence {licence.id}`",
+            f"{', '.join(what)}, which asks to be accepted.",
+            next_action=f"read {' and '.join(texts)}, then add `{' '.join(flags)}`",
         )
 
 
-def _check_target(project: Project, options: Options) -> None:
-    spec = project.spec
-    problems = []
+def _licence(plan: Plan) -> Licence:
+    return plan.spec.checkpoints[plan.checkpoint].licence
+
+
+def _check_target(project: Project, target: Target, locks: Sequence[str]) -> None:
+    """``locks``: of the packages that are needed."""
+    spec, problems = project.spec, []
     where = f"images/{spec.name}/image.yaml targets"
-    if options.target not in spec.targets:
-        problems.append(Problem(where, f"does not name {options.target!r}", f"it names: {', '.join(spec.targets)}"))
-    for name in (*package_locks(spec, options.target), "export"):
+    if target not in spec.targets:
+        problems.append(Problem(where, f"does not name {target!r}", f"it names: {', '.join(spec.targets)}"))
+    for name in locks:
         if name not in project.requirements:
             problems.append(Problem(f"images/{spec.name}/requirements/{name}.txt", "is missing"))
-    if not problems and runtime_of(spec, options.target) == "onnxruntime":
-        serve, export = (_pin(project.requirements[name], "onnxruntime") for name in (options.target, "export"))
+    if not problems and "export" in locks and runtime_of(spec, target) == "onnxruntime":
+        serve, export = (pinned_version(project.requirements[name], RUNTIME) for name in (target, "export"))
         if serve != export:
             problems.append(Problem(where, f"graphs are made with ONNX Runtime {export} and served with {serve}"))
     if problems:
@@ -110,81 +135,6 @@ def _check_sizes(spec: ImageSpec, files: tuple[LockedFile, ...]) -> None:
             problems,
             next_action="do not ship the file as published: have export.py convert it",
         )
-
-
-def _pin(requirements: str, package: str) -> str | None:
-    """The version that a requirements lock pins; onnxruntime-gpu counts as onnxruntime."""
-    for line in requirements.splitlines():
-        name, found, version = line.partition("==")
-        if found and name in (package, f"{package}-gpu"):
-            return version.split()[0]
-    return None
-
-
-def _unique(files: tuple[SourceFile, ...]) -> tuple[SourceFile, ...]:
-    return tuple({file.path: file for file in files}.values())
-
-
-def _prefixed(prefix: str, files: tuple[SourceFile, ...]) -> tuple[SourceFile, ...]:
-    return tuple(SourceFile(prefix + file.path, file.data) for file in files)
-
-
-def _keys(project: Project, options: Options, settings: bytes, code: tuple[SourceFile, ...]) -> dict[str, str]:
-    """The keys that say when work has to be done again: of the export stage, and of the compile stage on top of it."""
-    base = digest([project.spec.base, project.lock.base.digest if project.lock else ""])
-    packages = digest(
-        {
-            "base": base,
-            "requirements": [project.requirements[name] for name in ("export", "torch-cpu", "torch-cuda")],
-            "stage": _stages(project, "base", "pip", "export_packages"),
-        }
-    )
-    export = digest(
-        {
-            "code": sources_digest(code),
-            "packages": packages,
-            "stage": _stages(project, "export"),
-            "settings": settings.decode(),
-            "files": {
-                file.path: file.sha256
-                for file in project.lock.checkpoints[options.checkpoint or project.spec.checkpoint].files
-            }
-            if project.lock
-            else {},
-        }
-    )
-    stage = _stages(project, "compile")
-    return {
-        "base": base,
-        "packages": digest(
-            [_stages(project, "base", "pip", "runtime", "settle"), project.templates["slim.py"]],
-        ),
-        "code": digest(_stages(project, "image", "settle")),
-        "export packages": packages,
-        "export": export,
-        "compile": digest({"export": export, "target": options.target, "stage": stage}),
-    }
-
-
-def _stages(project: Project, *names: str) -> list[str]:
-    """The text of stages: part of the key of what they make."""
-    return [project.templates[f"stages/{name}.j2"] for name in names]
-
-
-def _context(
-    project: Project, code: tuple[SourceFile, ...], app: tuple[SourceFile, ...], settings: bytes, options: Options
-) -> tuple[ContextFile, ...]:
-    """The context's files but for what is rendered from templates and the weights."""
-    files = [ContextFile(file.path, file.data) for file in (*code, *app)]
-    files.append(ContextFile("bake/settings.json", settings))
-    for name in dict.fromkeys((*package_locks(project.spec, options.target), "export", "torch-cpu", "torch-cuda")):
-        files.append(ContextFile(f"requirements/{name}.txt", project.requirements[name].encode()))
-    files.append(ContextFile("slim.py", project.templates["slim.py"].encode()))
-    if project.naive:
-        server = SourceFile("naive/serve.py", project.templates["naive/serve.py"].encode())
-        model = _prefixed("naive/", _unique((*project.entrypoints, *project.serve, *project.export, *project.naive)))
-        files += [ContextFile(file.path, file.data) for file in (server, *model)]
-    return tuple(sorted(files, key=lambda file: file.path))
 
 
 def _room(spec: ImageSpec, files: tuple[LockedFile, ...]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from prebake.bake.join_settings import MEMBERS
 from prebake.spec.image import ImageSpec, Target
 from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
 
@@ -113,8 +114,29 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Member:
+    """One model of an image of several: its plan, as if it were alone, and the places of the top-level folders and files
+    under /models that its weights and graphs lie in."""
+
+    plan: Plan
+    places: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
+
+    def place(self, path: str) -> str:
+        """Where in the image of several lies what has this path under /models of the model's own image."""
+        entry, slash, rest = path.partition("/")
+        return f"{self.places[entry]}{slash}{rest}" if entry in self.places else f"{MEMBERS}/{self.name}/{path}"
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What a build will do. ``room`` is the disk space it needs at most, in bytes, by where it is needed."""
+    """What a build will do. ``room`` is the disk space it needs at most, in bytes, by where it is needed.
+
+    ``members`` are the models of an image of several; ``files`` and ``layers`` are then those of all, where they lie in it.
+    """
 
     spec: ImageSpec
     target: Target
@@ -129,6 +151,7 @@ class Plan:
     context: tuple[ContextFile, ...]
     naive: bool
     room: Mapping[str, int] = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
 
     @property
     def name(self) -> str:
@@ -147,3 +170,30 @@ class Plan:
     def derived(self) -> frozenset[str]:
         """The weight folders with something in them that the export stage makes."""
         return derived_folders(self.spec, self.files)
+
+    @property
+    def models(self) -> tuple[Plan, ...]:
+        """The plan of each model alone."""
+        return tuple(member.plan for member in self.members) or (self,)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders under /models that weights and graphs lie in."""
+        if not self.members:
+            return weight_folders(self.spec)
+        placed = (member.place(folder) for member in self.members for folder in weight_folders(member.plan.spec))
+        return tuple(dict.fromkeys(placed))
+
+    @property
+    def converted(self) -> int:
+        """Bytes that the export stages make at most."""
+        return sum(converted_bytes(plan.spec, plan.files) for plan in self.models)
+
+    @property
+    def licence(self) -> str:
+        """Of the weights, as an SPDX expression; of several models, of all of theirs."""
+        each = dict.fromkeys(plan.spec.checkpoints[plan.checkpoint].licence.id for plan in self.models)
+        if len(each) == 1:
+            return next(iter(each))
+        terms = [term for id in each for term in ([f"({id})"] if " OR " in id else id.split(" AND "))]
+        return " AND ".join(dict.fromkeys(terms))

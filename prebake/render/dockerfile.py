@@ -6,30 +6,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from prebake.plan.container import container_config
-from prebake.plan.layers import model_folders, weight_trees
+from prebake.plan.layers import model_folders
+from prebake.plan.places import trees_of
 from prebake.plan.runtime import package_locks, runtime_of
-from prebake.plan.values import ContextFile, Plan, is_whole, weight_folders
+from prebake.plan.values import ContextFile, Plan, is_whole
 from prebake.render.environment import render_template
+from prebake.render.stages import model_stages, package_stages
 
 
 def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFile, ...]:
-    """Every file of the build's context: what the plan brings, the Dockerfiles, and the checkpoint by sha256."""
+    """Every file of the build's context: what the plan brings, the Dockerfiles, and the checkpoints by sha256."""
     names = ["Dockerfile", *(["naive.Dockerfile"] if plan.naive else [])]
     values = _values(plan)
     rendered = [ContextFile(name, render_template(templates, f"{name}.j2", values).encode()) for name in names]
     weights = [
         *(
             ContextFile(f"{tree.folder}/models/{file.path}", sha256=file.sha256)
-            for tree in weight_trees(plan.shipped)
+            for tree in trees_of(plan)
             for file in tree.files
         ),
-        *(ContextFile(f"checkpoint/{file.path}", sha256=file.sha256) for file in plan.files if not is_whole(file)),
+        *(
+            ContextFile(f"{stages.context}checkpoint/{file.path}", sha256=file.sha256)
+            for stages, model in zip(model_stages(plan), plan.models, strict=True)
+            for file in model.files
+            if not is_whole(file)
+        ),
     ]
     return tuple(sorted((*plan.context, *rendered, *weights), key=lambda file: file.path))
 
 
 def _values(plan: Plan) -> dict[str, Any]:
-    trees, config = weight_trees(plan.shipped), container_config(plan)
+    config = container_config(plan)
     return {
         "name": plan.name,
         "title": plan.spec.title,
@@ -39,10 +46,12 @@ def _values(plan: Plan) -> dict[str, Any]:
         "checkpoint": plan.checkpoint,
         "tag": plan.tag,
         "base": f"{plan.base.reference}@{plan.base.digest}" if plan.base.digest else plan.base.reference,
-        "components": [{"name": name, "derived": name in plan.derived} for name in weight_folders(plan.spec)],
-        "trees": [tree.folder for tree in trees],
-        "shipped": [{"tree": tree.folder, "path": file.path} for tree in trees for file in tree.files],
-        "folders": model_folders(plan.shipped, weight_folders(plan.spec)),
+        "export_packages": package_stages(plan),
+        "models": model_stages(plan),
+        "graphs": "join" if plan.members else "compile",
+        "trees": [tree.folder for tree in trees_of(plan)],
+        "shipped": [{"tree": tree.folder, "path": file.path} for tree in trees_of(plan) for file in tree.files],
+        "folders": model_folders(plan.shipped, plan.folders),
         "env": config.env,
         "labels": config.labels,
         "user": config.user,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from prebake.plan.values import Plan
+from prebake.plan.values import Member, Plan
 from prebake.sizes import show_bytes
 from prebake.spec.image import ImageSpec
 
@@ -19,7 +19,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "checkpoint": plan.checkpoint,
         "tag": plan.tag,
         "base": asdict(plan.base),
-        "licence": plan.spec.checkpoints[plan.checkpoint].licence.id,
+        "licence": plan.licence,
         "files": [asdict(file) for file in plan.files],
         "layers": [
             {"name": layer.name, "kind": layer.kind, "paths": list(layer.paths), "size": layer.size, "key": layer.key}
@@ -28,7 +28,30 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "export_key": plan.export_key,
         "compile_key": plan.compile_key,
         "room": dict(plan.room),
+        **({"models": {member.name: _member(member) for member in plan.members}} if plan.members else {}),
     }
+
+
+def _member(member: Member) -> dict[str, Any]:
+    plan = member.plan
+    return {
+        "checkpoint": plan.checkpoint,
+        "licence": plan.licence,
+        "places": dict(member.places),
+        "export_key": plan.export_key,
+        "compile_key": plan.compile_key,
+    }
+
+
+def _models(plan: Plan) -> list[str]:
+    """Each of several models, and what of it lies elsewhere than in its own image."""
+    lines = []
+    for member in plan.members:
+        moved = [f"{name} at {place}" for name, place in member.places.items() if name != place]
+        lines.append(
+            f"  model       {member.name}, checkpoint {member.plan.checkpoint}{''.join(f', {m}' for m in moved)}"
+        )
+    return lines
 
 
 def plan_text(plan: Plan) -> str:
@@ -38,9 +61,10 @@ def plan_text(plan: Plan) -> str:
         f"{plan.spec.title}: image {plan.tag}",
         f"  target      {plan.target}",
         f"  base        {plan.base.reference}",
+        *_models(plan),
         f"  checkpoint  {plan.checkpoint}, {len(plan.files)} files, {show_bytes(sum(file.size for file in plan.files))}"
         f" ({show_bytes(shipped)} shipped as published)",
-        f"  licence     {plan.spec.checkpoints[plan.checkpoint].licence.id}",
+        f"  licence     {plan.licence}",
         "",
         "Checkpoint",
         *(f"  {show_bytes(file.size):>10}  {file.sha256[:12]}  {file.path}  from {file.source}" for file in plan.files),
@@ -57,7 +81,12 @@ def plan_text(plan: Plan) -> str:
 def list_document(specs: Sequence[ImageSpec]) -> list[Mapping[str, Any]]:
     """A CI matrix: one entry an image and target."""
     return [
-        {"model": spec.name, "target": target, "checkpoint": spec.checkpoint, "title": spec.title}
+        {
+            "model": spec.name,
+            "target": target,
+            **({"models": list(spec.models)} if spec.models else {"checkpoint": spec.checkpoint}),
+            "title": spec.title,
+        }
         for spec in specs
         for target in spec.targets
     ]

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from prebake.errors import Problem
+from prebake.spec.image import OWN
 from prebake.spec.yamlfile import Document
 
 _GRAPHS = ("onnx", "torch")  # a component's fields that name a published graph
@@ -15,8 +16,11 @@ _GRAPHS = ("onnx", "torch")  # a component's fields that name a published graph
 
 def find_impossible(document: Document) -> list[Problem]:
     """Every impossible combination; fields of a wrong type are passed over, being reported already."""
-    data = document.data if isinstance(document.data, dict) else {}
+    data = document.data
+    if not isinstance(data, dict):
+        return []
     checks = (
+        _one_or_several,
         _default_checkpoint,
         _shipped_files,
         _one_file_twice,
@@ -51,6 +55,21 @@ def placed(source: Mapping[str, Any], key: str) -> list[str]:
     """The paths of a source's ``files`` or ``ship`` in the checkpoint, its ``to`` put in front."""
     folder = source.get("to")
     return [f"{folder}/{file}" if isinstance(folder, str) else file for file in _texts(source.get(key))]
+
+
+def _one_or_several(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """A model of its own, or others of the project's: what each of those says is not said again."""
+    if "models" not in data:
+        yield from (Problem(document.place((key,)), "is missing") for key in OWN if key not in data)
+        return
+    for key in (*OWN, "base", "runtime", "code", "warmup", "limits"):
+        if key in data:
+            yield Problem(document.place((key,)), "is given beside models", f"it is {_said_by(data['models'])} to say")
+
+
+def _said_by(models: Any) -> str:
+    names = [str(name) for name in models] if isinstance(models, dict) else []
+    return " and ".join(f"images/{name}/image.yaml" for name in names) or "each model's own image.yaml"
 
 
 def _default_checkpoint(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:

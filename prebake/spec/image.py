@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -232,8 +232,25 @@ class Resources(Part):
     memory: str = "4Gi"
 
 
+class Model(Part):
+    """One model of an image of several: the image of the project that it is by itself."""
+
+    checkpoint: Name | None = Field(default=None, description="One of its checkpoints, if not its default")
+
+
+OWN = ("checkpoint", "checkpoints", "components")
+"""What an image of one model says of it; one of several says ``models`` in their place."""
+
+
+def _either(schema: dict[str, Any]) -> None:
+    """In the published schema one set of keys or the other is required."""
+    schema["oneOf"] = [{"required": list(OWN)}, {"required": ["models"]}]
+
+
 class ImageSpec(Part):
     """The whole of ``image.yaml``."""
+
+    model_config = ConfigDict(json_schema_extra=_either)
 
     schema_: Literal[1] = Field(alias="schema")
     name: ImageName
@@ -246,9 +263,12 @@ class ImageSpec(Part):
     runtime: dict[Target, Runtime] = Field(
         default={}, description="What opens the components, by target: onnxruntime where none is named"
     )
-    checkpoint: Name = Field(description="The checkpoint that is built when none is named")
-    checkpoints: dict[Name, Checkpoint] = Field(min_length=1)
-    components: dict[Name, Component] = Field(min_length=1)
+    models: dict[Name, Model] = Field(
+        default={}, min_length=2, description="Other images of the project, served together; each keeps spec and lock"
+    )
+    checkpoint: Name = Field(default="", description="The checkpoint that is built when none is named")
+    checkpoints: dict[Name, Checkpoint] = Field(default={}, min_length=1)
+    components: dict[Name, Component] = Field(default={}, min_length=1)
     code: Code = Code()
     notices: tuple[RelativePath, ...] = Field(
         default=(), description="Licence texts of the image's folder that it ships"

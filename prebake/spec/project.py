@@ -9,14 +9,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import prebake
 from prebake.errors import LockMismatch, Problem, SpecInvalid, UnknownImage
 from prebake.spec.image import ImageSpec
 from prebake.spec.lock import RELOCK, Lock, parse_lock
+from prebake.spec.members import Candidate, find_strangers, find_unfit
 from prebake.spec.reading import FIX, parse_image
+from prebake.spec.yamlfile import read_document
 
 PACKAGE = Path(prebake.__file__).parent
 
@@ -35,7 +37,8 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Project:
-    """Everything that a plan is made from. ``lock`` is None only where locking is what is about to happen."""
+    """Everything that a plan is made from. ``lock`` is None where locking is what is about to happen, and for an image of
+    several models: ``members`` are those then, and have locks of their own."""
 
     root: Path
     spec: ImageSpec
@@ -50,6 +53,7 @@ class Project:
     templates: Mapping[str, str]
     torch: tuple[SourceFile, ...] = ()
     """Served besides ``serve``, where torch serves."""
+    members: Mapping[str, Project] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -84,20 +88,40 @@ def read_project(root: Path, name: str, *, locked: bool = True) -> Project:
     folder = _find(root, name)
     spec = read_spec(root, name)
     library = library_root()
+    requirements = _requirements(library / "templates") | _requirements(folder)
     return Project(
         root=root,
         spec=spec,
-        lock=_read_lock(folder, name) if locked else None,
-        serve=_code(root, folder, spec.code.serve),
-        export=_code(root, folder, (*spec.code.export, *_calibration(spec))),
+        lock=_read_lock(folder, name) if locked and not spec.models else None,
+        serve=() if spec.models else _code(root, folder, spec.code.serve),
+        export=() if spec.models else _code(root, folder, (*spec.code.export, *_calibration(spec))),
         naive=_code(root, folder, ("naive.py",)) if (folder / "naive.py").is_file() else (),
         entrypoints=_files(library, "entrypoints", "**/*", skip=("__pycache__",)),
         bake=_bake_library(library),
         notices=tuple(SourceFile(f"notices/{path}", (folder / path).read_bytes()) for path in spec.notices),
-        requirements=_requirements(library / "templates") | _requirements(folder),
+        requirements=requirements,
         templates=read_templates(root),
-        torch=_code(root, folder, spec.code.torch),
+        torch=() if spec.models else _code(root, folder, spec.code.torch),
+        members=_read_members(root, spec, requirements, locked=locked),
     )
+
+
+def _read_members(root: Path, spec: ImageSpec, requirements: Mapping[str, str], *, locked: bool) -> dict[str, Project]:
+    """The models of an image of several. Raises SpecInvalid with everything that does not fit."""
+    if not spec.models:
+        return {}
+    where, names = f"images/{spec.name}/image.yaml", list_images(root)
+    document, _ = read_document((root / where).read_text(encoding="utf-8"), where)
+    known = {name: read_spec(root, name) for name in spec.models if name in names}
+    members = {name: read_project(root, name, locked=locked) for name, each in known.items() if not each.models}
+    candidates = {name: Candidate(each.spec, each.lock, each.requirements) for name, each in members.items()}
+    problems: list[Problem] = []
+    if document is not None:
+        problems += find_strangers(document, spec, known, [name for name in names if name != spec.name])
+        problems += find_unfit(document, spec, requirements, candidates)
+    if problems:
+        raise SpecInvalid(f"{where} cannot be built from:", problems, next_action=FIX)
+    return members
 
 
 def read_templates(root: Path) -> dict[str, str]:

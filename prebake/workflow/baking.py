@@ -73,6 +73,22 @@ class Oven:
         self.records.put_files(key, files)
         return of_models(files)
 
+    def join(self, compiled: Mapping[str, Sequence[FileRecord]], key: str) -> tuple[FileRecord, ...]:
+        """The files under /models of an image of several models but for the weights; ``compiled`` are those of each."""
+        known = self.records.files(key)
+        if known is not None and self._has(known):
+            self.tell("join: known, nothing that it is made of changed")
+            return known
+        binds = [
+            self._bind(file.sha256, file.size, f"/members/{name}/{file.path.removeprefix('models/')}")
+            for name, files in compiled.items()
+            for file in files
+        ]
+        with self._stage(["join", "--members", "/members"], binds, {}) as out:
+            files = keep_tree(out / "models", self.store, "models")
+        self.records.put_files(key, files)
+        return files
+
     @contextmanager
     def _stage(self, arguments: Sequence[str], binds: Sequence[Bind], environment: dict[str, str]) -> Iterator[Path]:
         """Run one stage; what it wrote, until the block is left. Mount points lie in folders of the host's, since
@@ -138,11 +154,11 @@ def read_stage_report(files: Sequence[FileRecord] | None, store: Store) -> Mappi
     return dict(json.loads(paths[0].read_bytes())) if paths and paths[0] else {}
 
 
-def derived_of(exported: Sequence[FileRecord], folder: str) -> list[FileRecord]:
-    """The derived files of a weight folder, by their paths in the image."""
+def derived_of(exported: Sequence[FileRecord], folder: str, place: str) -> list[FileRecord]:
+    """The derived files of a weight folder, by their paths in an image that has it at ``place``."""
     prefix = f"derived/{folder}/"
     found = (file for file in exported if file.path.startswith(prefix))
-    return [replace(file, path=f"models/{file.path.removeprefix('derived/')}") for file in found]
+    return [replace(file, path=f"models/{place}/{file.path.removeprefix(prefix)}") for file in found]
 
 
 def _made(folder: Path) -> Path:

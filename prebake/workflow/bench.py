@@ -13,6 +13,7 @@ from prebake.measure.bench import run_bench, table
 from prebake.measure.pair import run_pair
 from prebake.measure.picture import draw_start
 from prebake.measure.report import write_document, write_text
+from prebake.spec.project import read_spec
 from prebake.workflow.build import BuildOrder, build_image
 from prebake.workflow.launching import EngineLauncher
 from prebake.workflow.steps import Tell
@@ -32,8 +33,25 @@ class BoundMissed(PrebakeError):
     exit_code = 46
 
 
+class SeveralModels(PrebakeError):
+    """An image of several models has no naive one, and no one request that it could be compared by."""
+
+    exit_code = 47
+
+
+def require_one_model(root: Path, model: str) -> None:
+    """Raises SeveralModels."""
+    if models := read_spec(root, model).models:
+        flags = " or ".join(f"`--model {name}`" for name in models)
+        raise SeveralModels(
+            f"{model} has several models ({', '.join(models)}), and there is no naive image of them together.",
+            next_action=f"say {flags}; the build's report has each one's first answer in the image of all",
+        )
+
+
 def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[str, Mapping[str, Any]]:
     """Build both images, start each ``runs`` times in turn; the table, and the document that was written."""
+    require_one_model(order.root, order.model)
     before = drop_page_cache if cache == "cold" else _nothing
     if cache == "cold" and not os.access(DROP_CACHES, os.W_OK):
         raise CannotDropCache(
@@ -69,6 +87,7 @@ def require_bounds(document: Mapping[str, Any]) -> None:
 
 def compare_images(order: BuildOrder, against: str, runs: int, tell: Tell) -> tuple[str, Mapping[str, Any]]:
     """Build the image and start it in turn with ``against``, a tag that the Engine has."""
+    require_one_model(order.root, order.model)
     report = build_image(order, tell)
     pair = run_pair(EngineLauncher(find_engine()), str(report["image"]), against, runs=runs, tell=tell)
     write_document(order.root / "build" / "bench" / f"{order.model}-against.json", pair.document())

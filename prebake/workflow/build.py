@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,8 @@ from prebake.checkpoints.fetch import fetch, missing
 from prebake.checkpoints.local import changed_files
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.store import Store, default_root
-from prebake.engine.base import known_base, resolve_base
+from prebake.engine.base import Base, known_base, resolve_base
+from prebake.engine.build import BuildResult
 from prebake.engine.connection import Connection, find_engine
 from prebake.engine.container_spec import ImageMount
 from prebake.engine.containers import remove_strays
@@ -58,7 +60,7 @@ class BuildOrder:
     model: str
     options: Options = field(default_factory=Options)
     base: str = "auto"
-    accepted_licence: str | None = None
+    accepted_licences: Collection[str] = ()
     naive: bool = False
     outputs: tuple[str, ...] = ("docker",)
     compression: Compression = "auto"
@@ -72,7 +74,7 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
     if order.size:
         project, options = size_sample(project, options, order.size, tell)
     plan = make_plan(project, options)
-    check_licence(plan, order.accepted_licence)
+    check_licence(plan, order.accepted_licences)
     _tell_changed(project, plan, tell)
     folder = order.root / "build" / plan.name
     with only_one(folder, plan.name), ExitStack() as held:
@@ -147,26 +149,35 @@ class Job:
             require_engine_room(self.plan, self.connection, known)
 
     def _maker(self) -> Maker:
-        base, store = self.plan.base, self.parts.store
+        base = self.plan.base
         with self.steps.step("base", base.reference):
             found = resolve_base(
                 self.connection, f"{base.reference}@{base.digest}", self.order.base, say=self.steps.tell
             )
+        results: list[BuildResult] = []
         with self.steps.step("context", str(self.folder / "context")):
-            files = render_context(self.plan, self.project.templates)
-            small = [file for file in files if file.sha256 is None]
-            context = write_context(self.folder / "context", small, store)
-        builder = Builder(self.connection, context, found.reference, store.folder, self.steps.tell)
-        return Maker(self.plan, self.connection, found, builder, self.parts, self._fetch, self.steps.tell)
+            members = tuple(
+                self._maker_of(plan, found, self.folder / "members" / plan.name, results)
+                for plan in self.plan.models
+                if self.plan.members
+            )
+            return replace(self._maker_of(self.plan, found, self.folder, results), members=members)
 
-    def _fetch(self) -> None:
-        """What the store lacks of the checkpoint."""
+    def _maker_of(self, plan: Plan, base: Base, folder: Path, results: list[BuildResult]) -> Maker:
+        store, tell = self.parts.store, self.steps.tell
+        small = [file for file in render_context(plan, self.project.templates) if file.sha256 is None]
+        context = write_context(folder / "context", small, store)
+        builder = Builder(self.connection, context, base.reference, store.folder, tell, results)
+        return Maker(plan, self.connection, base, builder, self.parts, partial(self._fetch, plan), tell)
+
+    def _fetch(self, plan: Plan) -> None:
+        """What the store lacks of the checkpoint, or of the checkpoints."""
         store = self.parts.store
-        files = missing(self.plan.files, store)
-        if files:
-            told = f"{len(files)} files, {show_bytes(sum(file.size for file in files))}"
-            with self.steps.step("fetch", told), open_sources(self.order.root, self.plan.name) as sources:
-                fetch(self.plan.files, store, sources, terminal_progress())
+        for model in plan.models:
+            if files := missing(model.files, store):
+                told = f"{len(files)} files, {show_bytes(sum(file.size for file in files))}"
+                with self.steps.step("fetch", told), open_sources(self.order.root, model.name) as sources:
+                    fetch(model.files, store, sources, terminal_progress())
 
     def _prove(self, maker: Maker, made: Made) -> tuple[Made, Delivered, Measured]:
         """The image gets its name in the Engine only after it gave the right answer."""
@@ -205,7 +216,7 @@ class Job:
         )
 
     def _build_naive(self, maker: Maker) -> None:
-        self._fetch()
+        self._fetch(self.plan)
         store = self.parts.store
         with self.steps.step("naive", self.plan.naive_tag):
             context = write_context(self.folder / "naive", render_context(self.plan, self.project.templates), store)
@@ -215,11 +226,11 @@ class Job:
 
 def _tell_changed(project: Project, plan: Plan, tell: Tell) -> None:
     """What is pinned is built, whatever lies in the folder by now; but whoever wrote it anew should know."""
-    since = (project.folder / "weights.lock").stat().st_mtime
-    for path in changed_files(plan.files, project.root, since):
-        tell(
-            f"lock: {path} is not what weights.lock pins any more; `prebake lock --model {plan.name}` takes the new one"
-        )
+    for model in plan.models:
+        since = (project.root / "images" / model.name / "weights.lock").stat().st_mtime
+        for path in changed_files(model.files, project.root, since):
+            how = f"`prebake lock --model {model.name}` takes the new one"
+            tell(f"lock: {path} is not what weights.lock pins any more; {how}")
 
 
 def _put(made: Made, output: Output) -> Delivered:

@@ -25,7 +25,8 @@ def write_context(folder: Path, files: Iterable[ContextFile], store: Store) -> P
             store.link_into(half, file.path, file.sha256)
         else:
             _write(half / file.path, file.data or b"", 0o755 if file.executable else 0o644)
-    (half / "checkpoint").mkdir(exist_ok=True)  # it is mounted, also where every file is shipped as published
+    for settings in [*half.rglob("bake/settings.json")]:  # a checkpoint is mounted, also where all of it is shipped
+        (settings.parents[1] / "checkpoint").mkdir(exist_ok=True)
     for path in half.rglob("*"):
         if path.is_dir():
             path.chmod(0o755)

@@ -17,6 +17,7 @@ from prebake.measure.report import write_text
 from prebake.measure.starting import DEADLINE, time_first_answer
 from prebake.measure.summary import report_text
 from prebake.measure.warmup import read_warmup
+from prebake.workflow.bench import require_one_model
 from prebake.workflow.build import BuildOrder, build_image
 from prebake.workflow.launching import EngineLauncher
 from prebake.workflow.steps import Tell
@@ -27,6 +28,7 @@ EXTENSIONS = {"audio/wav": ".wav"}  # Python 3.11 knows it by an older name only
 
 def show_demo(order: BuildOrder, tell: Tell) -> str:
     """The whole demonstration; what is to be shown of it."""
+    require_one_model(order.root, order.model)
     report = build_image(order, tell)
     image, folder = str(report["image"]), order.root / "build" / order.model
     launcher = EngineLauncher(find_engine())

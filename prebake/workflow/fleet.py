@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Fleet:
     root: Path
     models: Sequence[str] = ()
     targets: Sequence[Target] = ()
-    accepted_licence: str | None = None
+    accepted_licences: Collection[str] = ()
 
 
 def write_fleet(fleet: Fleet, folder: Path, tell: Tell) -> Path:
@@ -40,7 +40,7 @@ def write_fleet(fleet: Fleet, folder: Path, tell: Tell) -> Path:
     if not plans:
         raise SpecInvalid("No image has such a target.", [], next_action="`--list` shows images and their targets")
     for name, plan in plans.items():
-        render_folder(projects[plan.name], plan, folder / name, fleet.accepted_licence, tell)
+        render_folder(projects[plan.name], plan, folder / name, fleet.accepted_licences, tell)
     path = folder / FILE
     write_text(path, render_bake_file(plans))
     return path

@@ -29,8 +29,13 @@ from prebake.workflow.steps import Tell
 
 
 def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> str:
-    """Pin one checkpoint, or every one; the lock's path. Nothing is written unless all of it could be resolved."""
+    """Pin one checkpoint, or every one; the lock's path. Nothing is written unless all of it could be resolved.
+
+    An image of several models has no lock: what is pinned are the models, each in its own, and the paths are a line each.
+    """
     project = read_project(root, model, locked=False)
+    if project.members:
+        return "\n".join(_lock_members(project, checkpoint, tell))
     path = project.folder / "weights.lock"
     before = parse_lock(path.read_text(encoding="utf-8"), f"images/{model}/weights.lock") if path.is_file() else None
     names = [checkpoint] if checkpoint else list(project.spec.checkpoints)
@@ -49,6 +54,16 @@ def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> st
     kept = {name: pinned[name] for name in project.spec.checkpoints if name in pinned}
     write_text(path, render_lock(Lock(_base(project, before, tell), kept)))
     return str(path.relative_to(root))
+
+
+def _lock_members(project: Project, checkpoint: str | None, tell: Tell) -> Iterator[str]:
+    """Of each model the checkpoint that the image takes."""
+    if checkpoint is not None:
+        problem = Problem(f"images/{project.spec.name}/image.yaml", f"has models, and no checkpoint {checkpoint!r}")
+        action = f"lock one of its models: {', '.join(project.members)}"
+        raise LockMismatch("No such checkpoint:", [problem], next_action=action)
+    for name, member in project.members.items():
+        yield lock_image(project.root, name, project.spec.models[name].checkpoint or member.spec.checkpoint, tell)
 
 
 def lock_layers(

@@ -18,7 +18,7 @@ from prebake.oci.compression import Compression
 from prebake.oci.records import FileRecord, LayerRecord
 from prebake.oci.registry import Repository
 from prebake.plan.layers import model_folders
-from prebake.plan.values import Layer, Plan, digest, weight_folders
+from prebake.plan.values import Layer, Plan, digest
 from prebake.workflow.baking import Oven, derived_of, read_stage_report
 from prebake.workflow.builder import Builder
 from prebake.workflow.parts import Parts, keep_tree, media_type_of, split_files
@@ -36,7 +36,10 @@ class MadeLayer:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes the layers of one plan. ``fetch`` brings the checkpoint into the store, and is called if it has to be there."""
+    """Makes the layers of one plan. ``fetch`` brings the checkpoint into the store, and is called if it has to be there.
+
+    ``members`` make those of each of several models, as if it were alone.
+    """
 
     plan: Plan
     connection: Connection
@@ -45,6 +48,7 @@ class Maker:
     parts: Parts
     fetch: Callable[[], None]
     tell: Tell
+    members: tuple[Maker, ...] = ()
 
     def base_image(self) -> BaseImage:
         """The base's own layers, in the form that the Engine has them in, kept from the first time on."""
@@ -66,6 +70,9 @@ class Maker:
 
     def components(self) -> Mapping[str, Any]:
         """What the compile stage said of each component, also of an earlier build; empty where that was on another machine."""
+        if self.members:
+            told = ((maker.plan.name, maker.components()) for maker in self.members)
+            return {f"{model}/{name}": each for model, components in told for name, each in components.items()}
         files = self.parts.library.records.files(_compiled_key(self.plan, self.base))
         return read_stage_report(files, self.parts.store)
 
@@ -99,11 +106,9 @@ class Maker:
         if planned.kind == "weights":
             return [self._published(planned)]
         if planned.kind == "derived":
-            folder = planned.paths[0].removeprefix("/models/")
-            return [self.parts.of_files(group) for group in split_files(derived_of(self._exported, folder))]
+            return [self.parts.of_files(group) for group in split_files(self._derived(planned))]
         if planned.kind == "graphs":
-            folders = model_folders(self.plan.shipped, weight_folders(self.plan.spec))
-            return [self.parts.of_files(self._compiled, folders)]
+            return [self.parts.of_files(self._compiled, model_folders(self.plan.shipped, self.plan.folders))]
         stage = "packages-layer" if planned.kind == "dependencies" else "code-layer"
         with self.builder.tree(stage) as entries:
             return [self.parts.of_tree(entries)]
@@ -112,6 +117,14 @@ class Maker:
         self.fetch()
         return self.parts.of_files(published_files(self.plan, planned))
 
+    def _derived(self, planned: Layer) -> list[FileRecord]:
+        place = planned.paths[0].removeprefix("/models/")
+        for maker, member in zip(self.members, self.plan.members, strict=True):
+            for folder in member.plan.derived:
+                if member.place(folder) == place:
+                    return derived_of(maker._exported, folder, place)
+        return derived_of(self._exported, place, place)
+
     @cached_property
     def _exported(self) -> tuple[FileRecord, ...]:
         self.fetch()
@@ -119,6 +132,9 @@ class Maker:
 
     @cached_property
     def _compiled(self) -> tuple[FileRecord, ...]:
+        if self.members:
+            compiled = {maker.plan.name: maker._compiled for maker in self.members}
+            return self._oven.join(compiled, _compiled_key(self.plan, self.base))
         return self._oven.compile(self.plan, self._exported, _compiled_key(self.plan, self.base))
 
     @cached_property
@@ -154,7 +170,8 @@ def keys_of(plan: Plan, base: Base, compression: Compression) -> list[str]:
     """Every key that a build of the plan on this base looks up."""
     layers = [record_key(planned, compression, base) for planned in plan.layers]
     whole = _base_key(base)
-    return [*layers, whole, digest([whole, "config"]), _exported_key(plan, base), _compiled_key(plan, base)]
+    stages = [key for each in (plan, *plan.models) for key in (_exported_key(each, base), _compiled_key(each, base))]
+    return [*layers, whole, digest([whole, "config"]), *stages]
 
 
 def _base_key(base: Base) -> str:

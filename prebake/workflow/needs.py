@@ -15,7 +15,7 @@ from prebake.oci.records import Records
 from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan
 from prebake.spec.lock import parse_lock
-from prebake.spec.project import Project, list_images, read_project
+from prebake.spec.project import Project, list_images, read_project, read_spec
 from prebake.workflow.making import keys_of
 from prebake.workflow.steps import Tell
 
@@ -60,7 +60,7 @@ def _pinned(root: Path, name: str) -> set[str]:
 
 def _keys(root: Path, name: str, connection: Connection | None, tell: Tell) -> set[str] | None:
     """The keys of every build of an image; None where they cannot be told."""
-    if not (root / "images" / name / "weights.lock").is_file():
+    if not (root / "images" / name / "weights.lock").is_file() and not _has_models(root, name):
         return set()
     if connection is None:
         return None
@@ -81,7 +81,17 @@ def _keys(root: Path, name: str, connection: Connection | None, tell: Tell) -> s
     }
 
 
+def _has_models(root: Path, name: str) -> bool:
+    """Others of the project's, whose locks are its own."""
+    try:
+        return bool(read_spec(root, name).models)
+    except SpecInvalid:
+        return False
+
+
 def _plans(project: Project) -> Iterator[Plan]:
+    if project.members:
+        yield from (make_plan(project, Options(target)) for target in project.spec.targets)
     locked = project.lock.checkpoints if project.lock else ()
     for target, checkpoint in product(project.spec.targets, project.spec.checkpoints):
         if checkpoint in locked:

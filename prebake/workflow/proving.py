@@ -13,8 +13,8 @@ from typing import Any
 from prebake.errors import AnswerDiffers, StartFailed
 from prebake.measure.floor import Floor, measure_floor
 from prebake.measure.ports import Launcher
-from prebake.measure.starting import Start, time_first_answer, time_ready
-from prebake.measure.warmup import read_warmup
+from prebake.measure.starting import Start, time_first_answers, time_ready
+from prebake.measure.warmup import read_warmups
 from prebake.plan.values import Plan
 from prebake.spec.image import Component
 
@@ -25,21 +25,35 @@ _APART = re.compile(r"differ by up to ([0-9.e+-]+)")
 
 @dataclass(frozen=True)
 class Measured:
-    """What a few starts of a built image showed; ``ready`` in seconds, ``startup`` the server's account of the last."""
+    """What a few starts of a built image showed, by model; ``ready`` in seconds, ``startup`` the server's account of the
+    last."""
 
-    starts: Sequence[Start]
+    starts: Mapping[str, Sequence[Start]]
     ready: Sequence[float]
     startup: Mapping[str, Any]
     floor: Floor
 
+    @property
+    def ttfi(self) -> float:
+        """Seconds until every model had answered."""
+        runs = zip(*self.starts.values(), strict=True)
+        return float(median(max(start.ttfi for start in run) for run in runs))
+
+    @property
+    def difference(self) -> float:
+        """The largest from a reference."""
+        return max(start.difference for starts in self.starts.values() for start in starts)
+
 
 def measure_start(launcher: Launcher, image: str) -> Measured:
     """A few fresh starts: for the report, not a benchmark. The first warms the page cache and is not counted."""
-    warmup = read_warmup(launcher, image)
-    time_first_answer(launcher, image, warmup, steady_runs=0)
-    starts = [time_first_answer(launcher, image, warmup) for _ in range(STARTS)]
+    warmups = read_warmups(launcher, image)
+    time_first_answers(launcher, image, warmups, steady_runs=0)
+    runs = [time_first_answers(launcher, image, warmups) for _ in range(STARTS)]
+    starts = {name: [run[name] for run in runs] for name in warmups}
     readies = [time_ready(launcher, image) for _ in range(STARTS)]
-    floor = measure_floor(launcher, image, median(start.steady for start in starts))
+    # Of several models the slowest: their answers may be had side by side.
+    floor = measure_floor(launcher, image, max(median(start.steady for start in each) for each in starts.values()))
     return Measured(starts, [seconds for seconds, _ in readies], readies[-1][1], floor)
 
 
@@ -51,7 +65,10 @@ def precision_told(plan: Plan) -> Iterator[None]:
         yield
     except (StartFailed, AnswerDiffers) as error:
         reduced = [
-            f"{name} is {each.precision.type}" for name, each in plan.spec.components.items() if _is_reduced(each)
+            f"{name} is {each.precision.type}"
+            for model in plan.models
+            for name, each in model.spec.components.items()
+            if _is_reduced(each)
         ]
         apart = _APART.search(error.message)
         if not reduced or not apart:

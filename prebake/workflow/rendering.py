@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
-from prebake.checkpoints.fetch import fetch
+from prebake.checkpoints.fetch import fetch, missing
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.store import Store, default_root
 from prebake.errors import SourceError
@@ -23,6 +24,7 @@ RENDERED = {
     "app",
     "bake",
     "checkpoint",
+    "members",
     "naive",
     "published",
     "requirements",
@@ -30,17 +32,19 @@ RENDERED = {
 }
 
 
-def render_folder(project: Project, plan: Plan, folder: Path, accepted_licence: str | None, tell: Tell) -> None:
+def render_folder(project: Project, plan: Plan, folder: Path, accepted: Collection[str], tell: Tell) -> None:
     """Write the context, weights included. Raises SourceError rather than replace a folder that holds anything else."""
-    check_licence(plan, accepted_licence)
+    check_licence(plan, accepted)
     if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - RENDERED):
         raise SourceError(
             f"{folder} holds other things than a rendered context.",
             next_action="name an empty or new folder: --render DIR replaces it",
         )
     store = Store(default_root())
-    store.require_room(sum(file.size for file in plan.files if store.get(file.sha256, file.size) is None))
-    with store.in_use(), open_sources(project.root, plan.name) as sources:
-        fetch(plan.files, store, sources, terminal_progress())
+    store.require_room(sum(file.size for file in missing(plan.files, store)))
+    with store.in_use():
+        for model in plan.models:
+            with open_sources(project.root, model.name) as sources:
+                fetch(model.files, store, sources, terminal_progress())
         write_context(folder.resolve(), render_context(plan, project.templates), store)
     tell(f"rendered: SOURCE_DATE_EPOCH=0 docker buildx build --tag {plan.tag} {folder}")

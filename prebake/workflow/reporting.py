@@ -62,6 +62,7 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         **({"volume": {"image": plan.tag + VOLUME, "digest": volume.digest}} if volume else {}),
         "target": plan.target,
         "checkpoint": plan.checkpoint,
+        **({"models": {each.name: _model(each, outcome.measured) for each in plan.models}} if plan.members else {}),
         "size": sum(layer.size for layer in layers),
         "layers": [asdict(layer) for layer in layers],
         "shared": shared_models(layers, outcome.beside),
@@ -123,10 +124,34 @@ def _names(layers: Sequence[MadeLayer]) -> list[str]:
 
 def _measured(measured: Measured) -> dict[str, Any]:
     return {
-        "phases": list(measured.startup.get("phases", [])),
+        "phases": _phases(measured.startup),
         "ready_seconds": median(measured.ready),
-        "ttfi_seconds": median(start.ttfi for start in measured.starts),
+        "ttfi_seconds": measured.ttfi,
         "floor_seconds": measured.floor.seconds,
         "floor": asdict(measured.floor),
-        "difference": max(start.difference for start in measured.starts),
+        "difference": measured.difference,
+    }
+
+
+def _phases(startup: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The server's; where it has several models theirs too, each with the model's name in front."""
+    found = list(startup.get("phases", []))
+    for name, model in startup.get("models", {}).items():
+        found += [{**phase, "name": f"{name}: {phase['name']}"} for phase in model["phases"]]
+    return sorted(found, key=lambda phase: float(phase["start"]))
+
+
+def _model(plan: Plan, measured: Measured | None) -> dict[str, Any]:
+    """One of several: what it is, and how it started with the others beside it."""
+    keys = {"export": plan.export_key, "compile": plan.compile_key}
+    document: dict[str, Any] = {"checkpoint": plan.checkpoint, "licence": plan.licence, "keys": keys}
+    if measured is None:
+        return document
+    starts = measured.starts[plan.name]
+    return {
+        **document,
+        "ready_seconds": measured.startup["models"][plan.name]["ready_seconds"],
+        "ttfi_seconds": median(start.ttfi for start in starts),
+        "steady_seconds": median(start.steady for start in starts),
+        "difference": max(start.difference for start in starts),
     }

@@ -10,7 +10,7 @@ from prebake.engine.connection import Connection, storage_of
 from prebake.engine.images import known_layers
 from prebake.errors import NoRoom
 from prebake.oci.records import LayerRecord
-from prebake.plan.values import Layer, Plan, converted_bytes
+from prebake.plan.values import Layer, Plan
 from prebake.sizes import show_bytes
 from prebake.workflow.making import known_records
 from prebake.workflow.parts import Parts
@@ -31,7 +31,7 @@ def require_store_room(plan: Plan, parts: Parts, known: Known) -> None:
     for what is converted."""
     unknown = {layer.kind for layer, records in known if records is None}
     if unknown & {"weights", "derived", "graphs"}:
-        converted = converted_bytes(plan.spec, plan.files) if "derived" in unknown else 0
+        converted = plan.converted if "derived" in unknown else 0
         parts.store.require_room(sum(file.size for file in missing(plan.files, parts.store)) + converted)
 
 
@@ -58,4 +58,4 @@ def _engine_need(plan: Plan, layer: Layer, records: tuple[LayerRecord, ...] | No
         return _PACKAGES
     if layer.kind == "code":
         return _CODE
-    return 2 * (layer.size if layer.size is not None else converted_bytes(plan.spec, plan.files))
+    return 2 * (layer.size if layer.size is not None else plan.converted)

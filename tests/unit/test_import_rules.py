@@ -30,8 +30,8 @@ OURS: dict[str, set[str]] = {
         "entrypoints.compiled",
         "images",
     },
-    "prebake/plan": {"prebake.errors", "prebake.spec", "prebake.bake.settings"},
-    "prebake/render": {"prebake.errors", "prebake.sizes", "prebake.spec", "prebake.plan"},
+    "prebake/plan": {"prebake.errors", "prebake.spec", "prebake.bake.settings", "prebake.bake.join_settings"},
+    "prebake/render": {"prebake.errors", "prebake.sizes", "prebake.spec", "prebake.plan", "prebake.bake.join_settings"},
     "prebake/checkpoints": {
         "prebake.errors",
         "prebake.disk",

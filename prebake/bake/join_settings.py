@@ -1,0 +1,40 @@
+"""What the plan tells the join stage: which models an image has, and where each of them lies. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from prebake.bake.documents import canonical_json
+from prebake.bake.errors import SettingsInvalid
+from prebake.errors import Problem
+
+SCHEMA = 1
+MEMBERS = "members"
+"""The folder under /models with what each of several models has besides weights and graphs."""
+
+
+@dataclass(frozen=True)
+class JoinSettings:
+    """``models``: by name, the places under /models of its top-level folders and files with weights or graphs."""
+
+    image: str
+    target: str
+    models: Mapping[str, Mapping[str, str]]
+
+    def to_json(self) -> bytes:
+        return canonical_json({"schema": SCHEMA, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, data: bytes) -> JoinSettings:
+        """The reverse of ``to_json``. Raises SettingsInvalid."""
+        try:
+            document = json.loads(data)
+            if document.pop("schema") != SCHEMA:
+                raise ValueError(f"schema must be {SCHEMA}")
+            return cls(**document)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            problem = Problem("settings.json", f"{type(error).__name__}: {error}")
+            action = "Plan the build again."
+            raise SettingsInvalid("settings.json cannot be used:", [problem], next_action=action) from None

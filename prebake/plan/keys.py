@@ -1,0 +1,59 @@
+"""The keys that say when work has to be done again: of each stage, by what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from prebake.plan.context import EXPORT_LOCKS
+from prebake.plan.layers import sources_digest
+from prebake.plan.values import digest
+from prebake.spec.image import Target
+from prebake.spec.lock import LockedBase, LockedFile
+from prebake.spec.project import Project, SourceFile
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the export stage works on: ``settings.json``, code and checkpoint."""
+
+    settings: bytes
+    code: tuple[SourceFile, ...]
+    files: Iterable[LockedFile]
+
+
+def serving_keys(project: Project, base: LockedBase) -> dict[str, str]:
+    """Of the base, and of the stages that an image's packages and code come from."""
+    return {
+        "base": digest([base.reference, base.digest]),
+        "packages": digest([stages(project, "base", "pip", "runtime", "settle"), project.templates["slim.py"]]),
+        "code": digest(stages(project, "image", "settle")),
+    }
+
+
+def stage_keys(project: Project, base: LockedBase, target: Target, inputs: Inputs) -> dict[str, str]:
+    """Those of serving, of the export stage and its packages, and of the compile stage on top of it."""
+    serving = serving_keys(project, base)
+    packages = digest(
+        {
+            "base": serving["base"],
+            "requirements": [project.requirements[name] for name in EXPORT_LOCKS],
+            "stage": stages(project, "base", "pip", "export_packages"),
+        }
+    )
+    export = digest(
+        {
+            "code": sources_digest(inputs.code),
+            "packages": packages,
+            "stage": stages(project, "export"),
+            "settings": inputs.settings.decode(),
+            "files": {file.path: file.sha256 for file in inputs.files},
+        }
+    )
+    compile_key = digest({"export": export, "target": target, "stage": stages(project, "compile")})
+    return {**serving, "export packages": packages, "export": export, "compile": compile_key}
+
+
+def stages(project: Project, *names: str) -> list[str]:
+    """The text of stages: part of the key of what they make."""
+    return [project.templates[f"stages/{name}.j2"] for name in names]
