@@ -9,9 +9,10 @@ import hashlib
 import mmap
 import os
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Protocol
 
 from entrypoints.faults import DamagedFile, Fault, MissingFile
 from entrypoints.manifest import NAME, Component, File, Manifest, TorchComponent
@@ -74,10 +75,14 @@ def advise(path: Path, ranges: Iterable[tuple[int, int]]) -> None:
 
 
 class Verification:
-    """The sha256 of every file, small ones first, so that graphs are vouched for before sessions ask."""
+    """The digest of every file, small ones first, so that graphs are vouched for before sessions ask.
 
-    def __init__(self, models: Path, manifest: Manifest) -> None:
+    ``cryptographic``: by sha256 all of them; else by XXH3 where the manifest tells it and the package is there.
+    """
+
+    def __init__(self, models: Path, manifest: Manifest, *, cryptographic: bool = False) -> None:
         self._models = models
+        self._fast = None if cryptographic else find_xxh3()
         self._files = manifest.files
         self._checked: dict[str, Future[str | None]] = {name: Future() for name in manifest.files}
         self._order = iter(sorted(manifest.files, key=lambda name: (manifest.files[name].size, name)))
@@ -118,12 +123,14 @@ class Verification:
             self._checked[name].set_result(self._check(name, buffer))
 
     def _check(self, name: str, buffer: memoryview) -> str | None:
+        file = self._files[name]
+        fast = self._fast if file.xxh3 else None
+        kind, expected = ("XXH3", file.xxh3) if fast else ("sha256", file.sha256)
         try:
-            found = hash_file(self._models / name, buffer)
+            found = hash_file(self._models / name, buffer, fast() if fast else hashlib.sha256())
         except OSError as error:
             return f"{name}: cannot be read, {error.strerror}"
-        expected = self._files[name].sha256
-        return None if found == expected else f"{name}: corrupt, sha256 should be {expected}, is {found}"
+        return None if found == expected else f"{name}: corrupt, {kind} should be {expected}, is {found}"
 
 
 def make_buffer() -> memoryview:
@@ -134,9 +141,23 @@ def make_buffer() -> memoryview:
     return memoryview(mmap.mmap(-1, PIECE))
 
 
-def hash_file(path: Path, buffer: memoryview) -> str:
-    """The file's sha256. Read rather than mapped: a bad disk is then an OSError and not a killed process."""
-    digest = hashlib.sha256()
+class Digest(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+def find_xxh3() -> Callable[[], Digest] | None:
+    """Damage is found by it as surely as by sha256, with a tenth of the work (docs/decisions/0019). None where an image's
+    requirements leave the package out."""
+    try:
+        from xxhash import xxh3_128
+    except ImportError:
+        return None
+    return xxh3_128
+
+
+def hash_file(path: Path, buffer: memoryview, digest: Digest) -> str:
+    """The file's digest in hexadecimal. Read rather than mapped: a bad disk is then an OSError and not a killed process."""
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])

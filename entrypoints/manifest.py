@@ -73,11 +73,12 @@ class TorchRuntime(NamedTuple):
 
 
 class File(NamedTuple):
-    """``size`` in bytes."""
+    """``size`` in bytes; ``xxh3``, where it is known, is of 128 bits."""
 
     size: int
     sha256: str
     origin: str
+    xxh3: str = ""
 
 
 class Warmup(NamedTuple):
@@ -187,7 +188,8 @@ described: Check = record(
         "size": size,
         "sha256": sha256,
         "origin": one_of("published", "derived", "graph", "asset", "warmup", "compiled"),
-    }
+    },
+    optional={"xxh3": matching(r"[0-9a-f]{32}", "an XXH3 of 128 bits in lower-case hexadecimal")},
 )
 JOINT_LAYOUT = record(
     {

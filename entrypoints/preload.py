@@ -87,8 +87,8 @@ class Preload:
             log_event("extra files", files=self.extra_files[:20], action="nothing opens them; build the image again")
         self._report.read_manifest(manifest, self.extra_files, self.threads)
         in_background(self._read_ahead, manifest)
-        if self.verify == "full":
-            self._verification = Verification(self._models, manifest)
+        if self.verify != "sizes":
+            self._verification = Verification(self._models, manifest, cryptographic=self.verify == "sha256")
         return manifest
 
     def _load(self, manifest: Manifest) -> Model:

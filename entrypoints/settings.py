@@ -41,8 +41,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
     default = Settings()
     verify = environ.get("PREBAKE_VERIFY") or default.verify
-    if verify not in ("full", "sizes"):
-        problems.append(f"PREBAKE_VERIFY={verify!r}: give full or sizes")
+    if verify not in ("full", "sha256", "sizes"):
+        problems.append(f"PREBAKE_VERIFY={verify!r}: give full, sha256 or sizes")
     settings = Settings(
         models=environ.get("PREBAKE_MODELS") or default.models,
         host=environ.get("PREBAKE_HOST") or default.host,

@@ -12,6 +12,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from prebake.bake import graph_files, parity
+from prebake.bake.digests import digests_of_file
 from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import Exported
@@ -87,11 +88,14 @@ def weight_files(job: Job) -> Files:
         size = job.models.joinpath(path).stat().st_size
         files[path] = {"size": size, "sha256": job.exported.derived[path], "origin": "derived"}
     for path, entry in files.items():
-        if (job.models / path).exists() and (found := digest_file(job.models / path)) != entry["sha256"]:
-            raise ChecksumMismatch(
-                f"{job.models / path} has the sha256 {found}, not {entry['sha256']}.",
-                next_action="Fetch the checkpoint again, then run the export stage again.",
-            )
+        if (job.models / path).exists():
+            found = digests_of_file(job.models / path)
+            if found.sha256 != entry["sha256"]:
+                raise ChecksumMismatch(
+                    f"{job.models / path} has the sha256 {found.sha256}, not {entry['sha256']}.",
+                    next_action="Fetch the checkpoint again, then run the export stage again.",
+                )
+            entry["xxh3"] = found.xxh3
     return files
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prebake.bake.digests import digests_of_bytes
 from prebake.bake.documents import canonical_json, digest_bytes
 from prebake.bake.join_settings import MEMBERS, JoinSettings
 from prebake.bake.manifest import MANIFEST, SCHEMA
@@ -92,7 +93,7 @@ class Mover:
 
     def _put(self, place: str, data: bytes, origin: str) -> None:
         _write(self.target / place, data)
-        self.taken[place] = {"size": len(data), "sha256": digest_bytes(data), "origin": origin}
+        self.taken[place] = {"size": len(data), **digests_of_bytes(data)._asdict(), "origin": origin}
 
     def _rewritten(self, manifest: Mapping[str, Any]) -> Document:
         """Every path of the manifest as the image has it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from prebake.bake.documents import digest_file
+from prebake.bake.digests import digests_of_file
 from prebake.bake.settings import Settings
 
 SCHEMA = 1
@@ -48,8 +48,8 @@ def describe(
 
 
 def file_entry(path: Path, origin: str) -> dict[str, object]:
-    """Size, sha256 and origin of a file."""
-    return {"size": path.stat().st_size, "sha256": digest_file(path), "origin": origin}
+    """Size, digests and origin of a file."""
+    return {"size": path.stat().st_size, **digests_of_file(path)._asdict(), "origin": origin}
 
 
 def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
+
+from prebake.bake.digests import digests_of_bytes
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3)
 BIAS = 0.5
@@ -101,7 +102,7 @@ def describe_component(name: str, reads: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_file(content: bytes) -> dict[str, Any]:
-    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "origin": "asset"}
+    return {"size": len(content), **digests_of_bytes(content)._asdict(), "origin": "asset"}
 
 
 def replace_file(models: Path, manifest: dict[str, Any], name: str, content: bytes) -> None:

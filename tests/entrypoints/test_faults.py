@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from entrypoints.faults import DamagedFile
+from entrypoints.integrity import Verification
+from entrypoints.manifest import read_manifest
 from tests.entrypoints.baking import make_total, replace_file, write_manifest
 from tests.entrypoints.conftest import Start
 
@@ -162,6 +166,38 @@ def test_a_damaged_image_is_never_ready(
     assert server.wait() == code
     faults = [event for event in server.events if event["event"] == "fault"]
     assert [(fault["exit_code"], bool(fault["action"])) for fault in faults] == [(code, True)]
+
+
+def test_damage_is_found_by_the_digest_that_was_asked_for(models: Path, manifest: dict[str, Any], start: Start) -> None:
+    flip_weights(models, manifest)
+    found = {
+        verify: start(PREBAKE_VERIFY=verify).wait_for("failed").get("/health").json() for verify in ("full", "sha256")
+    }
+    assert "linear/model.bin: corrupt, XXH3 should be" in found["full"]["reason"]
+    assert "linear/model.bin: corrupt, sha256 should be" in found["sha256"]["reason"]
+
+
+def test_a_manifest_that_tells_no_xxh3_is_checked_by_sha256(
+    models: Path, manifest: dict[str, Any], start: Start
+) -> None:
+    for file in manifest["files"].values():
+        del file["xxh3"]
+    write_manifest(models, manifest)
+    assert start().wait_for("ready").get("/startup").json()["verify"] == "full"
+    flip_weights(models, manifest)
+    failed = start().wait_for("failed").get("/health").json()
+    assert "linear/model.bin: corrupt, sha256 should be" in failed["reason"]
+
+
+def test_without_the_package_files_are_checked_by_sha256(
+    models: Path, manifest: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "xxhash", None)
+    verification = Verification(models, read_manifest(models))
+    flip_weights(models, manifest)
+    verification.work(1)
+    with pytest.raises(DamagedFile, match=r"linear/model\.bin: corrupt, sha256 should be"):
+        verification.wait()
 
 
 @pytest.mark.parametrize("damage", [flip_weights, flip_graph, flip_asset])

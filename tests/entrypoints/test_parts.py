@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import hashlib
 import io
 import json
 import math
@@ -13,15 +14,17 @@ import subprocess
 import sys
 import wave
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 
 from entrypoints.answers import find_difference
 from entrypoints.faults import Fault, ManifestFault, NewerSchema
-from entrypoints.integrity import hash_file
+from entrypoints.integrity import Digest, hash_file
 from entrypoints.manifest import parse_manifest
 from entrypoints.processors import find_quota
 from entrypoints.serve import bind
@@ -31,7 +34,7 @@ from entrypoints.waiting import read_patience
 from entrypoints.worker import Worker
 from tests.entrypoints.running import ROOT
 
-ALLOWED = {"numpy", "onnxruntime", "uvicorn", "starlette", "python_multipart", "entrypoints"}
+ALLOWED = {"numpy", "onnxruntime", "uvicorn", "starlette", "python_multipart", "xxhash", "entrypoints"}
 BY_TORCH = {"compiled.py", "contract.py", "networks.py", "torch_runtime.py"}
 """What may import torch besides: it is imported where an image has components in torch, and a port names its types."""
 
@@ -232,10 +235,16 @@ def test_a_form_that_waits_is_let_go_when_its_client_is_gone() -> None:
     assert held() is None
 
 
-def test_a_file_is_hashed_in_pieces(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("digest", "expected"),
+    [
+        (hashlib.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        (xxhash.xxh3_128, "06b05ab6733a618578af5f94892f3950"),
+    ],
+)
+def test_a_file_is_hashed_in_pieces(tmp_path: Path, digest: Callable[[], Digest], expected: str) -> None:
     (tmp_path / "file").write_bytes(b"abc")
-    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert hash_file(tmp_path / "file", memoryview(bytearray(2))) == expected
+    assert hash_file(tmp_path / "file", memoryview(bytearray(2)), digest()) == expected
 
 
 def test_the_process_knows_its_age() -> None:

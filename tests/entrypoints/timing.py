@@ -89,7 +89,7 @@ def time_start(models: Path, environ: Mapping[str, str]) -> tuple[dict[str, floa
                     assert answered, server.stderr
                     worst = worst if first is None else max(worst, now - asked)
                     first = first or now - spawned
-                    if '"ready"' in server.stderr:
+                    if any(event["event"] == "ready" for event in server.events):
                         break
                     time.sleep(0.002)
             ready = time.perf_counter() - spawned
@@ -117,7 +117,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "models")
         bake_deep(models)
-        variants = {"full": {"PREBAKE_VERIFY": "full"}, "sizes": {"PREBAKE_VERIFY": "sizes"}}
+        variants = {verify: {"PREBAKE_VERIFY": verify} for verify in ("full", "sha256", "sizes")}
         found: dict[str, list[Any]] = {name: [] for name in variants}
         for _ in range(arguments.runs + 1):
             for name, environ in variants.items():

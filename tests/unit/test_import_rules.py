@@ -66,7 +66,17 @@ OURS: dict[str, set[str]] = {
 # What each room may import of others' packages.
 THEIRS: dict[str, set[str]] = {
     "prebake/spec": {"pydantic", "pydantic_core", "yaml"},
-    "prebake/bake": {"numpy", "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "safetensors", "ml_dtypes"},
+    "prebake/bake": {
+        "numpy",
+        "torch",
+        "onnx",
+        "onnx_ir",
+        "onnxscript",
+        "onnxruntime",
+        "safetensors",
+        "ml_dtypes",
+        "xxhash",
+    },
     "prebake/render": {"jinja2"},
     "prebake/http_failures.py": {"httpx"},
     "prebake/checkpoints": {
@@ -82,7 +92,16 @@ THEIRS: dict[str, set[str]] = {
     "prebake/oci": {"httpx", "zstandard"},
     "prebake/engine": {"docker", "requests"},
     "prebake/workflow": {"onnxruntime", "yaml"},
-    "entrypoints": {"numpy", "onnxruntime", "torch", "safetensors", "uvicorn", "starlette", "python_multipart"},
+    "entrypoints": {
+        "numpy",
+        "onnxruntime",
+        "torch",
+        "safetensors",
+        "uvicorn",
+        "starlette",
+        "python_multipart",
+        "xxhash",
+    },
 }
 # Rooms that are pure: no clock, network or process may come in (spec reads files, and only that).
 IMPURE = {
