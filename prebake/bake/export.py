@@ -86,7 +86,10 @@ class Bake:
         stem = name.removesuffix(".safetensors")
         paths = write_shards(self._exported.derived_file(folder), stem, tensors, self._shard)
         for path in paths:
-            self._exported.derived[f"{folder}/{path.name}"] = digest_file(path)
+            place = f"{folder}/{path.name}"
+            if place in {each.path for each in self.settings.ship} or place in self._exported.derived:
+                raise BakeError(f"{place} exists already.", next_action="Do not ship that file: the export makes it.")
+            self._exported.derived[place] = digest_file(path)
         return paths
 
     def graph(
