@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from entrypoints.checks import (
-    Check,
-    anything,
-    either,
-    listing,
-    mapping,
-    matching,
-    one_of,
-    record,
-    row,
-    suggest,
-    typed,
-)
+from entrypoints.checks import Check, suggest
 from entrypoints.faults import ManifestFault, MissingFile, NewerSchema
+from entrypoints.layout import JOINT_LAYOUT, LAYOUT
 
 SCHEMA = 1
 NAME = "manifest.json"
@@ -136,90 +124,6 @@ class Manifest(NamedTuple):
         if path in places:
             return places[path]
         return f"{places[entry]}{slash}{rest}" if entry in places else f"{self.joint.home}/{path}"
-
-
-text = typed(str, "a string with something in it", bool)
-sha256 = matching(r"[0-9a-f]{64}", "a sha256 in lower-case hexadecimal")
-size = typed(int, "a whole number of bytes", lambda value: value >= 0)
-path = matching(r"(?!/)(?!.*(^|/)\.{0,2}(/|$))[^\\\0]+", "a relative path without empty, . or .. parts")
-dotted = matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "a module's dotted name")
-tensor: Check = row(matching(r"[a-z0-9]+", "an element type"), listing(typed((str, int), "an axis")))
-finite = typed((int, float), "a number, 0 or more", lambda value: value >= 0 and math.isfinite(value))
-
-GRAPH = record(
-    {
-        "graph": path,
-        "precision": text,
-        "providers": listing(text, least=1),
-        "session": record(
-            {
-                "optimize": one_of("disable", "basic", "extended", "layout", "all"),
-                "prepack": typed(bool, "a boolean"),
-            }
-        ),
-        "inputs": mapping(text, tensor),
-        "outputs": mapping(text, tensor, least=1),
-        "reads": mapping(path, listing(row(size, size))),
-        "key": sha256,
-        "key_fields": mapping(text, anything),
-    }
-)
-NETWORK = record(
-    {
-        "runtime": one_of("torch"),
-        "config": path,
-        "precision": one_of("fp32", "fp16", "bf16"),
-        "reads": mapping(path, listing(row(size, size)), least=1),
-        "key": sha256,
-        "key_fields": mapping(text, anything),
-    }
-)
-TORCH = record(
-    {
-        "module": dotted,
-        "device": one_of("cpu", "cuda"),
-        "cache": typed(str, "a path, or empty"),
-        "fields": mapping(text, text),
-        "reason": typed(str, "a string"),
-    }
-)
-described: Check = record(
-    {
-        "size": size,
-        "sha256": sha256,
-        "origin": one_of("published", "derived", "graph", "asset", "warmup", "compiled"),
-    },
-    optional={"xxh3": matching(r"[0-9a-f]{32}", "an XXH3 of 128 bits in lower-case hexadecimal")},
-)
-JOINT_LAYOUT = record(
-    {
-        "schema": typed(int, "a whole number"),
-        "name": text,
-        "target": text,
-        "models": mapping(text, record({"manifest": path, "places": mapping(path, path)}), least=2),
-        "files": mapping(path, described),
-    }
-)
-LAYOUT = record(
-    {
-        "schema": typed(int, "a whole number"),
-        "name": text,
-        "target": text,
-        "checkpoint": text,
-        "model": record({"module": dotted, "revision": text}),
-        "components": mapping(text, either("runtime", NETWORK, GRAPH)),
-        "files": mapping(path, described),
-        "warmup": record({"request": path, "answer": path, "media_type": text, "tolerance": finite}),
-        "limits": record(
-            {
-                "body_bytes": typed(int, "a whole number, 1 or more", lambda value: value >= 1),
-                "queue": typed(int, "a whole number, 0 or more", lambda value: value >= 0),
-                "seconds": typed((int, float), "a number above 0", lambda value: 0 < value < math.inf),
-            }
-        ),
-    },
-    optional={"torch": TORCH},
-)
 
 
 def read_manifest(models: Path, member: str = "") -> Manifest:

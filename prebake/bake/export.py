@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 import torch
 
 from prebake.bake import graph_files, graphs, pickles
 from prebake.bake.arrays import Array, from_arrays
+from prebake.bake.cases import answer_of, check_cases, reference_of, to_array
 from prebake.bake.convert import from_torch
 from prebake.bake.documents import canonical_json, digest_file
 from prebake.bake.errors import BakeError
@@ -86,7 +85,10 @@ class Bake:
         stem = name.removesuffix(".safetensors")
         paths = write_shards(self._exported.derived_file(folder), stem, tensors, self._shard)
         for path in paths:
-            self._exported.derived[f"{folder}/{path.name}"] = digest_file(path)
+            place = f"{folder}/{path.name}"
+            if place in {each.path for each in self.settings.ship} or place in self._exported.derived:
+                raise BakeError(f"{place} exists already.", next_action="Do not ship that file: the export makes it.")
+            self._exported.derived[place] = digest_file(path)
         return paths
 
     def graph(
@@ -110,14 +112,16 @@ class Bake:
         calibration: inputs of real requests, for static int8; a set that image.yaml names takes their place.
         """
         self._check_component(component)
-        self._check_graph(component, module, cases, dynamic or {})
+        if component in self._exported.components:
+            raise BakeError(f"{component}: it has a graph already.", next_action="Correct its export.py.")
+        check_cases(component, module, cases, dynamic or {})
         for number, case in enumerate(cases):
-            self._exported.write_case(component, number, _reference(component, module, case, outputs))
+            self._exported.write_case(component, number, reference_of(component, module, case, outputs))
         precision = self.settings.components[component].precision
         if precision.type in HALVES and not self.settings.keeps_half(component):
             module = Lowered(module, precision.type)
         model = graphs.export_graph(component, module, cases[0], outputs, dynamic or {})
-        samples = [{name: _array(component, name, each) for name, each in case.items()} for case in calibration]
+        samples = [{name: to_array(component, name, each) for name, each in case.items()} for case in calibration]
         about = ExportedComponent(_tolerance(component, outputs, tolerance), len(cases))
         self._keep_graph(component, model, about, samples)
 
@@ -148,7 +152,7 @@ class Bake:
         """
         self._check_component(component)
         session = graph_files.open_published(component, self.checkpoint / path)
-        outputs = [_answer(component, session, case) for case in cases]
+        outputs = [answer_of(component, session, case) for case in cases]
         for number, (case, answer) in enumerate(zip(cases, outputs, strict=True)):
             self._exported.write_case(component, number, Case(case, answer))
         with graph_files.copied(self.checkpoint / path) as copy:
@@ -236,25 +240,6 @@ class Bake:
                 next_action="Give the assets and the reference alone in export_torch.",
             )
 
-    def _check_graph(
-        self,
-        component: str,
-        module: torch.nn.Module,
-        cases: Sequence[graphs.Case],
-        dynamic: Mapping[str, Mapping[int, graphs.Axis]],
-    ) -> None:
-        shapes = {tuple((name, tuple(each.shape)) for name, each in sorted(case.items())) for case in cases}
-        faults = {
-            "it has a graph already": component in self._exported.components,
-            "the module is in training mode": module.training,
-            "it needs two cases at least": len(cases) < 2,
-            "its cases have one shape, so a dynamic axis would not be checked": any(dynamic.values())
-            and len(shapes) < 2,
-        }
-        for fault, present in faults.items():
-            if present:
-                raise BakeError(f"{component}: {fault}.", next_action="Correct its export.py.")
-
     def _check_free(self, path: str) -> None:
         plain = PurePosixPath(path)
         if plain.is_absolute() or ".." in plain.parts or str(plain) != path or path in ("", ".", "manifest.json"):
@@ -290,47 +275,6 @@ def _tolerance(component: str, outputs: Sequence[str], given: Tolerance) -> Tole
             next_action=f"It has: {', '.join(outputs)}.",
         )
     return {**dict.fromkeys(outputs, _TOLERANCE), **given}
-
-
-def _answer(component: str, session: ort.InferenceSession, case: Mapping[str, Array]) -> dict[str, Array]:
-    names = [each.name for each in session.get_outputs()]
-    try:
-        answers = session.run(names, dict(case))
-    except Exception as error:  # ONNX Runtime's exceptions share no base class but this
-        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in case.items())
-        raise BakeError(
-            f"{component}: the published graph does not run on {shapes}: {error}",
-            next_action="Give inputs that it takes in the image's sample.json.",
-        ) from error
-    for name, answer in zip(names, answers, strict=True):
-        if answer.dtype.kind == "f" and not np.all(np.isfinite(answer)):
-            raise BakeError(
-                f"{component}: '{name}' is not finite for made-up inputs.",
-                next_action="Give inputs whose answer is finite in the image's sample.json.",
-            )
-    return dict(zip(names, answers, strict=True))
-
-
-def _reference(component: str, module: torch.nn.Module, case: graphs.Case, outputs: Sequence[str]) -> Case:
-    with torch.no_grad():
-        answer = module(**case)
-    tensors = (answer,) if isinstance(answer, torch.Tensor) else tuple(answer)
-    if len(tensors) != len(outputs):
-        raise BakeError(f"{component}: {len(tensors)} outputs, {len(outputs)} names.", next_action="Name each output.")
-    return Case(
-        {name: _array(component, name, each) for name, each in case.items()},
-        {name: _array(component, name, each) for name, each in zip(outputs, tensors, strict=True)},
-    )
-
-
-def _array(component: str, name: str, tensor: torch.Tensor) -> Array:
-    if tensor.dtype is torch.bfloat16 or (tensor.is_floating_point() and not bool(tensor.isfinite().all())):
-        raise BakeError(
-            f"{component}: '{name}' is bfloat16, which numpy lacks, or not finite.",
-            next_action="Cast it to float32 in the module; give cases whose values are finite.",
-        )
-    array: Array = tensor.detach().cpu().numpy()
-    return array
 
 
 def export_image(settings: Settings, checkpoint: Path, out: Path, shard: int = SHARD) -> None:

@@ -39,7 +39,7 @@ def compile_networks(job: Job, out: Path) -> None:
     manifest["components"] = {name: _component(job, each, files) for name, each in parts.items()}
     manifest["torch"] = {"module": job.settings.networks, "device": device_of(job.settings.target), **cache}
     (target / MANIFEST).write_bytes(canonical_json(manifest))
-    (out / REPORT).write_bytes(canonical_json({name: {"tensors": count} for name, count in tensors.items()}))
+    (out / REPORT).write_bytes(canonical_json({name: _told(job, name, count) for name, count in tensors.items()}))
 
 
 def device_of(target: str) -> str:
@@ -129,6 +129,11 @@ def keep_cache(content: bytes, device: str, files: Files, target: Path) -> dict[
     files[ARTIFACT] = file_entry(path, "compiled")
     print(f"torch: compiled, a cache of {len(content)} bytes", file=sys.stderr)
     return {"cache": ARTIFACT, "fields": describe_machine(device), "reason": ""}
+
+
+def _told(job: Job, name: str, tensors: int) -> dict[str, object]:
+    """For the build's report. What the precision costs shows in the answer alone, which every start compares."""
+    return {"precision": job.settings.components[name].precision.type, "tensors": tensors}
 
 
 def _component(job: Job, parts: Parts, files: Files) -> dict[str, object]:

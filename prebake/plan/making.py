@@ -20,7 +20,7 @@ from prebake.plan.runtime import (
     spec_for,
 )
 from prebake.plan.settings import make_settings
-from prebake.plan.values import Options, Plan, converted_bytes, is_whole, read_as_published, weight_folders
+from prebake.plan.values import Options, Plan, converted_bytes, is_whole, weight_folders
 from prebake.spec.image import ImageSpec, Licence, Target
 from prebake.spec.lock import RELOCK, LockedFile
 from prebake.spec.members import RUNTIME, pinned_version
@@ -56,7 +56,7 @@ def _plan_one(project: Project, options: Options) -> Plan:
     _check_target(project, options.target, (*package_locks(spec, options.target), "export"))
     checkpoint = options.checkpoint or spec.checkpoint
     pinned = pinned_checkpoint(spec, lock, checkpoint)
-    files = read_as_published(spec, sorted(files_for(spec, options.target, pinned.files), key=lambda file: file.path))
+    files = tuple(sorted(files_for(spec, options.target, pinned.files), key=lambda file: file.path))
     _check_sizes(spec, files)
     settings = make_settings(project, options.target, checkpoint, files)
     code = prefixed("bake/", unique((*project.bake, *baked_code(project, options.target))))

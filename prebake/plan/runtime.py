@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from prebake.plan.values import weight_folders
@@ -59,9 +59,10 @@ def _for_torch(component: Component, target: Target) -> Component:
 
 
 def files_for(spec: ImageSpec, target: Target, files: Iterable[LockedFile]) -> tuple[LockedFile, ...]:
-    """A checkpoint's files as a target ships them: for torch, configuration and weights of every component."""
+    """A checkpoint's files as a target ships them: for torch, configuration and weights of every component; otherwise what
+    ``ship`` lists, but for weights that the export stage makes others of."""
     if runtime_of(spec, target) == "onnxruntime":
-        return tuple(files)
+        return _read_as_published(spec, files)
     folders = weight_folders(spec)
 
     def needed(path: str) -> bool:
@@ -69,3 +70,15 @@ def files_for(spec: ImageSpec, target: Target, files: Iterable[LockedFile]) -> t
         return folder in folders and (name == "config.json" or name.endswith(".safetensors"))
 
     return tuple(replace(file, ship=file.ship or needed(file.path)) for file in files)
+
+
+def _read_as_published(spec: ImageSpec, files: Iterable[LockedFile]) -> tuple[LockedFile, ...]:
+    """The files, those weights not shipped that no component reads any more: all of their folder have derived ones."""
+    kept = {each.folder or name for name, each in spec.components.items() if not each.makes_weights}
+    reduced = {each.folder or name for name, each in spec.components.items() if each.makes_weights} - kept
+    return tuple(replace(file, ship=file.ship and not _is_weight_of(reduced, file)) for file in files)
+
+
+def _is_weight_of(folders: Collection[str], file: LockedFile) -> bool:
+    folder, _, name = file.path.rpartition("/")
+    return folder in folders and name.endswith((".safetensors", ".safetensors.index.json"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from prebake.bake.join_settings import MEMBERS
@@ -48,22 +48,12 @@ def weight_folders(spec: ImageSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(component.folder or name for name, component in spec.components.items()))
 
 
-def read_as_published(spec: ImageSpec, files: Iterable[LockedFile]) -> tuple[LockedFile, ...]:
-    """The files, those weights not shipped that no component reads any more: all of their folder have derived ones."""
-    kept = {each.folder or name for name, each in spec.components.items() if not each.reduced}
-    reduced = {each.folder or name for name, each in spec.components.items() if each.reduced} - kept
-    return tuple(replace(file, ship=file.ship and not _is_weight_of(reduced, file)) for file in files)
-
-
-def _is_weight_of(folders: Collection[str], file: LockedFile) -> bool:
-    folder, _, name = file.path.rpartition("/")
-    return folder in folders and name.endswith((".safetensors", ".safetensors.index.json"))
-
-
 def derived_folders(spec: ImageSpec, files: Iterable[LockedFile]) -> frozenset[str]:
     """Those whose weights the export stage makes, all of them or some."""
     parts = {file.path.partition("/")[0] for file in files if file.ship and not is_whole(file)}
-    made = {name: each for name, each in spec.components.items() if each.derived or each.published or each.reduced}
+    made = {
+        name: each for name, each in spec.components.items() if each.derived or each.published or each.makes_weights
+    }
     derived = {component.folder or name for name, component in made.items()}
     return frozenset(parts | derived)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prebake.render.environment import render_template
+from prebake.render.quantities import resources_of
 from prebake.spec.image import ImageSpec, Target
 
 START_FACTOR = 10
@@ -25,8 +26,10 @@ class Deployment:
     weights: str | None = None
 
 
-def render_deployment(spec: ImageSpec, deployment: Deployment, templates: Mapping[str, str]) -> str:
-    """The YAML of both objects."""
+def render_deployment(
+    spec: ImageSpec, deployment: Deployment, templates: Mapping[str, str], members: Sequence[ImageSpec] = ()
+) -> str:
+    """The YAML of both objects; ``members`` are the models of an image of several."""
     measured = deployment.ready_seconds or 0.0
     return render_template(
         templates,
@@ -38,7 +41,7 @@ def render_deployment(spec: ImageSpec, deployment: Deployment, templates: Mappin
             "image": deployment.image,
             "weights": deployment.weights,
             "replicas": deployment.replicas,
-            "resources": spec.resources,
+            "resources": resources_of(spec, members),
             "gpu": deployment.target != "cpu",
             "grace_seconds": min(spec.limits.seconds, 120) + 10,
             "start_factor": START_FACTOR,

@@ -192,8 +192,12 @@ class Component(Part):
 
     @property
     def reduced(self) -> bool:
+        return self.precision.type != "fp32"
+
+    @property
+    def makes_weights(self) -> bool:
         """Whether the export stage makes weights of another precision, which the graph then reads instead of published ones."""
-        return self.precision.type != "fp32" and self.derived is not False
+        return self.reduced and self.derived is not False
 
 
 class Code(Part):
@@ -226,10 +230,11 @@ class Limits(Part):
 
 
 class Resources(Part):
-    """What a deployed container asks Kubernetes for."""
+    """What a deployed container asks Kubernetes for; where an image of several models says nothing, its models' memory
+    together, and the most processors that one of them asks for."""
 
-    cpu: str = "2"
-    memory: str = "4Gi"
+    cpu: str = Field(default="2", pattern=r"^[0-9]+(\.[0-9]+)?m?$")
+    memory: str = Field(default="4Gi", pattern=r"^[0-9]+(\.[0-9]+)?([kMGT]|[KMGT]i)?$")
 
 
 class Model(Part):

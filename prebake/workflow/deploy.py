@@ -46,6 +46,7 @@ def render_objects(
                 f"{name} is not named by digest.", next_action="name it as REPOSITORY@sha256:…: a tag may move"
             )
     ready = report.get("ready_seconds")
+    members = [member.spec for member in project.members.values()]
     return render_deployment(
-        project.spec, Deployment(image, options.target, ready, replicas, weights), project.templates
+        project.spec, Deployment(image, options.target, ready, replicas, weights), project.templates, members
     )

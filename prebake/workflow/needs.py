@@ -60,11 +60,11 @@ def _pinned(root: Path, name: str) -> set[str]:
 
 def _keys(root: Path, name: str, connection: Connection | None, tell: Tell) -> set[str] | None:
     """The keys of every build of an image; None where they cannot be told."""
-    if not (root / "images" / name / "weights.lock").is_file() and not _has_models(root, name):
-        return set()
-    if connection is None:
-        return None
     try:
+        if not (root / "images" / name / "weights.lock").is_file() and not read_spec(root, name).models:
+            return set()  # nothing was built of it
+        if connection is None:
+            return None
         plans = list(_plans(read_project(root, name)))
     except (SpecInvalid, LockMismatch) as error:
         tell(f"cache: {name} cannot be planned, so what any record speaks of is kept ({error.message.splitlines()[0]})")
@@ -79,14 +79,6 @@ def _keys(root: Path, name: str, connection: Connection | None, tell: Tell) -> s
         for base, compression in product(found, _COMPRESSIONS)
         for key in keys_of(plan, base, compression)
     }
-
-
-def _has_models(root: Path, name: str) -> bool:
-    """Others of the project's, whose locks are its own."""
-    try:
-        return bool(read_spec(root, name).models)
-    except SpecInvalid:
-        return False
 
 
 def _plans(project: Project) -> Iterator[Plan]:

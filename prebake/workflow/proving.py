@@ -16,7 +16,6 @@ from prebake.measure.ports import Launcher
 from prebake.measure.starting import Start, time_first_answers, time_ready
 from prebake.measure.warmup import read_warmups
 from prebake.plan.values import Plan
-from prebake.spec.image import Component
 
 STARTS = 3
 _APART = re.compile(r"differ by up to ([0-9.e+-]+)")
@@ -64,24 +63,24 @@ def precision_told(plan: Plan) -> Iterator[None]:
     try:
         yield
     except (StartFailed, AnswerDiffers) as error:
-        reduced = [
-            f"{name} is {each.precision.type}"
-            for model in plan.models
-            for name, each in model.spec.components.items()
-            if _is_reduced(each)
-        ]
-        apart = _APART.search(error.message)
-        if not reduced or not apart:
-            raise
-        raise AnswerDiffers(
-            f"{error.message}\nThe reference is of fp32, and {', '.join(reduced)}.",
-            next_action=f"if the model's use allows a difference of {apart[1]}, write `warmup: {{tolerance: "
-            f"{_with_room(float(apart[1])):g}}}` in images/{plan.name}/image.yaml; otherwise choose another precision",
-        ) from error
+        for model in plan.models:
+            reduced = [
+                f"{name} is {each.precision.type}" for name, each in model.spec.components.items() if each.reduced
+            ]
+            apart = _apart(error.message, model.name if plan.members else "")
+            if reduced and apart:
+                raise AnswerDiffers(
+                    f"{error.message}\nThe reference is of fp32, and {', '.join(reduced)}.",
+                    next_action=f"if the model's use allows a difference of {apart}, write `warmup: {{tolerance: "
+                    f"{_with_room(float(apart)):g}}}` in images/{model.name}/image.yaml; otherwise choose another precision",
+                ) from error
+        raise
 
 
-def _is_reduced(component: Component) -> bool:
-    return component.precision.type != "fp32"
+def _apart(message: str, model: str) -> str | None:
+    """How far the container says that its answer is; ``model`` is the one that has to be named, where there are several."""
+    lines = (line for line in message.splitlines() if not model or re.search(rf"(?<!\w){model}: ", line))
+    return next((found[1] for line in lines if (found := _APART.search(line))), None)
 
 
 def _with_room(difference: float) -> float:

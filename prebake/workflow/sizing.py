@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 from prebake.checkpoints.lock import resolve
 from prebake.checkpoints.progress import terminal_progress
@@ -62,8 +61,8 @@ def _sized(checkpoint: Checkpoint, size: int) -> Checkpoint:
 
 
 def _pin(project: Project, lock: Lock, name: str, tell: Tell) -> LockedCheckpoint:
-    """Written once for each state of the image's Python files: writing gigabytes takes its time."""
-    path = project.root / "build" / project.spec.name / f"{name}-{_code_key(project.folder)}.lock"
+    """Written once for each state of image.yaml and the image's Python files: writing gigabytes takes its time."""
+    path = project.root / "build" / project.spec.name / f"{name}-{_key(project)}.lock"
     if path.is_file():
         return parse_lock(path.read_text(encoding="utf-8"), str(path)).checkpoints[name]
     tell(f"lock: checkpoint {name}")
@@ -76,9 +75,9 @@ def _pin(project: Project, lock: Lock, name: str, tell: Tell) -> LockedCheckpoin
     return pinned
 
 
-def _code_key(folder: Path) -> str:
-    """Of everything that ``sample.py`` may import from its folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+def _key(project: Project) -> str:
+    """Of what is pinned and for which targets, and of everything that ``sample.py`` may import from its folder."""
+    digest = hashlib.sha256(project.spec.model_dump_json().encode())
+    for path in sorted(project.folder.rglob("*.py")):
+        digest.update(path.relative_to(project.folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]

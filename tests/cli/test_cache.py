@@ -210,3 +210,14 @@ def test_a_build_holds_the_store_and_afterwards_nothing_that_it_made_goes(projec
     assert [each["sha256"] for each in json.loads(ended.stdout)["objects"]] == [stray]
     assert {path.name for path in (store.root / "sha256").glob("??/*")} == made
     assert "in a container of" not in project.run("--model", "toy", "--tag", tag, **apart).expect(0).stderr
+
+
+def test_an_image_that_cannot_be_read_keeps_what_any_record_speaks_of(cache: Cache) -> None:
+    """It has no lock: of several models, or never locked, it does not tell any more."""
+    made = cache.record()
+    folder = cache.project.root / "images" / "pair"
+    folder.mkdir()
+    (folder / "image.yaml").write_text("schema: 1\nname: pair\nmodels: {toy: {}, tvin: {}}\n")
+    ended = cache.run("prune", "--keep").expect(0)
+    assert "pair cannot be planned" in ended.stderr
+    assert cache.held() == cache.pinned | made

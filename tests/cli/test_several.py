@@ -25,6 +25,7 @@ from prebake.oci.referrers import list_referrers
 from prebake.oci.registry import Repository
 from prebake.oci.sbom import CYCLONEDX
 from prebake.process import silent
+from prebake.workflow.bench import SeveralModels
 from prebake.workflow.launching import EngineLauncher
 from tests.cli.test_render import build_plainly
 from tests.conftest import image_name
@@ -143,7 +144,7 @@ def test_damaged_weights_of_one_fail_the_start_and_are_named(
 
 
 def test_there_is_nothing_to_bench_it_against(pair: Built) -> None:
-    ended = pair.project.run("bench", "--model", "pair", "--tag", pair.tag).expect(46)
+    ended = pair.project.run("bench", "--model", "pair", "--tag", pair.tag).expect(SeveralModels.exit_code)
     assert "`--model toy` or `--model twin`" in ended.stderr
 
 

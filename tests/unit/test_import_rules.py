@@ -92,16 +92,7 @@ THEIRS: dict[str, set[str]] = {
     "prebake/oci": {"httpx", "zstandard"},
     "prebake/engine": {"docker", "requests"},
     "prebake/workflow": {"onnxruntime", "yaml"},
-    "entrypoints": {
-        "numpy",
-        "onnxruntime",
-        "torch",
-        "safetensors",
-        "uvicorn",
-        "starlette",
-        "python_multipart",
-        "xxhash",
-    },
+    "entrypoints": {"numpy", "onnxruntime", "torch", "safetensors", "uvicorn", "python_multipart", "xxhash"},
 }
 # Rooms that are pure: no clock, network or process may come in (spec reads files, and only that).
 IMPURE = {

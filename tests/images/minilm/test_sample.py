@@ -58,3 +58,12 @@ def test_an_image_without_a_sample_has_no_other_size(tmp_path: Path) -> None:
         size_sample(read_project(project.root, "minilm"), Options(), "16MB", print)
     with pytest.raises(SpecInvalid, match="of published"):
         size_sample(read_project(ROOT, "minilm"), Options(checkpoint="published"), "16MB", print)
+
+
+def test_what_image_yaml_says_of_the_sample_by_now_is_pinned(tmp_path: Path) -> None:
+    """A lock of the build folder that was written before cannot be corrected by `prebake lock`."""
+    project = clone(tmp_path / "project", "minilm")
+    size_sample(read_project(project.root, "minilm"), Options(), "9MB", print)
+    change_spec(project, lambda document: document["checkpoints"]["sample"]["licence"].update(id="CC0-1.0"), "minilm")
+    sized, options = size_sample(read_project(project.root, "minilm"), Options(), "9MB", print)
+    assert make_plan(sized, options).licence == "CC0-1.0"

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from entrypoints.compiled import ARTIFACT
 from prebake.bake.compile import compile_image
 from prebake.bake.errors import BakeError, SettingsInvalid, WeightsError
 from prebake.bake.export import Bake, export_image
+from prebake.bake.local import bake_folder
 from prebake.bake.settings import Component, Settings
 from tests.blocks.checkpoint import bake, settings_for, write_checkpoint
 from tests.entrypoints.baking import replace_file
@@ -107,8 +109,10 @@ def test_without_a_device_the_bake_says_so_and_ships_no_cache(
 ) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    settings = settings_for(write_checkpoint(tmp_path / "checkpoint"))
-    models = bake(tmp_path, Settings(**{**vars(settings), "target": "cuda"}))
+    settings = settings_for(write_checkpoint(tmp_path / "checkpoint"), "bf16")
+    models = tmp_path / "models"
+    report = bake_folder("blocks", tmp_path / "checkpoint", replace(settings, target="cuda"), models)
+    assert report["net"]["precision"] == "bf16"
     manifest = json.loads((models / "manifest.json").read_bytes())
     assert manifest["torch"]["device"] == "cuda"
     assert manifest["torch"]["cache"] == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from entrypoints.contract import BadRequest
 from entrypoints.tensors import Graphs
 from prebake.bake.errors import BakeError
-from prebake.bake.local import bake_folder
+from prebake.bake.local import bake_folder, shipped
 from prebake.bake.sessions import open_session
 from prebake.bake.settings import Component, Precision, Session, Settings
 from tests.graphs import WIDTH, write_graph
@@ -205,3 +206,11 @@ def test_a_graph_without_weights_cannot_be_quantised(tmp_path: Path) -> None:
         bake_folder(
             "plain", tmp_path / "checkpoint", settings("net", precision=Precision("fp16", 0.1)), tmp_path / "half"
         )
+
+
+def test_what_is_made_takes_no_shipped_files_place(tmp_path: Path) -> None:
+    write_graph(tmp_path / "checkpoint" / "net" / "model.onnx")
+    save_file({"x": np.zeros((4, 4), np.float32)}, tmp_path / "checkpoint" / "net" / "net.safetensors")
+    named = replace(settings("net"), ship=shipped(tmp_path / "checkpoint", ["net/net.safetensors"]))
+    with pytest.raises(BakeError, match=r"net/net\.safetensors exists already"):
+        bake_folder("plain", tmp_path / "checkpoint", named, tmp_path / "models")

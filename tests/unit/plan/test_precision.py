@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from prebake.bake.settings import Precision, Session, Settings
+from prebake.checkpoints.store import Store
 from prebake.plan.making import make_plan
+from prebake.plan.places import member_trees, place_members
 from prebake.plan.settings import make_settings
 from prebake.plan.values import Options
 from prebake.render.dockerfile import render_context
 from prebake.spec.image import ImageSpec, Target
+from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedFile
 from prebake.spec.project import Project, read_templates
 from prebake.spec.reading import parse_image
+from prebake.workflow.lock import lock_layers
 from tests.unit.plan.conftest import SPEC
 
 ROOT = Path(__file__).parents[3]
@@ -71,3 +75,42 @@ def test_the_stages_are_told_of_precisions_and_how_to_open_them(project: Project
     assert [told("cpu").components[name].session.prepack for name in ("four", "quick")] == [False, True]
     assert told("cpu").keeps_half("old")
     assert not told("cuda").keeps_half("old")
+
+
+def test_layers_are_locked_as_the_plan_has_them(project: Project, tmp_path: Path) -> None:
+    """A small file of weights that is not shipped is in no layer of small files."""
+    store, files = Store(tmp_path), []
+    for path in ("net/model.safetensors", "net/vocab.txt"):
+        stored = store.add_stream([path.encode()], sha256=None, name=path, origin="a test")
+        files.append(LockedFile(path, "sample", "7", path, len(path), stored.sha256, "MIT", True))
+    spec = spec_with("{net: {precision: int8}, old: {derived: true}}")
+    pinned = LockedCheckpoint("MIT", (*files, *(file for file in sample_of(project).files if not file.ship)))
+    (layer,) = lock_layers(spec, pinned, store, {})
+    lock = Lock(sample_base(project), {"sample": replace(pinned, layers=(layer,))})
+    plan = make_plan(replace(project, spec=spec, lock=lock), Options())
+    assert [each.locked for each in plan.layers if each.kind == "weights"] == [layer]
+    assert list(layer.files) == ["net/vocab.txt"]
+
+
+def test_a_folder_of_fewer_bits_lies_apart_from_the_same_as_published(project: Project) -> None:
+    """Two models of one checkpoint, the second in eight bits."""
+    spec = spec_with("{net: {precision: int8}, old: {derived: true}}").model_copy(update={"name": "small"})
+    plans = [make_plan(each, Options()) for each in (project, replace(project, spec=spec))]
+    left, right = place_members(plans)
+    assert left.place("net/vocab.txt") == "net/vocab.txt"
+    assert right.place("net/vocab.txt") == "small.net/vocab.txt"
+    assert [file.path for tree in member_trees((left, right)) for file in tree.files] == [
+        "net/model.safetensors",
+        "net/vocab.txt",
+        "small.net/vocab.txt",
+    ]
+
+
+def sample_of(project: Project) -> LockedCheckpoint:
+    assert project.lock is not None
+    return project.lock.checkpoints["sample"]
+
+
+def sample_base(project: Project) -> LockedBase:
+    assert project.lock is not None
+    return project.lock.base

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from prebake.render.kubernetes import Deployment, render_deployment
-from prebake.spec.image import Target
+from prebake.spec.image import ImageSpec, Resources, Target
 from prebake.spec.project import read_project
 
 ROOT = Path(__file__).parents[3]
@@ -70,3 +70,25 @@ def test_the_service_reaches_the_pods() -> None:
     assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"].items() <= labels.items()
+
+
+@pytest.mark.parametrize(
+    ("own", "memory", "cpu"),
+    [({}, "6656Mi", "3000m"), ({"resources": Resources(cpu="1", memory="1Gi")}, "1Gi", "1")],
+)
+def test_several_models_get_the_memory_of_all_unless_the_image_says_its_own(
+    own: dict[str, Any], memory: str, cpu: str
+) -> None:
+    project = read_project(ROOT, "duo", locked=False)
+    said = (Resources(cpu="3000m", memory="2.5Gi"), Resources(memory="4096Mi"))
+    members = [
+        each.spec.model_copy(update={"resources": resources})
+        for each, resources in zip(project.members.values(), said, strict=True)
+    ]
+    given = {name: getattr(project.spec, name) for name in project.spec.model_fields_set - {"resources"}}
+    spec = ImageSpec.model_construct(**given, **own)
+    text = render_deployment(spec, Deployment(IMAGE, "cpu"), project.templates, members)
+    (deployment, _) = yaml.safe_load_all(text)
+    (found,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert found["resources"]["limits"] == {"memory": memory}
+    assert found["resources"]["requests"] == {"cpu": cpu, "memory": memory}

@@ -105,6 +105,7 @@ def test_every_fault_is_reported_at_once_with_its_line_and_field() -> None:
             "no code that gives a calibration",
         ),
         ("net: {}", "net: {derived: false, precision: int4}", "no published weights are taken for int4"),
+        ("net: {}", "net: {onnx: old.pth, derived: false, precision: fp16}", "no published weights are taken for fp16"),
         ("net: {}", "net: {precision: {type: int8, activations: static, calibration: ../a.npz}}", "match pattern"),
         ("net: {}", "net: {}\nwarmup: {tolerance: -1}", "warmup.tolerance: input should be greater"),
         ("{id: MIT}", "{id: MIT, acceptance: true}", "names no text to read"),

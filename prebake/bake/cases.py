@@ -1,0 +1,71 @@
+"""What a component is asked, and what the framework or the published graph answers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnxruntime as ort
+import torch
+
+from prebake.bake.arrays import Array
+from prebake.bake.errors import BakeError
+from prebake.bake.graphs import Axis
+from prebake.bake.graphs import Case as Inputs
+from prebake.bake.parity import Case
+
+
+def answer_of(component: str, session: ort.InferenceSession, case: Mapping[str, Array]) -> dict[str, Array]:
+    names = [each.name for each in session.get_outputs()]
+    try:
+        answers = session.run(names, dict(case))
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in case.items())
+        raise BakeError(
+            f"{component}: the published graph does not run on {shapes}: {error}",
+            next_action="Give inputs that it takes in the image's sample.json.",
+        ) from error
+    for name, answer in zip(names, answers, strict=True):
+        if answer.dtype.kind == "f" and not np.all(np.isfinite(answer)):
+            raise BakeError(
+                f"{component}: '{name}' is not finite for made-up inputs.",
+                next_action="Give inputs whose answer is finite in the image's sample.json.",
+            )
+    return dict(zip(names, answers, strict=True))
+
+
+def reference_of(component: str, module: torch.nn.Module, case: Inputs, outputs: Sequence[str]) -> Case:
+    with torch.no_grad():
+        answer = module(**case)
+    tensors = (answer,) if isinstance(answer, torch.Tensor) else tuple(answer)
+    if len(tensors) != len(outputs):
+        raise BakeError(f"{component}: {len(tensors)} outputs, {len(outputs)} names.", next_action="Name each output.")
+    return Case(
+        {name: to_array(component, name, each) for name, each in case.items()},
+        {name: to_array(component, name, each) for name, each in zip(outputs, tensors, strict=True)},
+    )
+
+
+def to_array(component: str, name: str, tensor: torch.Tensor) -> Array:
+    if tensor.dtype is torch.bfloat16 or (tensor.is_floating_point() and not bool(tensor.isfinite().all())):
+        raise BakeError(
+            f"{component}: '{name}' is bfloat16, which numpy lacks, or not finite.",
+            next_action="Cast it to float32 in the module; give cases whose values are finite.",
+        )
+    array: Array = tensor.detach().cpu().numpy()
+    return array
+
+
+def check_cases(
+    component: str, module: torch.nn.Module, cases: Sequence[Inputs], dynamic: Mapping[str, Mapping[int, Axis]]
+) -> None:
+    """Raises BakeError where what they show of the module would not be what is served."""
+    shapes = {tuple((name, tuple(each.shape)) for name, each in sorted(case.items())) for case in cases}
+    faults = {
+        "the module is in training mode": module.training,
+        "it needs two cases at least": len(cases) < 2,
+        "its cases have one shape, so a dynamic axis would not be checked": any(dynamic.values()) and len(shapes) < 2,
+    }
+    for fault, present in faults.items():
+        if present:
+            raise BakeError(f"{component}: {fault}.", next_action="Correct its export.py.")

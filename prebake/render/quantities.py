@@ -1,0 +1,29 @@
+"""What a container asks for, in Kubernetes' quantities (``4Gi``, ``500m``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from prebake.spec.image import ImageSpec, Resources
+
+_UNITS = {
+    **{"m": Fraction(1, 1000), "": Fraction(1)},
+    **{unit: Fraction(1000**power) for power, unit in enumerate(("k", "M", "G", "T"), 1)},
+    **{unit: Fraction(1024**power) for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti"), 1)},
+}
+
+
+def resources_of(spec: ImageSpec, members: Sequence[ImageSpec]) -> Resources:
+    """The image's own; of several models that says none, what its models need side by side."""
+    if not members or "resources" in spec.model_fields_set:
+        return spec.resources
+    mebibytes = sum(_number(each.resources.memory) for each in members) / _UNITS["Mi"]
+    processors = max((each.resources.cpu for each in members), key=_number)
+    return Resources(cpu=processors, memory=f"{math.ceil(mebibytes)}Mi")
+
+
+def _number(quantity: str) -> Fraction:
+    number = quantity.rstrip("mkKMGTi")
+    return Fraction(number) * _UNITS[quantity.removeprefix(number)]
