@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE = 48000
-HOP = 960
-"""Samples for each latent step."""
 WAV = "audio/wav"
 
 _IEEE_FLOAT = 3

@@ -10,8 +10,7 @@ import torch
 
 from prebake.bake.arrays import Array
 from prebake.bake.errors import BakeError
-from prebake.bake.graphs import Axis
-from prebake.bake.graphs import Case as Inputs
+from prebake.bake.graphs import Axis, Inputs
 from prebake.bake.parity import Case
 
 

@@ -95,11 +95,11 @@ class Bake:
         self,
         component: str,
         module: torch.nn.Module,
-        cases: Sequence[graphs.Case],
+        cases: Sequence[graphs.Inputs],
         outputs: Sequence[str],
         dynamic: Mapping[str, Mapping[int, graphs.Axis]] | None = None,
         tolerance: Tolerance = _TOLERANCE,
-        calibration: Sequence[graphs.Case] = (),
+        calibration: Sequence[graphs.Inputs] = (),
     ) -> None:
         """Export ``module``, in eval mode, as the component's graph.
 

@@ -16,13 +16,13 @@ from prebake.bake.errors import BakeError
 OPSET = 20  # the newest that every fusion of the pinned ONNX Runtime knows
 TRANSLATIONS: dict[Any, Any] = {torch.ops.aten.scaled_dot_product_attention.default: attend}
 Axis = Any  # a name, or any dimension of torch.export: Dim("tokens", max=512), 8 * Dim("windows"), Dim.AUTO
-Case = Mapping[str, torch.Tensor]
+Inputs = Mapping[str, torch.Tensor]
 
 
 def export_graph(
     component: str,
     module: torch.nn.Module,
-    case: Case,
+    case: Inputs,
     outputs: Sequence[str],
     dynamic: Mapping[str, Mapping[int, Axis]],
 ) -> ir.Model:
@@ -66,7 +66,7 @@ def translate(
     return model
 
 
-def _dynamic_shapes(case: Case, dynamic: Mapping[str, Mapping[int, Axis]]) -> dict[str, dict[int, Axis]]:
+def _dynamic_shapes(case: Inputs, dynamic: Mapping[str, Mapping[int, Axis]]) -> dict[str, dict[int, Axis]]:
     dims: dict[str, Axis] = {}
 
     def dim(axis: Axis) -> Axis:

@@ -77,9 +77,9 @@ class Store:
         """Hold the object or origin called ``key`` against other processes and threads."""
         return hold(self.root / "locks" / key, waiting)
 
-    def in_use(self, waiting: Callable[[], None] = nobody_waits) -> AbstractContextManager[None]:
+    def in_use(self) -> AbstractContextManager[None]:
         """While the block lasts, nobody prunes objects: it counts on those that it found. Many may at a time."""
-        return hold(self.root / "locks" / "use", waiting, shared=True)
+        return hold(self.root / "locks" / "use", nobody_waits, shared=True)
 
     def unused(self, waiting: Callable[[], None] = nobody_waits) -> AbstractContextManager[None]:
         """While the block lasts, nobody else uses the store; ``waiting`` is called while somebody does, and may raise."""

@@ -48,11 +48,6 @@ class Running:
     def id(self) -> str:
         return str(self._container.id)
 
-    @property
-    def started_at(self) -> str:
-        """When the Engine started its process, RFC 3339 with nanoseconds."""
-        return str(self._state()["StartedAt"])
-
     def address(self, port: int) -> tuple[str, int]:
         """Where a published container port is reached from this machine. Raises StartFailed where the container
         ended."""

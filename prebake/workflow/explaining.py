@@ -22,8 +22,8 @@ from prebake.plan.making import make_plan
 from prebake.plan.values import Layer, Options
 from prebake.sizes import show_bytes
 from prebake.spec.project import read_project
+from prebake.workflow.known import known_records
 from prebake.workflow.library import Library
-from prebake.workflow.making import known_records
 from prebake.workflow.parts import Parts
 from prebake.workflow.steps import Tell
 

@@ -14,13 +14,13 @@ from prebake.engine.images import has_image, inspect_image
 from prebake.engine.saving import save_image
 from prebake.oci.assembly import BaseImage
 from prebake.oci.assembly import Layer as ImageLayer
-from prebake.oci.compression import Compression
 from prebake.oci.records import FileRecord, LayerRecord
 from prebake.oci.registry import Repository
 from prebake.plan.layers import model_folders
 from prebake.plan.values import Layer, Plan, digest
 from prebake.workflow.baking import Oven, derived_of, read_stage_report
 from prebake.workflow.builder import Builder
+from prebake.workflow.known import base_key, compiled_key, exported_key, known_records, published_files, record_key
 from prebake.workflow.parts import Parts, keep_tree, media_type_of, split_files
 from prebake.workflow.steps import Tell
 
@@ -53,7 +53,7 @@ class Maker:
     def base_image(self) -> BaseImage:
         """The base's own layers, in the form that the Engine has them in, kept from the first time on."""
         records, store = self.parts.library.records, self.parts.store
-        key = _base_key(self.base)
+        key = base_key(self.base)
         config, layers = records.files(digest([key, "config"])), records.layers(key)
         if config is None or layers is None or store.get(config[0].sha256) is None:
             config, layers = self._save_base(key)
@@ -73,7 +73,7 @@ class Maker:
         if self.members:
             told = ((maker.plan.name, maker.components()) for maker in self.members)
             return {f"{model}/{name}": each for model, components in told for name, each in components.items()}
-        files = self.parts.library.records.files(_compiled_key(self.plan, self.base))
+        files = self.parts.library.records.files(compiled_key(self.plan, self.base))
         return read_stage_report(files, self.parts.store)
 
     def publish(self, repository: Repository) -> None:
@@ -84,7 +84,7 @@ class Maker:
     def remake(self, digests: Collection[str]) -> None:
         """Forget how layers with these digests were made, and make them again: their bytes are needed."""
         if any(layer.blob.digest in digests for layer in self.base_image().layers):
-            self._save_base(_base_key(self.base))
+            self._save_base(base_key(self.base))
         for planned in self.plan.layers:
             if any(record.digest in digests for record in self._records(planned)):
                 self.tell(f"layers: {planned.name} is needed, and the store has not got it any more")
@@ -128,14 +128,14 @@ class Maker:
     @cached_property
     def _exported(self) -> tuple[FileRecord, ...]:
         self.fetch()
-        return self._oven.export(self.plan, _exported_key(self.plan, self.base))
+        return self._oven.export(self.plan, exported_key(self.plan, self.base))
 
     @cached_property
     def _compiled(self) -> tuple[FileRecord, ...]:
         if self.members:
             compiled = {maker.plan.name: maker._compiled for maker in self.members}
-            return self._oven.join(compiled, _compiled_key(self.plan, self.base))
-        return self._oven.compile(self.plan, self._exported, _compiled_key(self.plan, self.base))
+            return self._oven.join(compiled, compiled_key(self.plan, self.base))
+        return self._oven.compile(self.plan, self._exported, compiled_key(self.plan, self.base))
 
     @cached_property
     def _oven(self) -> Oven:
@@ -166,53 +166,8 @@ class Maker:
         return config, layers
 
 
-def keys_of(plan: Plan, base: Base, compression: Compression) -> list[str]:
-    """Every key that a build of the plan on this base looks up."""
-    layers = [record_key(planned, compression, base) for planned in plan.layers]
-    whole = _base_key(base)
-    stages = [key for each in (plan, *plan.models) for key in (_exported_key(each, base), _compiled_key(each, base))]
-    return [*layers, whole, digest([whole, "config"]), *stages]
-
-
-def _base_key(base: Base) -> str:
-    return digest({"layers of": base.digest})
-
-
-def _exported_key(plan: Plan, base: Base) -> str:
-    return digest({"exported": plan.export_key, "base": base.digest})
-
-
-def _compiled_key(plan: Plan, base: Base) -> str:
-    return digest({"compiled": plan.compile_key, "base": base.digest})
-
-
 def _annotations(planned: Layer) -> dict[str, str]:
     """ModelPack's name for the file of a layer that holds one (its model-spec, "Pre-defined Annotation Keys")."""
     if planned.kind == "weights" and len(planned.paths) == 1:
         return {"org.cncf.model.filepath": planned.paths[0].removeprefix("/models/")}
     return {}
-
-
-def known_records(plan: Plan, planned: Layer, parts: Parts, base: Base | None) -> tuple[LayerRecord, ...] | None:
-    """What a layer is, without making it: from the lock where that tells its digest and it travels as it is, else from
-    what is on record. None where it has to be made, or where the base is not known that it is made on."""
-    if planned.locked and (found := parts.of_lock(planned.locked, published_files(plan, planned))):
-        return (found,)
-    if base is None and planned.kind != "weights":
-        return None
-    return parts.library.layers(record_key(planned, parts.compression, base))
-
-
-def record_key(planned: Layer, compression: str, base: Base | None) -> str:
-    """Published files are the same on every base."""
-    digest_of_base = base.digest if base and planned.kind != "weights" else ""
-    return digest([planned.key, planned.name, digest_of_base, compression])
-
-
-def published_files(plan: Plan, planned: Layer) -> list[FileRecord]:
-    """The files of a layer of published ones, by their paths in the image."""
-    return [
-        FileRecord(f"models/{file.path}", file.sha256, file.size)
-        for file in plan.shipped
-        if f"/models/{file.path}" in planned.paths
-    ]

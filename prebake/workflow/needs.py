@@ -16,7 +16,7 @@ from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan
 from prebake.spec.lock import parse_lock
 from prebake.spec.project import Project, list_images, read_project, read_spec
-from prebake.workflow.making import keys_of
+from prebake.workflow.known import keys_of
 from prebake.workflow.steps import Tell
 
 _COMPRESSIONS: tuple[Compression, ...] = get_args(Compression)

@@ -12,7 +12,7 @@ from prebake.errors import NoRoom
 from prebake.oci.records import LayerRecord
 from prebake.plan.values import Layer, Plan
 from prebake.sizes import show_bytes
-from prebake.workflow.making import known_records
+from prebake.workflow.known import known_records
 from prebake.workflow.parts import Parts
 
 Known = Sequence[tuple[Layer, tuple[LayerRecord, ...] | None]]
