@@ -134,10 +134,17 @@ def write_recogniser(folder: Path, *, normalised: bool = True) -> None:
 
 
 LANGUAGES = ("en", "de", "fr")
+LAYERS = {"layers": 2, "attention_heads": 4, "ffn_dim": 64}
 
 
 def write_listener(
-    folder: Path, *, multilingual: bool = True, mels: int = 80, seconds: int = 2, **generation: Any
+    folder: Path,
+    *,
+    multilingual: bool = True,
+    mels: int = 80,
+    seconds: int = 2,
+    dtype: torch.dtype = torch.float32,
+    **generation: Any,
 ) -> None:
     """A Whisper with windows of so many ``seconds``, and tokens in the published one's order. ``generation``: what differs in
     its generation_config.json; None for what it lacks."""
@@ -146,7 +153,7 @@ def write_listener(
     ids = write_byte_tokenizer(folder, multilingual=multilingual)
     WhisperFeatureExtractor(feature_size=mels, chunk_length=seconds).save_pretrained(folder)
     end, start, plain = (ids[f"<|{name}|>"] for name in ("endoftext", "startoftranscript", "notimestamps"))
-    layers = {f"{part}_{what}": count for part in ("encoder", "decoder") for what, count in SIZES_OF_LAYERS.items()}
+    layers = {f"{part}_{what}": count for part in ("encoder", "decoder") for what, count in LAYERS.items()}
     special = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
     positions = {"max_source_positions": 50 * seconds, "max_target_positions": 24}
     model = WhisperForConditionalGeneration(
@@ -163,8 +170,9 @@ def write_listener(
         )
     )
     with torch.no_grad():
-        model.model.decoder.embed_tokens.weight[end] *= 1.5  # texts end, some of them
-    model.save_pretrained(folder)
+        tokens = model.model.decoder.embed_tokens.weight
+        tokens[end] = 1.05 * tokens[154]  # some texts end, where that would be written
+    model.to(dtype).save_pretrained(folder)
     languages = {f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES} if multilingual else None
     tasks = {name: ids[f"<|{name}|>"] for name in ("transcribe", "translate")} if multilingual else None
     document = {
@@ -174,9 +182,6 @@ def write_listener(
     }  # fmt: skip
     told = {name: value for name, value in document.items() if value is not None}
     (folder / "generation_config.json").write_text(json.dumps(told))
-
-
-SIZES_OF_LAYERS = {"layers": 2, "attention_heads": 4, "ffn_dim": 64}
 
 
 def write_byte_tokenizer(folder: Path, *, multilingual: bool) -> dict[str, int]:

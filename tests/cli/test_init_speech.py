@@ -14,9 +14,10 @@ import torch
 from transformers import AutoFeatureExtractor, AutoTokenizer, WhisperForConditionalGeneration
 
 from entrypoints.contract import BadRequest, Cancelled
+from prebake.workflow.beginnings.beginning import InitRefused
 from tests import pretrained
 from tests.cli.test_init_media import wav
-from tests.generated import Baked
+from tests.generated import Baked, begin
 from tests.projects import Project
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
@@ -71,8 +72,14 @@ def written(baked: Baked, samples: Array, **asked: Any) -> list[int]:
     return list(tokens)
 
 
-def test_a_multilingual_one_writes_what_transformers_does(begun: Begun, beginner: Project) -> None:
-    baked = begun("listen", pretrained.write_listener)
+@pytest.fixture(scope="module")
+def listening(beginner: Project, tmp_path_factory: pytest.TempPathFactory) -> Baked:
+    """A multilingual one."""
+    return begin(beginner, "listen", pretrained.write_listener, tmp_path_factory.mktemp("listen"))
+
+
+def test_a_multilingual_one_writes_what_transformers_does(listening: Baked, beginner: Project) -> None:
+    baked = listening
     published = Published(beginner.root / "published/listen")
     seen = {}
     for name, samples in sounds(2).items():
@@ -81,14 +88,13 @@ def test_a_multilingual_one_writes_what_transformers_does(begun: Begun, beginner
                 asked = {"task": task} if language == "auto" else {"language": language, "task": task}
                 wanted = published.write(samples, **asked)
                 assert written(baked, samples, language=language, task=task) == wanted, (name, language, task)
-                answer = baked.answer({"audio": wav(samples), "language": language, "task": task})
-                assert answer["text"] == published.text(wanted)
                 seen[name, language, task] = tuple(wanted)
         heard = published.model.detect_language(published.features(samples)).item()
-        assert baked.answer({"audio": wav(samples)})["language"] == published.tokenizer.decode(heard).strip("<|>")
-    print({k: len(v) for k, v in seen.items()}, len(set(seen.values())))
+        answer = baked.answer({"audio": wav(samples)})
+        assert answer["language"] == published.tokenizer.decode(heard).strip("<|>")
+        assert answer["text"] == published.text(list(seen[name, "auto", "transcribe"]))
     assert len(set(seen.values())) > len(seen) / 2
-    assert {len(each) for each in seen.values()} > {20}
+    assert len({len(each) for each in seen.values()}) > 2, "some texts end by themselves"
 
 
 def test_one_without_languages_writes_what_transformers_does(begun: Begun, beginner: Project) -> None:
@@ -109,3 +115,126 @@ def test_one_without_languages_writes_what_transformers_does(begun: Begun, begin
         with pytest.raises(BadRequest) as caught:
             baked.answer({"audio": data})
         assert caught.value.field == "audio"
+
+
+def test_the_checkpoints_own_language_and_converted_weights(begun: Begun, beginner: Project) -> None:
+    own: dict[str, Any] = {
+        "language": "german",
+        "task": "translate",
+        "max_length": None,
+        "max_new_tokens": 5,
+        "begin_suppress_tokens": None,
+    }
+    baked = begun("listen_half", lambda folder: pretrained.write_listener(folder, dtype=torch.float16, **own))
+    assert (
+        "encoder: {folder: listen_half, derived: true}" in (beginner.root / "images/listen_half/image.yaml").read_text()
+    )
+    published = Published(beginner.root / "published/listen_half")
+    published.model.float()
+    assert {field.name: field.default for field in served(baked).fields} == {
+        "audio": None, "language": "de", "task": "translate", "max_tokens": 5,
+    }  # fmt: skip
+    for name, samples in sounds(2).items():
+        assert written(baked, samples) == published.write(samples), name
+        assert baked.answer({"audio": wav(samples)})["language"] == "de"
+
+
+def test_between_two_tokens_it_tells_how_far_it_is_and_can_be_cancelled(listening: Baked) -> None:
+    told: list[tuple[int, int]] = []
+
+    class Impatient:
+        def __call__(self) -> bool:
+            return len(told) == 3
+
+        def report(self, step: int, steps: int, message: str = "") -> None:
+            told.append((step, steps))
+
+    model = served(listening)
+    longest = max(sounds(2).values(), key=lambda samples: len(written(listening, samples)))
+    form = {field.name: field.default for field in model.fields} | {"audio": wav(longest)}
+    with pytest.raises(Cancelled):
+        model.generate(form, Impatient())
+    assert told == [(0, 20), (1, 20), (2, 20)]
+    with pytest.raises(Cancelled):
+        model.generate(form, lambda: True)
+
+
+@pytest.mark.parametrize("mels", [80, 128])
+def test_spectra_are_the_feature_extractors(beginner: Project, mels: int) -> None:
+    """transformers has it twice, in numpy and, in float32, in torch: these two differ by up to 6e-5."""
+    name = f"spectra_{mels}"
+    pretrained.write_listener(beginner.root / "published" / name, mels=mels, seconds=30)
+    beginner.run("init", name, "--from", f"published/{name}").expect(0)
+    spectrum = importlib.import_module(f"images.{name}.spectrum")
+    extractor = AutoFeatureExtractor.from_pretrained(beginner.root / "published" / name)
+    np.save(beginner.root / f"{name}.npy", extractor.mel_filters.astype(np.float32))
+    made = spectrum.Spectrum(beginner.root / f"{name}.npy")
+    for sound, samples in sounds(30).items():
+        got = made(samples)
+        assert got.shape == (1, mels, 3000)
+        padded = np.pad(samples.astype(np.float64), (0, 480_000 - len(samples)))[None]
+        assert np.abs(got - extractor._np_extract_fbank_features(padded, "cpu")).max() < 1e-5, sound
+        assert (
+            np.abs(got - extractor(samples, sampling_rate=16_000, return_tensors="np").input_features).max() < 1e-4
+        ), sound
+
+
+def change(path: Path, **values: Any) -> None:
+    """Set these keys of a JSON document, and drop those that are None."""
+    document = {**json.loads(path.read_text()), **values}
+    path.write_text(json.dumps({key: value for key, value in document.items() if value is not None}))
+
+
+def refused(project: Project, folder: Path) -> str:
+    ended = project.run("init", "mine", "--from", str(folder)).expect(InitRefused.exit_code)
+    assert not (project.root / "images/mine").exists()
+    return ended.stderr
+
+
+def test_what_does_not_fit_is_told_at_once(beginner: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "misfit"
+    pretrained.write_listener(folder)
+    (folder / "tokenizer.json").unlink()
+    change(folder / "preprocessor_config.json", chunk_length=30, dither=0.1, feature_size=128)
+    wrong = {"repetition_penalty": 1.2, "eos_token_id": [1, 2], "max_length": None, "task_to_id": None}
+    change(folder / "generation_config.json", **wrong, begin_suppress_tokens=[99_999])
+    change(folder / "config.json", decoder_layers="two")
+    said = refused(beginner, folder)
+    for words in (
+        "tokenizer.json: is missing", "dither is 0.1", "feature_size is 128, but by config.json there are 80",
+        "windows have 3000 frames, but by config.json there are 100", "repetition_penalty is 1.2", "eos_token_id is [1, 2]",
+        "neither max_length nor max_new_tokens", "lang_to_id or task_to_id is missing", "as 99999", 'decoder_layers is "two"',
+    ):  # fmt: skip
+        assert words in said
+
+
+def test_other_recognisers_are_told_by_name(beginner: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    pretrained.write_listener(folder)
+    (folder / "generation_config.json").unlink()
+    assert "generation_config.json: is missing" in refused(beginner, folder)
+    (folder / "preprocessor_config.json").unlink()
+    assert "preprocessor_config.json: is missing" in refused(beginner, folder)
+    (folder / "preprocessor_config.json").write_text('{"feature_extractor_type": "MoonshineFeatureExtractor"}')
+    assert "the feature extractor is MoonshineFeatureExtractor (known is WhisperFeatureExtractor)" in refused(
+        beginner, folder
+    )
+    change(folder / "config.json", architectures=["Speech2TextForConditionalGeneration"])
+    said = refused(beginner, folder)
+    assert "Speech2TextForConditionalGeneration" in said
+    assert "WhisperForConditionalGeneration" in said
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ({"lang_to_id": {"<|en|>": 261}}, "is_multilingual is not true, but there are languages"),
+        ({"forced_decoder_ids": [[1, None], [2, 270]]}, "forced_decoder_ids are no tokens"),
+        ({"forced_decoder_ids": [[2, 270]]}, "forced_decoder_ids are no tokens"),
+    ],
+)
+def test_rules_that_contradict_each_other_are_named(
+    beginner: Project, tmp_path: Path, says: dict[str, Any], words: str
+) -> None:
+    pretrained.write_listener(tmp_path / "odd", multilingual=False, **says)
+    assert words in refused(beginner, tmp_path / "odd")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from prebake.errors import Problem
 from prebake.workflow.beginnings.facts import Facts
@@ -41,11 +41,11 @@ def read_listener(folder: Folder, config: Mapping[str, Any]) -> Facts:
     folder.require(_TOKENIZER_CONFIG)
     if folder.require(_GENERATION, "save the model's generation_config by save_pretrained"):
         _check_generation(folder, config)
-    says_languages = folder.document(_GENERATION).get("lang_to_id")
+    languages = folder.document(_GENERATION).get("lang_to_id")
     return Facts(
         files=folder.present(_GENERATION, TOKENIZER, _TOKENIZER_CONFIG, *_BESIDES, _ALONE, _WITHIN),
         samples={"sample.wav": play_sound()},
-        values={**sizes, "longest": sizes["chunk_length"], "multilingual": bool(says_languages)},
+        values={**sizes, "longest": sizes["chunk_length"], "multilingual": bool(languages)},
         memory=_memory(config),
     )
 
@@ -111,6 +111,11 @@ def _check_languages(folder: Folder, says: Mapping[str, Any]) -> None:
     if multilingual and not (languages and "transcribe" in (tasks or {})):
         what = "is_multilingual, but lang_to_id or task_to_id is missing"
         folder.problems.append(Problem(_GENERATION, what, "it is outdated: take the checkpoint's newest"))
+    known = {name.strip("<|>") for name in languages or ()}
+    if languages and len(said := str(says.get("language") or "").lower().strip("<|>")) == 2 and said not in known:
+        folder.problems.append(Problem(_GENERATION, f"language is {said}, which lang_to_id lacks"))
+    if (task := says.get("task")) is not None and task not in (tasks or {}):
+        folder.problems.append(Problem(_GENERATION, f"task is {task}, which task_to_id lacks"))
     if not multilingual and (languages or says.get("language") or says.get("task")):
         what = "is_multilingual is not true, but there are languages or tasks"
         folder.problems.append(Problem(_GENERATION, what, "drop lang_to_id, language and task, or correct it"))
@@ -128,7 +133,7 @@ def _token_ids(says: Mapping[str, Any]) -> list[Any]:
     return [*(each for each in named if each is not None), *listed, *mapped]
 
 
-def _is_size(value: object) -> bool:
+def _is_size(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
