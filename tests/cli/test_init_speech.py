@@ -21,6 +21,10 @@ from tests.generated import Baked, begin
 from tests.projects import Project
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
+ASKED = (
+    ("auto", "transcribe"), ("auto", "translate"), ("en", "transcribe"), ("de", "transcribe"), ("de", "translate"),
+    ("fr", "translate"),
+)  # fmt: skip
 Array = np.ndarray[Any, Any]
 
 
@@ -83,12 +87,11 @@ def test_a_multilingual_one_writes_what_transformers_does(listening: Baked, begi
     published = Published(beginner.root / "published/listen")
     seen = {}
     for name, samples in sounds(2).items():
-        for language in ("auto", *pretrained.LANGUAGES):
-            for task in ("transcribe", "translate"):
-                asked = {"task": task} if language == "auto" else {"language": language, "task": task}
-                wanted = published.write(samples, **asked)
-                assert written(baked, samples, language=language, task=task) == wanted, (name, language, task)
-                seen[name, language, task] = tuple(wanted)
+        for language, task in ASKED:
+            asked = {"task": task} if language == "auto" else {"language": language, "task": task}
+            wanted = published.write(samples, **asked)
+            assert written(baked, samples, language=language, task=task) == wanted, (name, language, task)
+            seen[name, language, task] = tuple(wanted)
         heard = published.model.detect_language(published.features(samples)).item()
         answer = baked.answer({"audio": wav(samples)})
         assert answer["language"] == published.tokenizer.decode(heard).strip("<|>")
