@@ -50,7 +50,8 @@ class Baked:
 
     def session(self, name: str) -> Opened:
         if name not in self.sessions:
-            self.sessions[name] = Opened(self.folder / name / "model.onnx")
+            graph = json.loads((self.folder / "manifest.json").read_bytes())["components"][name]["graph"]
+            self.sessions[name] = Opened(self.folder / graph)
         return self.sessions[name]
 
     def path(self, name: str) -> Path:

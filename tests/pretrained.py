@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     BertConfig,
@@ -28,6 +28,10 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
     Wav2Vec2Processor,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperTokenizer,
 )
 
 WORDS = "the a container weight lie start warm in image and nothing is compile when first request come big ##s ##d ##ed ##r . ,"
@@ -127,3 +131,77 @@ def write_recogniser(folder: Path, *, normalised: bool = True) -> None:
     positions = {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
     config = Wav2Vec2Config(vocab_size=len(letters), pad_token_id=0, **sizes, **convolutions, **positions)
     Wav2Vec2ForCTC(config).save_pretrained(folder)
+
+
+LANGUAGES = ("en", "de", "fr")
+LAYERS = {"layers": 2, "attention_heads": 4, "ffn_dim": 64}
+
+
+def write_listener(
+    folder: Path,
+    *,
+    multilingual: bool = True,
+    mels: int = 80,
+    seconds: int = 2,
+    dtype: torch.dtype = torch.float32,
+    **generation: Any,
+) -> None:
+    """A Whisper with windows of so many ``seconds``, and tokens in the published one's order. ``generation``: what differs in
+    its generation_config.json; None for what it lacks."""
+    torch.manual_seed(11)
+    folder.mkdir(parents=True)
+    ids = write_byte_tokenizer(folder, multilingual=multilingual)
+    WhisperFeatureExtractor(feature_size=mels, chunk_length=seconds).save_pretrained(folder)
+    end, start, plain = (ids[f"<|{name}|>"] for name in ("endoftext", "startoftranscript", "notimestamps"))
+    layers = {f"{part}_{what}": count for part in ("encoder", "decoder") for what, count in LAYERS.items()}
+    special = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
+    positions = {"max_source_positions": 50 * seconds, "max_target_positions": 24}
+    model = WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=len(ids),
+            num_mel_bins=mels,
+            d_model=32,
+            init_std=0.5,
+            suppress_tokens=None,
+            begin_suppress_tokens=None,
+            **layers,
+            **special,
+            **positions,
+        )
+    )
+    with torch.no_grad():
+        tokens = model.model.decoder.embed_tokens.weight
+        tokens[end] = 1.05 * tokens[154]  # some texts end, where that would be written
+    model.to(dtype).save_pretrained(folder)
+    languages = {f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES} if multilingual else None
+    tasks = {name: ids[f"<|{name}|>"] for name in ("transcribe", "translate")} if multilingual else None
+    document = {
+        **special, "max_length": 24, "no_timestamps_token_id": plain, "is_multilingual": multilingual,
+        "lang_to_id": languages, "task_to_id": tasks, "suppress_tokens": [40, 41, *range(end + 1, len(ids))],
+        "begin_suppress_tokens": [32, end], "forced_decoder_ids": None if multilingual else [[1, plain]], **generation,
+    }  # fmt: skip
+    told = {name: value for name, value in document.items() if value is not None}
+    (folder / "generation_config.json").write_text(json.dumps(told))
+
+
+def write_byte_tokenizer(folder: Path, *, multilingual: bool) -> dict[str, int]:
+    """Bytes, a few pairs of them, and Whisper's own tokens. The ids of all."""
+    pieces = [*sorted(ByteLevel.alphabet()), "\u0120a", "he", "in"]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    codes = LANGUAGES if multilingual else ()
+    names = (
+        "endoftext",
+        "startoftranscript",
+        *codes,
+        "translate",
+        "transcribe",
+        "startofprev",
+        "nospeech",
+        "notimestamps",
+    )
+    merges = [("\u0120", "a"), ("h", "e"), ("i", "n")]
+    tokenizer = WhisperTokenizer(vocab=vocabulary, merges=merges)
+    tokenizer.add_special_tokens({"additional_special_tokens": [f"<|{name}|>" for name in names[1:]]})
+    tokenizer.save_pretrained(folder)
+    ids: dict[str, int] = tokenizer.get_vocab()
+    return ids

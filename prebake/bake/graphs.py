@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,11 +29,32 @@ def export_graph(
 ) -> ir.Model:
     """Trace ``module`` with ``case`` and give its graph; initialisers still are the module's own tensors.
 
-    ``case`` holds the forward's arguments by name. An axis of ``dynamic`` given by name is a ``torch.export.Dim`` of
-    that name, one and the same in every input. Raises BakeError where torch cannot export the module.
+    ``case`` holds the forward's arguments by name, those that its ``**inputs`` takes among them. An axis of ``dynamic``
+    given by name is a ``torch.export.Dim`` of that name, one and the same in every input. Raises BakeError where torch
+    cannot export the module.
     """
     shapes = _dynamic_shapes(case, dynamic)
-    return translate(component, module, list(case), outputs, kwargs=dict(case), dynamic_shapes=shapes)
+    return translate(
+        component, Spelt(module, list(case)), list(case), outputs, kwargs=dict(case), dynamic_shapes=shapes
+    )
+
+
+class Spelt(torch.nn.Module):
+    """``module`` with a parameter of ``forward`` for each of its inputs: what ``**inputs`` takes has no names that
+    torch.export could match shapes with."""
+
+    def __init__(self, module: torch.nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.module = module
+        parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+        signature = inspect.Signature(parameters)
+
+        def forward(*values: Any, **named: Any) -> Any:
+            return self.module(**signature.bind(*values, **named).arguments)
+
+        forward.__signature__ = signature  # type: ignore[attr-defined]
+        self.forward = forward
+        self.train(module.training)
 
 
 def translate(

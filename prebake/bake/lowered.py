@@ -24,7 +24,7 @@ class Lowered(torch.nn.Module):
         signature = inspect.signature(module.forward)
 
         def forward(*values: Any, **named: Any) -> Any:
-            return self._run(signature.bind(*values, **named).arguments)
+            return self._run(_by_name(signature.bind(*values, **named)))
 
         forward.__signature__ = signature  # type: ignore[attr-defined]
         self.forward = forward
@@ -39,6 +39,15 @@ class Lowered(torch.nn.Module):
         if isinstance(answer, torch.Tensor):
             return _cast(answer, torch.float32)
         return tuple(_cast(each, torch.float32) for each in answer)
+
+
+def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """Every argument, those of ``**inputs`` too."""
+    kinds = {name: each.kind for name, each in bound.signature.parameters.items()}
+    given: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        given.update(value if kinds[name] is inspect.Parameter.VAR_KEYWORD else {name: value})
+    return given
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:

@@ -19,6 +19,8 @@ _TYPES: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     CONFIG: {
         "architectures": list, "id2label": dict, "num_labels": int, "vocab_size": int, "max_position_embeddings": int,
         "n_positions": int, "pad_token_id": int, "num_channels": int, "num_attention_heads": int, "model_type": str,
+        "d_model": int, "encoder_layers": int, "decoder_layers": int, "encoder_attention_heads": int, "num_mel_bins": int,
+        "decoder_attention_heads": int, "max_source_positions": int, "max_target_positions": int,
         "problem_type": str, "sample_size": (int, list),
     },
     "tokenizer.json": {"model": dict, "added_tokens": list},
@@ -27,7 +29,14 @@ _TYPES: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "model.safetensors.index.json": {"weight_map": dict},
     "pytorch_model.bin.index.json": {"weight_map": dict},
     "diffusion_pytorch_model.safetensors.index.json": {"weight_map": dict},
-    "preprocessor_config.json": {"sampling_rate": int},
+    "preprocessor_config.json": {
+        "sampling_rate": int, "feature_size": int, "n_fft": int, "hop_length": int, "chunk_length": int,
+    },
+    "generation_config.json": {
+        "decoder_start_token_id": int, "eos_token_id": int, "no_timestamps_token_id": int, "max_length": int,
+        "max_new_tokens": int, "is_multilingual": bool, "lang_to_id": dict, "task_to_id": dict, "suppress_tokens": list,
+        "begin_suppress_tokens": list, "forced_decoder_ids": list, "language": str, "task": str,
+    },
     "processor_config.json": {"feature_extractor": dict},
     "scheduler_config.json": {"num_train_timesteps": int},
     "model_index.json": {"_class_name": str},

@@ -10,7 +10,7 @@ from prebake.workflow.beginnings.facts import Facts
 from prebake.workflow.beginnings.folder import CONFIG, Folder
 from prebake.workflow.beginnings.samples import play_sound
 
-_RATE = 16_000
+_RATE, _LONGEST = 16_000, 60  # seconds
 _VOCABULARY, _TOKENIZER = "vocab.json", "tokenizer_config.json"
 _BESIDES = ("special_tokens_map.json", "added_tokens.json")
 # transformers wrote the one until its fifth version, and writes the other since.
@@ -30,7 +30,7 @@ def read_recogniser(folder: Folder, config: Mapping[str, Any]) -> Facts:
     return Facts(
         files=folder.present(_VOCABULARY, _TOKENIZER, *_BESIDES, _ALONE, _WITHIN),
         samples={"sample.wav": play_sound()},
-        values={"normalised": bool(says.get("do_normalize", True))},
+        values={"normalised": bool(says.get("do_normalize", True)), "longest": _LONGEST},
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prebake.workflow.beginnings import pictures, sounds, texts
+from prebake.workflow.beginnings import listeners, pictures, sounds, texts
 from prebake.workflow.beginnings.facts import Facts
 from prebake.workflow.beginnings.folder import Folder
 
@@ -14,33 +14,43 @@ from prebake.workflow.beginnings.folder import Folder
 @dataclass(frozen=True)
 class Task:
     """``suffix`` of the architectures; ``templates`` of its code, a folder of ``templates/init``; ``packages`` that serving
-    needs, a file of ``templates/requirements``; ``module`` of the image that tells its fields and its answer."""
+    needs, a file of ``templates/requirements``; ``modules`` of the image that the stages share with the server, the first of
+    which tells its fields and its answer; ``graphs`` over the one folder of weights, where there are several."""
 
     suffix: str
     templates: str
     packages: str
-    module: str
+    modules: tuple[str, ...]
     read: Callable[[Folder, Mapping[str, Any]], Facts]
+    graphs: tuple[str, ...] = ()
 
     @property
     def serve(self) -> tuple[str, ...]:
-        return ("model.py", self.module)
+        return ("model.py", *self.modules)
 
     @property
     def export(self) -> tuple[str, ...]:
-        return ("export.py", "naive.py", self.module)
+        return ("export.py", "naive.py", *self.modules)
 
     @property
     def code(self) -> tuple[str, ...]:
-        return ("model.py", "export.py", "naive.py", self.module)
+        return ("model.py", "export.py", "naive.py", *self.modules)
 
 
 TASKS = (
-    Task("ForSequenceClassification", "text_classification", "cpu-text", "texts.py", texts.read_classifier),
-    Task("ForTokenClassification", "token_classification", "cpu-text", "texts.py", texts.read_tagger),
-    Task("ForImageClassification", "image_classification", "cpu-image", "pictures.py", pictures.read_classifier),
-    Task("ForCTC", "speech_recognition", "cpu-sound", "sound.py", sounds.read_recogniser),
-    Task("Model", "feature_extraction", "cpu-text", "texts.py", texts.read_encoder),
+    Task("ForSequenceClassification", "text_classification", "cpu-text", ("texts.py",), texts.read_classifier),
+    Task("ForTokenClassification", "token_classification", "cpu-text", ("texts.py",), texts.read_tagger),
+    Task("ForImageClassification", "image_classification", "cpu-image", ("pictures.py",), pictures.read_classifier),
+    Task("ForCTC", "speech_recognition", "cpu-sound", ("letters.py", "sound.py"), sounds.read_recogniser),
+    Task(
+        "WhisperForConditionalGeneration",
+        "speech_to_text",
+        "cpu-speech",
+        ("speech.py", "sound.py", "spectrum.py"),
+        listeners.read_listener,
+        ("encoder", "decoder"),
+    ),
+    Task("Model", "feature_extraction", "cpu-text", ("texts.py",), texts.read_encoder),
 )
 
 # They end in Model, and are none that encodes text.

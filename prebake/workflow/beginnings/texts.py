@@ -76,7 +76,7 @@ def _pooling(folder: Folder, where: str) -> str:
 
 def _facts(folder: Folder, config: Mapping[str, Any], **values: Any) -> Facts:
     if folder.require(TOKENIZER, "load it by AutoTokenizer and save it by save_pretrained"):
-        _check_vocabulary(folder, config)
+        check_vocabulary(folder, config)
     says = folder.document(_TOKENIZER_CONFIG)
     pad, tokens = _padding(folder, says), _most_tokens(folder, config)
     if pad and folder.has(TOKENIZER) and pad not in _tokens(folder):
@@ -96,7 +96,8 @@ def _facts(folder: Folder, config: Mapping[str, Any], **values: Any) -> Facts:
     )
 
 
-def _check_vocabulary(folder: Folder, config: Mapping[str, Any]) -> None:
+def check_vocabulary(folder: Folder, config: Mapping[str, Any]) -> None:
+    """A problem where ``tokenizer.json`` has ids that the embedding lacks."""
     ids = _tokens(folder).values()
     rows = config.get("vocab_size")
     if isinstance(rows, int) and ids and max(ids) >= rows:
