@@ -122,6 +122,7 @@ def test_a_configuration_that_describes_nothing_is_named(checkpoint: Path, conte
 def test_what_nobody_makes_is_named(checkpoint: Path) -> None:
     def forgetful(component: str, config: Mapping[str, Any]) -> Network:
         network = Blocks(config["width"], config["layers"])
+        network.ramp = torch.empty(config["width"], device="meta")
         return Network(network, network, ("y", "count"), lambda name: name.removeprefix("net."))
 
     change(checkpoint, lambda tensors: tensors.pop("training.step"))

@@ -9,7 +9,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def commands(*words: str) -> list[str]:
-    told = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["make", "--no-print-directory", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return [line.strip() for line in told.splitlines()]
 
 

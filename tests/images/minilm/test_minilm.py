@@ -146,7 +146,8 @@ def test_the_weights_are_shipped_as_published(baked: Path) -> None:
     with (baked / "minilm/model.safetensors").open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == WEIGHTS_SHA256
     entry = json.loads((baked / "manifest.json").read_bytes())["files"]["minilm/model.safetensors"]
-    assert entry == {"origin": "published", "sha256": WEIGHTS_SHA256, "size": 90868376}
+    published = {"origin": "published", "sha256": WEIGHTS_SHA256, "size": 90868376}
+    assert {key: entry[key] for key in published} == published
 
 
 def test_every_large_initialiser_points_into_them(baked: Path) -> None:
