@@ -206,8 +206,7 @@ class Bake:
         for file in files.values():
             self._check_free(f"warmup/{file.name}")
             self._write(f"warmup/{file.name}", file.data)
-        said = self.settings.warmup_tolerance
-        self._exported.warmup.update(paths, media_type=media_type, tolerance=tolerance if said is None else said)
+        self._exported.warmup.update(paths, media_type=media_type, tolerance=tolerance)
 
     def finish(self) -> None:
         """Check that every component got its graph, and declare the export complete."""
@@ -287,6 +286,6 @@ def export_image(settings: Settings, checkpoint: Path, out: Path, shard: int = S
             f"{name} has no {entry}(bake), and this target is served by {settings.runtime}.",
             next_action="Write it: it gives what `export` gives, but for the graphs.",
         )
-    bake = Bake(settings, checkpoint, out, shard)
+    bake = Bake(settings.for_export(), checkpoint, out, shard)
     getattr(module, entry)(bake)
     bake.finish()

@@ -31,9 +31,13 @@ class Compiled:
 
 
 def describe(
-    settings: Settings, components: Iterable[Compiled], files: Mapping[str, Mapping[str, object]], warmup: object
+    settings: Settings,
+    components: Iterable[Compiled],
+    files: Mapping[str, Mapping[str, object]],
+    warmup: Mapping[str, object],
 ) -> dict[str, object]:
     """The manifest's content. Nothing measured and nothing of this machine is in it."""
+    said = settings.warmup_tolerance
     return {
         "schema": SCHEMA,
         "name": settings.image,
@@ -42,7 +46,7 @@ def describe(
         "model": {"module": settings.module, "revision": settings.model_revision},
         "components": {each.name: _component(settings, each) for each in components},
         "files": dict(files),
-        "warmup": warmup,
+        "warmup": {**warmup, **({} if said is None else {"tolerance": said})},
         "limits": vars(settings.limits),
     }
 

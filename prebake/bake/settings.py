@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from prebake.bake.documents import canonical_json
@@ -150,6 +150,12 @@ class Settings:
         kernels for less, and a published graph computes as it does. Otherwise the graph computes in that precision."""
         own = self.components[component]
         return own.precision.type in HALVES and (self.target == "cpu" or bool(own.onnx or own.torch))
+
+    def for_export(self) -> Settings:
+        """What the export stage works by: without what is the compile stage's and the container's alone, so that a change of
+        that makes no graph again."""
+        components = {name: replace(each, session=Session()) for name, each in self.components.items()}
+        return replace(self, components=components, limits=Limits(), warmup_tolerance=None)
 
     def to_json(self) -> bytes:
         """Canonical JSON, the document's schema number included."""

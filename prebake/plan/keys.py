@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from prebake.bake.settings import Settings
 from prebake.plan.context import EXPORT_LOCKS
 from prebake.plan.layers import sources_digest
 from prebake.plan.values import digest
@@ -15,9 +16,9 @@ from prebake.spec.project import Project, SourceFile
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the export stage works on: ``settings.json``, code and checkpoint."""
+    """What the stages work on: ``settings.json``, code and checkpoint."""
 
-    settings: bytes
+    settings: Settings
     code: tuple[SourceFile, ...]
     files: Iterable[LockedFile]
 
@@ -46,11 +47,12 @@ def stage_keys(project: Project, base: LockedBase, target: Target, inputs: Input
             "code": sources_digest(inputs.code),
             "packages": packages,
             "stage": stages(project, "export"),
-            "settings": inputs.settings.decode(),
+            "settings": inputs.settings.for_export().to_json().decode(),
             "files": {file.path: file.sha256 for file in inputs.files},
         }
     )
-    compile_key = digest({"export": export, "target": target, "stage": stages(project, "compile")})
+    whole = inputs.settings.to_json().decode()
+    compile_key = digest({"export": export, "target": target, "stage": stages(project, "compile"), "settings": whole})
     return {**serving, "export packages": packages, "export": export, "compile": compile_key}
 
 

@@ -61,7 +61,7 @@ def _plan_one(project: Project, options: Options) -> Plan:
     settings = make_settings(project, options.target, checkpoint, files)
     code = prefixed("bake/", unique((*project.bake, *baked_code(project, options.target))))
     app = prefixed("app/", (*project.entrypoints, *served_code(project, options.target), *project.notices))
-    keys = stage_keys(project, lock.base, options.target, Inputs(settings.to_json(), code, files))
+    keys = stage_keys(project, lock.base, options.target, Inputs(settings, code, files))
     layers = assign_layers(spec, files, keys, app, serving_requirements(project, options.target), pinned.layers)
     return Plan(
         spec=spec,

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from prebake.bake.compile import compile_image
 from prebake.bake.documents import canonical_json, digest_file
+from prebake.bake.export import export_image
 from prebake.bake.safetensors_index import read_index
 from prebake.bake.sessions import open_session
 from prebake.bake.settings import Session, Settings
@@ -155,6 +158,18 @@ def test_a_copy_at_another_path_and_a_read_only_folder_open(models: Path, tmp_pa
     assert np.array_equal(scores(copy / "words/model.onnx", tokens), wanted)
     # Root may write anywhere, so modes alone prove nothing: nothing must have been written either.
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == before
+
+
+def test_limits_and_tolerance_of_the_warm_up_need_no_new_export(
+    checkpoint: Path, settings: Settings, models: Path, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    export_image(settings, checkpoint, tmp_path / "exported")
+    changed = replace(settings, warmup_tolerance=0.25, limits=replace(settings.limits, queue=3))
+    compile_image(changed, tmp_path / "exported", models, tmp_path / "out")
+    told = json.loads((tmp_path / "out/models/manifest.json").read_bytes())
+    assert manifest["warmup"]["tolerance"] != told["warmup"]["tolerance"] == 0.25
+    assert told["limits"]["queue"] == 3
+    assert told["components"] == manifest["components"]
 
 
 def test_the_compile_key_follows_from_its_fields(manifest: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from prebake.plan.making import check_licence, make_plan
 from prebake.plan.values import Options, Plan
 from prebake.spec.lock import Lock, LockedFile
 from prebake.spec.project import Project, SourceFile
+from prebake.spec.reading import parse_image
+from tests.unit.plan.conftest import SPEC
 
 
 def keys(plan: Plan) -> dict[str, str]:
@@ -58,6 +60,23 @@ def test_a_change_of_the_exporter_moves_what_it_makes_and_no_published_weights(p
     before = getattr(project, part)[0]
     after = replace(project, **{part: (SourceFile(before.path, b"other"),)})  # type: ignore[arg-type]
     assert moved(make_plan(project, Options()), make_plan(after, Options())) == {"old (derived)", "graphs"}
+
+
+@pytest.mark.parametrize(
+    ("line", "with_exports"),
+    [
+        ("warmup: {tolerance: 0.5}", False),
+        ("limits: {queue: 3}", False),
+        ("components: {net: {session: {prepack: true}}, old: {derived: true}}", False),
+        ("components: {net: {precision: {type: fp16, bound: 0.1}}, old: {derived: true}}", True),
+    ],
+)
+def test_only_a_setting_that_an_export_reads_makes_it_again(project: Project, line: str, *, with_exports: bool) -> None:
+    before = make_plan(project, Options())
+    kept = SPEC[: SPEC.index("components:")] if line.startswith("components") else SPEC
+    after = make_plan(replace(project, spec=parse_image(f"{kept}{line}\n", "images/tiny/image.yaml")), Options())
+    assert (before.export_key != after.export_key) is with_exports
+    assert before.compile_key != after.compile_key
 
 
 def test_a_change_of_one_weight_moves_its_layer_and_what_is_made_of_it(project: Project) -> None:
