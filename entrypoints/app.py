@@ -117,6 +117,7 @@ class App:
             "device": next(iter(self._models.values())).link.device,
             "timestamp": write_time(datetime.now(UTC)),
             "reason": self._status.reason,
+            "fallbacks": [step for model in self._models.values() for step in told(model)],
         }
         return json_reply(200 if self._status.state == "ready" else 503, document)
 
@@ -160,7 +161,15 @@ def describe_start(status: Status, timeline: Timeline) -> dict[str, object]:
         "phases": timeline.describe_phases(),
         "imports": timeline.imports,
         "notices": timeline.notices,
+        "opened": timeline.opened,
+        "fallbacks": timeline.fallbacks,
     }
+
+
+def told(model: ServedModel) -> list[dict[str, str]]:
+    """A model's steps down the ladder, with its name where there are several."""
+    name = {"model": model.name} if model.name else {}
+    return [{**name, **step} for step in model.timeline.fallbacks]
 
 
 def describe_link(link: ModelLink) -> dict[str, object]:

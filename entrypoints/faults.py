@@ -81,3 +81,17 @@ class SettingsFault(Fault):
     exit_code = 78
     kind = "environment not understood"
     action = "Correct or unset the variable."
+
+
+class CompiledElsewhere(Fault):
+    exit_code = 79
+    kind = "compiled for another machine"
+    action = (
+        "Start it on the machine that is named, compile for this one, or allow slower ways: PREBAKE_FALLBACK=announce."
+    )
+
+
+class SilentRebuild(Fault):
+    exit_code = 80
+    kind = "compiled anew at start"
+    action = "Compile the image again with the versions that it serves with: what was baked was not used."

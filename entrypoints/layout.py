@@ -14,23 +14,45 @@ dotted = matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "a module's dotted name")
 tensor: Check = row(matching(r"[a-z0-9]+", "an element type"), listing(typed((str, int), "an axis")))
 finite = typed((int, float), "a number, 0 or more", lambda value: value >= 0 and math.isfinite(value))
 
+SESSION = record(
+    {
+        "optimize": one_of("disable", "basic", "extended", "layout", "all"),
+        "prepack": typed(bool, "a boolean"),
+    }
+)
+READS = mapping(path, listing(row(size, size)))
+ARTIFACT = record(
+    {
+        "rung": text,
+        "graph": path,
+        "provider": text,
+        "options": mapping(text, typed(str, "a string")),
+        "session": SESSION,
+        "fields": mapping(text, text, least=1),
+        "least": mapping(text, matching(r"\d+(\.\d+)*", "numbers with dots")),
+        "reads": READS,
+        "key": sha256,
+        "key_fields": mapping(text, anything),
+    },
+    optional={"figures": mapping(text, anything)},
+)
 GRAPH = record(
     {
         "graph": path,
         "precision": text,
         "providers": listing(text, least=1),
-        "session": record(
-            {
-                "optimize": one_of("disable", "basic", "extended", "layout", "all"),
-                "prepack": typed(bool, "a boolean"),
-            }
-        ),
+        "session": SESSION,
         "inputs": mapping(text, tensor),
         "outputs": mapping(text, tensor, least=1),
-        "reads": mapping(path, listing(row(size, size))),
+        "reads": READS,
         "key": sha256,
         "key_fields": mapping(text, anything),
-    }
+    },
+    optional={
+        "options": mapping(text, mapping(text, typed(str, "a string"))),
+        "artifacts": listing(ARTIFACT),
+        "choice": mapping(text, anything),
+    },
 )
 NETWORK = record(
     {
@@ -86,5 +108,5 @@ LAYOUT = record(
             }
         ),
     },
-    optional={"torch": TORCH},
+    optional={"torch": TORCH, "fallback": one_of("announce", "error")},
 )

@@ -122,6 +122,12 @@ class ModelLink:
     def _on_notice(self, text: str) -> None:
         self._timeline.notices.append(text)
 
+    def _on_opened(self, component: str, rung: str) -> None:
+        self._timeline.opened[component] = rung
+
+    def _on_fallback(self, step: Mapping[str, str]) -> None:
+        self._timeline.fallbacks.append(step)
+
     def _on_ready(self, seconds: float) -> None:
         self._timeline.ready_seconds = seconds
         self._status.become_ready()

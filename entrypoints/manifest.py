@@ -15,8 +15,25 @@ SCHEMA = 1
 NAME = "manifest.json"
 
 
+class Artifact(NamedTuple):
+    """What was compiled of a component for one kind of machine: opened before its graph where ``fields`` are this machine's
+    own and ``least`` are reached. ``rung`` is its name on the ladder."""
+
+    rung: str
+    graph: str
+    provider: str
+    options: Mapping[str, str]
+    optimize: str
+    prepack: bool
+    fields: Mapping[str, str]
+    least: Mapping[str, str]
+    reads: Mapping[str, tuple[tuple[int, int], ...]]
+    key: str
+
+
 class Component(NamedTuple):
-    """One graph. ``reads``: by file of weights, the (offset, length) ranges in bytes that the graph uses."""
+    """One graph. ``reads``: by file of weights, the (offset, length) ranges in bytes that the graph uses. ``options``: of
+    providers, by provider."""
 
     name: str
     graph: str
@@ -28,6 +45,8 @@ class Component(NamedTuple):
     outputs: Mapping[str, str]
     reads: Mapping[str, tuple[tuple[int, int], ...]]
     key: str
+    options: Mapping[str, Mapping[str, str]] = {}
+    artifacts: tuple[Artifact, ...] = ()
 
     @property
     def first(self) -> str:
@@ -106,6 +125,8 @@ class Manifest(NamedTuple):
     files: Mapping[str, File]
     warmup: Warmup
     limits: Limits
+    fallback: str = "announce"
+    """``error`` where a start is to end rather than take another way than the best."""
     torch: TorchRuntime | None = None
     joint: Joint | None = None
     """None where the model is the only one; the paths above are the image's, those that the model uses are its own."""
@@ -209,6 +230,10 @@ def cross_check(document: Mapping[str, Any]) -> list[str]:
             end = max((offset + length for offset, length in ranges), default=0)
             if file in files and end > files[file]["size"]:
                 problems.append(f"components.{name}.reads.{file}: a range ends at {end}, after the end of the file")
+        for index, each in enumerate(component.get("artifacts", [])):
+            where = f"components.{name}.artifacts.{index}"
+            named[f"{where}.graph"] = each["graph"]
+            named.update({f"{where}.reads": file for file in each["reads"] if file not in files})
     networks = [name for name, component in document["components"].items() if "runtime" in component]
     if networks and "torch" not in document:
         problems.append(f"torch: is missing, and torch serves {', '.join(networks)}")
@@ -233,12 +258,13 @@ def build_manifest(document: Mapping[str, Any]) -> Manifest:
         files={name: File(**entry) for name, entry in document["files"].items()},
         warmup=Warmup(**document["warmup"]),
         limits=Limits(**document["limits"]),
+        fallback=document.get("fallback", "announce"),
         torch=TorchRuntime(**document["torch"]) if "torch" in document else None,
     )
 
 
 def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchComponent:
-    reads = {file: tuple((offset, length) for offset, length in ranges) for file, ranges in entry["reads"].items()}
+    reads = build_reads(entry)
     if "runtime" in entry:
         return TorchComponent(name, entry["config"], entry["precision"], reads, entry["key"])
     return Component(
@@ -252,4 +278,25 @@ def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchCom
         outputs={tensor: kind for tensor, (kind, _) in entry["outputs"].items()},
         reads=reads,
         key=entry["key"],
+        options=entry.get("options", {}),
+        artifacts=tuple(build_artifact(each) for each in entry.get("artifacts", [])),
     )
+
+
+def build_artifact(entry: Mapping[str, Any]) -> Artifact:
+    return Artifact(
+        rung=entry["rung"],
+        graph=entry["graph"],
+        provider=entry["provider"],
+        options=entry["options"],
+        optimize=entry["session"]["optimize"],
+        prepack=entry["session"]["prepack"],
+        fields=entry["fields"],
+        least=entry["least"],
+        reads=build_reads(entry),
+        key=entry["key"],
+    )
+
+
+def build_reads(entry: Mapping[str, Any]) -> dict[str, tuple[tuple[int, int], ...]]:
+    return {file: tuple((offset, length) for offset, length in ranges) for file, ranges in entry["reads"].items()}

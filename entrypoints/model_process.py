@@ -50,6 +50,12 @@ class Report:
     def show_notice(self, text: str) -> None:
         self._channel.send("notice", text)
 
+    def show_opened(self, component: str, rung: str) -> None:
+        self._channel.send("opened", component, rung)
+
+    def show_fallback(self, step: Mapping[str, str]) -> None:
+        self._channel.send("fallback", step)
+
 
 class ModelProcess:
     """Reads messages until the other process is gone, and ends then."""
@@ -60,7 +66,8 @@ class ModelProcess:
         self._jobs: dict[int, Job] = {}
         report = Report(channel)
         timeline.show_phase, timeline.show_import = report.show_phase, report.show_import
-        timeline.show_notice = report.show_notice
+        timeline.show_notice, timeline.show_opened = report.show_notice, report.show_opened
+        timeline.show_fallback = report.show_fallback
         self._preload = Preload(settings, report, timeline, self._worker, member)
 
     def run(self) -> NoReturn:

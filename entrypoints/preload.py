@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from entrypoints.answers import find_difference
 from entrypoints.contract import Answer, Components, Model
-from entrypoints.faults import Fault, ManifestFault, ModelFault, SessionFault, WrongAnswer
+from entrypoints.faults import Fault, ManifestFault, ModelFault, SessionFault, SilentRebuild, WrongAnswer
 from entrypoints.fields import convert_form
 from entrypoints.forms import Form
 from entrypoints.integrity import Verification, advise, check_sizes, find_cause, list_extra, read_ahead
@@ -47,6 +47,7 @@ class Preload:
         self.manifest: Manifest | None = None
         self.threads = settings.threads or count_processors()
         self.verify = settings.verify
+        self._fallback = settings.fallback
         self.extra_files: list[str] = []
         self._models = Path(settings.models)
         self._member = member
@@ -100,7 +101,8 @@ class Preload:
         for library in libraries_of(manifest):
             with self._timeline.importing(library):
                 importlib.import_module(library)
-        opener = self._opener = Opener(self._models, manifest, self._timeline, self._verification)
+        strict = (self._fallback or manifest.fallback) == "error"
+        opener = self._opener = Opener(self._models, manifest, self._timeline, self._verification, strict=strict)
         opener.start(self.threads)
         with self._timeline.importing(manifest.module):
             create: Callable[[Components], Model] = importlib.import_module(manifest.module).create
@@ -121,6 +123,7 @@ class Preload:
             except Refusal as refusal:
                 message = json.loads(refusal.reply.body)["error"]["message"]
                 raise ModelFault(f"the warm-up request was refused: {message}") from None
+        check_nothing_new(self._models, self.extra_files, manifest)
         if self._opener is not None:
             self._opener.tell_compiled()
         with self._timeline.phase("compare"):
@@ -183,6 +186,16 @@ def read_request(models: Path, manifest: Manifest) -> Form:
         raise ManifestFault(unknown)
     contents = {key: (models / file).read_bytes() for key, file in files.items()}
     return Form({**fields, **contents}, is_json=True)
+
+
+def check_nothing_new(models: Path, known: list[str], manifest: Manifest) -> None:
+    """Raises SilentRebuild where a file appeared since the start began: an engine that did not fit was made anew, in
+    minutes that nobody accounts for, and the next container would do so again."""
+    if not any(isinstance(each, Component) and each.artifacts for each in manifest.components.values()):
+        return
+    new = sorted(set(list_extra(models, manifest.listed)) - set(known))
+    if new:
+        raise SilentRebuild(f"files appeared beside the baked ones: {', '.join(new[:20])}")
 
 
 def compare(answer: Answer, expected: bytes, media_type: str, tolerance: float) -> None:

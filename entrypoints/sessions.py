@@ -14,6 +14,8 @@ from entrypoints.checks import suggest
 from entrypoints.contract import Session
 from entrypoints.faults import Fault, SessionFault
 from entrypoints.integrity import Verification
+from entrypoints.ladder import Rung, Unopened, climb_down, find_miss, rungs_of
+from entrypoints.machine import find_facts
 from entrypoints.manifest import Component, Manifest, TorchComponent
 from entrypoints.timeline import Timeline
 from entrypoints.torch_runtime import TorchOpener
@@ -76,9 +78,19 @@ class OpenComponents:
 class Opener:
     """Opens every component in a thread of its own: creating a session is ONNX Runtime's work, not Python's."""
 
-    def __init__(self, models: Path, manifest: Manifest, timeline: Timeline, verification: Verification | None) -> None:
+    def __init__(
+        self,
+        models: Path,
+        manifest: Manifest,
+        timeline: Timeline,
+        verification: Verification | None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        """``strict``: end rather than take another way than the best (``entrypoints.ladder``)."""
         self._models = models
         self._manifest = manifest
+        self._strict = strict
         self._timeline = timeline
         self._verification = verification
         self.components = OpenComponents(models, manifest)
@@ -118,8 +130,7 @@ class Opener:
     def _open(self, component: Component | TorchComponent, threads: int) -> None:
         future = self.components.sessions[component.name]
         try:
-            if self._verification is not None:
-                self._verification.wait_for(component.first)  # a corrupt graph may crash its parser
+            self._wait_for(component.first)
             with self._timeline.phase(f"open {component.name}"):
                 future.set_result(self._opened(component, threads))
         except Fault as fault:
@@ -127,30 +138,76 @@ class Opener:
         except Exception as error:
             future.set_exception(SessionFault(f"{component.name}: {type(error).__name__}: {error}"))
 
+    def _wait_for(self, file: str) -> None:
+        """A corrupt graph may crash its parser."""
+        if self._verification is not None:
+            self._verification.wait_for(file)
+
     def _opened(self, component: Component | TorchComponent, threads: int) -> Session:
-        if isinstance(component, Component):
-            return open_session(self._models, component, threads)
-        assert self._torch is not None  # which reading the manifest made sure of  # noqa: S101
-        return self._torch.open(component)
+        if isinstance(component, TorchComponent):
+            assert self._torch is not None  # which reading the manifest made sure of  # noqa: S101
+            return self._torch.open(component)
+        session, rung, steps = climb_down(
+            component,
+            lambda rung: self._open_rung(component, rung, threads),
+            find_facts,
+            available_providers,
+            strict=self._strict,
+        )
+        self._timeline.note_opened(component.name, rung)
+        for step in steps:
+            self._timeline.fall_back(*step)
+        return session
+
+    def _open_rung(self, component: Component, rung: Rung, threads: int) -> Session:
+        for file in files_of(component, rung):
+            self._wait_for(file)
+        return open_rung(self._models, component, rung, threads)
+
+
+def files_of(component: Component, rung: Rung) -> list[str]:
+    """What has to be whole before a compiled form is opened: all of it, as engines are read by code that trusts them."""
+    for artifact in component.artifacts:
+        if artifact.graph == rung.graph:
+            return [artifact.graph, *artifact.reads]
+    return [rung.graph]
+
+
+def available_providers() -> list[str]:
+    import onnxruntime
+
+    return list(onnxruntime.get_available_providers())
 
 
 def open_session(models: Path, component: Component, threads: int) -> GraphSession:
-    """Raises SessionFault where a provider is not there or the graph is not the one that the manifest describes."""
+    """The component's graph, by its first provider. Raises SessionFault where that is not there or the graph is not the one
+    that the manifest describes."""
+    rung = next(each for each in rungs_of(component) if each.graph == component.graph)
+    miss = find_miss(rung, find_facts, available_providers)
+    if miss is not None:
+        raise SessionFault(f"{component.name}: {miss.detail}")
+    try:
+        return open_rung(models, component, rung, threads)
+    except Unopened as unopened:
+        raise SessionFault(f"{component.name}: {unopened}") from unopened
+
+
+def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> GraphSession:
+    """Raises Unopened in ONNX Runtime's own words."""
     import onnxruntime
 
-    absent = [name for name in component.providers if name not in onnxruntime.get_available_providers()]
-    if absent:
-        raise SessionFault(f"{component.name}: this ONNX Runtime has no {', '.join(absent)}")
-    session = onnxruntime.InferenceSession(
-        os.fspath(models / component.graph),
-        make_options(component, threads),
-        providers=list(component.providers),
-        enable_fallback=0,
-    )
-    lost = [name for name in component.providers if name not in session.get_providers()]
-    if lost:
-        raise SessionFault(f"{component.name}: ONNX Runtime left out {', '.join(lost)}")
-    check_signature(component, session)
+    given = [(name, dict(rung.options) if index == 0 else {}) for index, name in enumerate(rung.providers)]
+    try:
+        session = onnxruntime.InferenceSession(
+            os.fspath(models / rung.graph), make_options(rung, threads), providers=given, enable_fallback=0
+        )
+        if rung.providers[0] not in session.get_providers():
+            raise Unopened(f"ONNX Runtime left out {rung.providers[0]}")
+        check_signature(component, session)
+    except (Unopened, SessionFault) as error:
+        raise Unopened(str(error)) from error
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+        raise Unopened(f"{type(error).__name__}: {error}") from error
     return GraphSession(session)
 
 
@@ -168,7 +225,7 @@ def share_arena() -> None:
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({}))
 
 
-def make_options(component: Component, threads: int) -> onnxruntime.SessionOptions:
+def make_options(rung: Rung, threads: int) -> onnxruntime.SessionOptions:
     import onnxruntime
 
     level = onnxruntime.GraphOptimizationLevel
@@ -185,8 +242,8 @@ def make_options(component: Component, threads: int) -> onnxruntime.SessionOptio
         "extended": level.ORT_ENABLE_EXTENDED,
         "layout": level.ORT_ENABLE_LAYOUT,
         "all": level.ORT_ENABLE_ALL,
-    }[component.optimize]
-    options.add_session_config_entry("session.disable_prepacking", "0" if component.prepack else "1")
+    }[rung.optimize]
+    options.add_session_config_entry("session.disable_prepacking", "0" if rung.prepack else "1")
     return options
 
 

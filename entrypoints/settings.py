@@ -17,6 +17,8 @@ class Settings(NamedTuple):
     threads: int = 0
     workers: int = 1
     verify: str = "full"
+    fallback: str = ""
+    """``announce`` or ``error``; empty: as the image says."""
     fault_linger: float = 10.0
     grace: float = 25.0
     heartbeat: float = 10.0
@@ -43,6 +45,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     verify = environ.get("PREBAKE_VERIFY") or default.verify
     if verify not in ("full", "sha256", "sizes"):
         problems.append(f"PREBAKE_VERIFY={verify!r}: give full, sha256 or sizes")
+    fallback = environ.get("PREBAKE_FALLBACK") or default.fallback
+    if fallback not in ("", "announce", "error"):
+        problems.append(f"PREBAKE_FALLBACK={fallback!r}: give announce or error")
     settings = Settings(
         models=environ.get("PREBAKE_MODELS") or default.models,
         host=environ.get("PREBAKE_HOST") or default.host,
@@ -50,6 +55,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         threads=int(number("PREBAKE_THREADS", default.threads, 1024, whole=True)),
         workers=max(1, int(number("PREBAKE_WORKERS", default.workers, 64, whole=True))),
         verify=verify,
+        fallback=fallback,
         fault_linger=number("PREBAKE_FAULT_LINGER", default.fault_linger, 3600),
         grace=number("PREBAKE_GRACE", default.grace, 86400),
         heartbeat=number("PREBAKE_HEARTBEAT", default.heartbeat, 3600),

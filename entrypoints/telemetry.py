@@ -66,6 +66,12 @@ class Telemetry:
             render_family(
                 "prebake_start_phase_seconds", "gauge", "Phases of the start; they overlap.", self._phases(models)
             ),
+            render_family(
+                "prebake_fallbacks_total",
+                "counter",
+                "Components that were opened in another way than the best.",
+                self._fallbacks(models),
+            ),
             render_family("prebake_requests_total", "counter", "Answered requests; 499: the client left.", requests),
             render_family(
                 "prebake_requests_in_flight",
@@ -103,6 +109,15 @@ class Telemetry:
             for phase in timeline.phases
             if phase.seconds is not None
         }
+
+    def _fallbacks(self, models: Sequence[ServedModel]) -> dict[str, float]:
+        """One timeline may be both the server's and its only model's."""
+        counted: Counter[str] = Counter()
+        for model in models:
+            for step in model.timeline.fallbacks:
+                names = {name: step[name] for name in ("component", "from", "to", "reason")}
+                counted[label(model=model.name, **names)] += 1
+        return dict(counted)
 
 
 def label(**values: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -46,6 +46,12 @@ class Timeline:
         self.notices: list[str] = []
         """What is not as it was baked, though it is served."""
         self.show_notice: Callable[[str], None] = _show_nobody
+        self.opened: dict[str, str] = {}
+        """The rung of the ladder by which each component was opened (``entrypoints.ladder``)."""
+        self.show_opened: Callable[[str, str], None] = _show_nobody
+        self.fallbacks: list[Mapping[str, str]] = []
+        """Steps down it: component, from, to, reason and detail."""
+        self.show_fallback: Callable[[Mapping[str, str]], None] = _show_nobody
 
     def branch(self) -> Timeline:
         """Another one from the same moment on: of one of several models."""
@@ -96,6 +102,19 @@ class Timeline:
         self.notices.append(text)
         log_event("notice", text=text)
         self.show_notice(text)
+
+    def note_opened(self, component: str, rung: str) -> None:
+        self.opened[component] = rung
+        self.show_opened(component, rung)
+
+    def fall_back(self, component: str, left: str, taken: str, reason: str, detail: str) -> None:
+        """Another way was taken than the best: logged as a warning, counted, and shown by every page about the start."""
+        from entrypoints.log import log_event
+
+        step = {"component": component, "from": left, "to": taken, "reason": reason, "detail": detail}
+        self.fallbacks.append(step)
+        log_event("fallback", level="warning", **step)
+        self.show_fallback(step)
 
     def describe_phases(self) -> list[dict[str, object]]:
         return [

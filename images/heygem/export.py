@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 Case = Mapping[str, Tensor]
 
-WARMUP_SECONDS, WARMUP_STEPS = 0.2, 2
-"""Five frames, so that there are a full batch and a smaller one."""
+WARMUP_SECONDS, WARMUP_STEPS = 0.08, 2
+"""The least that goes through every graph, and through two steps: each start computes it before it is ready."""
 TOLERANCE = 1e-3
 """Of a mean colour of the warm-up's answer, in 0..1."""
 LATENTS = (CHANNELS, LATENT_SIDE, LATENT_SIDE)

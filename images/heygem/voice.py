@@ -21,8 +21,8 @@ SOUND_RATE = 48_000
 """The answer's."""
 HIGHEST_RATE = 768_000
 """Of what is sent: the resampler's memory and time grow with it."""
-SHORTEST, LONGEST = Fraction(1, 5), Fraction(60)
-"""Seconds."""
+SHORTEST, LONGEST = Fraction(2, 25), Fraction(60)
+"""Seconds; two frames at least."""
 SLACK = Fraction(1, 10)
 """Seconds by which a file may be longer than ``LONGEST``: codecs fill their last packet."""
 SILENCE = 1e-3

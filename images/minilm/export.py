@@ -11,7 +11,7 @@ from images.minilm import naive
 from prebake.bake.export import Bake
 
 NOTICES = ("NOTICE", "LICENSE-APACHE-2.0")
-WARMUP = "A container starts warm.\nThe weights lie in the image, and nothing is compiled when the first request comes."
+WARMUP = "A container starts warm.\nIts weights lie in the image."
 
 
 class SentenceEmbedding(torch.nn.Module):

@@ -47,7 +47,9 @@ class Mover:
     def join(self) -> Document:
         """The model's entry in the top manifest."""
         manifest: Document = json.loads((self.source / MANIFEST).read_bytes())
-        graphs = {component["graph"] for component in manifest["components"].values()}
+        components = manifest["components"].values()
+        compiled = [artifact for component in components for artifact in component.get("artifacts", [])]
+        graphs = {each["graph"] for each in (*components, *compiled)}
         for path in sorted(manifest["files"], key=lambda path: (path in graphs, path)):
             # Graphs last: the files that they name have their places by then.
             self._move(path, manifest["files"][path], self._renamed_data(path) if path in graphs else None)
@@ -97,17 +99,16 @@ class Mover:
 
     def _rewritten(self, manifest: Mapping[str, Any]) -> Document:
         """Every path of the manifest as the image has it."""
-        components = {
-            name: {
-                **component,
-                "graph": self.place(component["graph"]),
-                "reads": {self.place(path): ranges for path, ranges in component["reads"].items()},
-            }
-            for name, component in manifest["components"].items()
-        }
+        components = {name: self._placed(component) for name, component in manifest["components"].items()}
         named = {part: self.place(manifest["warmup"][part]) for part in ("request", "answer")}
         files = {self.place(path): self.taken[self.place(path)] for path in manifest["files"]}
         return {**manifest, "components": components, "files": files, "warmup": {**manifest["warmup"], **named}}
+
+    def _placed(self, opened: Mapping[str, Any]) -> Document:
+        """A component, or what was compiled of it."""
+        reads = {self.place(path): ranges for path, ranges in opened["reads"].items()}
+        compiled = {"artifacts": [self._placed(each) for each in opened["artifacts"]]} if "artifacts" in opened else {}
+        return {**opened, "graph": self.place(opened["graph"]), "reads": reads, **compiled}
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -86,6 +86,11 @@ class Server:
         wait_until(reached, f"status {status}, log: {self.stderr}", patience)
         return self
 
+    def wait_until_settled(self) -> str:
+        """``ready`` or ``failed``."""
+        wait_until(lambda: self.status() in ("ready", "failed"), f"an end of the start, log: {self.stderr}")
+        return str(self.status())
+
     def wait_for_note(self, name: str) -> None:
         wait_until((self.notes / name).exists, f"note {name}")
 

@@ -1,0 +1,147 @@
+"""The ways to open a component, best first: what was compiled for one kind of machine, then its graph by each provider.
+
+A start takes the first way that this machine is made for. Every way that it has to pass over is told: who waits for a slow
+start, or pays for a slow one, has to be able to see why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
+
+from entrypoints.faults import CompiledElsewhere, Fault, SessionFault
+from entrypoints.manifest import Component
+
+Opened = TypeVar("Opened")
+Facts = Callable[[str], Mapping[str, str]]
+"""What is true of this machine, for a provider: the fields that artifacts are held against."""
+
+PROVIDER_RUNGS = {
+    "TensorrtExecutionProvider": "tensorrt",
+    "CUDAExecutionProvider": "cuda",
+    "CPUExecutionProvider": "cpu",
+}
+
+
+class Rung(NamedTuple):
+    """One way. ``providers``: the first computes, the others take what it cannot. ``fields`` have to be this machine's own,
+    ``least`` at least its own, number by number."""
+
+    name: str
+    graph: str
+    providers: tuple[str, ...]
+    options: Mapping[str, str]
+    optimize: str
+    prepack: bool
+    fields: Mapping[str, str] = {}
+    least: Mapping[str, str] = {}
+
+
+class Miss(NamedTuple):
+    """Why a way was passed over. ``reason`` is one of a few words: ``field``, ``provider`` or ``open``."""
+
+    rung: str
+    reason: str
+    detail: str
+
+
+class Fallback(NamedTuple):
+    """A step down that was taken."""
+
+    component: str
+    left: str
+    taken: str
+    reason: str
+    detail: str
+
+
+def rungs_of(component: Component) -> Iterator[Rung]:
+    """Best first. The graph itself, opened by the last provider, is what any machine can do."""
+    for each in component.artifacts:
+        yield Rung(
+            each.rung,
+            each.graph,
+            (each.provider,),
+            each.options,
+            each.optimize,
+            each.prepack,
+            each.fields,
+            each.least,
+        )
+    for index, provider in enumerate(component.providers):
+        name = PROVIDER_RUNGS.get(provider, provider)
+        left = component.providers[index:]
+        options = component.options.get(provider, {})
+        yield Rung(name, component.graph, left, options, component.optimize, component.prepack)
+
+
+def climb_down(
+    component: Component,
+    open_rung: Callable[[Rung], Opened],
+    find_facts: Facts,
+    available: Callable[[], list[str]],
+    *,
+    strict: bool,
+) -> tuple[Opened, str, list[Fallback]]:
+    """The first way that works, its name, and the steps that led there.
+
+    Raises CompiledElsewhere where ``strict`` and it is not the first, DamagedFile as ``open_rung`` does, SessionFault where
+    none works.
+    """
+    misses: list[Miss] = []
+    rungs = list(rungs_of(component))
+    for rung in rungs:
+        miss = find_miss(rung, find_facts, available)
+        if miss is None:
+            try:
+                opened = open_rung(rung)
+            except Unopened as unopened:
+                miss = Miss(rung.name, "open", str(unopened))
+            else:
+                return opened, rung.name, [Fallback(component.name, each.rung, rung.name, *each[1:]) for each in misses]
+        misses.append(miss)
+        if strict and len(rungs) > 1:
+            raise CompiledElsewhere(f"{component.name}: {miss.rung}: {miss.detail}")
+    raise SessionFault([f"{component.name}: {miss.rung}: {miss.detail}" for miss in misses])
+
+
+class Unopened(Exception):
+    """A way that should have worked did not: ONNX Runtime's own words."""
+
+
+def find_miss(rung: Rung, find_facts: Facts, available: Callable[[], list[str]]) -> Miss | None:
+    """What this machine lacks for it, if it lacks something: told before anything is opened."""
+    absent = [name for name in rung.providers[:1] if name not in available()]
+    if absent:
+        return Miss(rung.name, "provider", f"this ONNX Runtime has no {', '.join(absent)}")
+    if not rung.fields and not rung.least:
+        return None
+    try:
+        found = find_facts(rung.providers[0])
+    except Fault as fault:
+        return Miss(rung.name, "provider", str(fault))
+    differences = find_differences(rung.fields, rung.least, found)
+    return Miss(rung.name, "field", "; ".join(differences)) if differences else None
+
+
+def find_differences(fields: Mapping[str, str], least: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Every field that does not match, claimed against found."""
+    other = [
+        f"{name}: compiled for {fields[name]}, here {found.get(name, 'unknown')}"
+        for name in sorted(fields)
+        if found.get(name) != fields[name]
+    ]
+    older = [
+        f"{name}: needs at least {least[name]}, here {found.get(name, 'unknown')}"
+        for name in sorted(least)
+        if not reaches(found.get(name, ""), least[name])
+    ]
+    return other + older
+
+
+def reaches(found: str, least: str) -> bool:
+    """Dotted numbers, compared number by number; what is no number reaches nothing."""
+    try:
+        return [int(part) for part in found.split(".")] >= [int(part) for part in least.split(".")]
+    except ValueError:
+        return False

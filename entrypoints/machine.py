@@ -1,0 +1,63 @@
+"""What this machine and its packages are, in the words that compiled artifacts are keyed by."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+FEATURES = frozenset(
+    {
+        "amx_bf16",
+        "amx_int8",
+        "amx_tile",
+        "avx",
+        "avx2",
+        "avx512_bf16",
+        "avx512_vnni",
+        "avx512bw",
+        "avx512dq",
+        "avx512f",
+        "avx512vl",
+        "avx_vnni",
+        "fma",
+        # Arm's, as its kernels report them
+        "asimd",
+        "asimddp",
+        "asimdhp",
+        "bf16",
+        "i8mm",
+        "sme",
+        "sve",
+    }
+)
+"""What ONNX Runtime's kernels on a CPU are chosen by, and with them the layout of packed weights (MLAS, ``platform.cpp``)."""
+_HEAD = 16 * 1024  # the first processor's lines: a machine of 200 tells them 200 times
+
+
+@cache
+def find_facts(provider: str) -> Mapping[str, str]:
+    """The fields of artifacts for a provider, as they are here. ``onnxruntime`` has to be imported."""
+    import onnxruntime
+
+    return {"onnxruntime": onnxruntime.__version__, **FACTS.get(provider, dict)()}
+
+
+def describe_host() -> dict[str, str]:
+    return {"processor": describe_processor()}
+
+
+def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The architecture, and which of the features that matter the processor has, in alphabetical order."""
+    try:
+        with cpuinfo.open(encoding="ascii", errors="replace") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        head = ""
+    told = (line.partition(":")[2] for line in head.splitlines() if line.startswith(("flags", "Features")))
+    return " ".join([platform.machine(), *sorted(FEATURES & set(next(told, "").split()))])
+
+
+FACTS: Mapping[str, Callable[[], dict[str, str]]] = {"CPUExecutionProvider": describe_host}
+"""Who knows the machine that a provider computes on."""

@@ -1,0 +1,144 @@
+"""What was compiled for one kind of machine is used there, and nowhere else without a word."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+
+from entrypoints.machine import describe_processor, find_facts
+from tests.entrypoints.baking import SESSION, answer, describe_file, make_linear, write_manifest
+from tests.entrypoints.conftest import Start
+from tests.entrypoints.running import Server
+
+GRAPH, DATA = "compiled/linear/model.onnx", "compiled/linear/model.bin"
+
+
+def add_artifact(models: Path, manifest: dict[str, Any], **fields: str) -> dict[str, Any]:
+    """A compiled form of ``linear`` for this processor, or for what ``fields`` say; it lies in a folder of its own."""
+    contents = {
+        GRAPH: make_linear("model.bin").SerializeToString(),
+        DATA: (models / "linear/model.bin").read_bytes(),
+    }
+    for name, content in contents.items():
+        (models / name).parent.mkdir(parents=True, exist_ok=True)
+        (models / name).write_bytes(content)
+        manifest["files"][name] = {**describe_file(content), "origin": "compiled"}
+    artifact = {
+        "rung": "native",
+        "graph": GRAPH,
+        "provider": "CPUExecutionProvider",
+        "options": {},
+        "session": dict(SESSION),
+        "fields": {**find_facts("CPUExecutionProvider"), **fields},
+        "least": {},
+        "reads": {DATA: [[64, 48]]},
+        "key": "1" * 64,
+        "key_fields": {},
+    }
+    manifest["components"]["linear"]["artifacts"] = [artifact]
+    write_manifest(models, manifest)
+    return artifact
+
+
+def ask(server: Server) -> list[float]:
+    return list(server.post(json={"values": "1,2,3,4", "factor": 3}).json()["result"])
+
+
+def count_fallbacks(server: Server) -> list[str]:
+    return [line for line in server.get("/metrics").text.splitlines() if line.startswith("prebake_fallbacks_total")]
+
+
+def test_what_was_compiled_for_this_machine_is_used(models: Path, manifest: dict[str, Any], start: Start) -> None:
+    add_artifact(models, manifest)
+    server = start().wait_for("ready")
+    startup = server.get("/startup").json()
+    assert startup["opened"] == {"linear": "native", "total": "cpu"}
+    assert startup["fallbacks"] == server.get("/health").json()["fallbacks"] == count_fallbacks(server) == []
+    assert ask(server) == pytest.approx(answer(3))
+
+
+def test_a_step_down_is_told_everywhere(models: Path, manifest: dict[str, Any], start: Start) -> None:
+    add_artifact(models, manifest, processor="x86_64 amx_tile", onnxruntime="0.1")
+    server = start().wait_for("ready")
+    step = {
+        "component": "linear",
+        "from": "native",
+        "to": "cpu",
+        "reason": "field",
+        "detail": f"onnxruntime: compiled for 0.1, here {onnxruntime.__version__}; "
+        f"processor: compiled for x86_64 amx_tile, here {describe_processor()}",
+    }
+    startup = server.get("/startup").json()
+    assert startup["opened"]["linear"] == "cpu"
+    assert startup["fallbacks"] == server.get("/health").json()["fallbacks"] == [step]
+    assert count_fallbacks(server) == [
+        'prebake_fallbacks_total{component="linear",from="native",to="cpu",reason="field"} 1'
+    ]
+    assert [event for event in server.events if event["event"] == "fallback"] == [
+        {"event": "fallback", "level": "warning", **step}
+    ]
+    assert ask(server) == pytest.approx(answer(3))
+
+
+@pytest.mark.parametrize("where", ["image", "environment"])
+def test_a_start_that_may_not_step_down_ends(models: Path, manifest: dict[str, Any], start: Start, where: str) -> None:
+    manifest["fallback"] = "error" if where == "image" else "announce"
+    add_artifact(models, manifest, onnxruntime="0.1")
+    server = start(**({} if where == "image" else {"PREBAKE_FALLBACK": "error"})).wait_for("failed")
+    said = server.get("/health").json()["reason"]
+    assert f"linear: native: onnxruntime: compiled for 0.1, here {onnxruntime.__version__}" in said
+    assert server.wait() == 79
+
+
+def test_the_environment_allows_what_the_image_does_not(models: Path, manifest: dict[str, Any], start: Start) -> None:
+    manifest["fallback"] = "error"
+    add_artifact(models, manifest, onnxruntime="0.1")
+    assert ask(start(PREBAKE_FALLBACK="announce").wait_for("ready")) == pytest.approx(answer(3))
+
+
+def test_what_needs_at_least_a_version_says_so(models: Path, manifest: dict[str, Any], start: Start) -> None:
+    add_artifact(models, manifest)["least"] = {"onnxruntime": "99.1"}
+    write_manifest(models, manifest)
+    (step,) = start().wait_for("ready").get("/health").json()["fallbacks"]
+    assert step["detail"] == f"onnxruntime: needs at least 99.1, here {onnxruntime.__version__}"
+
+
+def test_a_provider_that_is_not_here_is_stepped_over(models: Path, manifest: dict[str, Any], start: Start) -> None:
+    manifest["components"]["total"]["providers"] = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    write_manifest(models, manifest)
+    (step,) = start().wait_for("ready").get("/health").json()["fallbacks"]
+    assert (step["from"], step["to"], step["reason"]) == ("cuda", "cpu", "provider")
+    refused = start(PREBAKE_FALLBACK="error").wait_for("failed")
+    assert "total: cuda: this ONNX Runtime has no CUDAExecutionProvider" in refused.get("/health").json()["reason"]
+    assert refused.wait() == 79
+
+
+def test_a_file_that_appears_during_the_start_is_a_fault(models: Path, manifest: dict[str, Any], start: Start) -> None:
+    add_artifact(models, manifest)
+    server = start(TINY_REBUILT=str(models / "compiled/linear/engine.profile")).wait_for("failed")
+    assert "compiled/linear/engine.profile" in server.get("/health").json()["reason"]
+    assert server.wait() == 80
+
+
+@pytest.mark.parametrize("verify", ["full", "sizes"])
+@pytest.mark.parametrize("seed", range(4))
+def test_damage_is_refused_or_told_and_never_answered_with(
+    models: Path, manifest: dict[str, Any], start: Start, verify: str, seed: int
+) -> None:
+    add_artifact(models, manifest)
+    draw = random.Random(seed)
+    name = draw.choice([GRAPH, DATA])
+    content = bytearray((models / name).read_bytes())
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    (models / name).write_bytes(content)
+    server = start(PREBAKE_VERIFY=verify)
+    if server.wait_until_settled() == "failed":
+        assert server.get("/health").json()["reason"]
+        assert server.wait() in (73, 74, 75)
+        return
+    assert verify == "sizes"
+    assert ask(server) == pytest.approx(answer(3), abs=2 * manifest["warmup"]["tolerance"])
