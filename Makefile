@@ -41,6 +41,7 @@ ifeq ($(BENCH_SIZE),)
 	$(BIN)/python -m tests.benchmarks.push
 	$(BIN)/python -m tests.benchmarks.change
 	$(BIN)/python -m tests.benchmarks.memory
+	$(BIN)/python -m tests.benchmarks.sessions
 endif
 
 requirements: setup  ## lock every requirements file again

@@ -18,6 +18,7 @@ from prebake.bake.errors import BakeError
 from prebake.bake.exported import Exported
 from prebake.bake.halves import keep_half
 from prebake.bake.manifest import MANIFEST, Compiled, describe, file_entry
+from prebake.bake.native import RUNG, open_native, settle
 from prebake.bake.optimise import optimised
 from prebake.bake.quality_report import describe_component
 from prebake.bake.repoint import Report, WeightFiles, repoint
@@ -60,11 +61,11 @@ def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -
         return
     _check_components(job)
     weights = weight_files(job)
-    compiled = [_compile(job, name, weights) for name in sorted(settings.components)]
-    findings = [finding for each in compiled for finding in _findings(job, each[0].name)]
+    compiled = [_compile(job, name, weights, out / "models") for name in sorted(settings.components)]
+    findings = [finding for each in compiled for finding in _findings(job, each[0], out / "models")]
     parity.check(findings)
     _write_models(job, [each[0] for each in compiled], weights, out / "models")
-    _write_report(job, {each[0].name: each[1] for each in compiled}, findings, out)
+    _write_report(job, compiled, findings, out)
 
 
 def _check_components(job: Job) -> None:
@@ -107,7 +108,7 @@ def own_weights(folder: str, files: Files) -> Iterator[str]:
             yield path
 
 
-def _compile(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
+def _compile(job: Job, name: str, files: Files, target: Path) -> tuple[Compiled, Report]:
     own = list(own_weights(job.settings.folder(name), files))
     graph = job.graph(name)
     _stage(job, name)
@@ -119,7 +120,30 @@ def _compile(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
     fields = _key_fields(job, name, {path: files[path]["sha256"] for path in own})
     final = graph_files.load(graph)
     print(f"{name}: compiled, {report}", file=sys.stderr)
-    return Compiled(name, job.settings.graph(name), final, digest_json(fields), fields), report
+    settled = settle(
+        graph,
+        job.exported.case(name, 0),
+        job.settings.components[name].session,
+        sum(_size(files[path]) for path in own),
+        native_place(target, name),
+        fields,
+    )
+    if settled.choice:
+        print(f"{name}: compiled, opened {settled.choice['chosen']}, as trials were soonest", file=sys.stderr)
+    made = [settled.artifact] if settled.artifact else []
+    key = digest_json(fields)
+    return Compiled(name, job.settings.graph(name), final, key, fields, settled.session, settled.choice, made), report
+
+
+def native_place(target: Path, name: str) -> Path:
+    """Where a component's form for this kind of processor lies, under the image's models."""
+    return target / "compiled" / name / RUNG
+
+
+def _size(entry: Mapping[str, object]) -> int:
+    size = entry["size"]
+    assert isinstance(size, int)  # noqa: S101 (which this stage has written)
+    return size
 
 
 def _stage(job: Job, name: str) -> None:
@@ -148,13 +172,16 @@ def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str,
     }
 
 
-def _findings(job: Job, name: str) -> tuple[parity.Finding, ...]:
+def _findings(job: Job, compiled: Compiled, target: Path) -> tuple[parity.Finding, ...]:
+    name = compiled.name
     own = job.settings.components[name]
-    session = open_session(job.graph(name), own.session, own.providers)
-    cases = job.exported.cases(name)
-    if own.precision.reduced:
-        return parity.compare(name, session, cases, own.precision.bound, relative=True)
-    return parity.compare(name, session, cases, job.exported.components[name].tolerance)
+    sessions = [open_session(job.graph(name), compiled.session, own.providers)]
+    if compiled.artifacts:
+        sessions.append(open_native(native_place(target, name)))
+    cases, reduced = job.exported.cases(name), own.precision.reduced
+    bound = own.precision.bound if reduced else job.exported.components[name].tolerance
+    found = (parity.compare(name, session, cases, bound, relative=reduced) for session in sessions)
+    return tuple(finding for findings in found for finding in findings)
 
 
 def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path) -> None:
@@ -162,6 +189,9 @@ def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path
         for path, origin in ((job.settings.graph(each.name), "graph"), (job.settings.constants(each.name), "derived")):
             if (job.models / path).exists():
                 files[path] = _place(job.models / path, target / path, origin)
+    for made in sorted((target / "compiled").rglob("*")):
+        if made.is_file():
+            files[made.relative_to(target).as_posix()] = file_entry(made, "compiled")
     place_rest(job, files, target)
     manifest = describe(job.settings, compiled, files, job.exported.warmup)
     (target / MANIFEST).write_bytes(canonical_json(manifest))
@@ -187,11 +217,16 @@ def _place(source: Path, target: Path, origin: str) -> dict[str, object]:
     return file_entry(target, origin)
 
 
-def _write_report(job: Job, reports: dict[str, Report], findings: list[parity.Finding], out: Path) -> None:
+def _write_report(job: Job, made: list[tuple[Compiled, Report]], findings: list[parity.Finding], out: Path) -> None:
     """What is worth knowing of the build and does not belong in the image."""
-    own = {name: [each for each in findings if each.component == name] for name in reports}
     content = {
-        name: describe_component(job.settings.components[name], job.exported.components[name], report, own[name])
-        for name, report in reports.items()
+        each.name: describe_component(
+            job.settings.components[each.name],
+            job.exported.components[each.name],
+            report,
+            [finding for finding in findings if finding.component == each.name],
+            each.choice,
+        )
+        for each, report in made
     }
     (out / REPORT).write_bytes(canonical_json(content))

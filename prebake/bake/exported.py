@@ -62,7 +62,7 @@ class Exported:
     def write_case(self, component: str, number: int, case: Case) -> None:
         arrays: dict[str, Array] = {_IN + name: each for name, each in case.inputs.items()}
         arrays |= {_OUT + name: each for name, each in case.outputs.items()}
-        write_arrays(self._case(component, number), arrays)
+        write_arrays(self.case(component, number), arrays)
 
     def cases(self, component: str) -> Sequence[Case]:
         """The component's cases, in the order in which ``export.py`` gave them."""
@@ -85,11 +85,12 @@ class Exported:
         components = {name: ExportedComponent(**each) for name, each in content.pop("components").items()}
         return cls(folder, components, **content)
 
-    def _case(self, component: str, number: int) -> Path:
+    def case(self, component: str, number: int) -> Path:
+        """The file of a case: inputs under ``inputs/``, what the framework answered under ``outputs/``."""
         return self.folder / "cases" / component / f"{number}.safetensors"
 
     def _read_case(self, component: str, number: int) -> Case:
-        arrays = read_arrays(self._case(component, number))
+        arrays = read_arrays(self.case(component, number))
 
         def part(prefix: str) -> dict[str, Array]:
             return {name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
 from prebake.bake.digests import digests_of_file
-from prebake.bake.settings import Settings
+from prebake.bake.settings import Session, Settings
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -28,6 +28,11 @@ class Compiled:
     model: ir.Model
     key: str
     key_fields: Mapping[str, object]
+    session: Session
+    choice: Mapping[str, object] = field(default_factory=dict)
+    """What was measured of the forms that it might be opened in; empty where nothing was."""
+    artifacts: Sequence[Mapping[str, object]] = ()
+    """Its compiled forms for one kind of machine each, best first (``entrypoints.manifest.Artifact``)."""
 
 
 def describe(
@@ -36,7 +41,7 @@ def describe(
     files: Mapping[str, Mapping[str, object]],
     warmup: Mapping[str, object],
 ) -> dict[str, object]:
-    """The manifest's content. Nothing measured and nothing of this machine is in it."""
+    """The manifest's content. Nothing of this machine is in it but what ``choice`` and ``artifacts`` say."""
     said = settings.warmup_tolerance
     return {
         "schema": SCHEMA,
@@ -63,12 +68,14 @@ def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:
         "graph": compiled.graph,
         "precision": own.precision.type,
         "providers": list(own.providers),
-        "session": vars(own.session),
+        "session": {"optimize": compiled.session.optimize, "prepack": compiled.session.prepack},
         "inputs": {str(value.name): _signature(value) for value in graph.inputs},
         "outputs": {str(value.name): _signature(value) for value in graph.outputs},
         "reads": reads(compiled),
         "key": compiled.key,
         "key_fields": dict(compiled.key_fields),
+        **({"choice": dict(compiled.choice)} if compiled.choice else {}),
+        **({"artifacts": [dict(each) for each in compiled.artifacts]} if compiled.artifacts else {}),
     }
 
 

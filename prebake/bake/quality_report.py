@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prebake.bake.exported import ExportedComponent
@@ -13,9 +13,10 @@ from prebake.bake.settings import Component
 
 
 def describe_component(
-    own: Component, exported: ExportedComponent, report: Report, found: Sequence[Finding]
+    own: Component, exported: ExportedComponent, report: Report, found: Sequence[Finding], choice: Mapping[str, object]
 ) -> dict[str, Any]:
-    """``outputs``: the worst of all cases. What is not finite is None, as JSON has no such number."""
+    """``outputs``: the worst of all cases; ``choice``: of the forms that it may be opened in. What is not finite is None, as
+    JSON has no such number."""
     weights = {key: value for key, value in exported.reduced.items() if key != "type"}
     return {
         "precision": own.precision.type,
@@ -24,6 +25,7 @@ def describe_component(
         **({"weights": weights} if weights else {}),
         "exported": dict(exported.report),
         "compiled": report.to_dict(),
+        **({"choice": dict(choice)} if choice else {}),
         "parity": [_one(each) for each in found],
     }
 

@@ -35,12 +35,12 @@ class Session:
     """How the container opens a graph. ``optimize`` is what is left to do at start: nothing, as a rule.
 
     ``prepack`` copies weights into the processor's preferred layout while the session opens: later runs are faster and
-    the first comes later. It is chosen for each component in image.yaml, not measured here, because what is measured
-    would differ from build to build.
+    the first comes later. Where ``measure``, the compile stage tries and decides (``prebake.bake.forms``).
     """
 
     optimize: str = "disable"
     prepack: bool = False
+    measure: bool = False
 
 
 HALVES = ("fp16", "bf16")

@@ -62,9 +62,10 @@ def _bundles(files: Iterable[LockedFile]) -> Iterator[tuple[LockedFile, ...]]:
         yield tuple(bundle)
 
 
-def model_folders(shipped: Iterable[LockedFile], weights: Iterable[str]) -> tuple[str, ...]:
-    """Every folder below ``models`` that a weight file lies in: the graphs' layer carries them all, above the weights'."""
-    paths = [PurePosixPath("models", file.path) for file in shipped]
+def model_folders(shipped: Iterable[LockedFile], weights: Iterable[str], others: Iterable[str] = ()) -> tuple[str, ...]:
+    """Every folder below ``models`` that a weight file lies in, or one of ``others``: the graphs' layer carries them all, above
+    the weights'."""
+    paths = [*(PurePosixPath("models", file.path) for file in shipped), *map(PurePosixPath, others)]
     folders = {str(parent) for path in paths for parent in path.parents} - {"."}
     return tuple(sorted(folders | {f"models/{folder}" for folder in weights}))
 

@@ -66,7 +66,10 @@ def _session(component: SpecComponent, target: Target) -> Session:
     Four-bit products have a fast kernel for prepacked weights only."""
     kind, prepack = component.precision.type, component.session.prepack
     cast = kind in HALVES and (target == "cpu" or component.published is not None)
-    return Session("basic" if cast else "disable", kind == "int4" if prepack is None else prepack)
+    packed = kind == "int4" if prepack is None else prepack
+    return Session(
+        "basic" if cast else "disable", packed, measure=prepack is None and target == "cpu" and kind != "int4"
+    )
 
 
 def _module(project: Project, files: tuple[SourceFile, ...], name: str) -> str:

@@ -108,7 +108,7 @@ class Maker:
         if planned.kind == "derived":
             return [self.parts.of_files(group) for group in split_files(self._derived(planned))]
         if planned.kind == "graphs":
-            return [self.parts.of_files(self._compiled, model_folders(self.plan.shipped, self.plan.folders))]
+            return self._graphs()
         stage = "packages-layer" if planned.kind == "dependencies" else "code-layer"
         with self.builder.tree(stage) as entries:
             return [self.parts.of_tree(entries)]
@@ -116,6 +116,13 @@ class Maker:
     def _published(self, planned: Layer) -> LayerRecord:
         self.fetch()
         return self.parts.of_files(published_files(self.plan, planned))
+
+    def _graphs(self) -> list[LayerRecord]:
+        """What was compiled for one kind of machine first: it is large where there is any, and graphs and manifest are not."""
+        native = [file for file in self._compiled if file.path.startswith("models/compiled/")]
+        rest = [file for file in self._compiled if file not in native]
+        folders = model_folders(self.plan.shipped, self.plan.folders, (file.path for file in native))
+        return [*(self.parts.of_files(group) for group in split_files(native)), self.parts.of_files(rest, folders)]
 
     def _derived(self, planned: Layer) -> list[FileRecord]:
         place = planned.paths[0].removeprefix("/models/")
