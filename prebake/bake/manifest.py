@@ -53,6 +53,7 @@ def describe(
         "files": dict(files),
         "warmup": {**warmup, **({} if said is None else {"tolerance": said})},
         "limits": vars(settings.limits),
+        "fallback": settings.fallback,
     }
 
 

@@ -107,7 +107,8 @@ class Settings:
     ``model_revision`` the sha256 of the code that exports it: what serves is in a layer of its own, and bakes nothing.
     ``ship`` are files that the image holds as published, ``reshard`` those that it holds in parts, as they are too large.
     ``warmup_tolerance`` is image.yaml's, where it gives one. ``runtime`` is what opens the components, ``onnxruntime`` or
-    ``torch``; ``networks`` is the module that builds them in torch."""
+    ``torch``; ``networks`` is the module that builds them in torch. ``fallback`` is what a start does that cannot take the best
+    way: ``announce`` or ``error``."""
 
     image: str
     module: str
@@ -121,6 +122,7 @@ class Settings:
     runtime: str = "onnxruntime"
     networks: str = ""
     warmup_tolerance: float | None = None
+    fallback: str = "announce"
     limits: Limits = field(default_factory=Limits)
 
     def folder(self, component: str) -> str:
@@ -155,7 +157,7 @@ class Settings:
         """What the export stage works by: without what is the compile stage's and the container's alone, so that a change of
         that makes no graph again."""
         components = {name: replace(each, session=Session()) for name, each in self.components.items()}
-        return replace(self, components=components, limits=Limits(), warmup_tolerance=None)
+        return replace(self, components=components, limits=Limits(), warmup_tolerance=None, fallback="announce")
 
     def to_json(self) -> bytes:
         """Canonical JSON, the document's schema number included."""
@@ -197,7 +199,7 @@ class _Reader:
             values = enumerate(given.get(name, ()))
             given[name] = tuple(self._flat(Shipped, value, f"{name}[{index}]") for index, value in values)
         given["limits"] = self._flat(Limits, given.get("limits", {}), "limits")
-        for name in ("image", "module", "target", "checkpoint", "model_revision", "runtime", "networks"):
+        for name in ("image", "module", "target", "checkpoint", "model_revision", "runtime", "networks", "fallback"):
             self._typed(given, name, str, "")
         if given.get("runtime", "onnxruntime") not in RUNTIMES:
             self.problems.append(Problem("runtime", f"must be one of {', '.join(RUNTIMES)}"))

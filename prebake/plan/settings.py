@@ -52,6 +52,7 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
         ship=tuple(_shipped(file) for file in files if is_whole(file)),
         reshard=tuple(_shipped(file) for file in files if file.ship and not is_whole(file)),
         warmup_tolerance=spec.warmup.tolerance,
+        fallback=spec.fallback,
         limits=Limits(spec.limits.body_bytes, spec.limits.queue, spec.limits.seconds),
     )
 

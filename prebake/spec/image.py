@@ -280,5 +280,10 @@ class ImageSpec(Part):
         default=(), description="Licence texts of the image's folder that it ships"
     )
     warmup: Warmup = Warmup()
+    fallback: Literal["announce", "error"] = Field(
+        default="announce",
+        description="Where a container cannot open a component in the best way that was baked: the next one, which is told, or "
+        "its end (79)",
+    )
     limits: Limits = Limits()
     resources: Resources = Resources()

@@ -164,11 +164,11 @@ def test_limits_and_tolerance_of_the_warm_up_need_no_new_export(
     checkpoint: Path, settings: Settings, models: Path, manifest: dict[str, Any], tmp_path: Path
 ) -> None:
     export_image(settings, checkpoint, tmp_path / "exported")
-    changed = replace(settings, warmup_tolerance=0.25, limits=replace(settings.limits, queue=3))
+    changed = replace(settings, warmup_tolerance=0.25, limits=replace(settings.limits, queue=3), fallback="error")
     compile_image(changed, tmp_path / "exported", models, tmp_path / "out")
     told = json.loads((tmp_path / "out/models/manifest.json").read_bytes())
     assert manifest["warmup"]["tolerance"] != told["warmup"]["tolerance"] == 0.25
-    assert told["limits"]["queue"] == 3
+    assert (told["limits"]["queue"], told["fallback"]) == (3, "error")
     assert told["components"] == manifest["components"]
 
 
