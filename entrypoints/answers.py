@@ -135,8 +135,7 @@ def furthest(left: object, right: object) -> float:
         return max((furthest(left[name], right[name]) for name in left), default=0.0)
     if isinstance(left, list) and isinstance(right, list):
         return max((furthest(a, b) for a, b in zip(left, right, strict=True)), default=0.0)
-    numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
-    return abs(left - right) if numbers else 0.0  # type: ignore[operator]
+    return abs(left - right) if isinstance(left, (int, float)) and isinstance(right, (int, float)) else 0.0
 
 
 def agree(left: object, right: object, tolerance: float) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from prebake.bake.digests import digests_of_bytes
 from prebake.bake.documents import canonical_json, digest_bytes
-from prebake.bake.join_settings import MEMBERS, JoinSettings
+from prebake.bake.join_settings import MEMBERS, JoinSettings, place_in
 from prebake.bake.manifest import MANIFEST, SCHEMA
 
 Document = dict[str, Any]
@@ -59,10 +59,7 @@ class Mover:
 
     def place(self, path: str) -> str:
         """Where in the image lies what has this path in the model's own."""
-        entry, slash, rest = path.partition("/")
-        if path in self.places:
-            return self.places[path]
-        return f"{self.places[entry]}{slash}{rest}" if entry in self.places else f"{MEMBERS}/{self.name}/{path}"
+        return place_in(path, self.places, f"{MEMBERS}/{self.name}")
 
     def _move(self, path: str, entry: Document, renamed: bytes | None) -> None:
         """``renamed`` is what a file becomes that has to name another's new name."""

@@ -15,6 +15,15 @@ MEMBERS = "members"
 """The folder under /models with what each of several models has besides weights and graphs."""
 
 
+def place_in(path: str, places: Mapping[str, str], home: str) -> str:
+    """Where in an image of several models lies what one of them knows by ``path``: ``places`` says it of whole paths and of first
+    folders, the rest lies in ``home``. The container's own reading is ``entrypoints.manifest.Manifest.place``."""
+    if path in places:
+        return places[path]
+    entry, slash, rest = path.partition("/")
+    return f"{places[entry]}{slash}{rest}" if entry in places else f"{home}/{path}"
+
+
 @dataclass(frozen=True)
 class JoinSettings:
     """``models``: by name, the places under /models of its top-level folders and files with weights or graphs."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from prebake.bake.join_settings import place_in
 from prebake.measure.client import Request
 from prebake.measure.ports import Files
 
@@ -36,12 +38,7 @@ def read_warmups(files: Files, image: str) -> Mapping[str, Warmup]:
 
 def _read_member(files: Files, image: str, name: str, entry: Mapping[str, Any]) -> Warmup:
     """The paths of a request are the model's own: they begin in the folder of its manifest, or as ``places`` says."""
-    home, places = entry["manifest"].rpartition("/")[0], entry["places"]
-
-    def place(path: str) -> str:
-        first, slash, rest = path.partition("/")
-        return places.get(path) or (f"{places[first]}{slash}{rest}" if first in places else f"{home}/{path}")
-
+    place = partial(place_in, places=entry["places"], home=entry["manifest"].rpartition("/")[0])
     manifest = _document(files, image, entry["manifest"])
     return _read(files, image, manifest, f"/v2/models/{name}/generate", place)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from prebake.bake.join_settings import MEMBERS
+from prebake.bake.join_settings import MEMBERS, place_in
 from prebake.spec.image import ImageSpec, Target
 from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
 
@@ -117,8 +117,7 @@ class Member:
 
     def place(self, path: str) -> str:
         """Where in the image of several lies what has this path under /models of the model's own image."""
-        entry, slash, rest = path.partition("/")
-        return f"{self.places[entry]}{slash}{rest}" if entry in self.places else f"{MEMBERS}/{self.name}/{path}"
+        return place_in(path, self.places, f"{MEMBERS}/{self.name}")
 
 
 @dataclass(frozen=True)
