@@ -55,6 +55,18 @@ class Asked:
         inside = absolute.is_relative_to(self.root)
         return self.remote or {"from": "local", "folder": str(absolute.relative_to(self.root) if inside else absolute)}
 
+    def values(self, path: Path, title: str = "", licence: str = UNKNOWN) -> dict[str, object]:
+        """What the templates of every kind say of the checkpoint at ``path``; ``licence`` is its own word on it."""
+        return {
+            "name": self.name,
+            "title": title or path.resolve().name,
+            "schema": self.schema,
+            "licence": self.licence or licence,
+            "unknown": UNKNOWN,
+            "source": self.source(path),
+            "checkpoint": self.checkpoint,
+        }
+
 
 class Beginning(Protocol):
     """A checkpoint that an image can be begun with."""

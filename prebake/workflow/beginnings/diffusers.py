@@ -11,7 +11,7 @@ from typing import Any
 from prebake.errors import Problem
 from prebake.render.environment import render_template
 from prebake.spec.project import read_templates
-from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, InitRefused, refuse
+from prebake.workflow.beginnings.beginning import Asked, InitRefused, refuse
 from prebake.workflow.beginnings.folder import Folder, Weights
 from prebake.workflow.beginnings.model_card import read_licence
 
@@ -177,13 +177,7 @@ class Pipeline:
         length = self.folder.document("text_encoder/config.json").get("max_position_embeddings", 77)
         shipped = [name for each in components if not each.derived for name in each.weights.files]
         return {
-            "name": asked.name,
-            "title": self.folder.path.resolve().name,
-            "schema": asked.schema,
-            "licence": asked.licence or read_licence(self.folder.path / "README.md"),
-            "unknown": UNKNOWN,
-            "source": asked.source(self.folder.path),
-            "checkpoint": asked.checkpoint,
+            **asked.values(self.folder.path, licence=read_licence(self.folder.path / "README.md")),
             "files": files,
             "ship": sorted({name for name in shipped if name.endswith(".safetensors")}),
             "components": components,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from prebake.errors import Problem
 from prebake.render.environment import render_template
 from prebake.spec.project import read_templates
-from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, InitRefused, refuse
+from prebake.workflow.beginnings.beginning import Asked, InitRefused, refuse
 
 if TYPE_CHECKING:
     from prebake.bake.arrays import Array
@@ -42,13 +42,7 @@ def write_graphs(asked: Asked, folder: Path, title: str, parts: Sequence[Part]) 
     """The files of the image's folder."""
     samples = {part.name: _lists(part.sample) for part in parts if part.sample is not None}
     values: dict[str, Any] = {
-        "name": asked.name,
-        "title": title,
-        "schema": asked.schema,
-        "licence": asked.licence or UNKNOWN,
-        "unknown": UNKNOWN,
-        "source": asked.source(folder),
-        "checkpoint": asked.checkpoint,
+        **asked.values(folder, title),
         "files": sorted({file for part in parts for file in part.files}),
         "parts": parts,
         "samples": samples,

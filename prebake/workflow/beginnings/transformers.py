@@ -11,7 +11,7 @@ from typing import Any
 from prebake.errors import Problem
 from prebake.render.environment import render_template
 from prebake.spec.project import read_templates
-from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, InitRefused, refuse
+from prebake.workflow.beginnings.beginning import Asked, InitRefused, refuse
 from prebake.workflow.beginnings.facts import Facts
 from prebake.workflow.beginnings.folder import CONFIG, Folder, Weights
 from prebake.workflow.beginnings.model_card import read_licence
@@ -79,13 +79,7 @@ class Pretrained:
         shipped = () if weights.derived else tuple(name for name in weights.files if name.endswith(".safetensors"))
         licences = self.folder.licences()
         return {
-            "name": asked.name,
-            "title": self.folder.path.resolve().name,
-            "schema": asked.schema,
-            "licence": asked.licence or read_licence(self.folder.path / "README.md"),
-            "unknown": UNKNOWN,
-            "source": asked.source(self.folder.path),
-            "checkpoint": asked.checkpoint,
+            **asked.values(self.folder.path, licence=read_licence(self.folder.path / "README.md")),
             "files": sorted({CONFIG, *weights.files, *facts.files, *licences}),
             "ship": sorted({*shipped, *facts.ship, *licences}),
             "derived": weights.derived,
