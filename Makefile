@@ -28,7 +28,7 @@ test: engine  ## every test, lint and type check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m tests.whole
 
 lint: setup  ## what a commit has to pass
 	$(BIN)/ruff check --fix .

@@ -19,6 +19,13 @@ from tests.projects import Built, Project, clone, reach
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell the tests that need the Engine from those that do not (``tests.whole``)."""
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker("engine")
+
+
 @pytest.fixture(scope="session")
 def engine() -> Connection:
     return ensure_engine()

@@ -18,6 +18,8 @@ from prebake.engine.images import inspect_image
 from tests.leavings import find_leavings
 from tests.projects import Built, Project, change_spec
 
+pytestmark = pytest.mark.engine  # its images are asked for by name, which fixtures do not show
+
 KUBERNETES = "1.34"
 
 
