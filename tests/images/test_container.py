@@ -20,6 +20,8 @@ from prebake.workflow.launching import EngineLauncher
 from tests.projects import Built
 from tests.serving import Service
 
+pytestmark = pytest.mark.engine  # its images are asked for by name, which fixtures do not show
+
 IDENTITY = """
 import json, os
 status = dict(line.split(":\\t", 1) for line in open("/proc/1/status").read().splitlines())
@@ -35,8 +37,6 @@ print(json.dumps({"status": status, "written": written, "environ": open("/proc/1
 
 INVENTORY = """
 import importlib.util, json, os, shutil
-
-pytestmark = pytest.mark.engine  # its images are asked for by name, which fixtures do not show
 tools = ["gcc", "g++", "cc", "c++", "clang", "tcc", "ld", "as", "make", "nvcc", "pip", "pip3", "git", "curl", "wget"]
 modules = ["torch", "transformers", "onnx", "onnxscript", "prebake", "pip", "setuptools", "sympy", "pytest", "jinja2"]
 headers, stale, setuid, sizes = {}, [], [], {}
