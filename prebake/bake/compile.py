@@ -12,6 +12,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from prebake.bake import graph_files, parity
+from prebake.bake.buckets import Proof, Tensors, bucketing_of, check_buckets
 from prebake.bake.digests import digests_of_file
 from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources
 from prebake.bake.errors import BakeError
@@ -61,7 +62,9 @@ def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -
     _check_components(job)
     weights = weight_files(job)
     compiled = [_compile(job, name, weights) for name in sorted(settings.components)]
-    findings = [finding for each in compiled for finding in _findings(job, each[0].name)]
+    tensors = {each.name: Tensors.read(each.model) for each, _ in compiled}
+    check_buckets(settings, tensors, {name: each.ranges for name, each in job.exported.components.items()})
+    findings = [finding for name in tensors for finding in _findings(job, name, tensors[name])]
     parity.check(findings)
     _write_models(job, [each[0] for each in compiled], weights, out / "models")
     _write_report(job, {each[0].name: each[1] for each in compiled}, findings, out)
@@ -143,18 +146,21 @@ def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str,
         "precision": asdict(own.precision),
         "providers": list(own.providers),
         "session": vars(own.session),
+        "buckets": [dict(shape) for shape in own.buckets],
         "versions": {"onnxruntime": ort.__version__, "onnx_ir": ir.__version__},
         "bake": digest_sources(Path(__file__).parent),
     }
 
 
-def _findings(job: Job, name: str) -> tuple[parity.Finding, ...]:
+def _findings(job: Job, name: str, tensors: Tensors) -> tuple[parity.Finding, ...]:
     own = job.settings.components[name]
     session = open_session(job.graph(name), own.session, own.providers)
-    cases = job.exported.cases(name)
-    if own.precision.reduced:
-        return parity.compare(name, session, cases, own.precision.bound, relative=True)
-    return parity.compare(name, session, cases, job.exported.components[name].tolerance)
+    cases, relative = job.exported.cases(name), own.precision.reduced
+    tolerance = own.precision.bound if relative else job.exported.components[name].tolerance
+    found = parity.compare(name, session, cases, tolerance, relative=relative)
+    if not own.buckets:
+        return found
+    return (*found, *Proof(name, session, bucketing_of(own, tensors), tolerance, relative).findings(cases))
 
 
 def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from prebake.bake.digests import digests_of_file
-from prebake.bake.settings import Settings
+from prebake.bake.settings import Component, Settings
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -69,7 +69,12 @@ def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:
         "reads": reads(compiled),
         "key": compiled.key,
         "key_fields": dict(compiled.key_fields),
+        **({"buckets": _buckets(own)} if own.buckets else {}),
     }
+
+
+def _buckets(own: Component) -> dict[str, object]:
+    return {"shapes": [dict(shape) for shape in own.buckets], "pad": dict(own.pad), "outside": own.outside}
 
 
 def _signature(value: ir.Value) -> list[Any]:
