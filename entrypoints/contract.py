@@ -59,6 +59,16 @@ class Session(Protocol):
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 
 
+def find_limits(session: Session) -> Sequence[Mapping[str, int]]:
+    """The shapes that a session takes, smallest first, as the longest lengths by axis, where ``image.yaml`` gives its component
+    buckets and nothing outside them; none where it takes whatever its graph does, as in tests.
+
+    ``run`` raises BadRequest for what no bucket holds; a model that looks here can say it sooner, and in its own words.
+    """
+    limits: Sequence[Mapping[str, int]] = getattr(session, "limits", ())
+    return limits
+
+
 class Components(Protocol):
     """What the image holds for the model."""
 

@@ -13,6 +13,7 @@ path = matching(r"(?!/)(?!.*(^|/)\.{0,2}(/|$))[^\\\0]+", "a relative path withou
 dotted = matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "a module's dotted name")
 tensor: Check = row(matching(r"[a-z0-9]+", "an element type"), listing(typed((str, int), "an axis")))
 finite = typed((int, float), "a number, 0 or more", lambda value: value >= 0 and math.isfinite(value))
+number = typed((int, float), "a number", math.isfinite)
 
 SESSION = record(
     {
@@ -36,6 +37,13 @@ ARTIFACT = record(
     },
     optional={"figures": mapping(text, anything)},
 )
+BUCKETS = record(
+    {
+        "shapes": listing(mapping(text, typed(int, "a length, 1 or more", lambda value: value >= 1), least=1), least=1),
+        "pad": mapping(text, number),
+        "outside": one_of("error", "dynamic"),
+    }
+)
 GRAPH = record(
     {
         "graph": path,
@@ -51,6 +59,7 @@ GRAPH = record(
     optional={
         "options": mapping(text, mapping(text, typed(str, "a string"))),
         "artifacts": listing(ARTIFACT),
+        "buckets": BUCKETS,
         "choice": mapping(text, anything),
     },
 )

@@ -128,6 +128,9 @@ class ModelLink:
     def _on_fallback(self, step: Mapping[str, str]) -> None:
         self._timeline.fallbacks.append(step)
 
+    def _on_run(self, component: str, bucket: str) -> None:
+        self._timeline.count_run(component, bucket)
+
     def _on_ready(self, seconds: float) -> None:
         self._timeline.ready_seconds = seconds
         self._status.become_ready()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from entrypoints.checks import Check, suggest
 from entrypoints.faults import ManifestFault, MissingFile, NewerSchema
 from entrypoints.layout import JOINT_LAYOUT, LAYOUT
+from entrypoints.shapes import Buckets
 
 SCHEMA = 1
 NAME = "manifest.json"
@@ -31,6 +32,13 @@ class Artifact(NamedTuple):
     key: str
 
 
+class Tensor(NamedTuple):
+    """``dtype`` is numpy's word; an axis of ``shape`` is a length, or the name of one that is free."""
+
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
 class Component(NamedTuple):
     """One graph. ``reads``: by file of weights, the (offset, length) ranges in bytes that the graph uses. ``options``: of
     providers, by provider."""
@@ -41,12 +49,13 @@ class Component(NamedTuple):
     providers: tuple[str, ...]
     optimize: str
     prepack: bool
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
     reads: Mapping[str, tuple[tuple[int, int], ...]]
     key: str
     options: Mapping[str, Mapping[str, str]] = {}
     artifacts: tuple[Artifact, ...] = ()
+    buckets: Buckets | None = None
 
     @property
     def first(self) -> str:
@@ -234,6 +243,7 @@ def cross_check(document: Mapping[str, Any]) -> list[str]:
             where = f"components.{name}.artifacts.{index}"
             named[f"{where}.graph"] = each["graph"]
             named.update({f"{where}.reads": file for file in each["reads"] if file not in files})
+        problems += [f"components.{name}.buckets.{problem}" for problem in check_buckets(component)]
     networks = [name for name, component in document["components"].items() if "runtime" in component]
     if networks and "torch" not in document:
         problems.append(f"torch: is missing, and torch serves {', '.join(networks)}")
@@ -245,6 +255,22 @@ def cross_check(document: Mapping[str, Any]) -> list[str]:
         if file not in files
     ]
     return problems
+
+
+def check_buckets(component: Mapping[str, Any]) -> Iterator[str]:
+    """Buckets of different axes, of axes that no input has, and values for inputs that are not there."""
+    if "buckets" not in component:
+        return
+    shapes, axes = component["buckets"]["shapes"], list(component["buckets"]["shapes"][0])
+    free = {axis for _, shape in component["inputs"].values() for axis in shape if isinstance(axis, str)}
+    for axis in (axis for axis in axes if axis not in free):
+        yield f"shapes: no input has an axis {axis}{suggest(axis, sorted(free))}"
+    for number, shape in enumerate(shapes):
+        if set(shape) != set(axes):
+            yield f"shapes[{number}]: should name {', '.join(axes)}, names {', '.join(shape)}"
+    for name in component["buckets"]["pad"]:
+        if name not in component["inputs"]:
+            yield f"pad: no input is called {name}{suggest(name, list(component['inputs']))}"
 
 
 def build_manifest(document: Mapping[str, Any]) -> Manifest:
@@ -274,13 +300,18 @@ def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchCom
         providers=tuple(entry["providers"]),
         optimize=entry["session"]["optimize"],
         prepack=entry["session"]["prepack"],
-        inputs={tensor: kind for tensor, (kind, _) in entry["inputs"].items()},
-        outputs={tensor: kind for tensor, (kind, _) in entry["outputs"].items()},
+        inputs={name: Tensor(kind, tuple(shape)) for name, (kind, shape) in entry["inputs"].items()},
+        outputs={name: Tensor(kind, tuple(shape)) for name, (kind, shape) in entry["outputs"].items()},
         reads=reads,
         key=entry["key"],
         options=entry.get("options", {}),
         artifacts=tuple(build_artifact(each) for each in entry.get("artifacts", [])),
+        buckets=build_buckets(entry["buckets"]) if "buckets" in entry else None,
     )
+
+
+def build_buckets(entry: Mapping[str, Any]) -> Buckets:
+    return Buckets(tuple(entry["shapes"]), entry["pad"], entry["outside"])
 
 
 def build_artifact(entry: Mapping[str, Any]) -> Artifact:

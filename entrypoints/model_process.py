@@ -56,6 +56,9 @@ class Report:
     def show_fallback(self, step: Mapping[str, str]) -> None:
         self._channel.send("fallback", step)
 
+    def show_run(self, component: str, bucket: str) -> None:
+        self._channel.send("run", component, bucket)
+
 
 class ModelProcess:
     """Reads messages until the other process is gone, and ends then."""
@@ -67,7 +70,7 @@ class ModelProcess:
         report = Report(channel)
         timeline.show_phase, timeline.show_import = report.show_phase, report.show_import
         timeline.show_notice, timeline.show_opened = report.show_notice, report.show_opened
-        timeline.show_fallback = report.show_fallback
+        timeline.show_fallback, timeline.show_run = report.show_fallback, report.show_run
         self._preload = Preload(settings, report, timeline, self._worker, member)
 
     def run(self) -> NoReturn:

@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from entrypoints.answers import find_difference
 from entrypoints.contract import Answer, Components, Model
@@ -28,10 +28,12 @@ from entrypoints.processors import count_processors
 from entrypoints.replies import Refusal
 from entrypoints.sessions import Opener
 from entrypoints.settings import Settings
+from entrypoints.shapes import describe_lengths
 from entrypoints.timeline import Timeline
 from entrypoints.worker import Worker
 
 if TYPE_CHECKING:
+    from entrypoints.buckets import BucketSession
     from entrypoints.model_process import Report
 
 LIBRARIES = ("numpy/_core", "numpy.libs", "onnxruntime/capi", "torch/lib")
@@ -77,6 +79,7 @@ class Preload:
         gc.freeze()  # what was imported lives as long as the process: no collection need look at it again
         gc.enable()
         log_event("ready", name=manifest.name, seconds=round(self._timeline.ready_seconds, 3), threads=self.threads)
+        self._warm_buckets(manifest)
 
     def _read_files(self) -> Manifest:
         with self._timeline.phase("manifest"):
@@ -135,6 +138,15 @@ class Preload:
         if self._verification is not None:
             self._verification.wait()
 
+    def _warm_buckets(self, manifest: Manifest) -> None:
+        """Those that the warm-up request did not use, smallest first, while requests are answered already."""
+        sessions = self._opener.components.sessions if self._opener else {}
+        for name in (
+            name for name, each in manifest.components.items() if isinstance(each, Component) and each.buckets
+        ):
+            warm_buckets(name, cast("BucketSession", sessions[name].result()), self._timeline)
+        check_nothing_new(self._models, self.extra_files, manifest)
+
     def _explain(self, error: BaseException) -> Fault:
         """The fault at the bottom of it: a damaged file before a session, a session before the model's code."""
         if self._opener is not None:
@@ -161,6 +173,18 @@ class Preload:
     def _time_verification(self, verification: Verification) -> None:
         with self._timeline.phase("verify"):
             verification.join()
+
+
+def warm_buckets(name: str, session: BucketSession, timeline: Timeline) -> None:
+    """Raises SessionFault: a bucket ran when it was baked, so that the machine, or what it was given, is not enough."""
+    for shape in session.find_cold():
+        bucket = describe_lengths(shape)
+        with timeline.phase(f"bucket {name}: {bucket}"):
+            try:
+                session.warm(shape)
+            except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+                raise SessionFault(f"{name}: the bucket {bucket} cannot be run: {error}") from error
+    session.end_warming()
 
 
 def libraries_of(manifest: Manifest) -> list[str]:

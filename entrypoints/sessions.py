@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ from entrypoints.checks import suggest
 from entrypoints.contract import Session
 from entrypoints.faults import Fault, SessionFault
 from entrypoints.integrity import Verification
-from entrypoints.ladder import Rung, Unopened, climb_down, find_miss, rungs_of
+from entrypoints.ladder import Fallback, Rung, Unopened, climb_down, find_miss, rungs_of
 from entrypoints.machine import find_facts
 from entrypoints.manifest import Component, Manifest, TorchComponent
+from entrypoints.shapes import Buckets
 from entrypoints.timeline import Timeline
 from entrypoints.torch_runtime import TorchOpener
 
@@ -147,17 +148,36 @@ class Opener:
         if isinstance(component, TorchComponent):
             assert self._torch is not None  # which reading the manifest made sure of  # noqa: S101
             return self._torch.open(component)
-        session, rung, steps = climb_down(
+        session, rung, steps = self._climb_down(component, threads)
+        self._timeline.note_opened(component.name, rung)
+        for step in steps:
+            self._timeline.fall_back(*step)
+        if component.buckets is None:
+            return session
+        compiled = any(each.rung == rung for each in component.artifacts)
+        graph = cache(lambda: self._climb_down(component._replace(artifacts=()), threads)[0]) if compiled else None
+        return self._bucketed(component, component.buckets, session, graph)
+
+    def _climb_down(self, component: Component, threads: int) -> tuple[Session, str, list[Fallback]]:
+        return climb_down(
             component,
             lambda rung: self._open_rung(component, rung, threads),
             find_facts,
             available_providers,
             strict=self._strict,
         )
-        self._timeline.note_opened(component.name, rung)
-        for step in steps:
-            self._timeline.fall_back(*step)
-        return session
+
+    def _bucketed(
+        self, component: Component, buckets: Buckets, session: Session, graph: Callable[[], Session] | None
+    ) -> Session:
+        """What was compiled may take the buckets' shapes alone: ``graph`` opens what takes any, once that is needed."""
+        from entrypoints.buckets import Bucketing, BucketSession  # of what most images have no use for
+
+        tensors = (
+            {name: tensor.shape for name, tensor in each.items()} for each in (component.inputs, component.outputs)
+        )
+        count = partial(self._timeline.show_run, component.name)
+        return BucketSession(session, Bucketing(buckets, *tensors), graph or (lambda: session), count)
 
     def _open_rung(self, component: Component, rung: Rung, threads: int) -> Session:
         for file in files_of(component, rung):
@@ -253,7 +273,7 @@ def check_signature(component: Component, session: onnxruntime.InferenceSession)
         ("inputs", component.inputs, session.get_inputs()),
         ("outputs", component.outputs, session.get_outputs()),
     ):
-        expected = {name: f"tensor({TYPES.get(element, element)})" for name, element in described.items()}
+        expected = {name: f"tensor({TYPES.get(element, element)})" for name, (element, _) in described.items()}
         found = {node.name: node.type for node in actual}
         if expected != found:
             raise SessionFault(f"{component.name}: {kind} should be {expected}, the graph has {found}")

@@ -72,6 +72,12 @@ class Telemetry:
                 "Components that were opened in another way than the best.",
                 self._fallbacks(models),
             ),
+            render_family(
+                "prebake_bucket_runs_total",
+                "counter",
+                "Runs of components that have shape buckets; outside: as the graph takes any shape; refused: none.",
+                self._bucket_runs(models),
+            ),
             render_family("prebake_requests_total", "counter", "Answered requests; 499: the client left.", requests),
             render_family(
                 "prebake_requests_in_flight",
@@ -118,6 +124,13 @@ class Telemetry:
                 names = {name: step[name] for name in ("component", "from", "to", "reason")}
                 counted[label(model=model.name, **names)] += 1
         return dict(counted)
+
+    def _bucket_runs(self, models: Sequence[ServedModel]) -> dict[str, float]:
+        return {
+            label(model=model.name, component=component, bucket=bucket): runs
+            for model in models
+            for (component, bucket), runs in sorted(model.timeline.bucket_runs.items())
+        }
 
 
 def label(**values: str) -> str:

@@ -46,6 +46,8 @@ class Graphs:
             raise Cancelled
         try:
             outputs = self._components.session(name).run(arrays)
+        except BadRequest as refusal:  # of what no bucket holds
+            raise BadRequest(str(refusal), field="inputs") from None
         except Exception as error:
             if type(error).__name__ not in _REFUSALS:
                 raise

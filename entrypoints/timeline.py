@@ -52,6 +52,9 @@ class Timeline:
         self.fallbacks: list[Mapping[str, str]] = []
         """Steps down it: component, from, to, reason and detail."""
         self.show_fallback: Callable[[Mapping[str, str]], None] = _show_nobody
+        self.bucket_runs: dict[tuple[str, str], int] = {}
+        """By component and bucket (``entrypoints.buckets``), as the process knows them that talks to clients."""
+        self.show_run: Callable[[str, str], None] = _show_nobody
 
     def branch(self) -> Timeline:
         """Another one from the same moment on: of one of several models."""
@@ -115,6 +118,9 @@ class Timeline:
         self.fallbacks.append(step)
         log_event("fallback", level="warning", **step)
         self.show_fallback(step)
+
+    def count_run(self, component: str, bucket: str) -> None:
+        self.bucket_runs[component, bucket] = self.bucket_runs.get((component, bucket), 0) + 1
 
     def describe_phases(self) -> list[dict[str, object]]:
         return [

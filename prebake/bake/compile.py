@@ -12,6 +12,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from prebake.bake import graph_files, parity
+from prebake.bake.buckets import Proof, Tensors, bucketing_of, check_buckets
 from prebake.bake.digests import digests_of_file
 from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources
 from prebake.bake.errors import BakeError
@@ -62,7 +63,9 @@ def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -
     _check_components(job)
     weights = weight_files(job)
     compiled = [_compile(job, name, weights, out / "models") for name in sorted(settings.components)]
-    findings = [finding for each in compiled for finding in _findings(job, each[0], out / "models")]
+    tensors = {each.name: Tensors.read(each.model) for each, _ in compiled}
+    check_buckets(settings, tensors, {name: each.ranges for name, each in job.exported.components.items()})
+    findings = [finding for each, _ in compiled for finding in _findings(job, each, tensors[each.name], out / "models")]
     parity.check(findings)
     _write_models(job, [each[0] for each in compiled], weights, out / "models")
     _write_report(job, compiled, findings, out)
@@ -167,21 +170,25 @@ def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str,
         "precision": asdict(own.precision),
         "providers": list(own.providers),
         "session": vars(own.session),
+        "buckets": [dict(shape) for shape in own.buckets],
         "versions": {"onnxruntime": ort.__version__, "onnx_ir": ir.__version__},
         "bake": digest_sources(Path(__file__).parent),
     }
 
 
-def _findings(job: Job, compiled: Compiled, target: Path) -> tuple[parity.Finding, ...]:
+def _findings(job: Job, compiled: Compiled, tensors: Tensors, target: Path) -> tuple[parity.Finding, ...]:
+    """Of the graph, and of what was packed ahead of it."""
     name = compiled.name
     own = job.settings.components[name]
     sessions = [open_session(job.graph(name), compiled.session, own.providers)]
     if compiled.artifacts:
         sessions.append(open_native(native_place(target, name)))
-    cases, reduced = job.exported.cases(name), own.precision.reduced
-    bound = own.precision.bound if reduced else job.exported.components[name].tolerance
-    found = (parity.compare(name, session, cases, bound, relative=reduced) for session in sessions)
-    return tuple(finding for findings in found for finding in findings)
+    cases, relative = job.exported.cases(name), own.precision.reduced
+    bound = own.precision.bound if relative else job.exported.components[name].tolerance
+    found = [each for session in sessions for each in parity.compare(name, session, cases, bound, relative=relative)]
+    if own.buckets:
+        found += Proof(name, sessions[0], bucketing_of(own, tensors), bound, relative).findings(cases)
+    return tuple(found)
 
 
 def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prebake.errors import InputProblems, PrebakeError, UnsafePickle
+from prebake.errors import InputProblems, PrebakeError, SpecInvalid, UnsafePickle
 
 _ERROR, _NEXT = "error: ", "  next: "
 
@@ -37,7 +37,7 @@ class ParityFailed(InputProblems):
 
 
 _KINDS: dict[int, type[PrebakeError]] = {
-    kind.exit_code: kind for kind in (BakeError, SettingsInvalid, UnsafePickle, WeightsError, ParityFailed)
+    kind.exit_code: kind for kind in (SpecInvalid, BakeError, SettingsInvalid, UnsafePickle, WeightsError, ParityFailed)
 }
 
 

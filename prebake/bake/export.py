@@ -122,7 +122,8 @@ class Bake:
             module = Lowered(module, precision.type)
         model = graphs.export_graph(component, module, cases[0], outputs, dynamic or {})
         samples = [{name: to_array(component, name, each) for name, each in case.items()} for case in calibration]
-        about = ExportedComponent(_tolerance(component, outputs, tolerance), len(cases))
+        ranges = graphs.find_ranges(dynamic or {})
+        about = ExportedComponent(_tolerance(component, outputs, tolerance), len(cases), ranges=ranges)
         self._keep_graph(component, model, about, samples)
 
     def _keep_graph(

@@ -27,13 +27,15 @@ _IN, _OUT = "inputs/", "outputs/"
 
 @dataclass(frozen=True)
 class ExportedComponent:
-    """A graph of the export stage: largest difference allowed, number of cases, where its initialisers went, and where they
-    are of another precision than fp32 what became of them."""
+    """A graph of the export stage: largest difference allowed, number of cases, where its initialisers went, where they are of
+    another precision than fp32 what became of them, and the least and largest lengths of its free axes, None where there is
+    no largest."""
 
     tolerance: Tolerance
     cases: int
     report: Mapping[str, int] = field(default_factory=dict)
     reduced: Mapping[str, Any] = field(default_factory=dict)
+    ranges: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

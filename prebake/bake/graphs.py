@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
+from torch.utils._sympy.numbers import int_oo
 
 from prebake.bake.attention import attend
 from prebake.bake.errors import BakeError
@@ -95,6 +96,12 @@ def _dynamic_shapes(case: Inputs, dynamic: Mapping[str, Mapping[int, Axis]]) -> 
         return dims.setdefault(axis, torch.export.Dim(axis)) if isinstance(axis, str) else axis
 
     return {name: {axis: dim(value) for axis, value in dynamic.get(name, {}).items()} for name in case}
+
+
+def find_ranges(dynamic: Mapping[str, Mapping[int, Axis]]) -> dict[str, list[int | None]]:
+    """The least and the largest length of each axis that is a ``torch.export.Dim``, None where it has no largest."""
+    dims = {axis.__name__: axis for axes in dynamic.values() for axis in axes.values() if hasattr(axis, "max")}
+    return {name: [int(dim.min), None if dim.max == int_oo else int(dim.max)] for name, dim in sorted(dims.items())}
 
 
 def _unexportable(component: str, error: Exception) -> BakeError:

@@ -10,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from prebake.bake.digests import digests_of_file
-from prebake.bake.settings import Session, Settings
+from prebake.bake.settings import Component, Session, Settings
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -77,7 +77,12 @@ def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:
         "key_fields": dict(compiled.key_fields),
         **({"choice": dict(compiled.choice)} if compiled.choice else {}),
         **({"artifacts": [dict(each) for each in compiled.artifacts]} if compiled.artifacts else {}),
+        **({"buckets": _buckets(own)} if own.buckets else {}),
     }
+
+
+def _buckets(own: Component) -> dict[str, object]:
+    return {"shapes": [dict(shape) for shape in own.buckets], "pad": dict(own.pad), "outside": own.outside}
 
 
 def _signature(value: ir.Value) -> list[Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime as ort
 
 from prebake.bake.arrays import Array
 from prebake.bake.errors import ParityFailed
@@ -15,6 +15,14 @@ from prebake.errors import Problem
 
 Tolerance = float | Mapping[str, float]
 """Of every output, or by an output's name."""
+
+
+class Runs(Protocol):
+    """What is asked of a session of ONNX Runtime."""
+
+    def get_inputs(self) -> Sequence[Any]: ...
+
+    def run(self, outputs: list[str], inputs: Mapping[str, Array], /) -> Sequence[Array]: ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,8 @@ class Case:
 @dataclass(frozen=True)
 class Finding:
     """One output of one case. ``difference`` is the largest absolute one, or where ``relative`` the relative error, and
-    ``tolerance`` what of it is allowed; it is None where ``fault`` says why."""
+    ``tolerance`` what of it is allowed; it is None where ``fault`` says why. ``bucket`` is the one that the inputs were padded
+    to, and ``axes`` are those along which that alone changes the output."""
 
     component: str
     case: int
@@ -38,13 +47,17 @@ class Finding:
     fault: str = ""
     relative: bool = False
     quality: Quality | None = None
+    bucket: str = ""
+    axes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         return self.difference is not None and self.difference <= self.tolerance  # NaN is not
 
     def problem(self) -> Problem:
-        return Problem(f"{self.component}, case {self.case}, output '{self.output}'", self.fault or self._far())
+        where = f"{self.component}, case {self.case}{f' in the bucket {self.bucket}' if self.bucket else ''}"
+        changed = f"padding {' and '.join(self.axes)} changes it" if self.axes else ""
+        return Problem(f"{where}, output '{self.output}'", self.fault or self._far(), changed)
 
     def _far(self) -> str:
         if self.relative:
@@ -65,7 +78,7 @@ def _largest(output: Array) -> float:
 
 def compare(
     component: str,
-    session: ort.InferenceSession,
+    session: Runs,
     cases: Sequence[Case],
     tolerance: Tolerance,
     *,
@@ -88,21 +101,32 @@ def check(findings: Sequence[Finding]) -> None:
     """Raise ParityFailed with every finding that did not pass, of all components at once."""
     failed = [finding for finding in findings if not finding.passed]
     if failed:
-        advice = ["look for a shape or a branch that the export fixed; raise the tolerance only with a reason"]
-        bounds = sorted({finding.component for finding in failed if finding.relative})
-        if bounds:
-            advice.append(
-                f"what is lost is a matter of the precision of {', '.join(bounds)}: choose another in image.yaml, or a `bound` "
-                "that the model's use allows"
-            )
         raise ParityFailed(
             "Baked graphs answer otherwise than the framework:",
             [finding.problem() for finding in failed],
-            next_action="; ".join(advice if len(bounds) < len({each.component for each in failed}) else advice[1:]),
+            next_action="; ".join(_advise(failed)),
         )
 
 
-def _run(session: ort.InferenceSession, case: Case) -> dict[str, Array | Exception]:
+def _advise(failed: Sequence[Finding]) -> Iterator[str]:
+    axes = sorted({axis for finding in failed for axis in finding.axes})
+    others = [finding for finding in failed if not finding.axes]
+    bounds = sorted({finding.component for finding in others if finding.relative})
+    if axes:
+        yield (
+            f"padding is not exact along {', '.join(axes)}: give the graph a mask and its value in `pad`, or take the axis "
+            "out of the buckets"
+        )
+    if any(not finding.relative for finding in others):
+        yield "look for a shape or a branch that the export fixed; raise the tolerance only with a reason"
+    if bounds:
+        yield (
+            f"what is lost is a matter of the precision of {', '.join(bounds)}: choose another in image.yaml, or a `bound` "
+            "that the model's use allows"
+        )
+
+
+def _run(session: Runs, case: Case) -> dict[str, Array | Exception]:
     # The exporter drops an input that nothing depends on.
     names = {each.name for each in session.get_inputs()}
     try:

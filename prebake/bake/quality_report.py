@@ -47,7 +47,8 @@ def _worst(found: Sequence[Finding]) -> dict[str, float | None]:
 
 def _one(each: Finding) -> dict[str, Any]:
     what = {"relative_error" if each.relative else "difference": each.difference}
-    return {"case": each.case, "output": each.output, **what, "tolerance": each.tolerance}
+    bucket = {"bucket": each.bucket} if each.bucket else {}
+    return {"case": each.case, **bucket, "output": each.output, **what, "tolerance": each.tolerance}
 
 
 def _finite(value: float) -> float | None:

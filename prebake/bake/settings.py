@@ -19,6 +19,7 @@ RUNTIMES = ("onnxruntime", "torch")
 REPORT = "report.json"
 """What the compile stage leaves beside the image's files."""
 OPTIMIZE_LEVELS = ("disable", "basic", "extended")
+OUTSIDE = ("error", "dynamic")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,11 @@ class Precision:
 class Component:
     """How one component is compiled and run. ``folder`` has its weights, and its graph then lies beside them under the
     component's name; ``onnx`` is the file of the checkpoint that is its graph, where it is published as one, ``torch`` where
-    that is torch.export's or TorchScript's; ``inputs`` are what the latter takes, by name (``float32[batch, 3]``)."""
+    that is torch.export's or TorchScript's; ``inputs`` are what the latter takes, by name (``float32[batch, 3]``).
+
+    buckets: shapes that inputs are brought to, as lengths by free axis, each of the same axes; none where any shape is taken.
+    pad: by input, what it is padded with. outside: ``error`` or ``dynamic``, for inputs that no bucket holds.
+    """
 
     precision: Precision = Precision()
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
@@ -90,6 +95,9 @@ class Component:
     onnx: str = ""
     torch: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
+    buckets: tuple[Mapping[str, int], ...] = ()
+    pad: Mapping[str, float] = field(default_factory=dict)
+    outside: str = "error"
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,8 @@ class Settings:
     def for_export(self) -> Settings:
         """What the export stage works by: without what is the compile stage's and the container's alone, so that a change of
         that makes no graph again."""
-        components = {name: replace(each, session=Session()) for name, each in self.components.items()}
+        later: Mapping[str, Any] = {"session": Session(), "buckets": (), "pad": {}, "outside": "error"}
+        components = {name: replace(each, **later) for name, each in self.components.items()}
         return replace(self, components=components, limits=Limits(), warmup_tolerance=None, fallback="announce")
 
     def to_json(self) -> bytes:
@@ -213,14 +222,27 @@ class _Reader:
         given["session"] = self._flat(Session, session, f"{where}.session")
         given["precision"] = self._flat(Precision, given.get("precision", {}), f"{where}.precision")
         given["providers"] = tuple(given.get("providers", Component.providers))
-        for name in ("folder", "onnx", "torch"):
+        for name in ("folder", "onnx", "torch", "outside"):
             self._typed(given, name, str, where)
+        if given.get("outside", "error") not in OUTSIDE:
+            self.problems.append(Problem(f"{where}.outside", f"must be one of {', '.join(OUTSIDE)}"))
+        given["buckets"] = tuple(
+            self._numbers(shape, int, f"{where}.buckets[{number}]")
+            for number, shape in enumerate(given.get("buckets", ()))
+        )
+        given["pad"] = self._numbers(given.get("pad", {}), float, f"{where}.pad")
         inputs = self._mapping(given.get("inputs", {}), f"{where}.inputs")
         for name in inputs:
             self._typed(inputs, name, str, f"{where}.inputs")
         if session.get("optimize", "disable") not in OPTIMIZE_LEVELS:
             self.problems.append(Problem(f"{where}.session.optimize", f"must be one of {', '.join(OPTIMIZE_LEVELS)}"))
         return None if self.problems else Component(**given)
+
+    def _numbers(self, value: object, kind: type, where: str) -> dict[str, Any]:
+        given = self._mapping(value, where)
+        for name in given:
+            self._typed(given, name, kind, where)
+        return given
 
     def _flat(self, kind: type[Any], value: object, where: str) -> Any:
         given = self._known(kind, self._mapping(value, where), where)

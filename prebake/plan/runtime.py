@@ -54,7 +54,15 @@ def _for_torch(component: Component, target: Target) -> Component:
     unsaid = target != "cpu" and "precision" not in component.model_fields_set
     precision = Bf16(type="bf16") if unsaid else component.precision
     return component.model_copy(
-        update={"derived": False, "onnx": None, "torch": None, "inputs": {}, "precision": precision}
+        update={
+            "derived": False,
+            "onnx": None,
+            "torch": None,
+            "inputs": {},
+            "precision": precision,
+            "buckets": (),
+            "pad": {},
+        }
     )
 
 

@@ -46,6 +46,9 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
                 precision=_precision(component),
                 providers=PROVIDERS[target] if runtime == "onnxruntime" else (),
                 session=_session(component, target),
+                buckets=component.buckets,
+                pad=component.pad,
+                outside=component.outside,
             )
             for name, component in spec.components.items()
         },

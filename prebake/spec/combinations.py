@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prebake.errors import Problem
+from prebake.spec.buckets import bucketed_graphs, buckets_to_speak_of, one_set_of_axes
 from prebake.spec.by_torch import torch_components, torch_targets
 from prebake.spec.components import calibration, have_weights, one_graph_twice, published_graphs, published_types
 from prebake.spec.image import OWN
@@ -29,6 +30,9 @@ def find_impossible(document: Document) -> list[Problem]:
         one_graph_twice,
         calibration,
         published_types,
+        one_set_of_axes,
+        buckets_to_speak_of,
+        bucketed_graphs,
         torch_targets,
         torch_components,
         _licence_text,

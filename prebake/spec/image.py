@@ -18,6 +18,7 @@ RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*(
 _AXIS = r"([1-9][0-9]*|[A-Za-z_][A-Za-z0-9_.]*)"
 TENSOR_TYPE = rf"^(bool|u?int(8|16|32|64)|float(16|32|64))\[ *({_AXIS}( *, *{_AXIS})*)? *\]$"
 TensorType = Annotated[str, Field(pattern=TENSOR_TYPE)]
+Bucket = Annotated[dict[str, Annotated[int, Field(gt=0)]], Field(min_length=1)]
 Target = Literal["cpu", "cuda", "tensorrt"]
 Runtime = Literal["onnxruntime", "torch"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
@@ -185,6 +186,20 @@ class Component(Part):
     )
     precision: Precision = Fp32()
     session: Session = Session()
+    buckets: tuple[Bucket, ...] = Field(
+        default=(),
+        min_length=1,
+        description="Shapes that inputs are brought to, as lengths by the graph's free axes: {batch: 8, tokens: 128}; each of "
+        "the same axes",
+    )
+    pad: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
+        default={},
+        description="By input, the value that it is padded with, along any axis of the buckets. An axis is padded where all "
+        "inputs that have it are named; otherwise its length has to be a bucket's own",
+    )
+    outside: Literal["error", "dynamic"] = Field(
+        default="error", description="What no bucket holds: refused with the limits, or given to the graph as it is"
+    )
 
     @property
     def published(self) -> str | None:

@@ -13,7 +13,7 @@ from prebake.engine.connection import Connection
 from prebake.workflow.beginnings.beginning import UNKNOWN, InitRefused
 from tests.conftest import image_name
 from tests.graphs import write_graph
-from tests.projects import Project, clone, reach, read_lock
+from tests.projects import Project, clone, reach, read_lock, wait_until
 from tests.serving import serving
 
 
@@ -39,6 +39,10 @@ def test_graphs_become_an_image_that_answers_as_they_do(engine: Connection, empt
         "scores/first/weights.bin",
         "scores/Second-half.onnx",
     }
+    spec_file = empty.root / "images/scores/image.yaml"
+    bucketed = 'first/model.onnx", buckets: [{rows: 4}, {rows: 16}], pad: {ids: 0, scale: 1}}'
+    assert spec.count('first/model.onnx"}') == 1
+    spec_file.write_text(spec.replace('first/model.onnx"}', bucketed))
     with image_name(engine) as tag:
         empty.run("--model", "scores", "--tag", tag).expect(0)
         with serving(engine, tag) as service:
@@ -54,6 +58,14 @@ def test_graphs_become_an_image_that_answers_as_they_do(engine: Connection, empt
             message, fields = service.refusal(422, json={"inputs": '{"ids": [[99, 0, 0, 0]], "scale": [[[1]]]}'})
             assert "the graph refuses these inputs" in message
             assert list(fields) == ["inputs"]
+            rows = {"ids": [[1, 2, 3, 4]] * 17, "scale": [[[1.0]]] * 17}
+            message, _ = service.refusal(422, json={"inputs": json.dumps(rows)})
+            assert message == "This model does not take rows 17: it takes rows 1 to 4 or rows 1 to 16."
+            second = {"inputs": json.dumps(rows), "component": "second_half"}  # which has no buckets
+            assert service.post(json=second).status_code == 200
+            wait_until(
+                lambda: "bucket first: rows 16" in service.get("/startup").text, "the bucket that nobody asked for"
+            )
             _, fields = service.refusal(422, json={**asked, "component": "third"})
             assert list(fields) == ["component"]
 

@@ -25,10 +25,12 @@ OURS: dict[str, set[str]] = {
     "prebake/spec": {"prebake.errors"},
     "prebake/bake": {
         "prebake.errors",
+        "entrypoints.buckets",
         "entrypoints.contract",
         "entrypoints.networks",
         "entrypoints.compiled",
         "entrypoints.machine",
+        "entrypoints.shapes",
         "images",
     },
     "prebake/plan": {"prebake.errors", "prebake.spec", "prebake.bake.settings", "prebake.bake.join_settings"},

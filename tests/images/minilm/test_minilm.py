@@ -18,6 +18,9 @@ import pytest
 import torch
 
 from entrypoints.contract import BadRequest, Cancelled
+from entrypoints.manifest import read_manifest
+from entrypoints.sessions import Opener
+from entrypoints.timeline import Timeline
 from images.minilm import model, naive, texts
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.sessions import open_session
@@ -37,6 +40,8 @@ FILES = (
     "tokenizer_config.json",
 )
 SHIPPED = ("LICENSE", "model.safetensors", "sentence_bert_config.json", "tokenizer.json")
+BUCKETS = ({"batch": 1, "tokens": 32}, {"batch": 8, "tokens": 64}, {"batch": 8, "tokens": 256})
+"""Which the bake proves, on the cases of export.py."""
 SENTENCES = [
     "A man is eating food.",
     "A man is eating a piece of bread.",
@@ -79,7 +84,7 @@ def baked(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         target="cpu",
         checkpoint="published",
         model_revision="0" * 64,
-        components={"minilm": Component()},
+        components={"minilm": Component(buckets=BUCKETS, pad={"input_ids": 0, "attention_mask": 0})},
         ship=shipped(checkpoint, [f"minilm/{name}" for name in SHIPPED]),
     )
     folder = tmp_path_factory.mktemp("baked") / "models"
@@ -128,6 +133,16 @@ def test_embeddings_are_the_published_models(served: model.MiniLm, published: na
         assert np.abs(alone - wanted.numpy()).max() < 1e-5
     cosines = together @ together.T
     assert cosines[0, 1] > 0.6 > 0.3 > cosines[0, 2]
+
+
+def test_padding_to_buckets_changes_no_embedding(baked: Path, published: naive.NaiveMiniLm) -> None:
+    opener = Opener(baked, read_manifest(baked), Timeline(), None)
+    opener.start(2)
+    served = model.create(opener.components)
+    for asked in (SENTENCES[:1], SENTENCES[:3], SENTENCES):  # into each bucket
+        assert np.abs(embed(served, asked) - published.embed(asked).numpy()).max() < 1e-5
+    with pytest.raises(BadRequest, match="batch 9, tokens 3: it takes batch 1, tokens 1 to 32 or batch 1 to 8"):
+        embed(served, ["one"] * 9)
 
 
 def test_more_sentences_than_a_batch_keep_their_order(served: model.MiniLm) -> None:

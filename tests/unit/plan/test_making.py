@@ -69,6 +69,7 @@ def test_a_change_of_the_exporter_moves_what_it_makes_and_no_published_weights(p
         ("limits: {queue: 3}", False),
         ("fallback: error", False),
         ("components: {net: {session: {prepack: true}}, old: {derived: true}}", False),
+        ("components: {net: {buckets: [{rows: 4}], pad: {x: 0}, outside: dynamic}, old: {derived: true}}", False),
         ("components: {net: {precision: {type: fp16, bound: 0.1}}, old: {derived: true}}", True),
     ],
 )

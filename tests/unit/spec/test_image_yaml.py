@@ -117,6 +117,19 @@ def test_every_fault_is_reported_at_once_with_its_line_and_field() -> None:
         ("net: {}", "net: {torch: old.pth, onnx: old.pth}", "names two graphs (keep one of onnx, torch)"),
         ("net: {}", "net: {inputs: {x: 'float32[3]'}}", "are for a TorchScript file"),
         ("net: {}", "net: {torch: old.pth, inputs: {x: 'long[3]'}}", "string should match pattern"),
+        ("net: {}", "net: {buckets: []}", "components.net.buckets: tuple should have at least 1 item"),
+        ("net: {}", "net: {buckets: [{}]}", "components.net.buckets[0]: dictionary should have at least 1 item"),
+        ("net: {}", "net: {buckets: [{batch: 0}]}", "components.net.buckets[0].batch: input should be greater than 0"),
+        (
+            "net: {}",
+            "net: {buckets: [{batch: 1.5}]}",
+            "components.net.buckets[0].batch: input should be a valid integer",
+        ),
+        ("net: {}", "net: {buckets: [{n: 1}, {n: 1}]}", "components.net.buckets[1]: is the same as buckets[0]"),
+        ("net: {}", "net: {buckets: [{n: 1}], pad: {x: .nan}}", "components.net.pad.x: "),
+        ("net: {}", "net: {buckets: [{n: 1}], outside: dynamc}", "found 'dynamc' (did you mean 'dynamic'?)"),
+        ("net: {}", "net: {bucket: [{n: 1}]}", "components.net.bucket: unknown key (did you mean 'buckets'?)"),
+        ("net: {}", "net: {pad: {x: 0}}", "components.net.pad: there are no buckets (add `buckets`)"),
         ("targets: [cpu]", "targets: []", "at least 1 item"),
         ("schema: 1", "schema: 2", "input should be 1"),
         ("targets: [cpu]", "targets: cpu", "valid array"),
@@ -126,6 +139,21 @@ def test_what_cannot_be_built_is_said(before: str, after: str, expected: str) ->
     assert before in SMALL
     found = problems(SMALL.replace(before, after))
     assert any(expected in line for line in found), found
+
+
+def test_every_bucket_names_the_same_axes() -> None:
+    net = "net:\n    buckets:\n      - {batch: 1, tokens: 32}\n      - {batch: 8, token: 128}\n"
+    assert problems(SMALL.replace("net: {}\n", net)) == [
+        "images/tiny/image.yaml:18 components.net.buckets[1].token: the first bucket does not name this axis"
+        " (did you mean 'tokens'?)",
+        "images/tiny/image.yaml:18 components.net.buckets[1]: lacks 'tokens', which the first bucket names",
+    ]
+
+
+def test_buckets_are_of_graphs() -> None:
+    served = "targets: [cpu]\nruntime: {cpu: torch}"
+    found = problems(SMALL.replace("targets: [cpu]", served).replace("net: {}", "net: {buckets: [{n: 1}]}"))
+    assert any("components.net.buckets: torch serves every target, and takes any shape" in line for line in found)
 
 
 def test_a_key_given_twice_is_not_silently_overridden() -> None:

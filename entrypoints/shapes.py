@@ -1,0 +1,67 @@
+"""Shape buckets as values: the lengths that a component's free axes are brought to, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import NamedTuple
+
+Lengths = Mapping[str, int]
+"""Of free axes, by name."""
+Shapes = Mapping[str, tuple[int | str, ...]]
+"""Of tensors by name; an axis is a length, or the name of a free one."""
+
+
+class Buckets(NamedTuple):
+    """``shapes`` name the same axes each. ``pad``: the value that an input is padded with. ``outside``: ``error``, or
+    ``dynamic`` where the graph takes what no bucket holds as it is."""
+
+    shapes: tuple[Lengths, ...]
+    pad: Mapping[str, float] = {}
+    outside: str = "error"
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return tuple(self.shapes[0])
+
+
+def find_padded(buckets: Buckets, inputs: Shapes) -> frozenset[str]:
+    """The axes along which inputs may be padded: every input that has them has a value for it."""
+    return frozenset(
+        axis for axis in buckets.axes if all(name in buckets.pad for name, shape in inputs.items() if axis in shape)
+    )
+
+
+def holds(shape: Lengths, lengths: Lengths, padded: frozenset[str]) -> bool:
+    """Whether inputs of these lengths can be brought to ``shape``. Nothing is made of an empty axis: what a graph answers to
+    no rows need not be a part of what it answers to some."""
+    return all(
+        1 <= lengths[axis] <= length if axis in padded else lengths[axis] == length for axis, length in shape.items()
+    )
+
+
+def sort_shapes(buckets: Buckets, inputs: Shapes) -> tuple[Lengths, ...]:
+    """Those with the fewest elements first; axes that no bucket names count for one."""
+
+    def count(shape: Lengths) -> int:
+        return sum(
+            prod(axis if isinstance(axis, int) else shape.get(axis, 1) for axis in axes) for axes in inputs.values()
+        )
+
+    return tuple({axis: shape[axis] for axis in buckets.axes} for shape in sorted(buckets.shapes, key=count))
+
+
+def describe_lengths(lengths: Lengths) -> str:
+    """``batch 8, tokens 128``."""
+    return ", ".join(f"{axis} {length}" for axis, length in lengths.items())
+
+
+def describe_limits(shapes: tuple[Lengths, ...], padded: frozenset[str]) -> str:
+    """``batch 1 to 8, tokens 1 to 128``, for each shape; an axis that is not padded has one length."""
+    return " or ".join(
+        ", ".join(
+            f"{axis} 1 to {length}" if axis in padded and length > 1 else f"{axis} {length}"
+            for axis, length in shape.items()
+        )
+        for shape in shapes
+    )

@@ -1,0 +1,253 @@
+"""Inputs are brought to the nearest bucket, answers are the graph's own, and what no bucket holds is told its limits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entrypoints.buckets import Bucketing, BucketSession
+from entrypoints.contract import BadRequest, find_limits
+from entrypoints.machine import find_facts
+from entrypoints.sessions import GraphSession
+from entrypoints.shapes import Buckets, Shapes
+from tests.entrypoints.baking import SESSION, describe_file, write_manifest
+from tests.entrypoints.pooled import MASK, ROWS, answer, bake_pooled, make_pairs, make_pooled
+from tests.entrypoints.running import Server, running, wait_until
+
+SHAPES = [{"batch": 1, "tokens": 4}, {"batch": 4, "tokens": 8}, {"batch": 1, "tokens": 16}]
+BUCKETS = {"shapes": SHAPES, "pad": {"rows": 5.0, "mask": 0}, "outside": "error"}
+AXES: Shapes = {"rows": ("batch", "tokens"), "mask": ("batch", "tokens")}
+OUTPUTS: Shapes = {"mean": ("batch", 1), "doubled": ("batch", "tokens"), "seen": (2,)}
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Bake and start; ``change`` may change the manifest before."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(buckets: dict[str, Any] | None, change: Callable[[Path, Any], None] | None = None) -> Server:
+            manifest = bake_pooled(tmp_path / "models", buckets)
+            if change is not None:
+                change(tmp_path / "models", manifest)
+                write_manifest(tmp_path / "models", manifest)
+            return stack.enter_context(running(tmp_path / "models", tmp_path, {}))
+
+        yield serve
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("pooled")
+    bake_pooled(folder / "models", BUCKETS)
+    with running(folder / "models", folder, {}) as server:
+        yield server.wait_for("ready")
+
+
+def ask(server: Server, batch: int, tokens: int) -> httpx.Response:
+    rows, mask = make_request(batch, tokens)
+    return server.post(json={"inputs": json.dumps({"rows": rows, "mask": mask})})
+
+
+def make_request(batch: int, tokens: int) -> tuple[list[list[float]], list[list[int]]]:
+    """Rows of different lengths: the mask is the request's own besides the padding's."""
+    rows = [[float(batch * row + token) for token in range(tokens)] for row in range(batch)]
+    return rows, [[int(token <= row or token == 0) for token in range(tokens)] for row in range(batch)]
+
+
+def runs(server: Server) -> dict[str, float]:
+    lines = [line for line in server.get("/metrics").text.splitlines() if line.startswith("prebake_bucket_runs_total{")]
+    return {line.split('bucket="')[1].split('"')[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def bucket_phases(server: Server) -> list[str]:
+    phases = server.get("/startup").json()["phases"]
+    return [each["name"] for each in phases if each["name"].startswith("bucket ") and each["seconds"] is not None]
+
+
+@pytest.mark.parametrize(
+    ("batch", "tokens", "bucket"),
+    [(1, 1, [1, 4]), (1, 4, [1, 4]), (1, 5, [1, 16]), (2, 3, [4, 8]), (4, 8, [4, 8]), (1, 16, [1, 16])],
+)
+def test_inputs_are_brought_to_the_nearest_bucket_and_answers_back(
+    server: Server, batch: int, tokens: int, bucket: list[int]
+) -> None:
+    outputs = ask(server, batch, tokens).json()["outputs"]
+    assert outputs.pop("seen") == bucket
+    assert outputs == answer(*make_request(batch, tokens))
+
+
+@pytest.mark.parametrize(("batch", "tokens"), [(5, 1), (2, 9), (1, 17)])
+def test_what_no_bucket_holds_is_refused_with_the_limits(server: Server, batch: int, tokens: int) -> None:
+    before = runs(server).get("refused", 0)
+    response = ask(server, batch, tokens)
+    assert response.status_code == 422
+    limits = "batch 1, tokens 1 to 4 or batch 1, tokens 1 to 16 or batch 1 to 4, tokens 1 to 8"
+    said = f"This model does not take batch {batch}, tokens {tokens}: it takes {limits}."
+    assert response.json()["error"]["message"] == response.json()["error"]["fields"]["inputs"] == said
+    assert runs(server)["refused"] == before + 1
+
+
+def test_every_bucket_is_warm_soon_after_ready(server: Server) -> None:
+    wait_until(lambda: len(bucket_phases(server)) == 2, "the buckets that the warm-up request did not use")
+    assert bucket_phases(server) == ["bucket pooled: batch 1, tokens 16", "bucket pooled: batch 4, tokens 8"]
+    assert server.status() == "ready"
+
+
+def test_runs_are_counted_by_bucket(serve: Serve) -> None:
+    server = serve(BUCKETS).wait_for("ready")
+    for batch, tokens in ((1, 2), (1, 3), (3, 3)):
+        assert ask(server, batch, tokens).status_code == 200
+    assert runs(server) == {"batch 1, tokens 4": 3, "batch 4, tokens 8": 1}  # the warm-up request's among them
+
+
+def test_the_graph_takes_what_is_outside_where_the_image_allows_it(serve: Serve) -> None:
+    server = serve({**BUCKETS, "outside": "dynamic"}).wait_for("ready")
+    outputs = ask(server, 3, 9).json()["outputs"]
+    assert outputs.pop("seen") == [3, 9]
+    assert outputs == answer(*make_request(3, 9))
+    assert runs(server)["outside"] == 1
+
+
+def test_an_axis_that_is_not_padded_needs_a_bucket_of_its_length(serve: Serve) -> None:
+    server = serve({"shapes": [{"tokens": 3}, {"tokens": 6}], "pad": {"mask": 0}, "outside": "error"}, seen(1, 3))
+    server.wait_for("ready")
+    assert ask(server, 7, 6).json()["outputs"]["seen"] == [7, 6]  # an axis that no bucket names is as it comes
+    message = ask(server, 7, 5).json()["error"]["message"]
+    assert message == "This model does not take tokens 5: it takes tokens 3 or tokens 6."
+
+
+def seen(*shape: int) -> Callable[[Path, Any], None]:
+    """The warm-up's answer, for a request that is run in this shape."""
+
+    def change(models: Path, manifest: Any) -> None:
+        content = json.dumps({"outputs": {**answer(ROWS, MASK), "seen": list(shape)}}).encode()
+        (models / "warmup/answer.json").write_bytes(content)
+        manifest["files"]["warmup/answer.json"] = describe_file(content)
+
+    return change
+
+
+def test_a_bucket_that_cannot_be_run_is_a_fault_though_the_server_was_ready(tmp_path: Path) -> None:
+    buckets = {**BUCKETS, "shapes": [{"batch": 1, "tokens": 4}, {"batch": 1, "tokens": 7}]}
+    bake_pooled(tmp_path / "models", buckets, make_pairs())
+    with running(tmp_path / "models", tmp_path, {}) as server:
+        wait_until(lambda: server.status() == "failed", "the fault")
+        assert "pooled: the bucket batch 1, tokens 7 cannot be run" in server.get("/health").json()["reason"]
+        assert server.wait() == 74
+        assert [each["event"] for each in server.events if each["event"] in ("ready", "fault")] == ["ready", "fault"]
+
+
+def test_the_graph_is_opened_where_what_was_compiled_takes_the_buckets_alone(serve: Serve) -> None:
+    def compile_for_one_bucket(models: Path, manifest: Any) -> None:
+        content = make_pooled(1, 4).SerializeToString()
+        (models / "compiled").mkdir()
+        (models / "compiled/pooled.onnx").write_bytes(content)
+        manifest["files"]["compiled/pooled.onnx"] = {**describe_file(content), "origin": "compiled"}
+        manifest["components"]["pooled"]["artifacts"] = [
+            {
+                "rung": "native",
+                "graph": "compiled/pooled.onnx",
+                "provider": "CPUExecutionProvider",
+                "options": {},
+                "session": dict(SESSION),
+                "fields": dict(find_facts("CPUExecutionProvider")),
+                "least": {},
+                "reads": {},
+                "key": "1" * 64,
+                "key_fields": {},
+            }
+        ]
+
+    server = serve({**BUCKETS, "shapes": SHAPES[:1], "outside": "dynamic"}, compile_for_one_bucket).wait_for("ready")
+    assert server.get("/startup").json()["opened"] == {"pooled": "native"}
+    assert [ask(server, *shape).json()["outputs"]["seen"] for shape in ((1, 2), (3, 9), (2, 5))] == [
+        [1, 4],
+        [3, 9],
+        [2, 5],
+    ]
+
+
+def test_faults_of_the_manifest_are_told_together(serve: Serve) -> None:
+    shapes = [{"batch": 1, "token": 4}, {"batch": 2, "tokens": 8}]
+    server = serve({"shapes": shapes, "pad": {"row": 0}, "outside": "error"}, seen(1, 4)).wait_for("failed")
+    reason = server.get("/health").json()["reason"]
+    for said in (
+        'components.pooled.buckets.shapes: no input has an axis token (did you mean "tokens"?)',
+        "components.pooled.buckets.shapes[1]: should name batch, token, names batch, tokens",
+        'components.pooled.buckets.pad: no input is called row (did you mean "rows"?)',
+    ):
+        assert said in reason
+    assert server.wait() == 70
+
+
+@cache
+def open_pooled() -> GraphSession:
+    return GraphSession(onnxruntime.InferenceSession(make_pooled().SerializeToString()))
+
+
+def bucketed(shapes: list[dict[str, int]], outside: str = "error") -> BucketSession:
+    bucketing = Bucketing(Buckets(tuple(shapes), {"rows": 7.0, "mask": 0}, outside), AXES, OUTPUTS)
+    return BucketSession(open_pooled(), bucketing, open_pooled, lambda _: None)
+
+
+LENGTHS = st.fixed_dictionaries({"batch": st.integers(1, 6), "tokens": st.integers(1, 24)})
+
+
+@given(shapes=st.lists(LENGTHS, min_size=1, max_size=4), lengths=LENGTHS, random=st.randoms(use_true_random=False))
+def test_a_bucketed_answer_is_the_graphs_own(
+    shapes: list[dict[str, int]], lengths: dict[str, int], random: Any
+) -> None:
+    shape = (lengths["batch"], lengths["tokens"])
+    draw = np.random.default_rng(random.randrange(2**32))
+    mask = draw.integers(0, 2, shape)
+    mask[:, 0] = 1
+    inputs: dict[str, np.ndarray[Any, Any]] = {"rows": draw.standard_normal(shape, np.float32), "mask": mask}
+    wanted = open_pooled().run(inputs)
+    held = [each for each in shapes if all(lengths[axis] <= each[axis] for axis in lengths)]
+    if not held:
+        with pytest.raises(BadRequest):
+            bucketed(shapes).run(inputs)
+    got = bucketed(shapes, "error" if held else "dynamic").run(inputs)
+    least = min((each["batch"] * each["tokens"] for each in held), default=shape[0] * shape[1])
+    assert np.prod(got["seen"]) == least
+    assert np.array_equal(got["doubled"], wanted["doubled"])
+    assert got["mean"].shape == wanted["mean"].shape
+    assert np.allclose(got["mean"], wanted["mean"], rtol=0, atol=1e-6)
+
+
+def test_a_model_sees_the_limits() -> None:
+    assert find_limits(bucketed(SHAPES)) == (SHAPES[0], SHAPES[2], SHAPES[1])
+    assert find_limits(bucketed(SHAPES, "dynamic")) == find_limits(open_pooled()) == ()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"rows": np.ones((1, 2), np.float32)}, "the input mask is missing"),
+        ({"rows": np.ones(2, np.float32), "mask": np.ones((1, 2), np.int64)}, "rows has 1 axes, should have 2"),
+        (
+            {"rows": np.ones((1, 2), np.float32), "mask": np.ones((1, 3), np.int64)},
+            "mask has tokens 3, another has 2",
+        ),
+    ],
+)
+def test_inputs_that_are_none_of_the_graphs_are_named(inputs: dict[str, np.ndarray[Any, Any]], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        bucketed(SHAPES).run(inputs)
+
+
+def test_nothing_is_made_of_no_rows() -> None:
+    with pytest.raises(BadRequest, match="does not take batch 0, tokens 2"):
+        bucketed(SHAPES).run({"rows": np.ones((0, 2), np.float32), "mask": np.ones((0, 2), np.int64)})

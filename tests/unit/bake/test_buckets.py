@@ -1,0 +1,181 @@
+"""Buckets are held against the graph when it is baked: its axes, and whether padding changes an answer."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import save_file
+
+from prebake.bake.compile import compile_image
+from prebake.bake.errors import ParityFailed, SettingsInvalid, read_error, write_error
+from prebake.bake.export import export_image
+from prebake.bake.local import shipped
+from prebake.bake.settings import Component, Precision, Settings
+from prebake.errors import SpecInvalid
+
+WORDS = Component(
+    buckets=({"batch": 8, "length": 16}, {"batch": 2, "length": 6}),
+    pad={"tokens": 0.0, "weight": 1.0},
+    outside="dynamic",
+)
+Compile = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_image: None) -> Path:
+    make = importlib.import_module("images.small.export").make
+    folder = tmp_path_factory.mktemp("small")
+    for name in ("words", "sounds"):
+        (folder / name).mkdir()
+        save_file(make(name).state_dict(), folder / name / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(checkpoint: Path) -> Settings:
+    return Settings(
+        image="small",
+        module="images.small.model",
+        target="cpu",
+        checkpoint="sample",
+        model_revision="0" * 64,
+        components={"words": WORDS, "sounds": Component()},
+        ship=shipped(checkpoint, ["words/model.safetensors", "sounds/model.safetensors"]),
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "exported"
+    export_image(settings, checkpoint, folder)
+    return folder
+
+
+@pytest.fixture
+def compiled(checkpoint: Path, settings: Settings, exported: Path, tmp_path: Path) -> Compile:
+    """Compile with other components; gives the folder of the stage's result."""
+
+    def run(**components: Component) -> Path:
+        shutil.copytree(checkpoint, tmp_path / "models")
+        all_of = {**settings.components, **components}
+        compile_image(replace(settings, components=all_of), exported, tmp_path / "models", tmp_path / "out")
+        return tmp_path / "out"
+
+    return run
+
+
+def test_the_manifest_has_the_buckets_and_the_report_has_their_proof(compiled: Compile) -> None:
+    out = compiled()
+    components = json.loads((out / "models/manifest.json").read_bytes())["components"]
+    assert components["words"]["buckets"] == {
+        "shapes": [{"batch": 8, "length": 16}, {"batch": 2, "length": 6}],
+        "pad": {"tokens": 0.0, "weight": 1.0},
+        "outside": "dynamic",
+    }
+    assert "buckets" not in components["sounds"]
+    parity = json.loads((out / "report.json").read_bytes())["words"]["parity"]
+    proved: dict[str, int] = {}
+    for each in (each for each in parity if each["output"] == "scores"):
+        proved[each.get("bucket", "")] = proved.get(each.get("bucket", ""), 0) + 1
+    # Both cases fit into both buckets; one case each is made that fills the bucket, and one that fills half of it.
+    assert proved == {"": 2, "batch 2, length 6": 4, "batch 8, length 16": 4}
+
+
+def test_padding_that_changes_an_answer_fails_the_bake_and_names_the_axis(compiled: Compile) -> None:
+    sounds = Component(buckets=({"batch": 4, "samples": 40},), pad={"x": 0.0})
+    with pytest.raises(ParityFailed) as caught:
+        compiled(sounds=sounds)
+    assert caught.value.exit_code == 42
+    assert {problem.hint for problem in caught.value.problems} == {"padding samples changes it"}
+    assert caught.value.problems[0].where == "sounds, case 1 in the bucket batch 4, samples 40, output 'y'"
+    assert "padding is not exact along samples" in caught.value.next_action
+
+
+def test_an_axis_that_is_not_padded_is_routed(compiled: Compile) -> None:
+    shapes = ({"batch": 2, "samples": 24}, {"batch": 2, "samples": 28})
+    out = compiled(sounds=Component(buckets=shapes))
+    parity = json.loads((out / "report.json").read_bytes())["sounds"]["parity"]
+    assert {(each["case"], each.get("bucket")) for each in parity} == {
+        (1, None),
+        (2, None),
+        (1, "batch 2, samples 24"),
+        (2, "batch 2, samples 28"),
+        (1, "batch 2, samples 28"),
+    }
+
+
+def test_a_bound_is_what_padding_may_change_where_the_precision_has_one(checkpoint: Path, tmp_path: Path) -> None:
+    from prebake.bake.local import bake_folder
+
+    component = replace(WORDS, precision=Precision("int8", 0.05))
+    settings = Settings("small", "images.small.model", "cpu", "sample", "0" * 64, {"words": component})
+    report = bake_folder("small", checkpoint, settings, tmp_path / "models")["words"]["parity"]
+    assert {each["tolerance"] for each in report} == {0.05}
+    assert any("bucket" in each for each in report)
+
+
+def test_all_that_a_graph_cannot_do_is_told_at_once(compiled: Compile) -> None:
+    words = Component(
+        buckets=({"batches": 8, "length": 16},), pad={"token": 0.0, "weight": 1.0, "tokens": 0.5}, outside="error"
+    )
+    sounds = Component(buckets=({"batch": 2, "samples": 24},), pad={"x": 1e300})
+    with pytest.raises(SpecInvalid) as caught:
+        compiled(words=words, sounds=sounds)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "components.words.buckets: no input has a free axis 'batches' (did you mean 'batch'?)",
+        "components.words.pad.token: no input is called so (did you mean 'tokens'?)",
+        "components.words.pad.weight: has none of the axes batches, length (leave it out)",
+        "components.words.pad.tokens: 0.5 is no int64",
+        "components.sounds.pad.x: 1e+300 is no float32",
+    ]
+    told = read_error(write_error(caught.value).splitlines(), caught.value.exit_code)
+    assert isinstance(told, SpecInvalid)
+    assert told.message == caught.value.message
+
+
+def test_settings_keep_buckets_and_name_what_is_none(settings: Settings) -> None:
+    assert Settings.from_json(settings.to_json()) == settings
+    assert settings.for_export().components["words"] == Component()
+    document = json.loads(settings.to_json())
+    words: dict[str, Any] = document["components"]["words"]
+    words["buckets"], words["pad"], words["outside"] = [{"batch": "8"}, 3], {"tokens": "0"}, "somewhere"
+    with pytest.raises(SettingsInvalid) as caught:
+        Settings.from_json(json.dumps(document).encode())
+    assert places(caught.value) == {
+        "components.words.outside",
+        "components.words.buckets[0].batch",
+        "components.words.buckets[1]",
+        "components.words.pad.tokens",
+    }
+
+
+def places(error: SettingsInvalid) -> set[str]:
+    return {problem.where for problem in error.problems}
+
+
+def test_ranges_of_the_export_bound_the_buckets(checkpoint: Path, tmp_path: Path) -> None:
+    import torch
+
+    from prebake.bake.buckets import Tensors, check_buckets
+    from prebake.bake.graphs import find_ranges
+
+    length = torch.export.Dim("length", min=2, max=12)
+    ranges: Mapping[str, Any] = {"words": find_ranges({"tokens": {0: "batch", 1: length}})}
+    assert ranges["words"] == {"length": [2, 12]}
+    tensors = Tensors({}, {"tokens": ("batch", "length"), "twice": ("batch", "2*length")}, {})
+    component = Component(buckets=({"batch": 2, "length": 16}, {"batch": 2, "length": 1}))
+    settings = Settings("small", "images.small.model", "cpu", "sample", "0" * 64, {"words": component})
+    with pytest.raises(SpecInvalid) as caught:
+        check_buckets(settings, {"words": tensors}, ranges)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "components.words.buckets[0].length: is 16, the graph was exported for 2 to 12",
+        "components.words.buckets[1].length: is 1, the graph was exported for 2 to 12",
+        "components.words.buckets: the input 'twice' has an axis '2*length', which changes with 'length'",
+    ]
