@@ -14,6 +14,7 @@ import onnx_ir as ir
 from entrypoints.buckets import Bucketing
 from entrypoints.shapes import Buckets, Lengths, Shapes, describe_lengths, holds
 from prebake.bake.arrays import Array
+from prebake.bake.manifest import signature
 from prebake.bake.parity import Case, Finding, Runs, Tolerance, compare
 from prebake.bake.settings import Component, Settings
 from prebake.errors import Problem, SpecInvalid
@@ -32,20 +33,17 @@ class Tensors:
 
     @classmethod
     def read(cls, model: ir.Model) -> Tensors:
-        graph = model.graph
-        types = {str(value.name): (value.dtype or ir.DataType.UNDEFINED).numpy() for value in graph.inputs}
-        return cls(types, _shapes(graph.inputs), _shapes(graph.outputs))
+        inputs = {str(value.name): signature(value) for value in model.graph.inputs}
+        outputs = {str(value.name): signature(value) for value in model.graph.outputs}
+        return cls({name: np.dtype(kind) for name, (kind, _) in inputs.items()}, _shapes(inputs), _shapes(outputs))
 
     @property
     def free(self) -> set[str]:
         return {axis for shape in self.inputs.values() for axis in shape if isinstance(axis, str)}
 
 
-def _shapes(values: Sequence[ir.Value]) -> dict[str, tuple[int | str, ...]]:
-    return {
-        str(value.name): tuple(axis if isinstance(axis, int) else str(axis.value) for axis in value.shape or ())
-        for value in values
-    }
+def _shapes(signatures: Mapping[str, list[Any]]) -> dict[str, tuple[int | str, ...]]:
+    return {name: tuple(shape) for name, (_, shape) in signatures.items()}
 
 
 def bucketing_of(own: Component, tensors: Tensors) -> Bucketing:

@@ -70,8 +70,8 @@ def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:
         "precision": own.precision.type,
         "providers": list(own.providers),
         "session": {"optimize": compiled.session.optimize, "prepack": compiled.session.prepack},
-        "inputs": {str(value.name): _signature(value) for value in graph.inputs},
-        "outputs": {str(value.name): _signature(value) for value in graph.outputs},
+        "inputs": {str(value.name): signature(value) for value in graph.inputs},
+        "outputs": {str(value.name): signature(value) for value in graph.outputs},
         "reads": reads(compiled),
         "key": compiled.key,
         "key_fields": dict(compiled.key_fields),
@@ -85,10 +85,15 @@ def _buckets(own: Component) -> dict[str, object]:
     return {"shapes": [dict(shape) for shape in own.buckets], "pad": dict(own.pad), "outside": own.outside}
 
 
-def _signature(value: ir.Value) -> list[Any]:
+def signature(value: ir.Value) -> list[Any]:
+    """Element type and axes: lengths, and names of free ones. One without a name is called by its tensor and its place, as in
+    ``prebake.bake.signature``."""
     dtype = value.dtype or ir.DataType.UNDEFINED  # which numpy() refuses
     dims = [] if value.shape is None else list(value.shape)
-    return [dtype.numpy().name, [each if isinstance(each, int) else each.value for each in dims]]
+    named = [
+        each if isinstance(each, int) else each.value or f"{value.name}.{place}" for place, each in enumerate(dims)
+    ]
+    return [dtype.numpy().name, named]
 
 
 def reads(compiled: Compiled) -> dict[str, list[list[int]]]:

@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
+from prebake.bake.buckets import Tensors, check_buckets
 from prebake.bake.compile import compile_image
 from prebake.bake.errors import ParityFailed, SettingsInvalid, read_error, write_error
 from prebake.bake.export import export_image
-from prebake.bake.local import shipped
+from prebake.bake.graphs import find_ranges
+from prebake.bake.local import bake_folder, shipped
+from prebake.bake.optimise import optimised
 from prebake.bake.settings import Component, Precision, Settings
 from prebake.errors import SpecInvalid
+from tests.entrypoints.pooled import make_pooled
 
 WORDS = Component(
     buckets=({"batch": 8, "length": 16}, {"batch": 2, "length": 6}),
@@ -112,8 +117,6 @@ def test_an_axis_that_is_not_padded_is_routed(compiled: Compile) -> None:
 
 
 def test_a_bound_is_what_padding_may_change_where_the_precision_has_one(checkpoint: Path, tmp_path: Path) -> None:
-    from prebake.bake.local import bake_folder
-
     component = replace(WORDS, precision=Precision("int8", 0.05))
     settings = Settings("small", "images.small.model", "cpu", "sample", "0" * 64, {"words": component})
     report = bake_folder("small", checkpoint, settings, tmp_path / "models")["words"]["parity"]
@@ -161,11 +164,6 @@ def places(error: SettingsInvalid) -> set[str]:
 
 
 def test_ranges_of_the_export_bound_the_buckets(checkpoint: Path, tmp_path: Path) -> None:
-    import torch
-
-    from prebake.bake.buckets import Tensors, check_buckets
-    from prebake.bake.graphs import find_ranges
-
     length = torch.export.Dim("length", min=2, max=12)
     ranges: Mapping[str, Any] = {"words": find_ranges({"tokens": {0: "batch", 1: length}})}
     assert ranges["words"] == {"length": [2, 12]}
@@ -179,3 +177,15 @@ def test_ranges_of_the_export_bound_the_buckets(checkpoint: Path, tmp_path: Path
         "components.words.buckets[1].length: is 1, the graph was exported for 2 to 12",
         "components.words.buckets: the input 'twice' has an axis '2*length', which changes with 'length'",
     ]
+
+
+def test_an_axis_without_a_name_is_called_by_its_tensor_as_the_server_does(tmp_path: Path) -> None:
+    graph = make_pooled()
+    for tensor in (*graph.graph.input, graph.graph.output[1]):
+        for axis in tensor.type.tensor_type.shape.dim:
+            axis.ClearField("dim_param")
+    (tmp_path / "model.onnx").write_bytes(graph.SerializeToString())
+    with optimised(tmp_path / "model.onnx", "pooled", ["CPUExecutionProvider"]) as model:
+        tensors = Tensors.read(model)
+    assert tensors.inputs == {"rows": ("rows.0", "rows.1"), "mask": ("mask.0", "mask.1")}
+    assert tensors.outputs["doubled"] == ("doubled.0", "doubled.1")
