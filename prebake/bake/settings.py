@@ -16,6 +16,7 @@ from prebake.errors import Problem
 
 SCHEMA = 1
 RUNTIMES = ("onnxruntime", "torch")
+COMPILED = ("measured", "aot", "compile-cache", "none")
 REPORT = "report.json"
 """What the compile stage leaves beside the image's files."""
 OPTIMIZE_LEVELS = ("disable", "basic", "extended")
@@ -107,7 +108,7 @@ class Settings:
     ``model_revision`` the sha256 of the code that exports it: what serves is in a layer of its own, and bakes nothing.
     ``ship`` are files that the image holds as published, ``reshard`` those that it holds in parts, as they are too large.
     ``warmup_tolerance`` is image.yaml's, where it gives one. ``runtime`` is what opens the components, ``onnxruntime`` or
-    ``torch``; ``networks`` is the module that builds them in torch."""
+    ``torch``; ``networks`` is the module that builds them in torch, and ``compiled`` what is compiled of them then."""
 
     image: str
     module: str
@@ -120,6 +121,7 @@ class Settings:
     exporter: str = ""
     runtime: str = "onnxruntime"
     networks: str = ""
+    compiled: str = "none"
     warmup_tolerance: float | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -155,7 +157,7 @@ class Settings:
         """What the export stage works by: without what is the compile stage's and the container's alone, so that a change of
         that makes no graph again."""
         components = {name: replace(each, session=Session()) for name, each in self.components.items()}
-        return replace(self, components=components, limits=Limits(), warmup_tolerance=None)
+        return replace(self, components=components, limits=Limits(), warmup_tolerance=None, compiled="none")
 
     def to_json(self) -> bytes:
         """Canonical JSON, the document's schema number included."""
@@ -197,10 +199,12 @@ class _Reader:
             values = enumerate(given.get(name, ()))
             given[name] = tuple(self._flat(Shipped, value, f"{name}[{index}]") for index, value in values)
         given["limits"] = self._flat(Limits, given.get("limits", {}), "limits")
-        for name in ("image", "module", "target", "checkpoint", "model_revision", "runtime", "networks"):
+        for name in ("image", "module", "target", "checkpoint", "model_revision", "runtime", "networks", "compiled"):
             self._typed(given, name, str, "")
         if given.get("runtime", "onnxruntime") not in RUNTIMES:
             self.problems.append(Problem("runtime", f"must be one of {', '.join(RUNTIMES)}"))
+        if given.get("compiled", "none") not in COMPILED:
+            self.problems.append(Problem("compiled", f"must be one of {', '.join(COMPILED)}"))
         if given.get("warmup_tolerance") is not None:
             self._typed(given, "warmup_tolerance", float, "")
         return None if self.problems else Settings(**given)

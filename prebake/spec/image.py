@@ -20,6 +20,7 @@ TENSOR_TYPE = rf"^(bool|u?int(8|16|32|64)|float(16|32|64))\[ *({_AXIS}( *, *{_AX
 TensorType = Annotated[str, Field(pattern=TENSOR_TYPE)]
 Target = Literal["cpu", "cuda", "tensorrt"]
 Runtime = Literal["onnxruntime", "torch"]
+Compiled = Literal["measured", "aot", "compile-cache", "none"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
 
 
@@ -267,6 +268,10 @@ class ImageSpec(Part):
     targets: tuple[Target, ...] = Field(default=("cpu",), min_length=1)
     runtime: dict[Target, Runtime] = Field(
         default={}, description="What opens the components, by target: onnxruntime where none is named"
+    )
+    compiled: dict[Target, Compiled] = Field(
+        default={},
+        description="What is compiled of networks in torch, by target: where none is named what starts soonest, as measured",
     )
     models: dict[Name, Model] = Field(
         default={}, min_length=2, description="Other images of the project, served together; each keeps spec and lock"

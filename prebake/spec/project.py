@@ -178,7 +178,7 @@ def _bake_library(library: Path) -> tuple[SourceFile, ...]:
     loads networks in torch."""
     port = tuple(
         SourceFile(f"entrypoints/{name}", (library / "entrypoints" / name).read_bytes())
-        for name in ("__init__.py", "compiled.py", "contract.py", "networks.py")
+        for name in ("__init__.py", "ahead.py", "compiled.py", "contract.py", "machine.py", "networks.py")
     )
     paths = [PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted((PACKAGE / "bake").glob("*.py"))]
     return (

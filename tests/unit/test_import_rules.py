@@ -28,6 +28,7 @@ OURS: dict[str, set[str]] = {
         "entrypoints.contract",
         "entrypoints.networks",
         "entrypoints.compiled",
+        "entrypoints.ahead",
         "images",
     },
     "prebake/plan": {"prebake.errors", "prebake.spec", "prebake.bake.settings", "prebake.bake.join_settings"},
