@@ -94,8 +94,8 @@ class CompiledBlock:
             raise Unfit(f"{folder.name}: {type(error).__name__}: {error}") from error
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        bound = self._signature.bind(*arguments, **named).arguments
-        leaves, spec = tree_flatten(((), dict(bound)))
+        bound = name_arguments(self._signature, arguments, named)
+        leaves, spec = tree_flatten(((), bound))
         difference = self._difference(bound, leaves, spec)
         if difference:
             self._tell(difference)
@@ -107,6 +107,14 @@ class CompiledBlock:
         if spec != self._spec:
             return f"arguments {', '.join(bound)} of another structure than compiled for"
         return self._call.find_difference(bound, leaves)
+
+
+def name_arguments(signature: inspect.Signature, given: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's arguments by name, in the order of ``forward``'s. Raises TypeError where it takes no such."""
+    bound = signature.bind(*given, **named).arguments
+    rest = next((each.name for each in signature.parameters.values() if each.kind is each.VAR_KEYWORD), "")
+    more = bound.pop(rest, {})
+    return {**bound, **dict(sorted(more.items()))}
 
 
 def open_library(folder: Path, device: str) -> Any:

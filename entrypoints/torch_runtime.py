@@ -56,10 +56,12 @@ class TorchOpener:
         if self._runtime.device == "cuda" and not torch.cuda.is_available():
             raise SessionFault("the image is for cuda, and torch finds no device: start the container with a GPU")
         torch.set_num_threads(threads)
+        if self._runtime.reason:
+            self._timeline.notice(
+                f"{'not all' if self._runtime.form else 'nothing'} is compiled: {self._runtime.reason}"
+            )
         if self._runtime.form:
             self._miss = self._find_difference() or self._read_cache()
-        elif self._runtime.reason:
-            self._timeline.notice(f"nothing is compiled: {self._runtime.reason}")
 
     def open(self, component: TorchComponent) -> NetworkSession:
         """Raises SessionFault with everything that does not fit: configuration, weights, network; CompiledElsewhere where a

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
-from entrypoints.ahead import CALL, LIBRARY, Call, CompiledBlock, Unfit
+from entrypoints.ahead import CALL, LIBRARY, Call, CompiledBlock, Unfit, name_arguments
 from prebake.bake.arrays import Array
 from prebake.bake.documents import canonical_json, digest_bytes
 from prebake.bake.parity import Finding, tolerance_of
@@ -98,9 +98,9 @@ def compare(
 def _noting(taken: dict[int, Arguments], index: int) -> Any:
     def note(block: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         if index not in taken:
-            bound = inspect.signature(block.forward).bind(*arguments, **named).arguments
+            bound = name_arguments(inspect.signature(block.forward), arguments, named)
             with torch.inference_mode(mode=False):
-                taken[index] = tree_map(_copied, dict(bound))
+                taken[index] = tree_map(_copied, bound)
 
     return note
 
@@ -113,7 +113,7 @@ def _copied(leaf: Any) -> Any:
 def _export(block: torch.nn.Module, arguments: Arguments) -> torch.export.ExportedProgram:
     """For any size of each dimension that the block leaves open. One of 1 is fixed: torch computes it in another way."""
     kinds = {each.kind for each in inspect.signature(block.forward).parameters.values()}
-    if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_KEYWORD}:
+    if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY}:
         raise NotCompiled(f"{type(block).__name__}.forward takes arguments without a name")
     shapes = tree_map(_dynamic, arguments)
     try:

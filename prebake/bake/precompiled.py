@@ -56,7 +56,7 @@ def precompile(job: Job, parts: Mapping[str, Parts], device: str, files: Files, 
     forms = {"none": (), "measured": (AOT, CACHE) if device == "cuda" else (AOT,)}.get(asked, (asked,))
     with TemporaryDirectory(prefix="compiled-") as scratch:
         ways = _make(job, parts, device, forms, Path(scratch))
-        if asked in ways.reasons:
+        if asked in ways.reasons and asked not in ways.made:
             raise BakeError(
                 f"{job.settings.image} asks for {asked}, and that cannot be made: {ways.reasons[asked]}",
                 next_action="Build where it can, or say `compiled: measured` in image.yaml, which does without.",
@@ -67,20 +67,22 @@ def precompile(job: Job, parts: Mapping[str, Parts], device: str, files: Files, 
 
 
 def make_libraries(job: Job, parts: Mapping[str, Parts], device: str, folder: Path) -> tuple[Way, list[Finding], str]:
-    """To be called in a fresh process: the way, what its blocks compute beside those as they are, and why there is none."""
+    """To be called in a fresh process: the way, what its blocks compute beside those as they are, and which networks
+    cannot be compiled, and why."""
     opened = open_model(job, parts, device)
     chosen: dict[str, dict[int, Path]] = {}
     findings: list[Finding] = []
-    try:
-        for name, calls in ahead.capture(opened).items():
-            blocks = opened.networks[name].blocks
+    reasons: list[str] = []
+    for name, calls in ahead.capture(opened).items():
+        blocks = opened.networks[name].blocks
+        try:
             made = ahead.compile_blocks(blocks, calls, folder / name)
             findings += ahead.compare(name, blocks, calls, made, job.settings.components[name].precision)
-            if made:
-                chosen[name] = {index: each.folder for each in made for index in each.blocks}
-    except ahead.NotCompiled as error:
-        return Way(AOT), [], f"{name}: {error}"
-    return Way(AOT, chosen), findings, "" if chosen else "no network names blocks"
+        except ahead.NotCompiled as error:
+            reasons.append(f"{name}: {error}")
+        else:
+            chosen.update({name: {index: each.folder for each in made for index in each.blocks}} if made else {})
+    return Way(AOT, chosen), findings, "; ".join(reasons or ([] if chosen else ["no network names blocks"]))
 
 
 def make_cache(job: Job, parts: Mapping[str, Parts], device: str) -> bytes:
@@ -120,7 +122,7 @@ def _make(job: Job, parts: Mapping[str, Parts], device: str, forms: tuple[str, .
         elif form == AOT:
             way, findings, reason = in_fresh_process(make_libraries, job, parts, device, scratch / "libraries")
             parity.check(findings)
-            ways.made.update({} if reason else {form: way})
+            ways.made.update({form: way} if way.libraries else {})
             ways.reasons.update({form: reason} if reason else {})
         else:
             cache = scratch / "cache"
@@ -144,7 +146,7 @@ def _keep(
     reason = "; ".join(f"{form}: {why}" for form, why in ways.reasons.items())
     way, before = ways.made[chosen], set(files)
     if chosen == AOT:
-        words = keep_libraries(way, device, files, target)
+        words = {**keep_libraries(way, device, files, target), "reason": ways.reasons.get(AOT, "")}
     elif way.cache is not None:
         words = keep_cache(way.cache.read_bytes(), device, files, target)
     else:

@@ -27,9 +27,10 @@ from prebake.bake.settings import Precision
 from prebake.bake.starts import Figures, choose
 from tests.blocks.checkpoint import CONFIG, settings_for, write_checkpoint
 from tests.blocks.export import VALUES
-from tests.blocks.model_torch import Blocks, build
+from tests.blocks.model_torch import Block, Blocks, build
 from tests.entrypoints.baking import replace_file
 from tests.entrypoints.running import Server, running
+from tests.gpu_check.compiled import check_ladder
 
 FOLDER = "compiled/net/0"
 
@@ -123,6 +124,13 @@ def test_another_machine_steps_down_or_ends(models: Path, tmp_path: Path) -> Non
         opened(models, Timeline(), strict=True)
 
 
+def test_each_field_alone_is_enough_to_step_down_or_end(models: Path) -> None:
+    findings = list(check_ladder(models, "aot"))
+    fields = json.loads((models / "manifest.json").read_bytes())["torch"]["fields"]
+    assert len(findings) == 2 * len(fields) > 0
+    assert [str(finding) for finding in findings if not finding.held] == []
+
+
 @pytest.mark.parametrize("verify", ["full", "sizes"])
 def test_a_flipped_byte_is_refused_or_told_and_never_run(models: Path, tmp_path: Path, verify: str) -> None:
     draw = random.Random(verify)
@@ -168,8 +176,11 @@ def test_what_computes_something_else_is_found(models: Path) -> None:
     made = [Made(models / FOLDER, (0,))]
     assert all(finding.passed for finding in compare("net", blocks, calls, made, Precision()))
 
+    block = blocks[0]
+    assert isinstance(block, Block)
+
     class Other(torch.nn.Module):
-        def __init__(self, block: torch.nn.Module) -> None:
+        def __init__(self, block: Block) -> None:
             super().__init__()
             self.inner, self.outer = block.inner, block.outer
 
@@ -177,7 +188,7 @@ def test_what_computes_something_else_is_found(models: Path) -> None:
             out: torch.Tensor = x + self.outer(torch.nn.functional.silu(self.inner(x)))
             return out
 
-    assert not all(finding.passed for finding in compare("net", [Other(blocks[0])], calls, made, Precision()))
+    assert not all(finding.passed for finding in compare("net", [Other(block)], calls, made, Precision()))
 
 
 def test_blocks_that_cannot_be_compiled_say_why(tmp_path: Path) -> None:
