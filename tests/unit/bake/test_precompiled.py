@@ -163,6 +163,16 @@ def test_what_is_no_library_is_told_and_not_served_with(models: Path, content: b
     assert (step["to"], step["reason"]) == ("eager", "open")
 
 
+def test_a_library_reads_the_weights_where_they_are(models: Path) -> None:
+    block = Blocks(**CONFIG).eval().requires_grad_(requires_grad=False).layers[0]
+    assert isinstance(block, Block)
+    compiled, x = CompiledBlock(block, models / FOLDER, "cpu", pytest.fail), torch.ones(3, 16)
+    before = compiled(x)
+    block.inner.weight.mul_(2)
+    assert not torch.allclose(compiled(x), before)
+    torch.testing.assert_close(compiled(x), block(x))
+
+
 def test_a_library_of_another_network_does_not_open(models: Path) -> None:
     with pytest.raises(Unfit, match="KeyError"):
         CompiledBlock(torch.nn.Linear(16, 16), models / FOLDER, "cpu", pytest.fail)
