@@ -12,7 +12,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from entrypoints import ahead, compiled
+from entrypoints.ahead import install
+from entrypoints.compiled import compile_blocks, load_cache
 from entrypoints.contract import Network
 from entrypoints.networks import Parts
 from prebake.bake.compile import Job
@@ -80,11 +81,11 @@ def _forget(scratch: str) -> None:
 
 def _take(way: Way, networks: Mapping[str, Network], device: str) -> None:
     for name, chosen in (way.libraries or {}).items():
-        ahead.install(networks[name].blocks, chosen, device, _refuse)
+        install(networks[name].blocks, chosen, device, _refuse)
     if way.cache is not None:
-        compiled.load_cache(way.cache.read_bytes())
+        load_cache(way.cache.read_bytes())
         for network in networks.values():
-            compiled.compile_blocks(network.blocks)
+            compile_blocks(network.blocks)
 
 
 def _refuse(difference: str) -> None:
