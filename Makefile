@@ -7,10 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup engine demo test lint bench requirements clean
+.PHONY: help setup engine demo test lint bench gpu-check requirements clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## the virtual environment, with every package pinned and hashed
 
@@ -42,7 +42,11 @@ ifeq ($(BENCH_SIZE),)
 	$(BIN)/python -m tests.benchmarks.change
 	$(BIN)/python -m tests.benchmarks.memory
 	$(BIN)/python -m tests.benchmarks.sessions
+	$(BIN)/python -m tests.benchmarks.torch_cache
 endif
+
+gpu-check:  ## PYTHON=python3, one with torch for CUDA, safetensors and numpy: what only a GPU can tell, into docs/gpu.md; no Docker
+	$(PYTHON) -m tests.gpu_check --write
 
 requirements: setup  ## lock every requirements file again
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock-requirements.sh

@@ -1,38 +1,32 @@
-"""What ``torch.compile`` left at bake time, and whether this machine may use it.
+"""What ``torch.compile`` left at bake time, and what it was left for.
 
-A compile cache holds machine code for one version of each part of torch and one kind of device. It is used where all of
-them are the same, and where it is not used that is said: compiling anew is what a start cannot afford.
+A compile cache holds machine code for one version of each part of torch and one kind of device; so does a library
+(``entrypoints.ahead``). Either is used where all of them are the same: compiling anew is what a start cannot afford.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib import metadata
 
 import torch
+
+from entrypoints.machine import describe_processor
 
 ARTIFACT = "compiled/torch.cache"
 """Under /models."""
 
 
 def describe_machine(device: str) -> dict[str, str]:
-    """All that a compile cache follows from besides the network: its key fields."""
+    """All that what was compiled follows from besides the network: its key fields."""
     fields = {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
     if device == "cuda":
         capability = ".".join(map(str, torch.cuda.get_device_capability()))
         name, triton = torch.cuda.get_device_name(), metadata.version("triton")
         return {**fields, "triton": triton, "device": name, "capability": capability}
-    return {**fields, "device": "cpu", "capability": torch.backends.cpu.get_cpu_capability()}
-
-
-def find_differences(baked: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """Each field that differs, baked against found."""
-    return [
-        f"{name}: baked for {baked.get(name, 'none')}, here {found.get(name, 'none')}"
-        for name in sorted({*baked, *found})
-        if baked.get(name) != found.get(name)
-    ]
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {**fields, "device": "cpu", "capability": capability, "processor": describe_processor()}
 
 
 def compile_blocks(blocks: Iterable[torch.nn.Module]) -> None:

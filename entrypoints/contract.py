@@ -94,7 +94,7 @@ class Network(NamedTuple):
     rename: Callable[[str], str | None] = str
     """What ``weights`` calls a published tensor; None where it has no use for it."""
     blocks: tuple[torch.nn.Module, ...] = ()
-    """Parts of ``module`` that do the work, and are compiled where a compile cache was baked for this machine."""
+    """Parts of ``module`` that do the work, and are computed by what was compiled for this machine."""
 
 
 class Model(Protocol):

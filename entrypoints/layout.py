@@ -73,6 +73,7 @@ NETWORK = record(
         "key_fields": mapping(text, anything),
     }
 )
+LIBRARY = record({"folder": path, "files": listing(path, least=1), "blocks": listing(size, least=1)})
 TORCH = record(
     {
         "module": dotted,
@@ -80,7 +81,8 @@ TORCH = record(
         "cache": typed(str, "a path, or empty"),
         "fields": mapping(text, text),
         "reason": typed(str, "a string"),
-    }
+    },
+    optional={"libraries": mapping(text, listing(LIBRARY))},
 )
 described: Check = record(
     {

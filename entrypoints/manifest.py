@@ -77,15 +77,30 @@ class TorchComponent(NamedTuple):
         return self.config
 
 
+class Library(NamedTuple):
+    """What AOTInductor made of equal blocks of a network: the folder of a library, all files of it, and the blocks' numbers."""
+
+    folder: str
+    files: tuple[str, ...]
+    blocks: tuple[int, ...]
+
+
 class TorchRuntime(NamedTuple):
     """How torch serves. ``module`` builds the networks. ``cache`` is the file of what ``torch.compile`` left at bake time,
-    and ``fields`` what it was left for; empty where there is none, and ``reason`` then says why, if there should be one."""
+    ``libraries`` what AOTInductor made, by component, and ``fields`` what either was made for; empty where there is none, and
+    ``reason`` then says why, if there should be one."""
 
     module: str
     device: str
     cache: str
     fields: Mapping[str, str]
     reason: str
+    libraries: Mapping[str, tuple[Library, ...]] = {}
+
+    @property
+    def form(self) -> str:
+        """The rung of the ladder that was baked; empty where none was."""
+        return "aot" if self.libraries else "compile-cache" if self.cache else ""
 
 
 class File(NamedTuple):
@@ -249,6 +264,10 @@ def cross_check(document: Mapping[str, Any]) -> list[str]:
         problems.append(f"torch: is missing, and torch serves {', '.join(networks)}")
     elif document.get("torch", {}).get("cache"):
         named["torch.cache"] = document["torch"]["cache"]
+    for name, libraries in document.get("torch", {}).get("libraries", {}).items():
+        where = f"torch.libraries.{name}"
+        problems += [] if name in networks else [f"{where}: torch serves no {name}{suggest(name, networks)}"]
+        named.update({f"{where}: {file}": file for each in libraries for file in each["files"]})
     problems += [
         f"{where}: files has no {file}{suggest(file, list(files))}"
         for where, file in named.items()
@@ -285,8 +304,16 @@ def build_manifest(document: Mapping[str, Any]) -> Manifest:
         warmup=Warmup(**document["warmup"]),
         limits=Limits(**document["limits"]),
         fallback=document.get("fallback", "announce"),
-        torch=TorchRuntime(**document["torch"]) if "torch" in document else None,
+        torch=build_torch(document["torch"]) if "torch" in document else None,
     )
+
+
+def build_torch(entry: Mapping[str, Any]) -> TorchRuntime:
+    libraries = {
+        name: tuple(Library(each["folder"], tuple(each["files"]), tuple(each["blocks"])) for each in own)
+        for name, own in entry.get("libraries", {}).items()
+    }
+    return TorchRuntime(**{**entry, "libraries": libraries})
 
 
 def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchComponent:

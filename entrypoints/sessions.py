@@ -95,7 +95,9 @@ class Opener:
         self._timeline = timeline
         self._verification = verification
         self.components = OpenComponents(models, manifest)
-        self._torch = TorchOpener(models, manifest.torch, timeline, verification) if manifest.torch else None
+        self._torch: TorchOpener | None = None
+        if manifest.torch:
+            self._torch = TorchOpener(models, manifest.torch, manifest.files, timeline, verification, strict=strict)
 
     def start(self, threads: int) -> None:
         """Each session computes with ``threads`` threads of its own."""

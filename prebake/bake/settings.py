@@ -16,6 +16,7 @@ from prebake.errors import Problem
 
 SCHEMA = 1
 RUNTIMES = ("onnxruntime", "torch")
+COMPILED = ("measured", "aot", "compile-cache", "none")
 REPORT = "report.json"
 """What the compile stage leaves beside the image's files."""
 OPTIMIZE_LEVELS = ("disable", "basic", "extended")
@@ -115,8 +116,8 @@ class Settings:
     ``model_revision`` the sha256 of the code that exports it: what serves is in a layer of its own, and bakes nothing.
     ``ship`` are files that the image holds as published, ``reshard`` those that it holds in parts, as they are too large.
     ``warmup_tolerance`` is image.yaml's, where it gives one. ``runtime`` is what opens the components, ``onnxruntime`` or
-    ``torch``; ``networks`` is the module that builds them in torch. ``fallback`` is what a start does that cannot take the best
-    way: ``announce`` or ``error``."""
+    ``torch``; ``networks`` is the module that builds them in torch, and ``compiled`` what is compiled of them then. ``fallback``
+    is what a start does that cannot take the best way: ``announce`` or ``error``."""
 
     image: str
     module: str
@@ -129,6 +130,7 @@ class Settings:
     exporter: str = ""
     runtime: str = "onnxruntime"
     networks: str = ""
+    compiled: str = "none"
     warmup_tolerance: float | None = None
     fallback: str = "announce"
     limits: Limits = field(default_factory=Limits)
@@ -166,7 +168,8 @@ class Settings:
         that makes no graph again."""
         later: Mapping[str, Any] = {"session": Session(), "buckets": (), "pad": {}, "outside": "error"}
         components = {name: replace(each, **later) for name, each in self.components.items()}
-        return replace(self, components=components, limits=Limits(), warmup_tolerance=None, fallback="announce")
+        own: Mapping[str, Any] = {"warmup_tolerance": None, "fallback": "announce", "compiled": "none"}
+        return replace(self, components=components, limits=Limits(), **own)
 
     def to_json(self) -> bytes:
         """Canonical JSON, the document's schema number included."""
@@ -208,10 +211,23 @@ class _Reader:
             values = enumerate(given.get(name, ()))
             given[name] = tuple(self._flat(Shipped, value, f"{name}[{index}]") for index, value in values)
         given["limits"] = self._flat(Limits, given.get("limits", {}), "limits")
-        for name in ("image", "module", "target", "checkpoint", "model_revision", "runtime", "networks", "fallback"):
+        texts = (
+            "image",
+            "module",
+            "target",
+            "checkpoint",
+            "model_revision",
+            "runtime",
+            "networks",
+            "fallback",
+            "compiled",
+        )
+        for name in texts:
             self._typed(given, name, str, "")
         if given.get("runtime", "onnxruntime") not in RUNTIMES:
             self.problems.append(Problem("runtime", f"must be one of {', '.join(RUNTIMES)}"))
+        if given.get("compiled", "none") not in COMPILED:
+            self.problems.append(Problem("compiled", f"must be one of {', '.join(COMPILED)}"))
         if given.get("warmup_tolerance") is not None:
             self._typed(given, "warmup_tolerance", float, "")
         return None if self.problems else Settings(**given)

@@ -34,6 +34,7 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
         exporter=_module(project, project.export, "export") or GRAPHS_AS_PUBLISHED,
         runtime=runtime,
         networks=_module(project, project.torch, "model_torch") if runtime == "torch" else "",
+        compiled=spec.compiled.get(target, "measured") if runtime == "torch" else "none",
         target=target,
         checkpoint=checkpoint,
         model_revision=digest({file.path: file.sha256 for file in code}),

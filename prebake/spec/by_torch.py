@@ -18,6 +18,10 @@ def torch_targets(document: Document, data: Mapping[str, Any]) -> Iterator[Probl
             yield Problem(where, f"targets does not name {target!r}", "add it there, or leave it out here")
         if target == "tensorrt" and named[target] == "torch":
             yield Problem(where, "torch runs no TensorRT engines", "say cuda, or onnxruntime")
+    for target in mapping(data.get("compiled")):
+        if named.get(target) != "torch":
+            where, what = document.place(("compiled", target)), f"torch does not serve {target!r}"
+            yield Problem(where, what, "say so under runtime, or leave it out here")
 
 
 def torch_components(document: Document, data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ TensorType = Annotated[str, Field(pattern=TENSOR_TYPE)]
 Bucket = Annotated[dict[str, Annotated[int, Field(gt=0)]], Field(min_length=1)]
 Target = Literal["cpu", "cuda", "tensorrt"]
 Runtime = Literal["onnxruntime", "torch"]
+Compiled = Literal["measured", "aot", "compile-cache", "none"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
 
 
@@ -283,6 +284,10 @@ class ImageSpec(Part):
     targets: tuple[Target, ...] = Field(default=("cpu",), min_length=1)
     runtime: dict[Target, Runtime] = Field(
         default={}, description="What opens the components, by target: onnxruntime where none is named"
+    )
+    compiled: dict[Target, Compiled] = Field(
+        default={},
+        description="What is compiled of networks in torch, by target: where none is named what starts soonest, as measured",
     )
     models: dict[Name, Model] = Field(
         default={}, min_length=2, description="Other images of the project, served together; each keeps spec and lock"

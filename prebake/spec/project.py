@@ -173,21 +173,23 @@ def _files(root: Path, folder: str, pattern: str, *, skip: tuple[str, ...]) -> t
     return tuple(SourceFile(path.relative_to(root).as_posix(), path.read_bytes()) for path in paths)
 
 
+STAGED = (
+    "__init__.py",
+    "ahead.py",
+    "buckets.py",
+    "compiled.py",
+    "contract.py",
+    "machine.py",
+    "networks.py",
+    "shapes.py",
+)
+"""Of the entrypoints, what the stages have too: both sides read it alike."""
+
+
 def _bake_library(library: Path) -> tuple[SourceFile, ...]:
     """What the stages import besides the image's own code: the library, the port that models implement, and how the container
     loads networks in torch, knows its machine and brings inputs to buckets."""
-    port = tuple(
-        SourceFile(f"entrypoints/{name}", (library / "entrypoints" / name).read_bytes())
-        for name in (
-            "__init__.py",
-            "buckets.py",
-            "compiled.py",
-            "contract.py",
-            "machine.py",
-            "networks.py",
-            "shapes.py",
-        )
-    )
+    port = tuple(SourceFile(f"entrypoints/{name}", (library / "entrypoints" / name).read_bytes()) for name in STAGED)
     paths = [PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted((PACKAGE / "bake").glob("*.py"))]
     return (
         *port,

@@ -27,13 +27,14 @@ def write_checkpoint(folder: Path) -> Path:
     return folder
 
 
-def settings_for(checkpoint: Path, precision: str = "fp32") -> Settings:
+def settings_for(checkpoint: Path, precision: str = "fp32", compiled: str = "none") -> Settings:
     return Settings(
         image="blocks",
         module="tests.blocks.model",
         exporter="tests.blocks.export",
         networks="tests.blocks.model_torch",
         runtime="torch",
+        compiled=compiled,
         target="cpu",
         checkpoint="sample",
         model_revision="0" * 64,

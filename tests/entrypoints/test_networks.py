@@ -23,6 +23,7 @@ from tests.blocks.export import VALUES
 from tests.blocks.model_torch import Blocks, build
 
 WEIGHTS = "net/model.safetensors"
+LIBRARY = {"folder": "a", "files": ["a/block.so"], "blocks": [0]}
 
 
 @pytest.fixture
@@ -159,6 +160,13 @@ def test_a_component_that_does_not_fit_is_a_fault_with_all_of_it(tmp_path: Path)
         (lambda document: document.pop("torch"), "torch: is missing, and torch serves net"),
         (lambda document: document["torch"].update(device="tpu"), "torch.device: should be one of cpu, cuda"),
         (lambda document: document["torch"].update(cache="a/b"), "torch.cache: files has no a/b"),
+        (lambda document: document["torch"].update(libraries={"other": [LIBRARY]}), "torch serves no other"),
+        (
+            lambda document: document["torch"].update(libraries={"net": [LIBRARY]}),
+            "libraries.net: a/block.so: files has no",
+        ),
+        (lambda document: document["torch"].update(libraries={"net": [{**LIBRARY, "folder": "/a"}]}), "relative path"),
+        (lambda document: document["torch"].update(libraries={"net": [{**LIBRARY, "blocks": []}]}), "something in it"),
         (lambda document: document["components"]["net"].update(precision="fp8"), "components.net.precision: should be"),
         (lambda document: document["components"]["net"].update(config="net/c.json"), "files has no net/c.json"),
         (lambda document: document["components"]["net"].update(graph="g.onnx"), "components.net.graph: is not known"),

@@ -35,7 +35,7 @@ from entrypoints.worker import Worker
 from tests.entrypoints.running import ROOT
 
 ALLOWED = {"numpy", "onnxruntime", "uvicorn", "python_multipart", "xxhash", "entrypoints"}
-BY_TORCH = {"compiled.py", "contract.py", "networks.py", "torch_runtime.py"}
+BY_TORCH = {"ahead.py", "compiled.py", "contract.py", "networks.py", "torch_runtime.py"}
 """What may import torch besides: it is imported where an image has components in torch, and a port names its types."""
 
 

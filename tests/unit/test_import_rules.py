@@ -31,6 +31,7 @@ OURS: dict[str, set[str]] = {
         "entrypoints.compiled",
         "entrypoints.machine",
         "entrypoints.shapes",
+        "entrypoints.ahead",
         "images",
     },
     "prebake/plan": {"prebake.errors", "prebake.spec", "prebake.bake.settings", "prebake.bake.join_settings"},

@@ -15,6 +15,9 @@ import torch
 from safetensors.torch import save_file
 
 from entrypoints.compiled import ARTIFACT
+from entrypoints.manifest import read_manifest
+from entrypoints.sessions import Opener
+from entrypoints.timeline import Timeline
 from prebake.bake.compile import compile_image
 from prebake.bake.errors import BakeError, SettingsInvalid, WeightsError
 from prebake.bake.export import Bake, export_image
@@ -30,7 +33,7 @@ from dataclasses import replace
 from pathlib import Path
 from prebake.bake.compile import Job
 from prebake.bake.exported import Exported
-from prebake.bake.networks import keep_cache, make_cache
+from prebake.bake.precompiled import keep_cache, make_cache
 from prebake.bake.settings import Settings
 from entrypoints.networks import Parts
 
@@ -68,40 +71,62 @@ def started(models: Path, folder: Path, kernels: Path | None = None) -> Any:
     return running(models, folder, {"TORCHINDUCTOR_CACHE_DIR": str(folder / "cache")})
 
 
-def notices(server: Server) -> list[str]:
+def startup(server: Server) -> dict[str, Any]:
     """Torch's import alone takes seconds, and that of its compiler."""
-    return list(server.wait_for("ready", patience=300).get("/startup").json()["notices"])
+    return dict(server.wait_for("ready", patience=300).get("/startup").json())
 
 
 def test_blocks_come_from_the_baked_cache(compiled: Path, tmp_path: Path) -> None:
     with started(compiled, tmp_path, compiled.parent / "made") as server:
-        assert notices(server) == []
+        start = startup(server)
+        assert (start["opened"], start["fallbacks"]) == ({"net": "compile-cache"}, [])
         assert server.post(json={"values": ",".join("1" * 16), "rows": 7}).status_code == 200
-        phases = {phase["name"] for phase in server.get("/startup").json()["phases"]}
-    assert "load compile cache" in phases
+    assert "load compile cache" in {phase["name"] for phase in start["phases"]}
 
 
-def test_a_cache_of_another_machine_is_announced_and_not_used(compiled: Path, tmp_path: Path) -> None:
+def test_what_is_compiled_at_start_is_a_step_down(compiled: Path, tmp_path: Path) -> None:
+    """A cache of nothing fits the machine, and gives no graph."""
+    models = Path(shutil.copytree(compiled, tmp_path / "models"))
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    program = "import sys; from entrypoints.compiled import save_cache; import torch; " + (
+        "f = torch.compile(lambda x: x + 1); f(torch.ones(3)); sys.stdout.buffer.write(save_cache())"
+    )
+    environment = {"PYTHONPATH": str(ROOT), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "other"), "PATH": "/usr/bin:/bin"}
+    other = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True).stdout
+    replace_file(models, manifest, ARTIFACT, other)
+    with started(models, tmp_path, compiled.parent / "made") as server:
+        (step,) = startup(server)["fallbacks"]
+    assert (step["component"], step["from"], step["reason"]) == ("net", "compile-cache", "rebuilt")
+    assert "1 were compiled anew" in step["detail"]
+
+
+def test_a_cache_of_another_machine_is_a_step_down(compiled: Path, tmp_path: Path) -> None:
     models = Path(shutil.copytree(compiled, tmp_path / "models"))
     manifest = json.loads((models / "manifest.json").read_bytes())
     manifest["torch"]["fields"].update(torch="1.0", capability="9.0")
     (models / "manifest.json").write_text(json.dumps(manifest))
     with started(models, tmp_path) as server:
-        (notice,) = notices(server)
-        events = [event for event in server.events if event["event"] == "notice"]
-    assert "nothing is compiled" in notice
-    assert f"torch: baked for 1.0, here {torch.__version__}" in notice
-    assert "capability: baked for 9.0" in notice
-    assert [event["text"] for event in events] == [notice]
+        start = startup(server)
+        events = [event for event in server.events if event["event"] == "fallback"]
+    (step,) = start["fallbacks"]
+    assert start["opened"] == {"net": "eager"}
+    assert (step["from"], step["to"], step["reason"]) == ("compile-cache", "eager", "field")
+    assert f"torch: compiled for 1.0, here {torch.__version__}" in step["detail"]
+    assert "capability: compiled for 9.0" in step["detail"]
+    assert events == [{"event": "fallback", "level": "warning", **step}]
 
 
-def test_a_cache_that_torch_cannot_read_is_announced(compiled: Path, tmp_path: Path) -> None:
+def test_a_cache_that_torch_cannot_read_is_a_step_down(compiled: Path, tmp_path: Path) -> None:
     models = Path(shutil.copytree(compiled, tmp_path / "models"))
     manifest = json.loads((models / "manifest.json").read_bytes())
     replace_file(models, manifest, ARTIFACT, b"no cache")
-    with started(models, tmp_path) as server:
-        (notice,) = notices(server)
-    assert f"torch cannot read {ARTIFACT}" in notice
+    timeline = Timeline()
+    opener = Opener(models, read_manifest(models), timeline, None)
+    opener.start(1)
+    opener.components.session("net")
+    (step,) = timeline.fallbacks
+    assert (step["to"], step["reason"]) == ("eager", "open")
+    assert f"torch cannot read {ARTIFACT}" in step["detail"]
 
 
 def test_without_a_device_the_bake_says_so_and_ships_no_cache(
@@ -111,7 +136,9 @@ def test_without_a_device_the_bake_says_so_and_ships_no_cache(
         pytest.skip("there is a GPU")
     settings = settings_for(write_checkpoint(tmp_path / "checkpoint"), "bf16")
     models = tmp_path / "models"
-    report = bake_folder("blocks", tmp_path / "checkpoint", replace(settings, target="cuda"), models)
+    report = bake_folder(
+        "blocks", tmp_path / "checkpoint", replace(settings, target="cuda", compiled="measured"), models
+    )
     assert report["net"]["precision"] == "bf16"
     manifest = json.loads((models / "manifest.json").read_bytes())
     assert manifest["torch"]["device"] == "cuda"

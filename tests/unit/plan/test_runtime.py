@@ -50,6 +50,13 @@ def test_everything_is_shipped_as_published_and_nothing_derived(by_torch: Projec
     assert [layer.kind for layer in plan.layers if layer.kind != "weights"] == ["dependencies", "graphs", "code"]
 
 
+def test_what_starts_soonest_is_compiled_where_nothing_is_said(by_torch: Project) -> None:
+    assert settings(make_plan(by_torch, CUDA))["compiled"] == "measured"
+    assert settings(make_plan(by_torch, Options(target="cpu")))["compiled"] == "none"
+    said = replace(by_torch, spec=by_torch.spec.model_copy(update={"compiled": {"cuda": "aot"}}))
+    assert settings(make_plan(said, CUDA))["compiled"] == "aot"
+
+
 def test_the_other_target_is_as_it_was(by_torch: Project) -> None:
     plan = make_plan(by_torch, Options(target="cpu"))
     assert {file.path for file in plan.shipped} == {"net/model.safetensors"}

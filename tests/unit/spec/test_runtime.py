@@ -47,6 +47,8 @@ def test_it_is_chosen_for_each_target() -> None:
     [
         ("{cuda: torch}", "{cuda: tourch}", "runtime.cuda: input should be 'onnxruntime' or 'torch'"),
         ("{cuda: torch}", "{gpu: torch}", "runtime"),
+        ("{cuda: torch}", "{cuda: torch}\ncompiled: {cuda: fast}", "compiled.cuda: input should be 'measured', 'aot'"),
+        ("{cuda: torch}", "{cuda: torch}\ncompiled: {cpu: aot}", "compiled.cpu: torch does not serve 'cpu'"),
         ("[cpu, cuda]", "[cpu]", "targets does not name 'cuda'"),
         ("{cuda: torch}", "{tensorrt: torch}", "torch runs no TensorRT engines"),
         ("[model_torch.py]", "[]", "nothing builds networks in torch (list a model_torch.py in code.torch)"),

@@ -1,0 +1,125 @@
+"""What compiling ahead saves where torch serves: ``python -m tests.benchmarks.torch_cache``.
+
+zimage's sample is baked with libraries of AOTInductor, on the GPU where there is one. Then its warm-up request is answered in
+fresh processes in turn, weights being there: by the libraries, by ``torch.compile`` from nothing (which needs a C++ compiler on
+a CPU), and by the blocks as they are. The bound is 5, of the medians of the first two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from entrypoints.compiled import compile_blocks
+from entrypoints.networks import Parts
+from images.zimage import sample
+from prebake.bake.compile import Job
+from prebake.bake.export import export_image
+from prebake.bake.exported import Exported
+from prebake.bake.local import bake_folder
+from prebake.bake.starts import AOT, EAGER, Figures, Way, in_fresh_process, time_start
+from prebake.bake.warmed import open_model
+from prebake.measure.report import write_document
+from tests.images.zimage.serving import torch_settings
+
+NOTHING = "torch.compile from nothing"
+BOUND = 5.0
+
+
+@dataclass(frozen=True)
+class Baked:
+    job: Job
+    parts: Mapping[str, Parts]
+    libraries: Way
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="fresh processes of each way")
+    runs = parser.parse_args().runs
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with tempfile.TemporaryDirectory(prefix="prebake-bench-") as folder:
+        baked = bake(Path(folder), device)
+        found: dict[str, list[Figures]] = {AOT: [], NOTHING: [], EAGER: []}
+        for run in range(runs):
+            for way, own in found.items():
+                own.append(time_way(baked, device, way))
+                print(f"{run + 1}/{runs} {way}: {own[-1].describe()}", file=sys.stderr)
+    write_document(Path("build/bench/torch_cache.json"), summary := summarise(found, device))
+    show(found, summary)
+
+
+def bake(folder: Path, device: str) -> Baked:
+    checkpoint, models, exported = folder / "checkpoint", folder / "models", folder / "exported"
+    sample.write(checkpoint, 1)
+    precision = "bf16" if device == "cuda" else "fp32"
+    settings = replace(torch_settings(checkpoint, precision), target=device, compiled="aot")
+    bake_folder("zimage", checkpoint, settings, models)
+    export_image(settings, checkpoint, exported)
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    parts = {
+        name: Parts(models, name, each["config"], tuple(each["reads"])) for name, each in manifest["components"].items()
+    }
+    libraries = {
+        name: {index: models / each["folder"] for each in own for index in each["blocks"]}
+        for name, own in manifest["torch"]["libraries"].items()
+    }
+    return Baked(Job(settings, Exported.load(exported), models), parts, Way(AOT, libraries))
+
+
+def time_way(baked: Baked, device: str, way: str) -> Figures:
+    if way == NOTHING:
+        return Figures(*in_fresh_process(time_nothing, baked, device))
+    chosen = baked.libraries if way == AOT else Way(EAGER)
+    figures: Figures = in_fresh_process(time_start, baked.job, baked.parts, device, chosen)
+    return figures
+
+
+def time_nothing(baked: Baked, device: str) -> tuple[float, float]:
+    opened = open_model(baked.job, baked.parts, device)
+    start = time.perf_counter()
+    for network in opened.networks.values():
+        compile_blocks(network.blocks)
+    opened.ask()
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    opened.ask()
+    return first, time.perf_counter() - start
+
+
+def summarise(found: Mapping[str, list[Figures]], device: str) -> dict[str, object]:
+    first = {way: median(each.first for each in own) for way, own in found.items()}
+    ratio = first[NOTHING] / first[AOT]
+    seconds = {way: [each.describe() for each in own] for way, own in found.items()}
+    name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    return {
+        "device": name,
+        "torch": torch.__version__,
+        "seconds": seconds,
+        "ratio": round(ratio, 2),
+        "bound": BOUND,
+        "met": ratio >= BOUND,
+    }
+
+
+def show(found: Mapping[str, list[Figures]], summary: Mapping[str, object]) -> None:
+    print(f"{'':28} first answer (least to most)   later")
+    for way, own in found.items():
+        first = sorted(each.first for each in own)
+        later = median(each.later for each in own)
+        print(f"{way:28} {median(first):7.3f} s ({first[0]:.3f} to {first[-1]:.3f})   {later:.3f} s")
+    verdict = "met" if summary["met"] else "missed"
+    print(f"without over with: {summary['ratio']} times, bound {BOUND:g}: {verdict} ({summary['device']})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What was compiled on the device is opened there, answers as the blocks do, and steps down where a field differs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from entrypoints.faults import CompiledElsewhere
+from entrypoints.manifest import read_manifest
+from entrypoints.sessions import Opener
+from entrypoints.timeline import Timeline
+from prebake.bake.local import bake_folder
+from prebake.bake.settings import Component, Precision
+from prebake.bake.starts import AOT, CACHE, EAGER, in_fresh_process
+from prebake.errors import PrebakeError
+from tests.blocks.checkpoint import settings_for, write_checkpoint
+from tests.blocks.export import VALUES
+from tests.gpu_check.findings import Finding
+
+BOUND = 0.05
+"""Relative error of bf16, as ``image.yaml`` has it where nothing is said."""
+
+
+def check_compiled(folder: Path, device: str) -> Iterator[Finding]:
+    """An image for a CPU has no compile cache: it would need a compiler at start."""
+    wanted = None
+    for form in (EAGER, AOT, CACHE) if device == "cuda" else (EAGER, AOT):
+        try:
+            models, told = bake(folder / form, device, form)
+        except PrebakeError as error:
+            yield Finding(form, False, str(error))
+            continue
+        rung, steps, answer = in_fresh_process(open_and_ask, models)
+        yield Finding(form, rung == form and not steps, f"opened by {rung}, {steps or 'no step down'}{told}")
+        if wanted is None:
+            wanted = answer
+        else:
+            apart = float(np.linalg.norm(answer - wanted) / np.linalg.norm(wanted))
+            yield Finding(f"{form}, parity", apart <= BOUND, f"relative error {apart:.2g}, bound {BOUND}")
+            yield from check_ladder(models, form)
+
+
+def check_ladder(models: Path, form: str) -> Iterator[Finding]:
+    """Each field in turn is another: a step down that names it, or the end where none is allowed."""
+    fields = json.loads((models / "manifest.json").read_bytes())["torch"]["fields"]
+    for name in sorted(fields):
+        changed = Path(shutil.copytree(models, models.with_name(f"{form}-{name}"), copy_function=link))
+        document = json.loads((models / "manifest.json").read_bytes())
+        document["torch"]["fields"][name] = "another"
+        (changed / "manifest.json").unlink()
+        (changed / "manifest.json").write_text(json.dumps(document))
+        timeline = Timeline()
+        open_component(changed, timeline)
+        told = [f"{step['to']}, {step['reason']}: {step['detail']}" for step in timeline.fallbacks]
+        yield Finding(f"{form}, other {name}", len(told) == 1 and f"{name}: compiled for another" in told[0], told[0])
+        try:
+            open_component(changed, Timeline(), strict=True)
+        except CompiledElsewhere as fault:
+            yield Finding(f"{form}, other {name}, strict", True, f"ends with {fault.exit_code}")
+        else:
+            yield Finding(f"{form}, other {name}, strict", False, "was opened")
+
+
+def bake(folder: Path, device: str, form: str) -> tuple[Path, str]:
+    """The models folder, and what its report says of the time it saves."""
+    checkpoint = write_checkpoint(folder / "checkpoint")
+    precision = Component(precision=Precision("bf16", bound=BOUND, derived=False), providers=())
+    settings = replace(settings_for(checkpoint), target=device, components={"net": precision})
+    settings = replace(settings, compiled="none" if form == EAGER else form)
+    report = bake_folder("blocks", checkpoint, settings, folder / "models")["net"]["compiled"]
+    seconds = {name: each["first"] for name, each in report["seconds"].items()}
+    return folder / "models", f"; first answer {seconds}, {report['bytes']} bytes" if seconds else ""
+
+
+def open_and_ask(models: Path) -> tuple[str, list[object], np.ndarray]:
+    """The rung, steps down and an answer; in a fresh process."""
+    timeline = Timeline()
+    session = open_component(models, timeline)
+    answer = session.run({"x": np.array([VALUES] * 3, np.float32)})["y"]  # type: ignore[attr-defined]
+    return timeline.opened["net"], list(timeline.fallbacks), answer
+
+
+def open_component(models: Path, timeline: Timeline, *, strict: bool = False) -> object:
+    opener = Opener(models, read_manifest(models), timeline, None, strict=strict)
+    opener.start(2)
+    return opener.components.session("net")
+
+
+def link(source: str, target: str) -> str:
+    Path(target).hardlink_to(source)
+    return target

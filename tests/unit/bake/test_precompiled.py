@@ -1,0 +1,265 @@
+"""Blocks compiled ahead: what a server does with libraries that fit, that do not, and that are damaged."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from entrypoints.ahead import CALL, LIBRARY, Call, CompiledBlock, Unfit
+from entrypoints.faults import CompiledElsewhere
+from entrypoints.manifest import read_manifest
+from entrypoints.networks import NetworkSession, Parts, build_network, load_network
+from entrypoints.sessions import Opener
+from entrypoints.timeline import Timeline
+from prebake.bake.ahead import Made, NotCompiled, compare, compile_blocks, find_compiler
+from prebake.bake.errors import BakeError
+from prebake.bake.local import bake_folder
+from prebake.bake.settings import Precision
+from prebake.bake.starts import Figures, choose
+from tests.blocks.checkpoint import CONFIG, settings_for, write_checkpoint
+from tests.blocks.export import VALUES
+from tests.blocks.model_torch import Block, Blocks, build
+from tests.entrypoints.baking import replace_file
+from tests.entrypoints.running import Server, running
+from tests.gpu_check.compiled import check_ladder
+
+FOLDER = "compiled/net/0"
+
+
+@pytest.fixture(scope="module")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mapping[str, Any]]:
+    """The folder, and what the compile stage reports of it."""
+    if not find_compiler():
+        pytest.skip("no C++ compiler")
+    folder = tmp_path_factory.mktemp("ahead")
+    settings = settings_for(write_checkpoint(folder / "checkpoint"), compiled="aot")
+    report = bake_folder("blocks", folder / "checkpoint", settings, folder / "models")
+    return folder / "models", report
+
+
+@pytest.fixture
+def models(baked: tuple[Path, Mapping[str, Any]], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(baked[0], tmp_path / "models"))
+
+
+def change_manifest(models: Path, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((models / "manifest.json").read_bytes())
+    change(manifest)
+    (models / "manifest.json").write_text(json.dumps(manifest))
+    return manifest
+
+
+def ask(server: Server, rows: int) -> list[list[float]]:
+    answer = server.post(json={"values": ",".join(map(str, VALUES)), "rows": rows})
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["y"])
+
+
+def eager(models: Path, rows: int) -> list[list[float]]:
+    parts = Parts(models, "net", "net/config.json", ("net/model.safetensors",))
+    session = NetworkSession(load_network(build_network(build, parts), parts, "cpu", "fp32"), ("y", "count"), "cpu")
+    return list(session.run({"x": np.array([VALUES] * rows, np.float32)})["y"].tolist())
+
+
+def opened(models: Path, timeline: Timeline, *, strict: bool = False) -> object:
+    """The component, by the server's own parts in this process."""
+    opener = Opener(models, read_manifest(models), timeline, None, strict=strict)
+    opener.start(1)
+    return opener.components.session("net")
+
+
+def started(models: Path, folder: Path, **environ: str) -> Any:
+    """Without a compiler, and where nothing can be written: what is opened is what lies in the image."""
+    return running(models, folder, {"PATH": "/nowhere", "TORCHINDUCTOR_CACHE_DIR": "/nowhere", **environ})
+
+
+def test_libraries_hold_no_weights_and_equal_blocks_share_one(baked: tuple[Path, Mapping[str, Any]]) -> None:
+    models, report = baked
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    (library,) = manifest["torch"]["libraries"]["net"]
+    assert library == {"folder": FOLDER, "files": [f"{FOLDER}/{LIBRARY}", f"{FOLDER}/{CALL}"], "blocks": [0, 1]}
+    assert all(manifest["files"][file]["origin"] == "compiled" for file in library["files"])
+    weights = load_file(models / "net/model.safetensors")["net.layers.0.inner.weight"]
+    assert weights[0].numpy().tobytes() not in (models / FOLDER / LIBRARY).read_bytes()
+    told = report["net"]["compiled"]
+    assert told["chosen"] == "aot"
+    assert told["bytes"] == sum(manifest["files"][file]["size"] for file in library["files"])
+    assert set(told["seconds"]) == {"eager", "aot"}
+    assert all(seconds["first"] > 0 and seconds["later"] > 0 for seconds in told["seconds"].values())
+
+
+def test_a_container_without_a_compiler_computes_by_them(models: Path, tmp_path: Path) -> None:
+    with started(models, tmp_path, PREBAKE_FALLBACK="error") as server:
+        startup = server.wait_for("ready", patience=120).get("/startup").json()
+        assert (startup["opened"], startup["fallbacks"], startup["notices"]) == ({"net": "aot"}, [], [])
+        np.testing.assert_allclose(ask(server, 7), eager(models, 7), rtol=1e-5, atol=1e-5)
+        assert server.get("/health").json()["fallbacks"] == []
+        # a size that is computed in another way, and was not compiled for: told, and answered all the same
+        np.testing.assert_allclose(ask(server, 1), eager(models, 1), rtol=1e-5, atol=1e-5)
+        (step,) = server.get("/health").json()["fallbacks"]
+    assert (step["component"], step["from"], step["to"], step["reason"]) == ("net", "aot", "eager", "input")
+    assert "[1, 16]" in step["detail"]
+
+
+def test_another_machine_steps_down_or_ends(models: Path, tmp_path: Path) -> None:
+    change_manifest(models, lambda manifest: manifest["torch"]["fields"].update(torch="1.0", capability="VSX"))
+    with started(models, tmp_path) as server:
+        startup = server.wait_for("ready", patience=120).get("/startup").json()
+        metrics = server.get("/metrics").text
+    (step,) = startup["fallbacks"]
+    assert (startup["opened"], step["reason"]) == ({"net": "eager"}, "field")
+    assert f"torch: compiled for 1.0, here {torch.__version__}" in step["detail"]
+    assert "capability: compiled for VSX" in step["detail"]
+    assert 'prebake_fallbacks_total{component="net",from="aot",to="eager",reason="field"} 1' in metrics
+    with pytest.raises(CompiledElsewhere, match=r"net: aot: capability: compiled for VSX"):
+        opened(models, Timeline(), strict=True)
+
+
+def test_each_field_alone_is_enough_to_step_down_or_end(models: Path) -> None:
+    findings = list(check_ladder(models, "aot"))
+    fields = json.loads((models / "manifest.json").read_bytes())["torch"]["fields"]
+    assert len(findings) == 2 * len(fields) > 0
+    assert [str(finding) for finding in findings if not finding.held] == []
+
+
+@pytest.mark.parametrize("verify", ["full", "sizes"])
+def test_a_flipped_byte_is_refused_or_told_and_never_run(models: Path, tmp_path: Path, verify: str) -> None:
+    draw = random.Random(verify)
+    path = models / FOLDER / draw.choice([LIBRARY, CALL])
+    content = bytearray(path.read_bytes())
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
+    with started(models, tmp_path, PREBAKE_VERIFY=verify, PREBAKE_FAULT_LINGER="3") as server:
+        if verify == "full":
+            assert path.name in server.wait_for("failed", patience=120).get("/health").json()["reason"]
+            assert server.wait() == 73
+            return
+        startup = server.wait_for("ready", patience=120).get("/startup").json()
+        np.testing.assert_allclose(ask(server, 7), eager(models, 7), rtol=1e-5, atol=1e-5)
+    (step,) = startup["fallbacks"]
+    assert (step["from"], step["to"], step["reason"]) == ("aot", "eager", "open")
+    assert f"{path.name}: corrupt" in step["detail"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no library", b"\x7fELF" + bytes(200)])
+def test_what_is_no_library_is_told_and_not_served_with(models: Path, content: bytes) -> None:
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    replace_file(models, manifest, f"{FOLDER}/{LIBRARY}", content)
+    block = Blocks(**CONFIG).layers[0]
+    with pytest.raises(Unfit):
+        CompiledBlock(block, models / FOLDER, "cpu", pytest.fail)
+    timeline = Timeline()
+    opened(models, timeline)
+    (step,) = timeline.fallbacks
+    assert (step["to"], step["reason"]) == ("eager", "open")
+
+
+def test_a_library_reads_the_weights_where_they_are(models: Path) -> None:
+    block = Blocks(**CONFIG).eval().requires_grad_(requires_grad=False).layers[0]
+    assert isinstance(block, Block)
+    compiled, x = CompiledBlock(block, models / FOLDER, "cpu", pytest.fail), torch.ones(3, 16)
+    before = compiled(x)
+    block.inner.weight.mul_(2)
+    assert not torch.allclose(compiled(x), before)
+    torch.testing.assert_close(compiled(x), block(x))
+
+
+def test_a_library_of_another_network_does_not_open(models: Path) -> None:
+    with pytest.raises(Unfit, match="KeyError"):
+        CompiledBlock(torch.nn.Linear(16, 16), models / FOLDER, "cpu", pytest.fail)
+
+
+def test_what_computes_something_else_is_found(models: Path) -> None:
+    """A library of blocks like these, called with another's weights gives another's answer: the comparison has to see it."""
+    torch.manual_seed(5)
+    blocks = [layer.eval().requires_grad_(requires_grad=False) for layer in Blocks(**CONFIG).layers]
+    calls = {0: {"x": torch.randn(3, 16)}}
+    made = [Made(models / FOLDER, (0,))]
+    assert all(finding.passed for finding in compare("net", blocks, calls, made, Precision()))
+
+    block = blocks[0]
+    assert isinstance(block, Block)
+
+    class Other(torch.nn.Module):
+        def __init__(self, block: Block) -> None:
+            super().__init__()
+            self.inner, self.outer = block.inner, block.outer
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = x + self.outer(torch.nn.functional.silu(self.inner(x)))
+            return out
+
+    assert not all(finding.passed for finding in compare("net", [Other(block)], calls, made, Precision()))
+
+
+def test_blocks_that_cannot_be_compiled_say_why(tmp_path: Path) -> None:
+    class Branching(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + 1 if x.sum() > 0 else x - 1
+
+    class Nameless(torch.nn.Module):
+        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+            return tensors[0]
+
+    for block in (Branching(), Nameless()):
+        with pytest.raises(NotCompiled, match=type(block).__name__):
+            compile_blocks([block], {0: {"x": torch.ones(3, 4)}}, tmp_path / "made")
+
+
+def test_a_form_that_is_asked_for_and_cannot_be_made_fails_the_bake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    settings = settings_for(write_checkpoint(tmp_path / "checkpoint"), compiled="aot")
+    with pytest.raises(BakeError, match="no C\\+\\+ compiler"):
+        bake_folder("blocks", tmp_path / "checkpoint", settings, tmp_path / "models")
+    settings = settings_for(tmp_path / "checkpoint", compiled="measured")
+    report = bake_folder("blocks", tmp_path / "checkpoint", settings, tmp_path / "again")
+    assert report["net"]["compiled"]["chosen"] == "eager"
+    manifest = json.loads((tmp_path / "again/manifest.json").read_bytes())
+    assert "no C++ compiler" in manifest["torch"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("figures", "chosen"),
+    [
+        ({"eager": (1.0, 1.0)}, "eager"),
+        ({"eager": (1.0, 1.0), "aot": (0.5, 1.0), "compile-cache": (0.7, 0.1)}, "aot"),
+        ({"eager": (1.0, 1.0), "aot": (0.7, 1.0), "compile-cache": (0.5, 1.0)}, "compile-cache"),
+        ({"eager": (1.0, 1.0), "aot": (2.0, 0.5)}, "aot"),
+        ({"eager": (1.0, 1.0), "aot": (0.98, 0.99)}, "eager"),
+    ],
+)
+def test_what_starts_soonest_is_kept_where_it_pays(figures: dict[str, tuple[float, float]], chosen: str) -> None:
+    assert choose({form: Figures(*pair) for form, pair in figures.items()}) == chosen
+
+
+def test_a_call_is_what_was_compiled_for_in_every_respect() -> None:
+    call = Call(
+        ({"dtype": "torch.float32", "device": "cpu", "dims": [[2, 8], 4]}, {"value": 3}),
+        ("L['x'].size()[0] % 2 == 0",),
+    )
+    fitting = torch.zeros(4, 4)
+    assert call.find_difference({"x": fitting}, [fitting, 3]) == ""
+    for x, number in (
+        (torch.zeros(4, 4, dtype=torch.float64), 3),
+        (torch.zeros(4, 5), 3),
+        (torch.zeros(4), 3),
+        (torch.zeros(10, 4), 3),
+        (torch.zeros(1, 4), 3),
+        (torch.zeros(3, 4), 3),
+        (torch.zeros(4, 4), 4),
+        (torch.zeros(4, 4), True),
+        (torch.zeros(4, 4), torch.tensor(3)),
+    ):
+        assert call.find_difference({"x": x}, [x, number]) != ""
+    assert call.find_difference({"x": fitting}, [fitting]) != ""
