@@ -67,6 +67,21 @@ def _build_image(asked: argparse.Namespace) -> None:
         print(report_text(report))
 
 
+def compile_(asked: argparse.Namespace) -> None:
+    from prebake.workflow.compiling import CompileOrder, compile_model, compiled_text
+
+    options = Options(cast(Target, asked.target), asked.checkpoint)
+    push = tuple(asked.push or ())
+    order = CompileOrder(
+        _root(asked), asked.model, options, asked.base, asked.accept_licence, push, keep_all=asked.keep_all
+    )
+    report = compile_model(order, _tell)
+    if asked.json:
+        _print_json(report)
+    else:
+        print(compiled_text(report))
+
+
 def explain(asked: argparse.Namespace) -> None:
     from prebake.workflow.explaining import Question, explain_image, explained_text
 

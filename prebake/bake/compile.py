@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,16 +58,16 @@ def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -
 
         compile_networks(job, out)
         return
-    _check_components(job)
+    check_components(job)
     weights = weight_files(job)
-    compiled = [_compile(job, name, weights) for name in sorted(settings.components)]
+    compiled = [compile_component(job, name, weights) for name in sorted(settings.components)]
     findings = [finding for each in compiled for finding in _findings(job, each[0].name)]
     parity.check(findings)
     _write_models(job, [each[0] for each in compiled], weights, out / "models")
     _write_report(job, {each[0].name: each[1] for each in compiled}, findings, out)
 
 
-def _check_components(job: Job) -> None:
+def check_components(job: Job) -> None:
     wanted, got = job.settings.components.keys(), job.exported.components.keys()
     if wanted != got:
         raise BakeError(
@@ -107,22 +107,22 @@ def own_weights(folder: str, files: Files) -> Iterator[str]:
             yield path
 
 
-def _compile(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
+def compile_component(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
     own = list(own_weights(job.settings.folder(name), files))
     graph = job.graph(name)
-    _stage(job, name)
+    place_graph(job, name)
     with optimised(graph, name, job.settings.components[name].providers) as model:
         if job.settings.keeps_half(name):  # the optimiser folded the casts
             keep_half(model, job.settings.components[name].precision.type, exact=True)
         report = repoint(model, WeightFiles([job.models / path for path in own]), job.constants(name))
         graph_files.save(model, graph, name)
-    fields = _key_fields(job, name, {path: files[path]["sha256"] for path in own})
+    fields = key_fields(job, name, files)
     final = graph_files.load(graph)
     print(f"{name}: compiled, {report}", file=sys.stderr)
     return Compiled(name, job.settings.graph(name), final, digest_json(fields), fields), report
 
 
-def _stage(job: Job, name: str) -> None:
+def place_graph(job: Job, name: str) -> None:
     """Put the exported graph where its weights are: external data must lie under the graph's own folder."""
     job.graph(name).parent.mkdir(parents=True, exist_ok=True)
     for leftover in (job.graph(name), job.constants(name)):
@@ -132,13 +132,14 @@ def _stage(job: Job, name: str) -> None:
         shutil.copyfile(job.exported_constants(name), job.constants(name))
 
 
-def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str, object]:
+def key_fields(job: Job, name: str, files: Files) -> dict[str, object]:
     """Everything that the compiled graph follows from. Its sha256 is the compile key."""
     own, constants = job.settings.components[name], job.exported_constants(name)
+    weights = {path: files[path]["sha256"] for path in own_weights(job.settings.folder(name), files)}
     return {
         "graph": digest_file(job.exported.graph(name)),
         "constants": digest_file(constants) if constants.exists() else None,
-        "weights": dict(weights),
+        "weights": weights,
         "target": job.settings.target,
         "precision": asdict(own.precision),
         "providers": list(own.providers),
@@ -150,7 +151,12 @@ def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str,
 
 def _findings(job: Job, name: str) -> tuple[parity.Finding, ...]:
     own = job.settings.components[name]
-    session = open_session(job.graph(name), own.session, own.providers)
+    return compare_with_cases(job, name, open_session(job.graph(name), own.session, own.providers))
+
+
+def compare_with_cases(job: Job, name: str, session: ort.InferenceSession) -> tuple[parity.Finding, ...]:
+    """A session's answers against what the framework answered, within what the component's precision allows."""
+    own = job.settings.components[name]
     cases = job.exported.cases(name)
     if own.precision.reduced:
         return parity.compare(name, session, cases, own.precision.bound, relative=True)

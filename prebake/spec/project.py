@@ -175,10 +175,10 @@ def _files(root: Path, folder: str, pattern: str, *, skip: tuple[str, ...]) -> t
 
 def _bake_library(library: Path) -> tuple[SourceFile, ...]:
     """What the stages import besides the image's own code: the library, the port that models implement, and how the container
-    loads networks in torch."""
+    loads networks in torch and tells what machine it is on."""
     port = tuple(
         SourceFile(f"entrypoints/{name}", (library / "entrypoints" / name).read_bytes())
-        for name in ("__init__.py", "compiled.py", "contract.py", "networks.py")
+        for name in ("__init__.py", "compiled.py", "contract.py", "machine.py", "networks.py")
     )
     paths = [PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted((PACKAGE / "bake").glob("*.py"))]
     return (

@@ -28,9 +28,16 @@ OURS: dict[str, set[str]] = {
         "entrypoints.contract",
         "entrypoints.networks",
         "entrypoints.compiled",
+        "entrypoints.machine",
         "images",
     },
-    "prebake/plan": {"prebake.errors", "prebake.spec", "prebake.bake.settings", "prebake.bake.join_settings"},
+    "prebake/plan": {
+        "prebake.errors",
+        "prebake.spec",
+        "prebake.bake.settings",
+        "prebake.bake.join_settings",
+        "prebake.bake.artifact_file",
+    },
     "prebake/render": {"prebake.errors", "prebake.sizes", "prebake.spec", "prebake.plan", "prebake.bake.join_settings"},
     "prebake/checkpoints": {
         "prebake.errors",
