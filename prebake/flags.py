@@ -87,6 +87,12 @@ def _compile_flags(compile_: argparse.ArgumentParser) -> None:
     compile_.add_argument(
         "--push", action="append", metavar="REF", help="a repository that gets what was compiled, too"
     )
+    compile_.add_argument(
+        "--engine",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="in a container, with the GPU by device request; --no-engine: by this Python, which then has the export packages",
+    )
     compile_.add_argument("--keep-all", action="store_true", help="also what does not pay its bytes (docs/compile.md)")
     _json_flag(compile_)
 

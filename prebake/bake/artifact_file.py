@@ -39,6 +39,11 @@ class ArtifactFile:
         return label_of(str(self.entry["rung"]), self.key)
 
     @property
+    def machine(self) -> str:
+        """The machines that open it, for people."""
+        return ", ".join(f"{name} {value}" for name, value in sorted(self.entry["fields"].items()))
+
+    @property
     def size(self) -> int:
         """Bytes."""
         return sum(int(file["size"]) for file in self.files.values())

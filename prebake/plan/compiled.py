@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from prebake.bake.artifact_file import ArtifactFile
+from prebake.plan.runtime import runtime_of
 from prebake.plan.values import Layer, Plan, digest
 
 Found = Mapping[str, Sequence[ArtifactFile]]
@@ -24,6 +25,14 @@ class PlacedFile:
 def lookup_key(plan: Plan) -> str:
     """What the artifacts of one model for one target are listed under: all of their key that is no machine's."""
     return digest({"artifacts of": {"export": plan.export_key, "target": plan.target}})
+
+
+def compile_command(plan: Plan) -> str:
+    """What makes artifacts for a plan that is for a GPU and has none; empty for any other."""
+    opened = any(runtime_of(each.spec, each.target) == "onnxruntime" for each in plan.models)
+    wanted = plan.target != "cpu" and not plan.compiled and opened
+    checkpoint = "" if plan.members else f" --checkpoint {plan.checkpoint}"
+    return f"prebake compile --model {plan.name} --target {plan.target}{checkpoint} --push REF" if wanted else ""
 
 
 def with_artifacts(plan: Plan, found: Found) -> Plan:

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 from prebake.bake.artifact_file import NAME, ArtifactFile, add_artifacts, find_other
 from prebake.bake.documents import canonical_json
-from prebake.checkpoints.store import Store
+from prebake.checkpoints.store import Store, default_root
 from prebake.errors import ChecksumMismatch
 from prebake.oci.errors import RegistryDenied, RegistryError
-from prebake.oci.records import FileRecord, LayerRecord
+from prebake.oci.records import FileRecord, LayerRecord, Records
+from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
 from prebake.oci.shared_artifacts import find_artifacts as find_shared
-from prebake.plan.compiled import lookup_key, with_artifacts
+from prebake.plan.compiled import compile_command, lookup_key, with_artifacts
 from prebake.plan.values import Plan
 from prebake.sizes import show_bytes
 from prebake.workflow.found_image import MODELS_MANIFEST
 from prebake.workflow.known import record_key
+from prebake.workflow.library import Library
 from prebake.workflow.parts import Parts
 from prebake.workflow.steps import Tell
 
 
 def find_artifacts(plan: Plan, parts: Parts, tell: Tell) -> Plan:
     """The plan with every artifact that the store has whole, or one of its registries has."""
-    finder = Finder(parts, tell)
-    found = {model.name: finder.find(lookup_key(model)) for model in plan.models}
+    found = dict(Finder(parts, tell).all(plan))
     if not any(found.values()):
+        if plan_command := compile_command(plan):
+            tell(f"artifact: none is compiled for a GPU; `{plan_command}` makes them where one is")
         return plan
-    whole = with_artifacts(plan, {model: [each.artifact for each in each_found] for model, each_found in found.items()})
+    whole = told_of(plan, found)
     remote = {each.artifact.key: each.layer for each_found in found.values() for each in each_found if each.layer}
     layers = (layer for layer in whole.layers if layer.kind == "compiled")
     for planned, artifact in zip(layers, whole.compiled, strict=True):
@@ -38,14 +42,24 @@ def find_artifacts(plan: Plan, parts: Parts, tell: Tell) -> Plan:
         if artifact.key in remote and parts.library.records.layers(key) is None:
             parts.library.records.put_layers(key, (remote[artifact.key],))
     for artifact in whole.compiled:
-        tell(f"artifact: {artifact.component} {artifact.label}, {show_bytes(artifact.size)}, {made_for(artifact)}")
+        tell(f"artifact: {artifact.component} {artifact.label}, {show_bytes(artifact.size)}, for {artifact.machine}")
     return whole
 
 
-def made_for(artifact: ArtifactFile) -> str:
-    """The machines that open it."""
-    fields: Mapping[str, str] = artifact.entry["fields"]
-    return "for " + ", ".join(f"{name} {value}" for name, value in sorted(fields.items()))
+def look_up(plan: Plan, references: Sequence[str], tell: Tell) -> Plan:
+    """The plan with what the store and these repositories have by now; nothing is changed."""
+    with ExitStack() as held:
+        opened = [Repository(parse_reference(reference), say=tell) for reference in references]
+        for repository in opened:
+            held.enter_context(closing(repository))
+        store = Store(default_root())
+        parts = Parts(store, Library(Records(store.root), opened))
+        return told_of(plan, dict(Finder(parts, tell, mend=False).all(plan)))
+
+
+def told_of(plan: Plan, found: Mapping[str, Sequence[FoundArtifact]]) -> Plan:
+    """The plan with what was found, by model."""
+    return with_artifacts(plan, {model: [each.artifact for each in artifacts] for model, artifacts in found.items()})
 
 
 @dataclass(frozen=True)
@@ -58,8 +72,15 @@ class FoundArtifact:
 
 @dataclass(frozen=True)
 class Finder:
+    """``mend``: whether damaged objects leave the store, so that they are made or fetched again."""
+
     parts: Parts
     tell: Tell
+    mend: bool = True
+
+    def all(self, plan: Plan) -> Iterator[tuple[str, list[FoundArtifact]]]:
+        """By model."""
+        return ((model.name, self.find(lookup_key(model))) for model in plan.models)
 
     def find(self, lookup: str) -> list[FoundArtifact]:
         """Those listed under a key; what is damaged is told, and is taken from the next place that has it whole."""
@@ -84,8 +105,9 @@ class Finder:
         return read_artifact(store.place(description.sha256).read_bytes(), key, self.tell)
 
     def _drop(self, key: str, file: FileRecord, what: str) -> None:
-        self.tell(f"artifact: {key[:12]} is left out of the store: {file.path} {what}")
-        self.parts.store.drop(file.sha256)
+        self.tell(f"artifact: {key[:12]} of the store is damaged and left out: {file.path} {what}")
+        if self.mend:
+            self.parts.store.drop(file.sha256)
 
     def _shared(self, lookup: str) -> list[FoundArtifact]:
         return [found for repository in self.parts.library.repositories for found in self._at(repository, lookup)]

@@ -1,4 +1,4 @@
-"""Export and compile as containers of the export packages' image: weights are mounted read-only, where the store has them.
+"""Export and compile, with weights as the store has them.
 
 What a stage leaves goes into the store, on record under the stage's key: the exported folder under the export key, what
 lies under ``/models`` beside the weights under the compile key, and the stage's report with it.
@@ -7,7 +7,6 @@ lies under ``/models`` beside the weights under the compile key, and the stage's
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,29 +17,25 @@ from typing import Any
 from prebake.bake.errors import read_error
 from prebake.bake.settings import REPORT
 from prebake.checkpoints.store import Store
-from prebake.engine.connection import Connection
-from prebake.engine.container_spec import Bind, ContainerSpec
-from prebake.engine.containers import run_to_end
+from prebake.engine.container_spec import Bind
 from prebake.errors import BuildFailed, SourceError
 from prebake.oci.records import FileRecord, Records
 from prebake.plan.values import Plan
 from prebake.workflow.parts import keep_tree
+from prebake.workflow.running import StageRun, StageRunner
 from prebake.workflow.steps import Tell
 
-_DAY = 86_400.0
 _SAID = re.compile(r"[\w-]+: (exported|compiled|artifact \S+ (kept|left out))[,:] ")
 _OF_EXPORT = ("--exported", "/exported", "--models", "/models")
 GPU_TARGETS = ("cuda", "tensorrt")
 """Those that are compiled for on a GPU."""
-_ENVIRONMENT = {"PYTHONPATH": "/bake:/opt/export", "PYTHONHASHSEED": "0", "ORT_DISABLE_TELEMETRY": "1", "HOME": "/tmp"}  # noqa: S108
 
 
 @dataclass(frozen=True)
 class Oven:
-    """Where stages run: an image with the export packages, and the folder of the build's context with ``bake/``."""
+    """``runner`` is where stages run, ``context`` the folder of the build's context with ``bake/``."""
 
-    connection: Connection
-    image: str
+    runner: StageRunner
     context: Path
     store: Store
     records: Records
@@ -100,40 +95,14 @@ class Oven:
 
     @contextmanager
     def _stage(
-        self, arguments: Sequence[str], binds: Sequence[Bind], environment: dict[str, str], gpus: int = 0
+        self, arguments: Sequence[str], binds: Sequence[Bind], environment: Mapping[str, str], gpus: int = 0
     ) -> Iterator[Path]:
-        """Run one stage; what it wrote, until the block is left. Mount points lie in folders of the host's, since
-        Docker makes them there."""
+        """Run one stage; what it wrote, until the block is left."""
         with self.store.folder() as folder:
-            roots = {f"/{bind.target.split('/')[1]}" for bind in binds} | {"/checkpoint"}
-            mounts = [Bind(_made(folder / root.strip("/")), root, read_only=False) for root in sorted(roots)]
-            mounts += [Bind(self.context / "bake", "/bake"), Bind(_made(folder / "out"), "/out", read_only=False)]
-            command = [
-                "python3",
-                "-m",
-                "prebake.bake",
-                *arguments,
-                "--settings",
-                "/bake/settings.json",
-                "--out",
-                "/out",
-            ]
-            spec = ContainerSpec(
-                self.image,
-                command=command,
-                entrypoint=[],
-                environment={**_ENVIRONMENT, **environment},
-                binds=[*mounts, *binds],
-                tmpfs={"/tmp": "mode=1777"},  # noqa: S108
-                user=f"{os.getuid()}:{os.getgid()}",
-                network="none",
-                gpus=gpus,
-            )
-            self.tell(f"{arguments[0]}: in a container of {self.image}")
-            ended, log = run_to_end(self.connection, spec, seconds=_DAY)
-            self._keep_log(arguments[0], log)
-            if ended.exit_code:
-                raise read_error(log.splitlines(), ended.exit_code) or _failed(arguments[0], ended.killed, log)
+            done = self.runner.run(StageRun(folder, self.context, arguments, binds, environment, gpus))
+            self._keep_log(arguments[0], done.log)
+            if done.exit_code:
+                raise read_error(done.log.splitlines(), done.exit_code) or _failed(arguments[0], done.killed, done.log)
             yield folder / "out"
 
     def _keep_log(self, stage: str, log: str) -> None:
@@ -175,11 +144,6 @@ def derived_of(exported: Sequence[FileRecord], folder: str, place: str) -> list[
     prefix = f"derived/{folder}/"
     found = (file for file in exported if file.path.startswith(prefix))
     return [replace(file, path=f"models/{place}/{file.path.removeprefix(prefix)}") for file in found]
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def _failed(stage: str, killed: bool, log: str) -> BuildFailed:

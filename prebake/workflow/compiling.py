@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from prebake.bake.artifact_file import NAME, ArtifactFile
 from prebake.bake.settings import REPORT
+from prebake.checkpoints.fetch import fetch
+from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.connection import find_engine
 from prebake.oci.blobs import Blob, Descriptor
@@ -20,19 +23,27 @@ from prebake.oci.registry import Repository
 from prebake.oci.shared_artifacts import publish_artifact
 from prebake.plan.compiled import lookup_key
 from prebake.plan.making import check_licence, make_plan
-from prebake.plan.values import Options, Plan
+from prebake.plan.values import Options, Plan, digest
+from prebake.render.dockerfile import render_context
 from prebake.sizes import show_bytes
-from prebake.spec.project import read_project
+from prebake.spec.project import Project, read_project
+from prebake.workflow.baking import Oven
 from prebake.workflow.build import BuildOrder, Job
+from prebake.workflow.context import write_context
 from prebake.workflow.library import Library
 from prebake.workflow.parts import Parts
+from prebake.workflow.running import OnHost
+from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Steps, Tell, only_one
+
+Compiled = Iterator[tuple[Plan, Sequence[FileRecord]]]
+"""What the artifacts stage left of each model."""
 
 
 @dataclass(frozen=True)
 class CompileOrder:
     """What the command line asked for. ``push`` are references, of which the repositories get what was compiled; ``keep_all``:
-    also what does not pay its bytes."""
+    also what does not pay its bytes; without ``engine`` the host's own Python compiles."""
 
     root: Path
     model: str
@@ -40,6 +51,7 @@ class CompileOrder:
     base: str = "auto"
     accepted_licences: Collection[str] = ()
     push: tuple[str, ...] = ()
+    engine: bool = True
     keep_all: bool = False
 
 
@@ -48,19 +60,40 @@ def compile_model(order: CompileOrder, tell: Tell) -> Mapping[str, Any]:
     project = read_project(order.root, order.model)
     plan = make_plan(project, order.options)
     check_licence(plan, order.accepted_licences)
-    folder = order.root / "build" / plan.name
-    with only_one(folder, plan.name), ExitStack() as held:
+    with only_one(_folder(order), plan.name), ExitStack() as held:
         store = Store(default_root())
         held.enter_context(store.in_use())
         repositories = [_open(reference, tell) for reference in order.push]
         for repository in repositories:
             held.enter_context(closing(repository))
         parts = Parts(store, Library(Records(store.root), repositories))
-        asked = BuildOrder(order.root, order.model, order.options, order.base)
-        maker = Job(asked, project, plan, folder, find_engine(), parts, Steps(tell)).maker()
+        compile_all = _in_containers if order.engine else _on_host
         shelf = Shelf(parts, repositories, tell)
-        made = [shelf.keep(each.plan, each.artifacts(keep_all=order.keep_all)) for each in (maker.members or (maker,))]
+        made = [shelf.keep(model, files) for model, files in compile_all(order, project, plan, parts, tell)]
     return {"image": plan.name, "target": plan.target, "artifacts": [each for told in made for each in told]}
+
+
+def _in_containers(order: CompileOrder, project: Project, plan: Plan, parts: Parts, tell: Tell) -> Compiled:
+    asked = BuildOrder(order.root, order.model, order.options, order.base)
+    maker = Job(asked, project, plan, _folder(order), find_engine(), parts, Steps(tell)).maker()
+    for each in maker.members or (maker,):
+        yield each.plan, each.artifacts(keep_all=order.keep_all)
+
+
+def _on_host(order: CompileOrder, project: Project, plan: Plan, parts: Parts, tell: Tell) -> Compiled:
+    for model in plan.models:
+        with open_sources(order.root, model.name) as sources:
+            fetch(model.files, parts.store, sources, terminal_progress())
+        small = [file for file in render_context(model, project.templates) if file.sha256 is None]
+        context = write_context(_folder(order) / "host" / model.name / "context", small, parts.store)
+        oven = Oven(OnHost(tell), context, parts.store, parts.library.records, tell)
+        packages = sorted(f"{each.name}=={each.version}" for each in distributions())
+        exported = oven.export(model, digest({"exported by": packages, "key": model.export_key}))
+        yield model, oven.artifacts(model, exported, keep_all=order.keep_all)
+
+
+def _folder(order: CompileOrder) -> Path:
+    return order.root / "build" / order.model
 
 
 def compiled_text(report: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ from prebake.workflow.known import (
     record_key,
 )
 from prebake.workflow.parts import Parts, keep_tree, media_type_of, split_files
+from prebake.workflow.running import InContainer
 from prebake.workflow.steps import Tell
 
 
@@ -183,9 +184,8 @@ class Maker:
         image = f"prebake/export:{key[:16]}"
         if not has_image(self.connection, image):
             self.builder.image("export-packages", image)
-        return Oven(
-            self.connection, image, self.builder.context, self.parts.store, self.parts.library.records, self.tell
-        )
+        runner = InContainer(self.connection, image, self.tell)
+        return Oven(runner, self.builder.context, self.parts.store, self.parts.library.records, self.tell)
 
     def _save_base(self, key: str) -> tuple[tuple[FileRecord, ...], tuple[LayerRecord, ...]]:
         self.tell(f"base: keeping the layers of {self.base.reference}")

@@ -38,7 +38,14 @@ OURS: dict[str, set[str]] = {
         "prebake.bake.join_settings",
         "prebake.bake.artifact_file",
     },
-    "prebake/render": {"prebake.errors", "prebake.sizes", "prebake.spec", "prebake.plan", "prebake.bake.join_settings"},
+    "prebake/render": {
+        "prebake.errors",
+        "prebake.sizes",
+        "prebake.spec",
+        "prebake.plan",
+        "prebake.bake.join_settings",
+        "prebake.bake.artifact_file",
+    },
     "prebake/checkpoints": {
         "prebake.errors",
         "prebake.disk",
