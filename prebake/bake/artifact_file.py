@@ -77,6 +77,17 @@ def label_of(rung: str, key: str) -> str:
     return f"{rung}-{key[:12]}"
 
 
+def artifacts_of(manifest: Mapping[str, Any]) -> list[ArtifactFile]:
+    """Those that a manifest tells of. Raises ValueError where one is not as it is written."""
+    found = []
+    for name, component in manifest.get("components", {}).items():
+        for entry in component.get("artifacts", []):
+            home = entry["graph"].rpartition("/")[0]
+            files = {path: file for path, file in manifest["files"].items() if path.startswith(f"{home}/")}
+            found.append(ArtifactFile.from_json(ArtifactFile(name, entry, files).to_json()))
+    return found
+
+
 def find_other(artifact: ArtifactFile, components: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What an artifact was made of that the component is not made of: the names of key fields, or ``component``."""
     if artifact.component not in components:

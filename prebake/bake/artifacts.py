@@ -140,7 +140,7 @@ class Stage:
 
 def artifact_fields(component: Mapping[str, object], made: Made) -> dict[str, object]:
     """Everything that an artifact follows from: what the component's graph does, the maker's own choices, and what of the
-    machine it is bound to. Its sha256 is the artifact's key."""
+    machine it is bound to. Its sha256 is the artifact's key. How the component's own graph is opened is not among it."""
     own = {
         "rung": made.rung,
         "provider": made.provider,

@@ -23,7 +23,8 @@ from prebake.plan.values import Layer, Options
 from prebake.render.listing import artifact_document, artifact_lines
 from prebake.sizes import show_bytes
 from prebake.spec.project import read_project
-from prebake.workflow.artifacts import Finder, told_of
+from prebake.workflow.artifact_finder import Finder
+from prebake.workflow.artifacts import told_of
 from prebake.workflow.known import known_records
 from prebake.workflow.library import Library
 from prebake.workflow.parts import Parts

@@ -12,10 +12,12 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from prebake.bake.artifact_file import artifacts_of
 from prebake.errors import Problem
 from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
 from prebake.oci.unpacked import Member
+from prebake.plan.compiled import with_artifacts
 from prebake.plan.container import container_config
 from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan
@@ -85,6 +87,10 @@ def verify_image(claimed: Claim, tell: Tell) -> Verified:
         beside, weights = _read(claimed.weights, tell)
         problems += _labels(plan, weights.config.get("config") or {}, "weights' config")
         image = joined(image, weights)
+    try:
+        plan = plan if plan.members else with_artifacts(plan, {plan.name: artifacts_of(image.manifest)})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problems.append(Problem(f"/{MODELS_MANIFEST} artifacts", str(error)))
     problems += differences(plan, image)
     if problems:
         raise differ(f"{name} with {beside}" if beside else name, problems)
