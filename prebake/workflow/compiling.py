@@ -69,7 +69,10 @@ def compile_model(order: CompileOrder, tell: Tell) -> Mapping[str, Any]:
         parts = Parts(store, Library(Records(store.root), repositories))
         compile_all = _in_containers if order.engine else _on_host
         shelf = Shelf(parts, repositories, tell)
-        made = [shelf.keep(model, files) for model, files in compile_all(order, project, plan, parts, tell)]
+        made = [
+            shelf.keep_under(lookup_key(model), files)
+            for model, files in compile_all(order, project, plan, parts, tell)
+        ]
     return {"image": plan.name, "target": plan.target, "artifacts": [each for told in made for each in told]}
 
 
@@ -122,15 +125,15 @@ class Shelf:
     repositories: Sequence[Repository]
     tell: Tell
 
-    def keep(self, plan: Plan, files: Sequence[FileRecord]) -> list[dict[str, Any]]:
-        """Each artifact under the plan's lookup key, as the stage left them; what the stage says of each."""
+    def keep_under(self, lookup: str, files: Sequence[FileRecord]) -> list[dict[str, Any]]:
+        """Each artifact as the stage left them; what the stage says of each."""
         place = self.parts.store.place
         by_path = {file.path: file for file in files}
         for file in files:
             if file.path.endswith(f"/{NAME}"):
                 artifact = ArtifactFile.from_json(place(file.sha256).read_bytes())
                 own = tuple(by_path[path] for path in sorted(artifact.files))
-                self._keep(lookup_key(plan), artifact, FileRecord(NAME, file.sha256, file.size), own)
+                self._keep(lookup, artifact, FileRecord(NAME, file.sha256, file.size), own)
         report = json.loads(place(by_path[REPORT].sha256).read_bytes())
         return list(report["artifacts"])
 
