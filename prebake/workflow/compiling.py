@@ -70,10 +70,11 @@ def compile_model(order: CompileOrder, tell: Tell) -> Mapping[str, Any]:
         compile_all = _in_containers if order.engine else _on_host
         shelf = Shelf(parts, repositories, tell)
         made = [
-            shelf.keep_under(lookup_key(model), files)
+            {"model": model.name, **told}
             for model, files in compile_all(order, project, plan, parts, tell)
+            for told in shelf.keep_under(lookup_key(model), files)
         ]
-    return {"image": plan.name, "target": plan.target, "artifacts": [each for told in made for each in told]}
+    return {"image": plan.name, "target": plan.target, "artifacts": made}
 
 
 def _in_containers(order: CompileOrder, project: Project, plan: Plan, parts: Parts, tell: Tell) -> Compiled:
@@ -105,7 +106,7 @@ def compiled_text(report: Mapping[str, Any]) -> str:
     for each in report["artifacts"]:
         machine = ", ".join(f"{name} {value}" for name, value in sorted(each["for"].items()))
         lines.append(
-            f"  {each['component']}: {each['rung']} {each['key'][:12]}, {show_bytes(each['bytes'])}, for {machine}"
+            f"  {each['model']}/{each['component']}: {each['rung']} {each['key'][:12]}, {show_bytes(each['bytes'])}, for {machine}"
         )
         lines.append(
             f"    first {each['first_seconds']:.4f} s, without it {each['first_seconds_without']:.4f} s; "
