@@ -55,8 +55,18 @@ def without_artifacts(plan: Plan, keys: Collection[str]) -> Plan:
 
 
 def in_order(artifacts: Sequence[ArtifactFile]) -> tuple[ArtifactFile, ...]:
-    """As a start should try them: those that save more first."""
-    return tuple(sorted(artifacts, key=lambda each: (each.component, -_saved(each), each.key)))
+    """As a start should try them: of each component the rung that saves most first, and what is of one rung together, since
+    only leaving a rung is a step down."""
+    best: dict[tuple[str, str], float] = {}
+    for each in artifacts:
+        rung = each.component, str(each.entry["rung"])
+        best[rung] = max(_saved(each), best.get(rung, _saved(each)))
+
+    def order(each: ArtifactFile) -> tuple[str, float, str, float, str]:
+        rung = str(each.entry["rung"])
+        return each.component, -best[each.component, rung], rung, -_saved(each), each.key
+
+    return tuple(sorted(artifacts, key=order))
 
 
 def layer_files(plan: Plan, layer: Layer) -> list[PlacedFile]:

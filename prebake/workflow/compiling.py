@@ -105,9 +105,8 @@ def compiled_text(report: Mapping[str, Any]) -> str:
     lines = [f"{report['image']} for {report['target']}"]
     for each in report["artifacts"]:
         machine = ", ".join(f"{name} {value}" for name, value in sorted(each["for"].items()))
-        lines.append(
-            f"  {each['model']}/{each['component']}: {each['rung']} {each['key'][:12]}, {show_bytes(each['bytes'])}, for {machine}"
-        )
+        name, size = f"{each['rung']} {each['key'][:12]}", show_bytes(each["bytes"])
+        lines.append(f"  {each['model']}/{each['component']}: {name}, {size}, for {machine}")
         lines.append(
             f"    first {each['first_seconds']:.4f} s, without it {each['first_seconds_without']:.4f} s; "
             f"later {each['run_seconds']:.4f} s, without it {each['run_seconds_without']:.4f} s"

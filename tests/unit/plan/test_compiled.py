@@ -7,25 +7,38 @@ from dataclasses import replace
 from prebake.bake.artifact_file import ArtifactFile, label_of
 from prebake.bake.documents import digest_json
 from prebake.plan.compiled import compile_command, layer_files, lookup_key, with_artifacts, without_artifacts
+from prebake.plan.joining import join_plans
 from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan
+from prebake.spec.image import Model
 from prebake.spec.project import Project, SourceFile
 
 
-def artifact(machine: str, saved: float = 1.0, component: str = "net") -> ArtifactFile:
-    key = digest_json({"machine": machine})
-    home = f"compiled/{component}/{label_of('native', key)}"
+def artifact(machine: str, saved: float = 1.0, component: str = "net", rung: str = "native") -> ArtifactFile:
+    fields = {"machine": machine, "rung": rung}
+    key = digest_json(fields)
+    home = f"compiled/{component}/{label_of(rung, key)}"
     entry = {
-        "rung": "native",
+        "rung": rung,
         "graph": f"{home}/model.onnx",
         "fields": {"processor": machine},
         "least": {},
         "figures": {"saved_seconds": saved},
         "key": key,
-        "key_fields": {"machine": machine},
+        "key_fields": fields,
     }
     files = {f"{home}/{name}": {"size": 7, "sha256": digest * 64} for name, digest in (("model.onnx", "1"), ("w", "2"))}
     return ArtifactFile(component, entry, files)
+
+
+def named(project: Project, name: str) -> Project:
+    return replace(project, spec=project.spec.model_copy(update={"name": name}))
+
+
+def several(*members: Project) -> Project:
+    names = {member.spec.name: member for member in members}
+    spec = members[0].spec.model_copy(update={"name": "pair", "models": {name: Model() for name in names}})
+    return replace(members[0], spec=spec, members=names, templates={**members[0].templates, "stages/join.j2": "join"})
 
 
 def planned(project: Project, *artifacts: ArtifactFile) -> Plan:
@@ -46,6 +59,24 @@ def test_each_is_a_layer_above_weights_and_below_graphs(project: Project) -> Non
     assert layer.paths == tuple(f"/models/{path}" for path in sorted(first.files))
 
 
+def test_what_is_of_one_rung_is_tried_together(project: Project) -> None:
+    """Another machine's in between would be told as a step down to it."""
+    found = [
+        artifact("a", 1),
+        artifact("b", 3),
+        artifact("b", 2, rung="compatible"),
+        artifact("c", 9, rung="compatible"),
+    ]
+    plan = planned(project, *found)
+    tried = [(each.entry["rung"], each.machine) for each in plan.artifacts]
+    assert tried == [
+        ("compatible", "processor c"),
+        ("compatible", "processor b"),
+        ("native", "processor b"),
+        ("native", "processor a"),
+    ]
+
+
 def test_another_set_makes_other_graphs_and_nothing_else(project: Project) -> None:
     plans = [planned(project), planned(project, artifact("a")), planned(project, artifact("a"), artifact("b"))]
     keys = [{layer.name: layer.key for layer in plan.layers} for plan in plans]
@@ -60,6 +91,19 @@ def test_what_is_taken_away_was_never_there(project: Project) -> None:
     plan = planned(project, artifact("a"), artifact("b"))
     assert without_artifacts(plan, {artifact("a").key}) == planned(project, artifact("b"))
     assert without_artifacts(plan, {each.key for each in plan.artifacts}) == planned(project)
+
+
+def test_models_of_one_image_have_theirs_apart(project: Project) -> None:
+    left, right = named(project, "left"), named(project, "right")
+    whole = join_plans(several(left, right), Options(), [make_plan(each, Options()) for each in (left, right)])
+    mine = artifact("a")
+    plan = with_artifacts(whole, {"left": [mine], "right": [mine]})
+    layers = [layer for layer in plan.layers if layer.kind == "compiled"]
+    assert [layer.name for layer in layers] == [f"{name}/net {mine.label}" for name in ("left", "right")]
+    for name, layer in zip(("left", "right"), layers, strict=True):
+        assert {file.path for file in layer_files(plan, layer)} == {f"members/{name}/{path}" for path in mine.files}
+    assert [model.artifacts for model in plan.models] == [(mine,), (mine,)]
+    assert without_artifacts(plan, {mine.key}).layers == whole.layers
 
 
 def test_the_lookup_key_follows_what_is_exported_and_the_target_alone(project: Project) -> None:
