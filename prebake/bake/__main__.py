@@ -62,7 +62,7 @@ def _compile(options: argparse.Namespace) -> None:
 
 
 def _artifacts(options: argparse.Namespace) -> None:
-    from prebake.bake.artifacts import make_artifacts
+    from prebake.bake.artifacts_stage import make_artifacts
 
     make_artifacts(_settings(options), options.exported, options.models, options.out, keep_all=options.keep_all)
 

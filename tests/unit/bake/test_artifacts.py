@@ -18,7 +18,8 @@ import pytest
 from entrypoints.machine import describe_processor
 from entrypoints.manifest import parse_manifest
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts, artifacts_of, find_other
-from prebake.bake.artifacts import Made, Stage, artifact_fields, describe, find_makers, make_artifacts
+from prebake.bake.artifacts import Made, artifact_fields, describe, find_makers
+from prebake.bake.artifacts_stage import Stage, make_artifacts
 from prebake.bake.benefit import BYTES_PER_SECOND, REQUESTS, pays
 from prebake.bake.compile import Job, key_fields, weight_files
 from prebake.bake.documents import digest_file, digest_json
