@@ -6,7 +6,7 @@ start, or pays for a slow one, has to be able to see why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from entrypoints.faults import CompiledElsewhere, Fault, SessionFault
@@ -98,11 +98,19 @@ def climb_down(
             except Unopened as unopened:
                 miss = Miss(rung.name, "open", str(unopened))
             else:
-                return opened, rung.name, [Fallback(component.name, each.rung, rung.name, *each[1:]) for each in misses]
+                return opened, rung.name, list(steps_down(component.name, misses, rung.name))
         misses.append(miss)
-        if strict and len(rungs) > 1:
-            raise CompiledElsewhere(f"{component.name}: {miss.rung}: {miss.detail}")
+        if strict and len(rungs) > 1 and all(each.name != rung.name for each in rungs[len(misses) :]):
+            raise CompiledElsewhere([f"{component.name}: {each.rung}: {each.detail}" for each in misses])
     raise SessionFault([f"{component.name}: {miss.rung}: {miss.detail}" for miss in misses])
+
+
+def steps_down(component: str, misses: Iterable[Miss], taken: str) -> Iterator[Fallback]:
+    """One for each rung that was left. What was compiled for another kind of machine is no step where the same was for this
+    one."""
+    for name in dict.fromkeys(miss.rung for miss in misses if miss.rung != taken):
+        left = [miss for miss in misses if miss.rung == name]
+        yield Fallback(component, name, taken, left[-1].reason, "; or ".join(miss.detail for miss in left))
 
 
 class Unopened(Exception):

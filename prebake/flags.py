@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="VERB")
     verb = partial(_verb, subparsers)
     _build_flags(verb("build", verbs.build, "build an image, prove it and measure its start (the default verb)"))
+    _compile_flags(verb("compile", verbs.compile_, "compile for this machine, for builds elsewhere to take"))
     _explain_flags(
         verb("explain", verbs.explain, "show each layer, who has it, and what a change would make again and send")
     )
@@ -77,6 +78,23 @@ def _build_flags(build: argparse.ArgumentParser) -> None:
     _compression_flag(build)
     build.add_argument("--list", action="store_true", help="list images and targets; with --json a CI matrix")
     _json_flag(build, "print JSON for programs")
+
+
+def _compile_flags(compile_: argparse.ArgumentParser) -> None:
+    _choice_flags(compile_)
+    compile_.add_argument("--base", default="auto", help="auto, bootstrap, or an image reference with Python 3.11")
+    _licence_flag(compile_)
+    compile_.add_argument(
+        "--push", action="append", metavar="REF", help="a repository that gets what was compiled, too"
+    )
+    compile_.add_argument(
+        "--engine",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="in a container, with the GPU by device request; --no-engine: by this Python, which then has the export packages",
+    )
+    compile_.add_argument("--keep-all", action="store_true", help="also what does not pay its bytes (docs/compile.md)")
+    _json_flag(compile_)
 
 
 def _explain_flags(explain: argparse.ArgumentParser) -> None:

@@ -43,6 +43,7 @@ def _plan(asked: argparse.Namespace) -> None:
     from prebake.plan.making import make_plan
     from prebake.render.listing import plan_document, plan_text
     from prebake.spec.project import read_project
+    from prebake.workflow.artifacts import look_up
     from prebake.workflow.rendering import render_folder
 
     project = read_project(_root(asked), asked.model)
@@ -51,9 +52,9 @@ def _plan(asked: argparse.Namespace) -> None:
         render_folder(project, plan, Path(asked.render), asked.accept_licence, _tell)
         print(asked.render)
     elif asked.json:
-        _print_json(plan_document(plan))
+        _print_json(plan_document(look_up(plan, _registries(asked), _tell)))
     else:
-        print(plan_text(plan))
+        print(plan_text(look_up(plan, _registries(asked), _tell)))
 
 
 def _build_image(asked: argparse.Namespace) -> None:
@@ -65,6 +66,21 @@ def _build_image(asked: argparse.Namespace) -> None:
         _print_json(report)
     else:
         print(report_text(report))
+
+
+def compile_(asked: argparse.Namespace) -> None:
+    from prebake.workflow.compiling import CompileOrder, compile_model, compiled_text
+
+    options = Options(cast(Target, asked.target), asked.checkpoint)
+    push = tuple(asked.push or ())
+    order = CompileOrder(
+        _root(asked), asked.model, options, asked.base, asked.accept_licence, push, asked.engine, asked.keep_all
+    )
+    report = compile_model(order, _tell)
+    if asked.json:
+        _print_json(report)
+    else:
+        print(compiled_text(report))
 
 
 def explain(asked: argparse.Namespace) -> None:
@@ -194,6 +210,12 @@ def _order(asked: argparse.Namespace, *, naive: bool = False) -> Any:
         getattr(asked, "weights", "baked"),
         getattr(asked, "size", None),
     )
+
+
+def _registries(asked: argparse.Namespace) -> list[str]:
+    """The references of the registries that a build would go to."""
+    outputs = [text.partition(":")[2] for text in asked.output or [] if text.startswith("registry:")]
+    return [*outputs, *(asked.push or [])]
 
 
 def _root(asked: argparse.Namespace) -> Path:

@@ -1,4 +1,4 @@
-"""``python -m prebake.bake export|compile|join``: what the stages of a build run."""
+"""``python -m prebake.bake export|compile|artifacts|join``: what the stages of a build run."""
 
 from __future__ import annotations
 
@@ -26,19 +26,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m prebake.bake", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="export|compile|join")
+    verbs = parser.add_subparsers(required=True, metavar="export|compile|artifacts|join")
     export = verbs.add_parser("export", help="torch modules to graphs")
     export.add_argument("--image", required=True)
     export.add_argument("--checkpoint", required=True, type=Path)
     export.set_defaults(run=_export)
     compile_ = verbs.add_parser("compile", help="graphs to what the container opens, and the manifest")
-    compile_.add_argument("--exported", required=True, type=Path)
-    compile_.add_argument("--models", required=True, type=Path)
     compile_.set_defaults(run=_compile)
+    artifacts = verbs.add_parser("artifacts", help="graphs to what this very machine opens fastest")
+    artifacts.add_argument("--keep-all", action="store_true", help="also what does not pay its bytes")
+    artifacts.set_defaults(run=_artifacts)
+    for verb in (compile_, artifacts):
+        verb.add_argument("--exported", required=True, type=Path)
+        verb.add_argument("--models", required=True, type=Path)
     join = verbs.add_parser("join", help="several models' graphs and manifests to those of one image")
     join.add_argument("--members", required=True, type=Path)
     join.set_defaults(run=_join)
-    for verb in (export, compile_, join):
+    for verb in (export, compile_, artifacts, join):
         verb.add_argument("--settings", required=True, type=Path)
         verb.add_argument("--out", required=True, type=Path)
     return parser
@@ -55,6 +59,12 @@ def _compile(options: argparse.Namespace) -> None:
     from prebake.bake.compile import compile_image
 
     compile_image(_settings(options), options.exported, options.models, options.out)
+
+
+def _artifacts(options: argparse.Namespace) -> None:
+    from prebake.bake.artifacts_stage import make_artifacts
+
+    make_artifacts(_settings(options), options.exported, options.models, options.out, keep_all=options.keep_all)
 
 
 def _join(options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -60,9 +60,10 @@ def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -
 
         compile_networks(job, out)
         return
-    _check_components(job)
+    check_components(job)
     weights = weight_files(job)
-    compiled = [_compile(job, name, weights, out / "models") for name in sorted(settings.components)]
+    made = [compile_component(job, name, weights) for name in sorted(settings.components)]
+    compiled = [(settle_form(job, each, weights, out / "models"), report) for each, report in made]
     tensors = {each.name: Tensors.read(each.model) for each, _ in compiled}
     check_buckets(settings, tensors, {name: each.ranges for name, each in job.exported.components.items()})
     findings = [finding for each, _ in compiled for finding in _findings(job, each, tensors[each.name], out / "models")]
@@ -71,7 +72,7 @@ def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -
     _write_report(job, compiled, findings, out)
 
 
-def _check_components(job: Job) -> None:
+def check_components(job: Job) -> None:
     wanted, got = job.settings.components.keys(), job.exported.components.keys()
     if wanted != got:
         raise BakeError(
@@ -111,31 +112,38 @@ def own_weights(folder: str, files: Files) -> Iterator[str]:
             yield path
 
 
-def _compile(job: Job, name: str, files: Files, target: Path) -> tuple[Compiled, Report]:
+def compile_component(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
+    """Its graph beside its weights; how that is opened is not settled yet."""
     own = list(own_weights(job.settings.folder(name), files))
     graph = job.graph(name)
-    _stage(job, name)
+    place_graph(job, name)
     with optimised(graph, name, job.settings.components[name].providers) as model:
         if job.settings.keeps_half(name):  # the optimiser folded the casts
             keep_half(model, job.settings.components[name].precision.type, exact=True)
         report = repoint(model, WeightFiles([job.models / path for path in own]), job.constants(name))
         graph_files.save(model, graph, name)
-    fields = _key_fields(job, name, {path: files[path]["sha256"] for path in own})
+    fields = key_fields(job, name, files)
     final = graph_files.load(graph)
     print(f"{name}: compiled, {report}", file=sys.stderr)
+    session = job.settings.components[name].session
+    return Compiled(name, job.settings.graph(name), final, digest_json(fields), fields, session), report
+
+
+def settle_form(job: Job, compiled: Compiled, files: Files, target: Path) -> Compiled:
+    """The component with the form that trials settled, where they were asked for."""
+    name = compiled.name
     settled = settle(
-        graph,
+        job.graph(name),
         job.exported.case(name, 0),
-        job.settings.components[name].session,
-        sum(_size(files[path]) for path in own),
+        compiled.session,
+        sum(_size(files[path]) for path in own_weights(job.settings.folder(name), files)),
         native_place(target, name),
-        fields,
+        compiled.key_fields,
     )
     if settled.choice:
         print(f"{name}: compiled, opened {settled.choice['chosen']}, as trials were soonest", file=sys.stderr)
     made = [settled.artifact] if settled.artifact else []
-    key = digest_json(fields)
-    return Compiled(name, job.settings.graph(name), final, key, fields, settled.session, settled.choice, made), report
+    return replace(compiled, session=settled.session, choice=settled.choice, artifacts=made)
 
 
 def native_place(target: Path, name: str) -> Path:
@@ -149,7 +157,7 @@ def _size(entry: Mapping[str, object]) -> int:
     return size
 
 
-def _stage(job: Job, name: str) -> None:
+def place_graph(job: Job, name: str) -> None:
     """Put the exported graph where its weights are: external data must lie under the graph's own folder."""
     job.graph(name).parent.mkdir(parents=True, exist_ok=True)
     for leftover in (job.graph(name), job.constants(name)):
@@ -159,13 +167,14 @@ def _stage(job: Job, name: str) -> None:
         shutil.copyfile(job.exported_constants(name), job.constants(name))
 
 
-def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str, object]:
+def key_fields(job: Job, name: str, files: Files) -> dict[str, object]:
     """Everything that the compiled graph follows from. Its sha256 is the compile key."""
     own, constants = job.settings.components[name], job.exported_constants(name)
+    weights = {path: files[path]["sha256"] for path in own_weights(job.settings.folder(name), files)}
     return {
         "graph": digest_file(job.exported.graph(name)),
         "constants": digest_file(constants) if constants.exists() else None,
-        "weights": dict(weights),
+        "weights": weights,
         "target": job.settings.target,
         "precision": asdict(own.precision),
         "providers": list(own.providers),
@@ -180,15 +189,26 @@ def _findings(job: Job, compiled: Compiled, tensors: Tensors, target: Path) -> t
     """Of the graph, and of what was packed ahead of it."""
     name = compiled.name
     own = job.settings.components[name]
+    own = job.settings.components[name]
     sessions = [open_session(job.graph(name), compiled.session, own.providers)]
     if compiled.artifacts:
         sessions.append(open_native(native_place(target, name)))
-    cases, relative = job.exported.cases(name), own.precision.reduced
-    bound = own.precision.bound if relative else job.exported.components[name].tolerance
-    found = [each for session in sessions for each in parity.compare(name, session, cases, bound, relative=relative)]
+    found = [finding for session in sessions for finding in compare_with_cases(job, name, session)]
     if own.buckets:
-        found += Proof(name, sessions[0], bucketing_of(own, tensors), bound, relative).findings(cases)
+        relative = own.precision.reduced
+        bound = own.precision.bound if relative else job.exported.components[name].tolerance
+        proof = Proof(name, sessions[0], bucketing_of(own, tensors), bound, relative)
+        found += proof.findings(job.exported.cases(name))
     return tuple(found)
+
+
+def compare_with_cases(job: Job, name: str, session: ort.InferenceSession) -> tuple[parity.Finding, ...]:
+    """A session's answers against what the framework answered, within what the component's precision allows."""
+    own = job.settings.components[name]
+    cases = job.exported.cases(name)
+    if own.precision.reduced:
+        return parity.compare(name, session, cases, own.precision.bound, relative=True)
+    return parity.compare(name, session, cases, job.exported.components[name].tolerance)
 
 
 def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path) -> None:

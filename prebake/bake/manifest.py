@@ -69,7 +69,7 @@ def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:
         "graph": compiled.graph,
         "precision": own.precision.type,
         "providers": list(own.providers),
-        "session": {"optimize": compiled.session.optimize, "prepack": compiled.session.prepack},
+        "session": compiled.session.told,
         "inputs": {str(value.name): signature(value) for value in graph.inputs},
         "outputs": {str(value.name): signature(value) for value in graph.outputs},
         "reads": reads(compiled),

@@ -44,6 +44,11 @@ class Session:
     prepack: bool = False
     measure: bool = False
 
+    @property
+    def told(self) -> dict[str, object]:
+        """The manifest's words."""
+        return {"optimize": self.optimize, "prepack": self.prepack}
+
 
 HALVES = ("fp16", "bf16")
 

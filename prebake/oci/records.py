@@ -63,34 +63,62 @@ class Records:
     def put_files(self, key: str, files: tuple[FileRecord, ...]) -> None:
         self._write(key, {"files": [asdict(file) for file in files]})
 
+    def listed(self, key: str) -> Mapping[str, tuple[FileRecord, ...]]:
+        """The files of every member of a list, by the members' own keys, in order."""
+        found = {}
+        for path in sorted(self._list(key).glob("*.json")):
+            document = _load(path)
+            if not path.name.startswith(".") and document is not None:
+                found[path.stem] = tuple(FileRecord(**file) for file in document["files"])
+        return found
+
+    def list_files(self, key: str, member: str, files: tuple[FileRecord, ...]) -> None:
+        """Add a member to a list, or put it anew. Each has a file of its own, so that none is lost to another process."""
+        _save(self._list(key) / f"{member}.json", {"files": [asdict(file) for file in files]})
+
+    def unlist(self, key: str, member: str) -> None:
+        (self._list(key) / f"{member}.json").unlink(missing_ok=True)
+
     def keys(self) -> list[str]:
-        """Every key on record, in order."""
-        return sorted(path.stem for path in self._root.glob("??/*.json") if not path.name.startswith("."))
+        """Every key on record, and that of every list, in order."""
+        found = {path.stem for path in self._root.glob("??/*.json") if not path.name.startswith(".")}
+        return sorted(found | {path.name for path in self._root.glob("lists/??/*")})
 
     def objects(self, key: str) -> frozenset[str]:
         """The sha256 of every object that a record speaks of: files, and blobs that are kept as they are."""
         document = self._read(key) or {}
+        members = {file.sha256 for files in self.listed(key).values() for file in files}
         layers = document.get("layers", [])
         files = [*document.get("files", []), *(file for layer in layers for file in layer["files"])]
         blobs = {layer["digest"].removeprefix("sha256:") for layer in layers}
-        return frozenset(blobs | {file["sha256"] for file in files})
+        return frozenset(blobs | members | {file["sha256"] for file in files})
 
     def _place(self, key: str) -> Path:
         return self._root / key[:2] / f"{key}.json"
 
+    def _list(self, key: str) -> Path:
+        return self._root / "lists" / key[:2] / key
+
     def _read(self, key: str) -> Mapping[str, Any] | None:
-        try:
-            document = json.loads(self._place(key).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return None
-        return document if isinstance(document, dict) and document.get("schema") == SCHEMA else None
+        return _load(self._place(key))
 
     def _write(self, key: str, document: Mapping[str, Any]) -> None:
-        place = self._place(key)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        half = place.with_name(f".{place.name}.{os.getpid()}")
-        half.write_text(json.dumps({"schema": SCHEMA, **document}, indent=1) + "\n", encoding="utf-8")
-        half.replace(place)
+        _save(self._place(key), document)
+
+
+def _load(place: Path) -> Mapping[str, Any] | None:
+    try:
+        document = json.loads(place.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return document if isinstance(document, dict) and document.get("schema") == SCHEMA else None
+
+
+def _save(place: Path, document: Mapping[str, Any]) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    half = place.with_name(f".{place.name}.{os.getpid()}")
+    half.write_text(json.dumps({"schema": SCHEMA, **document}, indent=1) + "\n", encoding="utf-8")
+    half.replace(place)
 
 
 def _layer(document: Mapping[str, Any]) -> LayerRecord:

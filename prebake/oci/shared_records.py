@@ -30,7 +30,7 @@ def publish(repository: Repository, key: str, layers: Sequence[LayerRecord]) -> 
         "mediaType": MANIFEST,
         "artifactType": ARTIFACT,
         "config": config.descriptor.document(),
-        "layers": [_describe(layer) for layer in layers],
+        "layers": [describe_layer(layer) for layer in layers],
     }
     repository.put_manifest(target, MANIFEST, read_all(document_blob(MANIFEST, manifest)))
 
@@ -42,7 +42,7 @@ def look_up(repository: Repository, key: str) -> tuple[LayerRecord, ...] | None:
         return None
     try:
         document = json.loads(found[1])
-        return tuple(_read(each) for each in document["layers"]) if document["artifactType"] == ARTIFACT else None
+        return tuple(read_layer(each) for each in document["layers"]) if document["artifactType"] == ARTIFACT else None
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -51,12 +51,12 @@ def tag_of(key: str) -> str:
     return f"prebake-{key}"
 
 
-def _describe(layer: LayerRecord) -> dict[str, Any]:
+def describe_layer(layer: LayerRecord) -> dict[str, Any]:
     annotations = {_DIFF: layer.diff, _UNPACKED: str(layer.unpacked), _REASON: layer.reason}
     return Descriptor(layer.media_type, layer.digest, layer.size, annotations).document()
 
 
-def _read(document: Mapping[str, Any]) -> LayerRecord:
+def read_layer(document: Mapping[str, Any]) -> LayerRecord:
     found = Descriptor.read(document)
     notes = found.annotations
     return LayerRecord(notes[_DIFF], found.media_type, found.digest, found.size, notes[_REASON], int(notes[_UNPACKED]))

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from prebake.bake.artifact_file import ArtifactFile
 from prebake.bake.join_settings import MEMBERS, place_in
 from prebake.spec.image import ImageSpec, Target
 from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
 
-LayerKind = Literal["dependencies", "weights", "derived", "graphs", "notices", "code"]
+LayerKind = Literal["dependencies", "weights", "derived", "compiled", "graphs", "notices", "code"]
 
 LARGEST = 10**10 - 2**20
 """Bytes of a published file that has its layer: registries refuse those above 10 GB, and a tar is larger than its file."""
@@ -125,6 +126,7 @@ class Plan:
     """What a build will do. ``room`` is the disk space it needs at most, in bytes, by where it is needed.
 
     ``members`` are the models of an image of several; ``files`` and ``layers`` are then those of all, where they lie in it.
+    ``artifacts`` are what was found compiled for machines (``prebake.plan.compiled``).
     """
 
     spec: ImageSpec
@@ -141,6 +143,7 @@ class Plan:
     naive: bool
     room: Mapping[str, int] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
+    artifacts: tuple[ArtifactFile, ...] = ()
 
     @property
     def name(self) -> str:
@@ -159,6 +162,11 @@ class Plan:
     def derived(self) -> frozenset[str]:
         """The weight folders with something in them that the export stage makes."""
         return derived_folders(self.spec, self.files)
+
+    @property
+    def compiled(self) -> tuple[ArtifactFile, ...]:
+        """The artifacts of all models."""
+        return tuple(artifact for plan in self.models for artifact in plan.artifacts)
 
     @property
     def models(self) -> tuple[Plan, ...]:

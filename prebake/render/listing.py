@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from prebake.bake.artifact_file import ArtifactFile
+from prebake.plan.compiled import compile_command
 from prebake.plan.values import Member, Plan
 from prebake.sizes import show_bytes
 from prebake.spec.image import ImageSpec
@@ -28,8 +30,34 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "export_key": plan.export_key,
         "compile_key": plan.compile_key,
         "room": dict(plan.room),
+        "artifacts": [artifact_document(artifact) for artifact in plan.compiled],
+        **({"compile_command": command} if (command := compile_command(plan)) else {}),
         **({"models": {member.name: _member(member) for member in plan.members}} if plan.members else {}),
     }
+
+
+def artifact_document(artifact: ArtifactFile) -> dict[str, Any]:
+    """What was compiled of a component, and for which machine; ``size`` in bytes."""
+    return {
+        "component": artifact.component,
+        "rung": artifact.entry["rung"],
+        "key": artifact.key,
+        "size": artifact.size,
+        "for": dict(artifact.entry["fields"]),
+        "least": dict(artifact.entry["least"]),
+        "figures": dict(artifact.entry.get("figures", {})),
+    }
+
+
+def artifact_lines(plan: Plan) -> list[str]:
+    """What was found compiled, and what makes it where a GPU's is missing; empty where neither is to be told."""
+    if command := compile_command(plan):
+        return ["", "Compiled for machines", f"  none for a GPU: `{command}` makes them where one is"]
+    lines = [
+        f"  {show_bytes(each.size):>10}  {each.key[:12]}  {each.component} ({each.entry['rung']}) for {each.machine}"
+        for each in plan.compiled
+    ]
+    return ["", "Compiled for machines", *lines] if lines else []
 
 
 def _member(member: Member) -> dict[str, Any]:
@@ -71,6 +99,7 @@ def plan_text(plan: Plan) -> str:
         "",
         "Layers above the base, from the bottom",
         *(f"  {show_bytes(layer.size):>10}  {layer.key[:12]}  {layer.name} ({layer.kind})" for layer in plan.layers),
+        *artifact_lines(plan),
         "",
         "Steps: fetch what is missing, build (packages, export, compile, image), start it, compare its answer, measure",
         f"Room needed at most: {show_bytes(plan.room['store'])} in the store, {show_bytes(plan.room['engine'])} at the Engine",

@@ -1,4 +1,4 @@
-"""Export and compile as containers of the export packages' image: weights are mounted read-only, where the store has them.
+"""Export and compile, with weights as the store has them.
 
 What a stage leaves goes into the store, on record under the stage's key: the exported folder under the export key, what
 lies under ``/models`` beside the weights under the compile key, and the stage's report with it.
@@ -7,7 +7,6 @@ lies under ``/models`` beside the weights under the compile key, and the stage's
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,26 +17,25 @@ from typing import Any
 from prebake.bake.errors import read_error
 from prebake.bake.settings import REPORT
 from prebake.checkpoints.store import Store
-from prebake.engine.connection import Connection
-from prebake.engine.container_spec import Bind, ContainerSpec
-from prebake.engine.containers import run_to_end
+from prebake.engine.container_spec import Bind
 from prebake.errors import BuildFailed, SourceError
 from prebake.oci.records import FileRecord, Records
 from prebake.plan.values import Plan
 from prebake.workflow.parts import keep_tree
+from prebake.workflow.running import StageRun, StageRunner
 from prebake.workflow.steps import Tell
 
-_DAY = 86_400.0
-_SAID = re.compile(r"[\w-]+: (exported|compiled), ")
-_ENVIRONMENT = {"PYTHONPATH": "/bake:/opt/export", "PYTHONHASHSEED": "0", "ORT_DISABLE_TELEMETRY": "1", "HOME": "/tmp"}  # noqa: S108
+_SAID = re.compile(r"[\w-]+: (exported|compiled|artifact \S+ (kept|left out))[,:] ")
+_OF_EXPORT = ("--exported", "/exported", "--models", "/models")
+GPU_TARGETS = ("cuda", "tensorrt")
+"""Those that are compiled for on a GPU."""
 
 
 @dataclass(frozen=True)
 class Oven:
-    """Where stages run: an image with the export packages, and the folder of the build's context with ``bake/``."""
+    """``runner`` is where stages run, ``context`` the folder of the build's context with ``bake/``."""
 
-    connection: Connection
-    image: str
+    runner: StageRunner
     context: Path
     store: Store
     records: Records
@@ -45,8 +43,8 @@ class Oven:
 
     def export(self, plan: Plan, key: str) -> tuple[FileRecord, ...]:
         """The exported folder's files. Raises the stage's own error, or BuildFailed."""
-        known = self.records.files(key)
-        if known is not None and self._has(known):
+        known = known_files(self.records, self.store, key)
+        if known is not None:
             self.tell("export: known, nothing that it is made of changed")
             return known
         checkpoint = [self._bind(file.sha256, file.size, f"/checkpoint/{file.path}") for file in plan.files]
@@ -58,25 +56,31 @@ class Oven:
 
     def compile(self, plan: Plan, exported: Sequence[FileRecord], key: str) -> tuple[FileRecord, ...]:
         """The files under /models but for the weights, by their paths in the image."""
-        known = self.records.files(key)
-        if known is not None and self._has(known):
-            self.tell("compile: known, nothing that it is made of changed")
-            return of_models(known)
+        with self._stage(["compile", *_OF_EXPORT], self._exported_binds(plan, exported), {}) as out:
+            files = keep_tree(out, self.store)
+        self.records.put_files(key, files)
+        return of_models(files)
+
+    def artifacts(self, plan: Plan, exported: Sequence[FileRecord], *, keep_all: bool) -> tuple[FileRecord, ...]:
+        """What this machine compiles for itself and its like; nothing is on record that could save the work."""
+        arguments = ["artifacts", *_OF_EXPORT, *(["--keep-all"] if keep_all else [])]
+        binds = self._exported_binds(plan, exported)
+        with self._stage(arguments, binds, {}, gpus=-1 if plan.target in GPU_TARGETS else 0) as out:
+            return keep_tree(out, self.store)
+
+    def _exported_binds(self, plan: Plan, exported: Sequence[FileRecord]) -> list[Bind]:
+        """Graphs and cases as exported, weights at their places in the image."""
         binds = [self._bind(file.sha256, file.size, f"/models/{file.path}") for file in plan.shipped]
         for file in exported:
             derived = file.path.removeprefix("derived/")
             place = f"/exported/{file.path}" if derived == file.path else f"/models/{derived}"
             binds.append(self._bind(file.sha256, file.size, place))
-        arguments = ["compile", "--exported", "/exported", "--models", "/models"]
-        with self._stage(arguments, binds, {}) as out:
-            files = keep_tree(out, self.store)
-        self.records.put_files(key, files)
-        return of_models(files)
+        return binds
 
     def join(self, compiled: Mapping[str, Sequence[FileRecord]], key: str) -> tuple[FileRecord, ...]:
         """The files under /models of an image of several models but for the weights; ``compiled`` are those of each."""
-        known = self.records.files(key)
-        if known is not None and self._has(known):
+        known = known_files(self.records, self.store, key)
+        if known is not None:
             self.tell("join: known, nothing that it is made of changed")
             return known
         binds = [
@@ -90,38 +94,15 @@ class Oven:
         return files
 
     @contextmanager
-    def _stage(self, arguments: Sequence[str], binds: Sequence[Bind], environment: dict[str, str]) -> Iterator[Path]:
-        """Run one stage; what it wrote, until the block is left. Mount points lie in folders of the host's, since
-        Docker makes them there."""
+    def _stage(
+        self, arguments: Sequence[str], binds: Sequence[Bind], environment: Mapping[str, str], gpus: int = 0
+    ) -> Iterator[Path]:
+        """Run one stage; what it wrote, until the block is left."""
         with self.store.folder() as folder:
-            roots = {f"/{bind.target.split('/')[1]}" for bind in binds} | {"/checkpoint"}
-            mounts = [Bind(_made(folder / root.strip("/")), root, read_only=False) for root in sorted(roots)]
-            mounts += [Bind(self.context / "bake", "/bake"), Bind(_made(folder / "out"), "/out", read_only=False)]
-            command = [
-                "python3",
-                "-m",
-                "prebake.bake",
-                *arguments,
-                "--settings",
-                "/bake/settings.json",
-                "--out",
-                "/out",
-            ]
-            spec = ContainerSpec(
-                self.image,
-                command=command,
-                entrypoint=[],
-                environment={**_ENVIRONMENT, **environment},
-                binds=[*mounts, *binds],
-                tmpfs={"/tmp": "mode=1777"},  # noqa: S108
-                user=f"{os.getuid()}:{os.getgid()}",
-                network="none",
-            )
-            self.tell(f"{arguments[0]}: in a container of {self.image}")
-            ended, log = run_to_end(self.connection, spec, seconds=_DAY)
-            self._keep_log(arguments[0], log)
-            if ended.exit_code:
-                raise read_error(log.splitlines(), ended.exit_code) or _failed(arguments[0], ended.killed, log)
+            done = self.runner.run(StageRun(folder, self.context, arguments, binds, environment, gpus))
+            self._keep_log(arguments[0], done.log)
+            if done.exit_code:
+                raise read_error(done.log.splitlines(), done.exit_code) or _failed(arguments[0], done.killed, done.log)
             yield folder / "out"
 
     def _keep_log(self, stage: str, log: str) -> None:
@@ -139,8 +120,12 @@ class Oven:
             raise SourceError(f"{target} ({sha256}) left the store meanwhile.", next_action="build again")
         return Bind(path, target)
 
-    def _has(self, files: Sequence[FileRecord]) -> bool:
-        return all(self.store.get(file.sha256, file.size) is not None for file in files)
+
+def known_files(records: Records, store: Store, key: str) -> tuple[FileRecord, ...] | None:
+    """What is on record under a key, where the store still has all of it."""
+    known = records.files(key)
+    has = known is not None and all(store.get(file.sha256, file.size) is not None for file in known)
+    return known if has else None
 
 
 def of_models(files: Sequence[FileRecord]) -> tuple[FileRecord, ...]:
@@ -159,11 +144,6 @@ def derived_of(exported: Sequence[FileRecord], folder: str, place: str) -> list[
     prefix = f"derived/{folder}/"
     found = (file for file in exported if file.path.startswith(prefix))
     return [replace(file, path=f"models/{place}/{file.path.removeprefix(prefix)}") for file in found]
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def _failed(stage: str, killed: bool, log: str) -> BuildFailed:

@@ -25,6 +25,7 @@ from prebake.oci.assembly import BaseImage, assemble
 from prebake.oci.compression import Compression
 from prebake.oci.records import Records
 from prebake.oci.registry import Repository
+from prebake.plan.compiled import without_artifacts
 from prebake.plan.container import container_config
 from prebake.plan.making import check_licence, make_plan
 from prebake.plan.runtime import serving_requirements
@@ -32,6 +33,7 @@ from prebake.plan.values import Options, Plan
 from prebake.render.dockerfile import render_context
 from prebake.sizes import show_bytes
 from prebake.spec.project import Project, read_project
+from prebake.workflow.artifacts import find_artifacts
 from prebake.workflow.attesting import Built, attest, builder_uri
 from prebake.workflow.builder import Builder
 from prebake.workflow.context import write_context
@@ -87,6 +89,7 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
         store = Store(default_root())
         held.enter_context(store.in_use())
         parts = Parts(store, Library(Records(store.root), repositories), order.compression)
+        plan = find_artifacts(plan, parts, tell)
         return Job(order, project, plan, folder, connection, parts, Steps(tell)).carry_out(outputs)
 
 
@@ -104,7 +107,9 @@ class Job:
 
     def carry_out(self, outputs: list[Output]) -> Mapping[str, Any]:
         self._require_room(outputs)
-        maker = self._maker()
+        maker = self.maker()
+        if self.plan.compiled and (other := maker.found_other()):
+            return replace(self, plan=without_artifacts(self.plan, other)).carry_out(outputs)
         with self.steps.step("layers", f"{len(self.plan.layers)} above the base"):
             made = self._make(maker)
         proof, delivered = None, {}
@@ -148,7 +153,7 @@ class Job:
         if any(isinstance(output, ToEngine) for output in outputs):
             require_engine_room(self.plan, self.connection, known)
 
-    def _maker(self) -> Maker:
+    def maker(self) -> Maker:
         base = self.plan.base
         with self.steps.step("base", base.reference):
             found = resolve_base(

@@ -20,8 +20,11 @@ from prebake.oci.registry import Repository
 from prebake.plan.changes import layers_touched
 from prebake.plan.making import make_plan
 from prebake.plan.values import Layer, Options
+from prebake.render.listing import artifact_document, artifact_lines
 from prebake.sizes import show_bytes
 from prebake.spec.project import read_project
+from prebake.workflow.artifact_finder import Finder
+from prebake.workflow.artifacts import told_of
 from prebake.workflow.known import known_records
 from prebake.workflow.library import Library
 from prebake.workflow.parts import Parts
@@ -68,6 +71,7 @@ def explain_image(question: Question, tell: Tell) -> Mapping[str, Any]:
         repositories = [held.enter_context(closing(_repository(question.registry, tell)))] if question.registry else []
         store = Store(default_root())
         parts = Parts(store, Library(Records(store.root), repositories), question.compression)
+        plan = told_of(plan, dict(Finder(parts, tell, mend=False).all(plan)))
         engine = known_layers(connection) if connection else None
         layers = [
             _explain(layer, known_records(plan, layer, parts, base or None) or (), parts, engine, repositories)
@@ -77,6 +81,8 @@ def explain_image(question: Question, tell: Tell) -> Mapping[str, Any]:
         "image": plan.tag,
         "base": asdict(base) if base else None,
         "layers": [asdict(layer) for layer in layers],
+        "artifacts": [artifact_document(artifact) for artifact in plan.compiled],
+        "compiled": artifact_lines(plan),
         "changes": _changes(layers_touched(project, question.options), layers),
     }
 
@@ -90,6 +96,7 @@ def explained_text(explained: Mapping[str, Any]) -> str:
         rows.append((layer["name"], _bytes(layer["size"]), _bytes(layer["blob_size"]), *places, made_of))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += explained["compiled"]
     lines += ["", "A change of …    makes again"]
     for name, change in explained["changes"].items():
         sent = (

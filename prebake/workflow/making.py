@@ -16,12 +16,23 @@ from prebake.oci.assembly import BaseImage
 from prebake.oci.assembly import Layer as ImageLayer
 from prebake.oci.records import FileRecord, LayerRecord
 from prebake.oci.registry import Repository
+from prebake.plan.compiled import layer_files
 from prebake.plan.layers import model_folders
 from prebake.plan.values import Layer, Plan, digest
-from prebake.workflow.baking import Oven, derived_of, read_stage_report
+from prebake.workflow.artifacts import other_artifacts, tell_artifacts
+from prebake.workflow.baking import Oven, derived_of, known_files, of_models, read_stage_report
 from prebake.workflow.builder import Builder
-from prebake.workflow.known import base_key, compiled_key, exported_key, known_records, published_files, record_key
+from prebake.workflow.known import (
+    base_key,
+    compiled_key,
+    exported_key,
+    joined_key,
+    known_records,
+    published_files,
+    record_key,
+)
 from prebake.workflow.parts import Parts, keep_tree, media_type_of, split_files
+from prebake.workflow.running import InContainer
 from prebake.workflow.steps import Tell
 
 
@@ -81,6 +92,20 @@ class Maker:
         for planned in self.plan.layers:
             self.parts.library.publish(repository, self._key(planned))
 
+    def found_other(self) -> frozenset[str]:
+        """The keys of artifacts that were made of other graphs or weights than this builder's, so that they cannot be in its
+        image. Nothing is made to know it where the image's graphs are on record: they were held against each other then."""
+        graphs = next(layer for layer in self.plan.layers if layer.kind == "graphs")
+        if known_records(self.plan, graphs, self.parts, self.base) is not None:
+            return frozenset()
+        if self.members:
+            return frozenset().union(*(maker.found_other() for maker in self.members))
+        return other_artifacts(self._graphs, self.plan.artifacts, self.parts.store, self.tell)
+
+    def artifacts(self, *, keep_all: bool) -> tuple[FileRecord, ...]:
+        """What this machine compiles of the plan's model: each artifact's files, and the stage's report."""
+        return self._oven.artifacts(self.plan, self._exported, keep_all=keep_all)
+
     def remake(self, digests: Collection[str]) -> None:
         """Forget how layers with these digests were made, and make them again: their bytes are needed."""
         if any(layer.blob.digest in digests for layer in self.base_image().layers):
@@ -107,8 +132,10 @@ class Maker:
             return [self._published(planned)]
         if planned.kind == "derived":
             return [self.parts.of_files(group) for group in split_files(self._derived(planned))]
+        if planned.kind == "compiled":
+            return [self.parts.of_files(self._artifact(planned))]
         if planned.kind == "graphs":
-            return self._graphs()
+            return self._graph_layers()
         stage = "packages-layer" if planned.kind == "dependencies" else "code-layer"
         with self.builder.tree(stage) as entries:
             return [self.parts.of_tree(entries)]
@@ -117,12 +144,16 @@ class Maker:
         self.fetch()
         return self.parts.of_files(published_files(self.plan, planned))
 
-    def _graphs(self) -> list[LayerRecord]:
-        """What was compiled for one kind of machine first: it is large where there is any, and graphs and manifest are not."""
+    def _graph_layers(self) -> list[LayerRecord]:
+        """What was packed ahead for one kind of processor first: it is large where there is any, graphs and manifest are not."""
         native = [file for file in self._compiled if file.path.startswith("models/compiled/")]
         rest = [file for file in self._compiled if file not in native]
         folders = model_folders(self.plan.shipped, self.plan.folders, (file.path for file in native))
         return [*(self.parts.of_files(group) for group in split_files(native)), self.parts.of_files(rest, folders)]
+
+    def _artifact(self, planned: Layer) -> list[FileRecord]:
+        """The bytes are here: an artifact of which that is not so has a record."""
+        return [FileRecord(f"models/{file.path}", file.sha256, file.size) for file in layer_files(self.plan, planned)]
 
     def _derived(self, planned: Layer) -> list[FileRecord]:
         place = planned.paths[0].removeprefix("/models/")
@@ -141,8 +172,18 @@ class Maker:
     def _compiled(self) -> tuple[FileRecord, ...]:
         if self.members:
             compiled = {maker.plan.name: maker._compiled for maker in self.members}
-            return self._oven.join(compiled, compiled_key(self.plan, self.base))
-        return self._oven.compile(self.plan, self._exported, compiled_key(self.plan, self.base))
+            return self._oven.join(compiled, joined_key(self.plan, self.base))
+        return tell_artifacts(self._graphs, self.plan.artifacts, self.parts.store)
+
+    @cached_property
+    def _graphs(self) -> tuple[FileRecord, ...]:
+        """What the compile stage made, which knows of no artifacts."""
+        key = compiled_key(self.plan, self.base)
+        known = known_files(self.parts.library.records, self.parts.store, key)
+        if known is not None:
+            self.tell("compile: known, nothing that it is made of changed")
+            return of_models(known)
+        return self._oven.compile(self.plan, self._exported, key)
 
     @cached_property
     def _oven(self) -> Oven:
@@ -150,9 +191,8 @@ class Maker:
         image = f"prebake/export:{key[:16]}"
         if not has_image(self.connection, image):
             self.builder.image("export-packages", image)
-        return Oven(
-            self.connection, image, self.builder.context, self.parts.store, self.parts.library.records, self.tell
-        )
+        runner = InContainer(self.connection, image, self.tell)
+        return Oven(runner, self.builder.context, self.parts.store, self.parts.library.records, self.tell)
 
     def _save_base(self, key: str) -> tuple[tuple[FileRecord, ...], tuple[LayerRecord, ...]]:
         self.tell(f"base: keeping the layers of {self.base.reference}")

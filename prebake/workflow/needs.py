@@ -16,6 +16,7 @@ from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan
 from prebake.spec.lock import parse_lock
 from prebake.spec.project import Project, list_images, read_project, read_spec
+from prebake.workflow.artifacts import look_up
 from prebake.workflow.known import keys_of
 from prebake.workflow.steps import Tell
 
@@ -69,6 +70,7 @@ def _keys(root: Path, name: str, connection: Connection | None, tell: Tell) -> s
     except (SpecInvalid, LockMismatch) as error:
         tell(f"cache: {name} cannot be planned, so what any record speaks of is kept ({error.message.splitlines()[0]})")
         return None
+    plans += [found for plan in plans if (found := look_up(plan, (), tell)).compiled]
     bases = [(plan, _bases(plan, connection)) for plan in plans]
     if lacking := [plan.base.reference for plan, found in bases if not found]:
         tell(f"cache: the Engine has no base for {name} ({lacking[0]}), so what any record speaks of is kept")

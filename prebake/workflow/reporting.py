@@ -14,6 +14,7 @@ from prebake.measure.report import SCHEMA, BuiltLayer, explain_layers, read_repo
 from prebake.oci.assembly import BaseImage
 from prebake.oci.blobs import Image
 from prebake.plan.values import Plan
+from prebake.render.listing import artifact_document
 from prebake.workflow.making import MadeLayer
 from prebake.workflow.outputs import Delivered
 from prebake.workflow.proving import Measured
@@ -68,6 +69,7 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         "shared": shared_models(layers, outcome.beside),
         "picture": PICTURE,
         "components": dict(outcome.components),
+        "artifacts": [artifact_document(artifact) for artifact in plan.compiled],
         "keys": {"export": plan.export_key, "compile": plan.compile_key},
         "outputs": {name: asdict(each) for name, each in outcome.delivered.items()},
         "steps": dict(seconds),
@@ -105,7 +107,7 @@ def built_layers(made: Made) -> list[BuiltLayer]:
 
 def shared_models(layers: Sequence[BuiltLayer], beside: Mapping[str, frozenset[str]]) -> Mapping[str, Any]:
     """What lies under /models in other images too and is stored once: bytes, and by layer the names of those images."""
-    models = [layer for layer in layers if layer.kind in ("weights", "derived", "graphs")]
+    models = [layer for layer in layers if layer.kind in ("weights", "derived", "compiled", "graphs")]
     found = {layer.name: sorted(name for name, diffs in beside.items() if layer.diff_id in diffs) for layer in models}
     return {
         "bytes": sum(layer.size for layer in models if found[layer.name]),

@@ -7,18 +7,20 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from prebake.bake.artifact_file import FOLDER, ArtifactFile, artifacts_of
 from prebake.errors import Problem
 from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
 from prebake.oci.unpacked import Member
+from prebake.plan.compiled import with_artifacts
 from prebake.plan.container import container_config
 from prebake.plan.making import make_plan
-from prebake.plan.values import Options, Plan
+from prebake.plan.values import Layer, Options, Plan
 from prebake.sizes import show_bytes
 from prebake.spec.project import read_project
 from prebake.workflow.found_image import BASE, COMPARED, MODELS_MANIFEST, FoundImage, claim, differ, joined, read_image
@@ -85,10 +87,32 @@ def verify_image(claimed: Claim, tell: Tell) -> Verified:
         beside, weights = _read(claimed.weights, tell)
         problems += _labels(plan, weights.config.get("config") or {}, "weights' config")
         image = joined(image, weights)
+    try:
+        plan = _with_joint(plan, image) if plan.members else with_artifacts(plan, _told(plan, image))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problems.append(Problem(f"/{MODELS_MANIFEST} artifacts", str(error)))
     problems += differences(plan, image)
     if problems:
         raise differ(f"{name} with {beside}" if beside else name, problems)
     return Verified(name, plan, image, beside)
+
+
+def _told(plan: Plan, image: FoundImage) -> dict[str, list[ArtifactFile]]:
+    return {plan.name: artifacts_of(image.manifest)}
+
+
+def _with_joint(plan: Plan, image: FoundImage) -> Plan:
+    """Of several models, whose own manifests are not kept while layers are read: the layers that are called after one's
+    artifacts, as their files are listed with all others."""
+    known = {layer.name for layer in plan.layers}
+    places = {member.name: f"/models/{member.place(FOLDER)}" for member in plan.members}
+    found = [
+        Layer(name, "compiled", (places[model],), {})
+        for name in dict.fromkeys(image.names)
+        if name not in known and (model := name.partition("/")[0]) in places
+    ]
+    graphs = [layer.kind for layer in plan.layers].index("graphs")
+    return replace(plan, layers=(*plan.layers[:graphs], *found, *plan.layers[graphs:]))
 
 
 def _read(reference: str, tell: Tell) -> tuple[str, FoundImage]:

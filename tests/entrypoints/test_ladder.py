@@ -44,6 +44,14 @@ def add_artifact(models: Path, manifest: dict[str, Any], **fields: str) -> dict[
     return artifact
 
 
+def add_twin(models: Path, manifest: dict[str, Any], processor: str) -> None:
+    """The same for another processor, in front of what is there."""
+    (own,) = manifest["components"]["linear"]["artifacts"]
+    twin = {**own, "fields": {**own["fields"], "processor": processor}, "key": "2" * 64}
+    manifest["components"]["linear"]["artifacts"] = [twin, own]
+    write_manifest(models, manifest)
+
+
 def ask(server: Server) -> list[float]:
     return list(server.post(json={"values": "1,2,3,4", "factor": 3}).json()["result"])
 
@@ -59,6 +67,31 @@ def test_what_was_compiled_for_this_machine_is_used(models: Path, manifest: dict
     assert startup["opened"] == {"linear": "native", "total": "cpu"}
     assert startup["fallbacks"] == server.get("/health").json()["fallbacks"] == count_fallbacks(server) == []
     assert ask(server) == pytest.approx(answer(3))
+
+
+@pytest.mark.parametrize("fallback", ["announce", "error"])
+def test_what_was_compiled_for_another_machine_is_no_step_beside_this_ones(
+    models: Path, manifest: dict[str, Any], start: Start, fallback: str
+) -> None:
+    add_artifact(models, manifest)
+    add_twin(models, manifest, "x86_64 amx_tile")
+    server = start(PREBAKE_FALLBACK=fallback).wait_for("ready")
+    assert server.get("/startup").json()["opened"]["linear"] == "native"
+    assert server.get("/health").json()["fallbacks"] == count_fallbacks(server) == []
+    assert ask(server) == pytest.approx(answer(3))
+
+
+def test_one_step_is_told_with_every_machine_that_something_is_here_for(
+    models: Path, manifest: dict[str, Any], start: Start
+) -> None:
+    add_artifact(models, manifest, processor="x86_64 sse")
+    add_twin(models, manifest, "x86_64 amx_tile")
+    (step,) = start().wait_for("ready").get("/health").json()["fallbacks"]
+    assert (step["from"], step["to"], step["reason"]) == ("native", "cpu", "field")
+    assert all(f"compiled for {name}" in step["detail"] for name in ("x86_64 sse", "x86_64 amx_tile"))
+    refused = start(PREBAKE_FALLBACK="error").wait_for("failed")
+    assert "x86_64 sse" in refused.get("/health").json()["reason"]
+    assert refused.wait() == 79
 
 
 def test_a_step_down_is_told_everywhere(models: Path, manifest: dict[str, Any], start: Start) -> None:

@@ -34,8 +34,21 @@ OURS: dict[str, set[str]] = {
         "entrypoints.ahead",
         "images",
     },
-    "prebake/plan": {"prebake.errors", "prebake.spec", "prebake.bake.settings", "prebake.bake.join_settings"},
-    "prebake/render": {"prebake.errors", "prebake.sizes", "prebake.spec", "prebake.plan", "prebake.bake.join_settings"},
+    "prebake/plan": {
+        "prebake.errors",
+        "prebake.spec",
+        "prebake.bake.settings",
+        "prebake.bake.join_settings",
+        "prebake.bake.artifact_file",
+    },
+    "prebake/render": {
+        "prebake.errors",
+        "prebake.sizes",
+        "prebake.spec",
+        "prebake.plan",
+        "prebake.bake.join_settings",
+        "prebake.bake.artifact_file",
+    },
     "prebake/checkpoints": {
         "prebake.errors",
         "prebake.disk",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -68,3 +69,18 @@ def test_another_artifact_under_that_tag_is_not_taken_for_one(repository: Reposi
     body = manifest % json.dumps(config.descriptor.document()).encode()
     repository.put_manifest(tag_of(KEY), "application/vnd.oci.image.manifest.v1+json", body)
     assert look_up(repository, KEY) is None
+
+
+def test_processes_that_add_to_a_list_lose_nothing(tmp_path: Path) -> None:
+    def add(number: int) -> None:
+        for part in range(4):
+            file = FileRecord("artifact.json", f"{number * 4 + part:064x}", 1)
+            Records(tmp_path).list_files(KEY, f"{number * 4 + part:064x}", (file,))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(add, range(6)))
+    records = Records(tmp_path)
+    assert len(records.listed(KEY)) == 24
+    assert records.keys() == [KEY]
+    assert records.objects(KEY) == {f"{number:064x}" for number in range(24)}
+    assert records.listed("cd" * 32) == {}

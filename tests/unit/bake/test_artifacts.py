@@ -1,0 +1,250 @@
+"""What one machine compiles for its like: right, keyed by everything that it follows from, and kept where it pays."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from entrypoints.machine import describe_processor
+from entrypoints.manifest import parse_manifest
+from prebake.bake.artifact_file import ArtifactFile, add_artifacts, artifacts_of, find_other
+from prebake.bake.artifacts import Made, artifact_fields, describe, find_makers
+from prebake.bake.artifacts_stage import Stage, make_artifacts
+from prebake.bake.benefit import BYTES_PER_SECOND, REQUESTS, pays
+from prebake.bake.compile import Job, key_fields, weight_files
+from prebake.bake.documents import digest_file, digest_json
+from prebake.bake.errors import BakeError, ParityFailed
+from prebake.bake.exported import Exported
+from prebake.bake.settings import Session, Settings, Shipped
+
+Told = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def weights(checkpoint: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """A new /models with nothing but weights."""
+
+    def lay_out() -> Path:
+        models = tmp_path_factory.mktemp("models")
+        for source, path in ((checkpoint, "words"), (exported / "derived", "sound")):
+            (models / path).mkdir()
+            shutil.copy(source / path / "model.safetensors", models / path)
+        return models
+
+    return lay_out
+
+
+@pytest.fixture(scope="module")
+def made(
+    settings: Settings, exported: Path, weights: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What the stage leaves where everything is kept."""
+    out = tmp_path_factory.mktemp("made")
+    make_artifacts(settings, exported, weights(), out, keep_all=True)
+    return out
+
+
+def artifacts(out: Path) -> dict[str, ArtifactFile]:
+    found = (ArtifactFile.from_json(path.read_bytes()) for path in out.rglob("artifact.json"))
+    return {each.component: each for each in found}
+
+
+def told(out: Path) -> Told:
+    return list(json.loads((out / "report.json").read_bytes())["artifacts"])
+
+
+def test_each_component_gets_one_for_this_processor(made: Path) -> None:
+    found = artifacts(made)
+    assert found.keys() == {"words", "sound"}
+    for name, each in found.items():
+        assert each.entry["fields"] == {
+            "onnxruntime": onnxruntime.__version__,
+            "processor": describe_processor(),
+        }
+        assert each.entry["graph"] == f"compiled/{name}/native-{each.key[:12]}/model.onnx"
+        for path, file in each.files.items():
+            assert (made / path).stat().st_size == file["size"]
+
+
+def test_it_answers_as_the_framework_does(made: Path, exported: Path) -> None:
+    cases = Exported.load(exported)
+    for name, each in artifacts(made).items():
+        session = onnxruntime.InferenceSession(str(made / each.entry["graph"]), providers=["CPUExecutionProvider"])
+        for case in cases.cases(name):
+            known = {value.name for value in session.get_inputs()}
+            inputs = {key: value for key, value in case.inputs.items() if key in known}
+            for got, wanted in zip(session.run(list(case.outputs), inputs), case.outputs.values(), strict=True):
+                np.testing.assert_allclose(got, wanted, atol=1e-4)
+
+
+def test_a_manifest_with_them_is_one_that_a_start_reads(made: Path, models: Path) -> None:
+    before = json.loads((models / "manifest.json").read_bytes())
+    found = artifacts(made)
+    assert not any(find_other(each, before["components"]) for each in found.values())
+    after = add_artifacts(before, found.values())
+    read = parse_manifest(json.dumps(after).encode())
+    for name, each in found.items():
+        (artifact,) = read.components[name].artifacts  # type: ignore[union-attr]
+        assert (artifact.graph, artifact.key) == (each.entry["graph"], each.key)
+        assert {artifact.graph, *artifact.reads} == set(each.files)
+    assert {each.component: each for each in artifacts_of(after)} == found
+
+
+def test_every_field_is_part_of_the_key() -> None:
+    """Each one changed in turn, those of the component and those of the maker."""
+    component = {
+        name: f"a {name}" for name in ("graph", "constants", "weights", "precision", "target", "versions", "bake")
+    }
+    made = Made(
+        "engine",
+        Path(),
+        "model.onnx",
+        "TensorrtExecutionProvider",
+        Session(),
+        {"gpu": "H100", "compute_capability": "9.0", "tensorrt": "10.3", "cuda": "12.4", "cudnn": "9.1"},
+        {"trt_fp16_enable": "1"},
+        {"driver": "550.54"},
+        {"profiles": [[1, 128]]},
+    )
+    key = digest_json(artifact_fields(component, made))
+    others = [artifact_fields({**component, name: "another"}, made) for name in component]
+    others += [artifact_fields(component, replace(made, fields={**made.fields, name: "0"})) for name in made.fields]
+    others += [
+        artifact_fields(component, replace(made, **change))
+        for change in (
+            {"rung": "other"},
+            {"provider": "CUDAExecutionProvider"},
+            {"options": {"trt_fp16_enable": "0"}},
+            {"session": Session("basic")},
+            {"session": Session(prepack=True)},
+            {"more": {"profiles": [[1, 256]]}},
+        )
+    ]
+    keys = {digest_json(other) for other in others}
+    assert len(keys) == len(others)
+    assert key not in keys
+    assert digest_json(artifact_fields(component, replace(made, least={"driver": "1"}))) == key
+
+
+def test_one_byte_of_one_weight_makes_another_key(
+    settings: Settings, exported: Path, weights: Callable[[], Path], made: Path
+) -> None:
+    models = weights()
+    path = models / "words/model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    changed = replace(settings, ship=(Shipped("words/model.safetensors", len(content), digest_file(path)),))
+    job = Job(changed, Exported.load(exported), models)
+    fields = {name: key_fields(job, name, weight_files(job)) for name in ("words", "sound")}
+    before = artifacts(made)
+    for name in ("words", "sound"):
+        its = {**before[name].entry["key_fields"], **fields[name]}
+        assert (digest_json(its) != before[name].key) == (name == "words")
+    other = {name: {"key_fields": each} for name, each in fields.items()}
+    assert find_other(before["words"], other) == ["weights"]
+    assert find_other(before["sound"], other) == []
+
+
+def test_what_was_made_of_something_else_is_named(made: Path, models: Path) -> None:
+    components = json.loads((models / "manifest.json").read_bytes())["components"]
+    artifact = artifacts(made)["words"]
+    for name in ("graph", "precision", "bake"):
+        changed = copy.deepcopy(components)
+        changed["words"]["key_fields"][name] = "another"
+        assert find_other(artifact, changed) == [name]
+    assert find_other(artifact, {}) == ["component"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda each: each["artifact"]["key_fields"].update(target="tensorrt"),
+        lambda each: each["artifact"].update(key="0" * 64),
+        lambda each: each["artifact"].update(graph="words/model.onnx"),
+        lambda each: each["files"].update({"words/model.onnx": {"size": 1, "sha256": "0" * 64}}),
+        lambda each: each.update(component="../words"),
+        lambda each: each.pop("files"),
+        lambda each: each.update(schema=2),
+    ],
+)
+def test_a_description_that_contradicts_itself_is_refused(made: Path, change: Callable[[Any], object]) -> None:
+    document = json.loads(artifacts(made)["words"].to_json())
+    change(document)
+    with pytest.raises(ValueError, match=r"\w"):
+        ArtifactFile.from_json(json.dumps(document).encode())
+
+
+class Wrong:
+    """A maker whose graph computes something else."""
+
+    def make(self, component: str, graph: Path, settings: Settings, out: Path) -> Sequence[Made]:
+        (made,) = find_makers(settings)[0].make(component, graph, settings, out)
+        model = onnx.load(str(out / made.graph))
+        for tensor in model.graph.initializer:
+            values = onnx.numpy_helper.to_array(tensor)
+            if values.dtype.kind == "f":
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values + np.float32(0.5), tensor.name))
+        onnx.save(model, str(out / made.graph))
+        return [made]
+
+
+def test_one_that_answers_otherwise_is_never_kept(
+    settings: Settings, exported: Path, weights: Callable[[], Path], tmp_path: Path
+) -> None:
+    job = Job(settings, Exported.load(exported), weights())
+    with pytest.raises(ParityFailed, match="words, case 1"):
+        list(Stage(job, weight_files(job), [Wrong()], tmp_path / "out", keep_all=True).run("words"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_report_tells_what_was_left_out(
+    settings: Settings, exported: Path, weights: Callable[[], Path], made: Path, tmp_path: Path
+) -> None:
+    make_artifacts(settings, exported, weights(), tmp_path)
+    kept = {each["component"] for each in told(tmp_path) if each["kept"]}
+    assert kept == artifacts(tmp_path).keys()
+    assert all(each["kept"] == pays(each) for each in told(tmp_path))
+    assert {each["key"] for each in told(tmp_path)} == {each["key"] for each in told(made)}
+    assert all(each["kept"] for each in told(made))
+
+
+@pytest.mark.parametrize(
+    ("saved", "pulled", "kept"), [(1.0, 0.9, True), (1.0, 1.1, False), (1.0, 1.0, False), (-0.1, 0.0, False)]
+)
+def test_bytes_are_paid_in_seconds(saved: float, pulled: float, kept: bool) -> None:
+    assert pays({"saved_seconds": saved, "pull_seconds": pulled}) is kept
+
+
+def test_figures_say_what_they_are_taken_of(made: Path) -> None:
+    for each in artifacts(made).values():
+        figures = each.entry["figures"]
+        assert figures["bytes"] == each.size
+        assert figures["pull_seconds"] == pytest.approx(each.size / BYTES_PER_SECOND, abs=1e-6)
+        start = figures["first_seconds_without"] - figures["first_seconds"]
+        later = figures["run_seconds_without"] - figures["run_seconds"]
+        assert figures["saved_seconds"] == pytest.approx(start + REQUESTS * later, abs=2e-4)
+
+
+def test_a_target_that_nothing_is_compiled_for_says_so(settings: Settings) -> None:
+    with pytest.raises(BakeError, match="nothing is compiled apart"):
+        find_makers(replace(settings, runtime="torch"))
+
+
+def test_another_machine_gets_another_folder(made: Path, tmp_path: Path) -> None:
+    each = artifacts(made)["words"]
+    (tmp_path / "model.onnx").write_bytes((made / each.entry["graph"]).read_bytes())
+    here = Made("native", tmp_path, "model.onnx", "CPUExecutionProvider", Session(), {"processor": "x86_64 avx2"})
+    there = replace(here, fields={"processor": "x86_64 avx512f"})
+    labels = {describe("words", one, artifact_fields({}, one), {}).label for one in (here, there)}
+    assert len(labels) == 2
