@@ -41,7 +41,17 @@ def find_facts(provider: str) -> Mapping[str, str]:
     """The fields of artifacts for a provider, as they are here. ``onnxruntime`` has to be imported."""
     import onnxruntime
 
-    return {"onnxruntime": onnxruntime.__version__, **FACTS.get(provider, dict)()}
+    own = FACTS[provider]() if provider in FACTS else describe_plugin(provider)
+    return {"onnxruntime": onnxruntime.__version__, **own}
+
+
+def describe_plugin(provider: str) -> dict[str, str]:
+    """Of a provider that was registered with ONNX Runtime as a library of its own: the version that it tells."""
+    import onnxruntime
+
+    devices = (each for each in onnxruntime.get_ep_devices() if each.ep_name == provider)
+    version = next((each.ep_metadata.get("version", "") for each in devices), "")
+    return {"provider": version} if version else {}
 
 
 def describe_host() -> dict[str, str]:

@@ -196,10 +196,10 @@ def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> G
     """Raises Unopened in ONNX Runtime's own words."""
     import onnxruntime
 
-    given = [(name, dict(rung.options) if index == 0 else {}) for index, name in enumerate(rung.providers)]
     try:
+        options = make_options(rung, threads)
         session = onnxruntime.InferenceSession(
-            os.fspath(models / rung.graph), make_options(rung, threads), providers=given, enable_fallback=0
+            os.fspath(models / rung.graph), options, providers=give_providers(rung, options), enable_fallback=0
         )
         if rung.providers[0] not in session.get_providers():
             raise Unopened(f"ONNX Runtime left out {rung.providers[0]}")
@@ -209,6 +209,19 @@ def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> G
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
         raise Unopened(f"{type(error).__name__}: {error}") from error
     return GraphSession(session)
+
+
+def give_providers(rung: Rung, options: onnxruntime.SessionOptions) -> list[tuple[str, dict[str, str]]] | None:
+    """Providers by name, each with its options. None where the first is a plugin: ONNX Runtime takes those by their devices,
+    with the session's options, and puts its CPU provider below them."""
+    import onnxruntime
+
+    first = rung.providers[0]
+    devices = [each for each in onnxruntime.get_ep_devices() if each.ep_name == first]
+    if not devices or first == "CPUExecutionProvider":
+        return [(name, dict(rung.options) if index == 0 else {}) for index, name in enumerate(rung.providers)]
+    options.add_provider_for_devices(devices[:1], dict(rung.options))
+    return None
 
 
 @cache
@@ -244,6 +257,10 @@ def make_options(rung: Rung, threads: int) -> onnxruntime.SessionOptions:
         "all": level.ORT_ENABLE_ALL,
     }[rung.optimize]
     options.add_session_config_entry("session.disable_prepacking", "0" if rung.prepack else "1")
+    if rung.fields and rung.providers[0] != "CPUExecutionProvider":
+        options.add_session_config_entry(
+            "session.disable_model_compile", "1"
+        )  # an engine is used or refused, never made
     return options
 
 

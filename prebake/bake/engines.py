@@ -1,0 +1,154 @@
+"""Engines: what a provider compiles of a graph for one kind of machine, as an EPContext model beside the graph.
+
+An EPContext model is a graph of one node, whose engine lies in a file next to it (embed mode 0: an engine inside of the
+graph is parsed with it, and loads slowly). The container opens it as it opens any graph, through its ladder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import onnx
+import onnxruntime as ort
+
+from prebake.bake.documents import digest_file, digest_json, digest_sources
+from prebake.bake.errors import BakeError
+from prebake.bake.graph_files import external_files
+from prebake.bake.plain import save_plain
+
+FOLDER = "compiled"
+"""Under /models."""
+_ERRORS_ONLY = 3
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A provider that compiles.
+
+    compiling, serving: its options (``prebake.bake.provider_options``) here and in the container. fields: what the machine
+    has to be, exactly, and ``least`` what it has to be at least, as ``entrypoints.machine.find_facts`` tells it.
+    dumps: it writes the EPContext model by options of its own, because it does not know ONNX Runtime's compile API.
+    """
+
+    provider: str
+    rung: str
+    compiling: Mapping[str, str]
+    serving: Mapping[str, str]
+    fields: Mapping[str, str]
+    least: Mapping[str, str] = field(default_factory=dict)
+    dumps: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """The graph to compile, as a file under ``models``, with its precision and the sha256 of every file that it reads."""
+
+    component: str
+    graph: str
+    precision: str
+    weights: Mapping[str, str]
+
+
+def make_engine(source: Source, compiler: Compiler, models: Path) -> dict[str, object]:
+    """Compile, into a folder of its own under ``models``; the artifact's entry in the manifest.
+
+    Raises BakeError where the provider refuses the graph, or leaves a part of it to others: such a part would be compiled
+    again, or run elsewhere, at every start.
+    """
+    fields = key_fields(source, compiler, models)
+    key = digest_json(fields)
+    folder = f"{FOLDER}/{source.component}/{compiler.rung}-{key[:12]}"
+    target = models / folder / "model.onnx"
+    shutil.rmtree(target.parent, ignore_errors=True)
+    target.parent.mkdir(parents=True)
+    _compile(source, compiler, models / source.graph, target)
+    engines = [f"{folder}/{name}" for name in check_context(source.component, target)]
+    return {
+        "rung": compiler.rung,
+        "graph": f"{folder}/model.onnx",
+        "provider": compiler.provider,
+        "options": dict(compiler.serving),
+        "session": {"optimize": "disable", "prepack": False},
+        "fields": dict(compiler.fields),
+        "least": dict(compiler.least),
+        "reads": {name: [[0, (models / name).stat().st_size]] for name in engines},
+        "key": key,
+        "key_fields": fields,
+    }
+
+
+def key_fields(source: Source, compiler: Compiler, models: Path) -> dict[str, object]:
+    """Everything that an engine follows from. Its sha256 is the compile key."""
+    return {
+        "graph": digest_file(models / source.graph),
+        "weights": dict(source.weights),
+        "precision": source.precision,
+        "compiler": asdict(compiler),
+        "onnxruntime": ort.__version__,
+        "bake": digest_sources(Path(__file__).parent),
+    }
+
+
+def _compile(source: Source, compiler: Compiler, graph: Path, target: Path) -> None:
+    """The plain form lies beside the graph for a moment: the provider reads weights from that folder."""
+    plain = save_plain(graph, graph.with_name(f".{graph.stem}.plain.onnx"))
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        _add_provider(compiler, options)
+        if compiler.dumps:
+            ort.InferenceSession(plain, options, enable_fallback=0)
+        else:
+            flags = ort.OrtCompileApiFlags.ERROR_IF_NO_NODES_COMPILED
+            ort.ModelCompiler(options, plain, embed_compiled_data_into_model=False, flags=flags).compile_to_file(target)
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+        raise BakeError(
+            f"{source.component}: {compiler.provider} does not compile the graph: {error}",
+            next_action="Compile on the machine that the engine is for, with shapes that the provider takes.",
+        ) from error
+    finally:
+        plain.unlink()
+
+
+def _add_provider(compiler: Compiler, options: ort.SessionOptions) -> None:
+    """By its devices, where it is a plugin."""
+    devices = [each for each in ort.get_ep_devices() if each.ep_name == compiler.provider]
+    if devices:
+        options.add_provider_for_devices(devices[:1], dict(compiler.compiling))
+    else:
+        options.add_provider(compiler.provider, dict(compiler.compiling))
+
+
+def check_context(component: str, graph: Path) -> list[str]:
+    """The files that an EPContext model keeps its engines in, by names relative to its folder.
+
+    Raises BakeError where it is none, where operators are left over, or where it names a file that is not beside it.
+    """
+    if not graph.exists():
+        raise BakeError(f"{component}: no EPContext model was written.", next_action="Check the provider's options.")
+    nodes = list(onnx.load(str(graph), load_external_data=False).graph.node)
+    left = sorted({node.op_type for node in nodes if node.op_type != "EPContext"})
+    if left or not nodes or external_files(graph):
+        raise BakeError(
+            f"{component}: the provider compiled a part of the graph only; left over: {', '.join(left) or 'weights'}.",
+            next_action="Leave the component to a provider that takes all of it.",
+        )
+    names = sorted({name for node in nodes if (name := _engine_of(node))})
+    strange = [name for name in names if name != Path(name).name or not (graph.parent / name).is_file()]
+    if strange or not names:
+        raise BakeError(
+            f"{component}: the engine should lie beside its EPContext model, which names {', '.join(strange) or 'none'}.",
+            next_action="Compile with embed mode 0 and relative paths.",
+        )
+    return names
+
+
+def _engine_of(node: onnx.NodeProto) -> str:
+    """The file that an EPContext node names; empty where its engine is inside, or is another node's."""
+    values = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    if values.get("embed_mode", 1) or not values.get("main_context", 1):
+        return ""
+    return bytes(values.get("ep_cache_context", b"")).decode()
