@@ -58,6 +58,18 @@ def describe_host() -> dict[str, str]:
     return {"processor": describe_processor()}
 
 
+def ask_cuda() -> dict[str, str]:
+    from entrypoints.gpu import describe_cuda  # with ctypes, which a start without a GPU need not wait for
+
+    return describe_cuda()
+
+
+def ask_tensorrt() -> dict[str, str]:
+    from entrypoints.gpu import describe_tensorrt
+
+    return describe_tensorrt()
+
+
 def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The architecture, and which of the features that matter the processor has, in alphabetical order."""
     try:
@@ -69,5 +81,9 @@ def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return " ".join([platform.machine(), *sorted(FEATURES & set(next(told, "").split()))])
 
 
-FACTS: Mapping[str, Callable[[], dict[str, str]]] = {"CPUExecutionProvider": describe_host}
+FACTS: Mapping[str, Callable[[], dict[str, str]]] = {
+    "CPUExecutionProvider": describe_host,
+    "CUDAExecutionProvider": ask_cuda,
+    "TensorrtExecutionProvider": ask_tensorrt,
+}
 """Who knows the machine that a provider computes on."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from entrypoints.checks import suggest
 from entrypoints.contract import Session
-from entrypoints.faults import Fault, SessionFault
+from entrypoints.device_memory import ON_DEVICE, check_memory, count_bytes, is_shortage
+from entrypoints.faults import DeviceMemoryFault, Fault, SessionFault
 from entrypoints.integrity import Verification
 from entrypoints.ladder import Rung, Unopened, climb_down, find_miss, rungs_of
 from entrypoints.machine import find_facts
@@ -23,6 +24,8 @@ from entrypoints.torch_runtime import TorchOpener
 if TYPE_CHECKING:
     import numpy as np
     import onnxruntime
+
+    from entrypoints.gpu import Memory
 
 TYPES = {
     "bfloat16": "bfloat16",
@@ -114,6 +117,7 @@ class Opener:
             threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
 
     def _prepare(self, threads: int) -> None:
+        check_memory(self._manifest.components.values(), available_providers, find_memory)
         if any(isinstance(component, Component) for component in self._manifest.components.values()):
             try:
                 share_arena()
@@ -173,6 +177,12 @@ def files_of(component: Component, rung: Rung) -> list[str]:
     return [rung.graph]
 
 
+def find_memory() -> Memory:
+    from entrypoints.gpu import Driver
+
+    return Driver().memory()
+
+
 def available_providers() -> list[str]:
     import onnxruntime
 
@@ -207,6 +217,9 @@ def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> G
     except (Unopened, SessionFault) as error:
         raise Unopened(str(error)) from error
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+        if rung.providers[0] in ON_DEVICE and is_shortage(error):
+            needed = f"weights of {count_bytes(component):,} bytes"
+            raise DeviceMemoryFault(f"{component.name}: {rung.name}: {needed}: {error}") from error
         raise Unopened(f"{type(error).__name__}: {error}") from error
     return GraphSession(session)
 
