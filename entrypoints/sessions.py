@@ -189,7 +189,7 @@ def available_providers() -> list[str]:
     return list(onnxruntime.get_available_providers())
 
 
-def open_session(models: Path, component: Component, threads: int) -> GraphSession:
+def open_session(models: Path, component: Component, threads: int) -> Session:
     """The component's graph, by its first provider. Raises SessionFault where that is not there or the graph is not the one
     that the manifest describes."""
     rung = next(each for each in rungs_of(component) if each.graph == component.graph)
@@ -202,9 +202,11 @@ def open_session(models: Path, component: Component, threads: int) -> GraphSessi
         raise SessionFault(f"{component.name}: {unopened}") from unopened
 
 
-def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> GraphSession:
+def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> Session:
     """Raises Unopened in ONNX Runtime's own words."""
     import onnxruntime
+
+    from entrypoints.bound import RECORDED, BoundSession  # with numpy, which need not be imported before the bind
 
     try:
         options = make_options(rung, threads)
@@ -214,6 +216,8 @@ def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> G
         if rung.providers[0] not in session.get_providers():
             raise Unopened(f"ONNX Runtime left out {rung.providers[0]}")
         check_signature(component, session)
+        if any(rung.options.get(name) == "1" for name in RECORDED):
+            return BoundSession(session, "cuda", {f"tensor({theirs})": ours for ours, theirs in TYPES.items()})
     except (Unopened, SessionFault) as error:
         raise Unopened(str(error)) from error
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this

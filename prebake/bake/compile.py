@@ -143,6 +143,7 @@ def _key_fields(job: Job, name: str, weights: Mapping[str, object]) -> dict[str,
         "precision": asdict(own.precision),
         "providers": list(own.providers),
         "session": vars(own.session),
+        "options": {name: dict(each) for name, each in own.options.items()},
         "versions": {"onnxruntime": ort.__version__, "onnx_ir": ir.__version__},
         "bake": digest_sources(Path(__file__).parent),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import onnx
@@ -18,6 +18,7 @@ from prebake.bake.documents import digest_file, digest_json, digest_sources
 from prebake.bake.errors import BakeError
 from prebake.bake.graph_files import external_files
 from prebake.bake.plain import save_plain
+from prebake.bake.provider_options import TENSORRT, Graph, dump_options, tensorrt_options
 
 FOLDER = "compiled"
 """Under /models."""
@@ -42,6 +43,21 @@ class Compiler:
     dumps: bool = False
 
 
+def tensorrt_compiler(graph: Graph, said: Mapping[str, str], facts: Mapping[str, str]) -> Compiler:
+    """TensorRT, on the machine that ``facts`` tell of (``entrypoints.machine.find_facts``).
+
+    An engine is bound to the versions that made it and to its GPU; one that is hardware-compatible to no GPU in particular,
+    but to Ampere and what came later. The driver may be newer.
+    """
+    options = tensorrt_options(graph, said)
+    least = {"driver": facts["driver"]} if "driver" in facts else {}
+    bound = {name: value for name, value in facts.items() if name != "driver"}
+    if options.get("trt_engine_hw_compatible") == "1":
+        bound = {name: value for name, value in bound.items() if name not in ("device", "capability")}
+        least["capability"] = "8.0"
+    return Compiler(TENSORRT, "engine", options, options, bound, least, dumps=True)
+
+
 @dataclass(frozen=True)
 class Source:
     """The graph to compile, as a file under ``models``, with its precision and the sha256 of every file that it reads."""
@@ -64,7 +80,8 @@ def make_engine(source: Source, compiler: Compiler, models: Path) -> dict[str, o
     target = models / folder / "model.onnx"
     shutil.rmtree(target.parent, ignore_errors=True)
     target.parent.mkdir(parents=True)
-    _compile(source, compiler, models / source.graph, target)
+    own = dump_options(target, f"{source.component}-{key[:12]}") if compiler.dumps else {}
+    _compile(source, replace(compiler, compiling={**compiler.compiling, **own}), models / source.graph, target)
     engines = [f"{folder}/{name}" for name in check_context(source.component, target)]
     return {
         "rung": compiler.rung,

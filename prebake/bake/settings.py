@@ -81,7 +81,8 @@ class Precision:
 class Component:
     """How one component is compiled and run. ``folder`` has its weights, and its graph then lies beside them under the
     component's name; ``onnx`` is the file of the checkpoint that is its graph, where it is published as one, ``torch`` where
-    that is torch.export's or TorchScript's; ``inputs`` are what the latter takes, by name (``float32[batch, 3]``)."""
+    that is torch.export's or TorchScript's; ``inputs`` are what the latter takes, by name (``float32[batch, 3]``).
+    ``options`` are what image.yaml says of GPU providers, as ``{"cuda": {"use_tf32": "1"}}``."""
 
     precision: Precision = Precision()
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
@@ -90,6 +91,7 @@ class Component:
     onnx: str = ""
     torch: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class Settings:
     def for_export(self) -> Settings:
         """What the export stage works by: without what is the compile stage's and the container's alone, so that a change of
         that makes no graph again."""
-        components = {name: replace(each, session=Session()) for name, each in self.components.items()}
+        components = {name: replace(each, session=Session(), options={}) for name, each in self.components.items()}
         return replace(self, components=components, limits=Limits(), warmup_tolerance=None)
 
     def to_json(self) -> bytes:
@@ -216,9 +218,17 @@ class _Reader:
         inputs = self._mapping(given.get("inputs", {}), f"{where}.inputs")
         for name in inputs:
             self._typed(inputs, name, str, f"{where}.inputs")
+        given["options"] = self._options(given.get("options", {}), f"{where}.options")
         if session.get("optimize", "disable") not in OPTIMIZE_LEVELS:
             self.problems.append(Problem(f"{where}.session.optimize", f"must be one of {', '.join(OPTIMIZE_LEVELS)}"))
         return None if self.problems else Component(**given)
+
+    def _options(self, value: object, where: str) -> dict[str, dict[str, str]]:
+        said = {name: self._mapping(each, f"{where}.{name}") for name, each in self._mapping(value, where).items()}
+        for target, options in said.items():
+            for name in options:
+                self._typed(options, name, str, f"{where}.{target}")
+        return said
 
     def _flat(self, kind: type[Any], value: object, where: str) -> Any:
         given = self._known(kind, self._mapping(value, where), where)

@@ -46,6 +46,7 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
                 precision=_precision(component),
                 providers=PROVIDERS[target] if runtime == "onnxruntime" else (),
                 session=_session(component, target),
+                options=_options(component, target),
             )
             for name, component in spec.components.items()
         },
@@ -67,6 +68,14 @@ def _session(component: SpecComponent, target: Target) -> Session:
     kind, prepack = component.precision.type, component.session.prepack
     cast = kind in HALVES and (target == "cpu" or component.published is not None)
     return Session("basic" if cast else "disable", kind == "int4" if prepack is None else prepack)
+
+
+def _options(component: SpecComponent, target: Target) -> dict[str, dict[str, str]]:
+    """What image.yaml says of the providers that this target has."""
+    session = component.session
+    said = {"cuda": session.cuda.said(), "tensorrt": session.tensorrt.said()}
+    own = [name for name in said if name == target or target == "tensorrt"]
+    return {name: said[name] for name in own if said[name]}
 
 
 def _module(project: Project, files: tuple[SourceFile, ...], name: str) -> str:

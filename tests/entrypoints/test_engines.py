@@ -21,6 +21,7 @@ from prebake.bake.engines import Compiler, Source, make_engine
 from prebake.bake.errors import BakeError
 from tests.entrypoints.baking import answer, describe_file, write_manifest
 from tests.entrypoints.conftest import Start
+from tests.entrypoints.nvidia import build_libraries
 from tests.entrypoints.plugin import NAME, OPTIONS, plugin
 from tests.entrypoints.running import ROOT, Server
 
@@ -192,3 +193,22 @@ def test_a_graph_that_the_provider_does_not_take_whole_is_refused(
 ) -> None:
     with pytest.raises(BakeError, match="total: "):  # its batch is free
         make_engine(source(models, "total"), compiler(), models)
+
+
+def test_weights_that_the_device_has_no_room_for_are_a_fault_of_their_own(
+    plugin: Path, models: Path, manifest: dict[str, Any], start: Start, tmp_path: Path
+) -> None:
+    """The libraries are those of a GPU, and the provider is there by name: it comes to no more than that."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    registered = (plugin / "sitecustomize.py").read_text().replace(NAME, "CUDAExecutionProvider")
+    (hooks / "sitecustomize.py").write_text(registered)
+    manifest["components"]["linear"]["providers"] = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    write_manifest(models, manifest)
+    libraries = build_libraries(tmp_path / "lib")
+    server = start(PYTHONPATH=f"{hooks}:{ROOT}", LD_LIBRARY_PATH=str(libraries), GPU_FREE="40").wait_for("failed")
+    said = server.get("/health").json()["reason"]
+    assert (
+        "weights need 48 bytes (linear 48), the device has 40 of 161,061,273,600 free; in fp16 they would fit" in said
+    )
+    assert server.wait() == 81
