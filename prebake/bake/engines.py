@@ -7,16 +7,15 @@ graph is parsed with it, and loads slowly). The container opens it as it opens a
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import onnx
 import onnxruntime as ort
 
+from prebake.bake.context_models import check_context
 from prebake.bake.documents import digest_file, digest_json, digest_sources
 from prebake.bake.errors import BakeError
-from prebake.bake.graph_files import external_files
 from prebake.bake.plain import save_plain
 from prebake.bake.provider_options import TENSORRT, Graph, dump_options, tensorrt_options
 
@@ -68,8 +67,9 @@ class Source:
     weights: Mapping[str, str]
 
 
-def make_engine(source: Source, compiler: Compiler, models: Path) -> dict[str, object]:
-    """Compile, into a folder of its own under ``models``; the artifact's entry in the manifest.
+def make_engine(source: Source, compiler: Compiler, models: Path, timing: Path | None = None) -> dict[str, object]:
+    """Compile, into a folder of its own under ``models``; the artifact's entry in the manifest, whose ``graph`` and ``reads``
+    are all the files of that folder. ``timing``: where TensorRT keeps its timing cache from one engine to the next.
 
     Raises BakeError where the provider refuses the graph, or leaves a part of it to others: such a part would be compiled
     again, or run elsewhere, at every start.
@@ -80,9 +80,11 @@ def make_engine(source: Source, compiler: Compiler, models: Path) -> dict[str, o
     target = models / folder / "model.onnx"
     shutil.rmtree(target.parent, ignore_errors=True)
     target.parent.mkdir(parents=True)
-    own = dump_options(target, f"{source.component}-{key[:12]}") if compiler.dumps else {}
+    own = dump_options(target, f"{source.component}-{key[:12]}", timing) if compiler.dumps else {}
     _compile(source, replace(compiler, compiling={**compiler.compiling, **own}), models / source.graph, target)
-    engines = [f"{folder}/{name}" for name in check_context(source.component, target)]
+    names = check_context(source.component, target)
+    _drop_rest(target, names)
+    engines = [f"{folder}/{name}" for name in names]
     return {
         "rung": compiler.rung,
         "graph": f"{folder}/model.onnx",
@@ -139,33 +141,8 @@ def _add_provider(compiler: Compiler, options: ort.SessionOptions) -> None:
         options.add_provider(compiler.provider, dict(compiler.compiling))
 
 
-def check_context(component: str, graph: Path) -> list[str]:
-    """The files that an EPContext model keeps its engines in, by names relative to its folder.
-
-    Raises BakeError where it is none, where operators are left over, or where it names a file that is not beside it.
-    """
-    if not graph.exists():
-        raise BakeError(f"{component}: no EPContext model was written.", next_action="Check the provider's options.")
-    nodes = list(onnx.load(str(graph), load_external_data=False).graph.node)
-    left = sorted({node.op_type for node in nodes if node.op_type != "EPContext"})
-    if left or not nodes or external_files(graph):
-        raise BakeError(
-            f"{component}: the provider compiled a part of the graph only; left over: {', '.join(left) or 'weights'}.",
-            next_action="Leave the component to a provider that takes all of it.",
-        )
-    names = sorted({name for node in nodes if (name := _engine_of(node))})
-    strange = [name for name in names if name != Path(name).name or not (graph.parent / name).is_file()]
-    if strange or not names:
-        raise BakeError(
-            f"{component}: the engine should lie beside its EPContext model, which names {', '.join(strange) or 'none'}.",
-            next_action="Compile with embed mode 0 and relative paths.",
-        )
-    return names
-
-
-def _engine_of(node: onnx.NodeProto) -> str:
-    """The file that an EPContext node names; empty where its engine is inside, or is another node's."""
-    values = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
-    if values.get("embed_mode", 1) or not values.get("main_context", 1):
-        return ""
-    return bytes(values.get("ep_cache_context", b"")).decode()
+def _drop_rest(graph: Path, names: Collection[str]) -> None:
+    """What the provider keeps for making engines again, which a start never does."""
+    for path in graph.parent.iterdir():
+        if path.name not in (graph.name, *names):
+            path.unlink()

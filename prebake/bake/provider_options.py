@@ -79,20 +79,21 @@ def tensorrt_options(graph: Graph, said: Options) -> dict[str, str]:
     return options
 
 
-def dump_options(target: Path, prefix: str) -> dict[str, str]:
+def dump_options(target: Path, prefix: str, timing: Path | None) -> dict[str, str]:
     """How TensorRT leaves an EPContext model at ``target``, its engine beside it under a name that ``prefix`` begins.
 
     The engine's path has to be relative (onnxruntime #22131), and its name says nothing of the weights by itself.
+    ``timing``: the folder of a timing cache, from which the next engine of such layers is made faster.
     """
+    cache = {} if timing is None else {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(timing)}
     return {
+        **cache,
         "trt_dump_ep_context_model": "1",
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": ".",
         "trt_engine_cache_prefix": prefix,
         "trt_ep_context_embed_mode": "0",
         "trt_ep_context_file_path": str(target),
-        "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": str(target.parent),
     }
 
 

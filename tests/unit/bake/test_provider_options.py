@@ -29,7 +29,7 @@ PROVIDERS = (TENSORRT, CUDA, "CPUExecutionProvider")
 
 def rendered_names() -> Mapping[str, set[str]]:
     every = options_for(Graph("net", "bf16", fixed=True, profile=PROFILE), PROVIDERS, {})
-    tensorrt = {*every[TENSORRT], *dump_options(Path("/models/compiled/net"), "net")}
+    tensorrt = {*every[TENSORRT], *dump_options(Path("/models/compiled/net"), "net", Path("/cache"))}
     return {
         "cuda": {*every[CUDA], *CudaOptions.model_fields},
         "tensorrt": {*tensorrt, *TensorrtOptions.model_fields},
