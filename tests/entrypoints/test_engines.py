@@ -17,8 +17,9 @@ from entrypoints.manifest import read_manifest
 from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.documents import digest_file
-from prebake.bake.engines import Compiler, Source, make_engine
+from prebake.bake.engines import Compiler, Source, make_engine, tensorrt_compiler
 from prebake.bake.errors import BakeError
+from prebake.bake.provider_options import Graph
 from tests.entrypoints.baking import answer, describe_file, write_manifest
 from tests.entrypoints.conftest import Start
 from tests.entrypoints.nvidia import build_libraries
@@ -212,3 +213,10 @@ def test_weights_that_the_device_has_no_room_for_are_a_fault_of_their_own(
         "weights need 48 bytes (linear 48), the device has 40 of 161,061,273,600 free; in fp16 they would fit" in said
     )
     assert server.wait() == 81
+
+
+def test_where_tensorrt_is_not_there_the_bake_says_so(models: Path, manifest: dict[str, Any]) -> None:
+    tensorrt = tensorrt_compiler(Graph("linear", "fp16", fixed=False), {}, {"device": "NVIDIA H200"})
+    with pytest.raises(BakeError, match="linear: TensorrtExecutionProvider does not compile the graph: "):
+        make_engine(source(models), tensorrt, models)
+    assert not list(models.rglob("*.plain.onnx"))
