@@ -95,3 +95,9 @@ class SilentRebuild(Fault):
     exit_code = 80
     kind = "compiled anew at start"
     action = "Compile the image again with the versions that it serves with: what was baked was not used."
+
+
+class DeviceMemoryFault(Fault):
+    exit_code = 81
+    kind = "not enough memory on the device"
+    action = "Free memory on the device or take one with more, or build the components in a smaller precision."

@@ -41,11 +41,33 @@ def find_facts(provider: str) -> Mapping[str, str]:
     """The fields of artifacts for a provider, as they are here. ``onnxruntime`` has to be imported."""
     import onnxruntime
 
-    return {"onnxruntime": onnxruntime.__version__, **FACTS.get(provider, dict)()}
+    own = FACTS[provider]() if provider in FACTS else describe_plugin(provider)
+    return {"onnxruntime": onnxruntime.__version__, **own}
+
+
+def describe_plugin(provider: str) -> dict[str, str]:
+    """Of a provider that was registered with ONNX Runtime as a library of its own: the version that it tells."""
+    import onnxruntime
+
+    devices = (each for each in onnxruntime.get_ep_devices() if each.ep_name == provider)
+    version = next((each.ep_metadata.get("version", "") for each in devices), "")
+    return {"provider": version} if version else {}
 
 
 def describe_host() -> dict[str, str]:
     return {"processor": describe_processor()}
+
+
+def ask_cuda() -> dict[str, str]:
+    from entrypoints.gpu import describe_cuda  # with ctypes, which a start without a GPU need not wait for
+
+    return describe_cuda()
+
+
+def ask_tensorrt() -> dict[str, str]:
+    from entrypoints.gpu import describe_tensorrt
+
+    return describe_tensorrt()
 
 
 def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -59,5 +81,9 @@ def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return " ".join([platform.machine(), *sorted(FEATURES & set(next(told, "").split()))])
 
 
-FACTS: Mapping[str, Callable[[], dict[str, str]]] = {"CPUExecutionProvider": describe_host}
+FACTS: Mapping[str, Callable[[], dict[str, str]]] = {
+    "CPUExecutionProvider": describe_host,
+    "CUDAExecutionProvider": ask_cuda,
+    "TensorrtExecutionProvider": ask_tensorrt,
+}
 """Who knows the machine that a provider computes on."""

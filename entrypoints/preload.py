@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, cast
 
 from entrypoints.answers import find_difference
 from entrypoints.contract import Answer, Components, Model
-from entrypoints.faults import Fault, ManifestFault, ModelFault, SessionFault, SilentRebuild, WrongAnswer
+from entrypoints.device_memory import is_shortage
+from entrypoints.faults import (
+    DeviceMemoryFault,
+    Fault,
+    ManifestFault,
+    ModelFault,
+    SessionFault,
+    SilentRebuild,
+    WrongAnswer,
+)
 from entrypoints.fields import convert_form
 from entrypoints.forms import Form
 from entrypoints.integrity import Verification, advise, check_sizes, find_cause, list_extra, read_ahead
@@ -155,10 +164,15 @@ class Preload:
             error = next((found for found in failed if found is not None), error)
         if not isinstance(error, Fault):
             traceback.print_exception(error)
-            error = ModelFault(f"{type(error).__name__}: {error}")
+            kind = DeviceMemoryFault if is_shortage(error) and self._on_device() else ModelFault
+            error = kind(f"{type(error).__name__}: {error}")
         if self.manifest is None or not isinstance(error, (SessionFault, WrongAnswer, ModelFault)):
             return error
         return find_cause(error, self._models, self.manifest, self._verification)
+
+    def _on_device(self) -> bool:
+        """Whether a model's code that ran out of memory may mean the device's: on a processor the kernel ends the process."""
+        return self.manifest is not None and self.manifest.target != "cpu"
 
     def _read_ahead(self, manifest: Manifest) -> None:
         with self._timeline.phase("read ahead"):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from entrypoints.checks import suggest
 from entrypoints.contract import Session
-from entrypoints.faults import Fault, SessionFault
+from entrypoints.device_memory import ON_DEVICE, check_memory, count_bytes, is_shortage
+from entrypoints.faults import DeviceMemoryFault, Fault, SessionFault
 from entrypoints.integrity import Verification
 from entrypoints.ladder import Fallback, Rung, Unopened, climb_down, find_miss, rungs_of
 from entrypoints.machine import find_facts
@@ -24,6 +25,8 @@ from entrypoints.torch_runtime import TorchOpener
 if TYPE_CHECKING:
     import numpy as np
     import onnxruntime
+
+    from entrypoints.gpu import Memory
 
 TYPES = {
     "bfloat16": "bfloat16",
@@ -117,6 +120,7 @@ class Opener:
             threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
 
     def _prepare(self, threads: int) -> None:
+        check_memory(self._manifest.components.values(), available_providers, find_memory)
         if any(isinstance(component, Component) for component in self._manifest.components.values()):
             try:
                 share_arena()
@@ -195,13 +199,19 @@ def files_of(component: Component, rung: Rung) -> list[str]:
     return [rung.graph]
 
 
+def find_memory() -> Memory:
+    from entrypoints.gpu import Driver
+
+    return Driver().memory()
+
+
 def available_providers() -> list[str]:
     import onnxruntime
 
     return list(onnxruntime.get_available_providers())
 
 
-def open_session(models: Path, component: Component, threads: int) -> GraphSession:
+def open_session(models: Path, component: Component, threads: int) -> Session:
     """The component's graph, by its first provider. Raises SessionFault where that is not there or the graph is not the one
     that the manifest describes."""
     rung = next(each for each in rungs_of(component) if each.graph == component.graph)
@@ -214,23 +224,43 @@ def open_session(models: Path, component: Component, threads: int) -> GraphSessi
         raise SessionFault(f"{component.name}: {unopened}") from unopened
 
 
-def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> GraphSession:
+def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> Session:
     """Raises Unopened in ONNX Runtime's own words."""
     import onnxruntime
 
-    given = [(name, dict(rung.options) if index == 0 else {}) for index, name in enumerate(rung.providers)]
+    from entrypoints.bound import RECORDED, BoundSession  # with numpy, which need not be imported before the bind
+
     try:
+        options = make_options(rung, threads)
         session = onnxruntime.InferenceSession(
-            os.fspath(models / rung.graph), make_options(rung, threads), providers=given, enable_fallback=0
+            os.fspath(models / rung.graph), options, providers=give_providers(rung, options), enable_fallback=0
         )
         if rung.providers[0] not in session.get_providers():
             raise Unopened(f"ONNX Runtime left out {rung.providers[0]}")
         check_signature(component, session)
+        if any(rung.options.get(name) == "1" for name in RECORDED):
+            return BoundSession(session, "cuda", {f"tensor({theirs})": ours for ours, theirs in TYPES.items()})
     except (Unopened, SessionFault) as error:
         raise Unopened(str(error)) from error
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
+        if rung.providers[0] in ON_DEVICE and is_shortage(error):
+            needed = f"weights of {count_bytes(component):,} bytes"
+            raise DeviceMemoryFault(f"{component.name}: {rung.name}: {needed}: {error}") from error
         raise Unopened(f"{type(error).__name__}: {error}") from error
     return GraphSession(session)
+
+
+def give_providers(rung: Rung, options: onnxruntime.SessionOptions) -> list[tuple[str, dict[str, str]]] | None:
+    """Providers by name, each with its options. None where the first is a plugin: ONNX Runtime takes those by their devices,
+    with the session's options, and puts its CPU provider below them."""
+    import onnxruntime
+
+    first = rung.providers[0]
+    devices = [each for each in onnxruntime.get_ep_devices() if each.ep_name == first]
+    if not devices or first == "CPUExecutionProvider":
+        return [(name, dict(rung.options) if index == 0 else {}) for index, name in enumerate(rung.providers)]
+    options.add_provider_for_devices(devices[:1], dict(rung.options))
+    return None
 
 
 @cache
@@ -266,6 +296,10 @@ def make_options(rung: Rung, threads: int) -> onnxruntime.SessionOptions:
         "all": level.ORT_ENABLE_ALL,
     }[rung.optimize]
     options.add_session_config_entry("session.disable_prepacking", "0" if rung.prepack else "1")
+    if rung.fields and rung.providers[0] != "CPUExecutionProvider":
+        options.add_session_config_entry(
+            "session.disable_model_compile", "1"
+        )  # an engine is used or refused, never made
     return options
 
 

@@ -180,6 +180,7 @@ def key_fields(job: Job, name: str, files: Files) -> dict[str, object]:
         "providers": list(own.providers),
         "session": vars(own.session),
         "buckets": [dict(shape) for shape in own.buckets],
+        "options": {name: dict(each) for name, each in own.options.items()},
         "versions": {"onnxruntime": ort.__version__, "onnx_ir": ir.__version__},
         "bake": digest_sources(Path(__file__).parent),
     }

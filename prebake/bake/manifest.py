@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from prebake.bake.digests import digests_of_file
+from prebake.bake.provider_options import Graph, is_fixed, options_for
 from prebake.bake.settings import Component, Session, Settings
 
 SCHEMA = 1
@@ -65,7 +66,10 @@ def file_entry(path: Path, origin: str) -> dict[str, object]:
 def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:
     own = settings.components[compiled.name]
     graph = compiled.model.graph
+    about = Graph(compiled.name, own.precision.type, is_fixed(compiled.model))
+    options = options_for(about, own.providers, own.options)
     return {
+        **({"options": options} if options else {}),
         "graph": compiled.graph,
         "precision": own.precision.type,
         "providers": list(own.providers),

@@ -89,6 +89,7 @@ class Component:
     """How one component is compiled and run. ``folder`` has its weights, and its graph then lies beside them under the
     component's name; ``onnx`` is the file of the checkpoint that is its graph, where it is published as one, ``torch`` where
     that is torch.export's or TorchScript's; ``inputs`` are what the latter takes, by name (``float32[batch, 3]``).
+    ``options`` are what image.yaml says of GPU providers, as ``{"cuda": {"use_tf32": "1"}}``.
 
     buckets: shapes that inputs are brought to, as lengths by free axis, each of the same axes; none where any shape is taken.
     pad: by input, what it is padded with. outside: ``error`` or ``dynamic``, for inputs that no bucket holds.
@@ -101,6 +102,7 @@ class Component:
     onnx: str = ""
     torch: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     buckets: tuple[Mapping[str, int], ...] = ()
     pad: Mapping[str, float] = field(default_factory=dict)
     outside: str = "error"
@@ -171,7 +173,7 @@ class Settings:
     def for_export(self) -> Settings:
         """What the export stage works by: without what is the compile stage's and the container's alone, so that a change of
         that makes no graph again."""
-        later: Mapping[str, Any] = {"session": Session(), "buckets": (), "pad": {}, "outside": "error"}
+        later: Mapping[str, Any] = {"session": Session(), "options": {}, "buckets": (), "pad": {}, "outside": "error"}
         components = {name: replace(each, **later) for name, each in self.components.items()}
         own: Mapping[str, Any] = {"warmup_tolerance": None, "fallback": "announce", "compiled": "none"}
         return replace(self, components=components, limits=Limits(), **own)
@@ -255,6 +257,7 @@ class _Reader:
         inputs = self._mapping(given.get("inputs", {}), f"{where}.inputs")
         for name in inputs:
             self._typed(inputs, name, str, f"{where}.inputs")
+        given["options"] = self._options(given.get("options", {}), f"{where}.options")
         if session.get("optimize", "disable") not in OPTIMIZE_LEVELS:
             self.problems.append(Problem(f"{where}.session.optimize", f"must be one of {', '.join(OPTIMIZE_LEVELS)}"))
         return None if self.problems else Component(**given)
@@ -264,6 +267,13 @@ class _Reader:
         for name in given:
             self._typed(given, name, kind, where)
         return given
+
+    def _options(self, value: object, where: str) -> dict[str, dict[str, str]]:
+        said = {name: self._mapping(each, f"{where}.{name}") for name, each in self._mapping(value, where).items()}
+        for target, options in said.items():
+            for name in options:
+                self._typed(options, name, str, f"{where}.{target}")
+        return said
 
     def _flat(self, kind: type[Any], value: object, where: str) -> Any:
         given = self._known(kind, self._mapping(value, where), where)

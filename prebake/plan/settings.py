@@ -50,6 +50,7 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
                 buckets=component.buckets,
                 pad=component.pad,
                 outside=component.outside,
+                options=_options(component, target),
             )
             for name, component in spec.components.items()
         },
@@ -75,6 +76,14 @@ def _session(component: SpecComponent, target: Target) -> Session:
     return Session(
         "basic" if cast else "disable", packed, measure=prepack is None and target == "cpu" and kind != "int4"
     )
+
+
+def _options(component: SpecComponent, target: Target) -> dict[str, dict[str, str]]:
+    """What image.yaml says of the providers that this target has."""
+    session = component.session
+    said = {"cuda": session.cuda.said(), "tensorrt": session.tensorrt.said()}
+    own = [name for name in said if name == target or target == "tensorrt"]
+    return {name: said[name] for name in own if said[name]}
 
 
 def _module(project: Project, files: tuple[SourceFile, ...], name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from prebake.spec.precision import Fp32, Precision
+from prebake.spec.provider_options import CudaOptions, TensorrtOptions
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 # A part of an image's reference: no _ at its end, and no three of them.
@@ -163,6 +164,8 @@ class Session(Part):
         description="Lay weights out for the processor while opening: later runs are faster. Measured in the build for "
         "components of 64 MiB or more on a CPU; else off, and on for int4",
     )
+    cuda: CudaOptions = CudaOptions()
+    tensorrt: TensorrtOptions = TensorrtOptions()
 
 
 class Component(Part):

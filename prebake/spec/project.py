@@ -179,6 +179,8 @@ STAGED = (
     "buckets.py",
     "compiled.py",
     "contract.py",
+    "faults.py",
+    "gpu.py",
     "machine.py",
     "networks.py",
     "shapes.py",

@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from entrypoints.contract import Session as OpenedSession
 from entrypoints.manifest import Component as OpenedComponent
 from entrypoints.manifest import read_manifest
-from entrypoints.sessions import GraphSession, open_session, share_arena
+from entrypoints.sessions import open_session, share_arena
 from images.minilm import naive
 from prebake.bake.arrays import Array
 from prebake.bake.local import bake_folder, shipped
@@ -61,7 +62,7 @@ class Baked:
         files = json.loads((self.models / "manifest.json").read_bytes())["files"]
         return sum(each["size"] for path, each in files.items() if path.endswith(".safetensors"))
 
-    def open(self) -> tuple[GraphSession, float]:
+    def open(self) -> tuple[OpenedSession, float]:
         component = read_manifest(self.models).components["minilm"]
         assert isinstance(component, OpenedComponent), "minilm is a graph"
         start = time.perf_counter()
@@ -137,7 +138,7 @@ def compare(baked: Mapping[str, Baked], inputs: Mapping[str, Array], wanted: Arr
     }
 
 
-def in_turn(sessions: Mapping[str, GraphSession], inputs: Mapping[str, Array]) -> dict[str, float]:
+def in_turn(sessions: Mapping[str, OpenedSession], inputs: Mapping[str, Array]) -> dict[str, float]:
     """Median seconds of a run, every session once a round."""
     seconds: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(ROUNDS):

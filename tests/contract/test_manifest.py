@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,15 @@ from entrypoints import integrity, manifest
 from entrypoints.answers import find_difference
 from entrypoints.contract import Answer
 from entrypoints.fields import convert_form
+from entrypoints.ladder import rungs_of
 from entrypoints.manifest import Manifest, read_manifest
 from entrypoints.preload import read_request
 from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
+from prebake.bake import graph_files
 from prebake.bake import manifest as baked_manifest
 from prebake.bake.local import bake_folder
-from prebake.bake.settings import Settings
+from prebake.bake.settings import Session, Settings
 from prebake.measure.warmup import read_warmup
 from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan
@@ -121,3 +124,33 @@ def test_what_is_written_is_canonical_and_of_no_machine(models: Path, project: P
     text = (models / "manifest.json").read_text()
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
     assert str(project.root) not in text
+
+
+def test_options_of_a_gpu_provider_reach_the_rung_that_they_are_for(models: Path, read: Manifest, plan: Plan) -> None:
+    """Described as for a GPU, from graphs that were baked here: no provider is opened."""
+    text = next(file.data for file in plan.context if file.path == "bake/settings.json")
+    settings = Settings.from_json(text or b"")
+    said = {"cuda": {"cudnn_conv_algo_search": "EXHAUSTIVE"}}
+    providers = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    settings = replace(
+        settings,
+        components={
+            name: replace(each, providers=providers, options=said) for name, each in settings.components.items()
+        },
+    )
+    own = [
+        baked_manifest.Compiled(name, each.graph, graph_files.load(models / each.graph), "0" * 64, {}, Session())
+        for name, each in read.components.items()
+        if isinstance(each, manifest.Component)
+    ]
+    document = json.loads((models / "manifest.json").read_bytes())
+    described = baked_manifest.describe(settings, own, document["files"], document["warmup"])
+    for component in manifest.parse_manifest(json.dumps(described).encode()).components.values():
+        assert isinstance(component, manifest.Component)
+        best, least = rungs_of(component)
+        assert (best.name, best.options["cudnn_conv_algo_search"], best.options["use_tf32"]) == (
+            "cuda",
+            "EXHAUSTIVE",
+            "0",
+        )
+        assert (least.name, least.options) == ("cpu", {})

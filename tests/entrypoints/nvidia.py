@@ -1,0 +1,26 @@
+"""A machine with an NVIDIA GPU, as far as its libraries' answers go."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from entrypoints import gpu
+
+SOURCE = Path(__file__).with_name("nvidia.c")
+
+
+def build_libraries(folder: Path, *left_out: str) -> Path:
+    """A folder for LD_LIBRARY_PATH, with libraries that answer as NVIDIA's do, but for those left out. Skips the test where
+    the machine has no C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler (cc) to make the libraries with")
+    folder.mkdir()
+    names = (gpu.DRIVER, gpu.RUNTIME[0], gpu.CUDNN, gpu.TENSORRT, gpu.MANAGEMENT)
+    for name in (each for each in names if each not in left_out):
+        subprocess.run([compiler, "-shared", "-fPIC", "-o", str(folder / name), str(SOURCE)], check=True)
+    return folder

@@ -1,0 +1,222 @@
+"""From a graph to an engine to an answer: made by the bake, opened by the container, refused where it does not fit."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from entrypoints.faults import DamagedFile
+from entrypoints.integrity import Verification
+from entrypoints.machine import find_facts
+from entrypoints.manifest import read_manifest
+from entrypoints.sessions import Opener
+from entrypoints.timeline import Timeline
+from prebake.bake.documents import digest_file
+from prebake.bake.engines import Compiler, Source, make_engine, tensorrt_compiler
+from prebake.bake.errors import BakeError
+from prebake.bake.provider_options import Graph
+from tests.entrypoints.baking import answer, describe_file, write_manifest
+from tests.entrypoints.conftest import Start
+from tests.entrypoints.nvidia import build_libraries
+from tests.entrypoints.plugin import NAME, OPTIONS, plugin
+from tests.entrypoints.running import ROOT, Server
+
+__all__ = ["plugin"]
+
+WEIGHTS = "linear/model.bin"
+
+
+def fix_batch(models: Path, manifest: dict[str, Any]) -> None:
+    """One row at a time: what an engine without a profile of shapes takes."""
+    path = models / "linear/model.onnx"
+    graph = onnx.load(path, load_external_data=False)
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 3
+    path.write_bytes(graph.SerializeToString())
+    manifest["files"]["linear/model.onnx"] = describe_file(path.read_bytes())
+
+
+def compiler(**changes: Any) -> Compiler:
+    return Compiler(
+        **{
+            "provider": NAME,
+            "rung": "engine",
+            "compiling": OPTIONS,
+            "serving": OPTIONS,
+            "fields": find_facts(NAME),
+            **changes,
+        }
+    )
+
+
+def source(models: Path, component: str = "linear") -> Source:
+    return Source(component, f"{component}/model.onnx", "fp16", {WEIGHTS: digest_file(models / WEIGHTS)})
+
+
+@pytest.fixture
+def artifact(plugin: Path, models: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """An engine of ``linear``, and the manifest that has it."""
+    fix_batch(models, manifest)
+    made: dict[str, Any] = make_engine(source(models), compiler(), models)
+    for name in (made["graph"], *made["reads"]):
+        manifest["files"][name] = {**describe_file((models / name).read_bytes()), "origin": "compiled"}
+    manifest["components"]["linear"]["artifacts"] = [made]
+    write_manifest(models, manifest)
+    return made
+
+
+@pytest.fixture
+def begin(plugin: Path, start: Start) -> Start:
+    """Start a server whose ONNX Runtime has the provider."""
+    return lambda **environ: start(PYTHONPATH=f"{plugin}:{ROOT}", **environ)
+
+
+def ask(server: Server) -> list[float]:
+    return list(server.post(json={"values": "1,2,3,4", "factor": 3}).json()["result"])
+
+
+def flip(path: Path, draw: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
+
+
+def test_an_engine_is_opened_and_answers_rightly_and_nothing_is_written(
+    artifact: dict[str, Any], models: Path, begin: Start
+) -> None:
+    files = {path for path in models.rglob("*") if path.is_file()}
+    for path in (*models.rglob("*"), models):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    server = begin(PREBAKE_FALLBACK="error").wait_for("ready")
+    assert server.get("/startup").json()["opened"] == {"linear": "engine", "total": "cpu"}
+    assert server.get("/health").json()["fallbacks"] == []
+    assert ask(server) == pytest.approx(answer(3))
+    assert {path for path in models.rglob("*") if path.is_file()} == files
+
+
+def test_an_engine_of_another_version_is_told_and_the_graph_answers(
+    artifact: dict[str, Any], models: Path, manifest: dict[str, Any], begin: Start
+) -> None:
+    here = artifact["fields"]["provider"]
+    artifact["fields"] = {**artifact["fields"], "provider": "0.0.1"}
+    write_manifest(models, manifest)
+    server = begin().wait_for("ready")
+    (step,) = server.get("/health").json()["fallbacks"]
+    assert (step["from"], step["to"], step["reason"]) == ("engine", "cpu", "field")
+    assert step["detail"] == f"provider: compiled for 0.0.1, here {here}"
+    assert ask(server) == pytest.approx(answer(3))
+
+
+def test_where_the_provider_is_not_there_the_graph_answers(artifact: dict[str, Any], start: Start) -> None:
+    server = start().wait_for("ready")
+    (step,) = server.get("/health").json()["fallbacks"]
+    assert step["reason"] == "provider"
+    assert NAME in step["detail"]
+    assert ask(server) == pytest.approx(answer(3))
+
+
+def test_a_file_beside_the_engine_is_a_fault(artifact: dict[str, Any], models: Path, begin: Start) -> None:
+    server = begin(TINY_REBUILT=str((models / artifact["graph"]).with_name("engine.new"))).wait_for("failed")
+    assert server.wait() == 80
+
+
+def test_a_graph_in_an_engines_place_is_never_compiled_at_start(
+    artifact: dict[str, Any], models: Path, manifest: dict[str, Any], begin: Start
+) -> None:
+    """ONNX Runtime would compile it there and then, in a time that nobody accounts for."""
+    place = models / artifact["graph"]
+    place.write_bytes((models / "linear/model.onnx").read_bytes())
+    place.with_name("model.bin").write_bytes((models / WEIGHTS).read_bytes())
+    for name in (artifact["graph"], f"{place.parent.relative_to(models)}/model.bin"):
+        manifest["files"][name] = {**describe_file((models / name).read_bytes()), "origin": "compiled"}
+    write_manifest(models, manifest)
+    (step,) = begin().wait_for("ready").get("/health").json()["fallbacks"]
+    assert (step["from"], step["reason"]) == ("engine", "open")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damage_is_found_before_an_engine_is_opened(artifact: dict[str, Any], models: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    damaged = draw.choice([artifact["graph"], *artifact["reads"]])
+    flip(models / damaged, draw)
+    manifest = read_manifest(models)
+    verification = Verification(models, manifest)
+    opener = Opener(models, manifest, Timeline(), verification)
+    verification.work(1)
+    opener.start(1)
+    with pytest.raises(DamagedFile, match=damaged):
+        opener.components.session("linear")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_damage_that_nobody_looked_for_gives_no_wrong_answer(
+    artifact: dict[str, Any], models: Path, manifest: dict[str, Any], begin: Start, seed: int
+) -> None:
+    draw = random.Random(seed)
+    flip(models / draw.choice([artifact["graph"], *artifact["reads"]]), draw)
+    server = begin(PREBAKE_VERIFY="sizes")
+    if server.wait_until_settled() == "failed":
+        assert server.wait() in (73, 74, 75, 76)
+        return
+    assert ask(server) == pytest.approx(answer(3), abs=2 * manifest["warmup"]["tolerance"])
+
+
+def test_a_key_follows_from_each_of_its_fields(plugin: Path, models: Path, manifest: dict[str, Any]) -> None:
+    fix_batch(models, manifest)
+    facts = find_facts(NAME)
+
+    def key(changed: Source | None = None, **changes: Any) -> object:
+        return make_engine(changed or source(models), compiler(**changes), models)["key"]
+
+    own = source(models)
+    keys = [
+        key(),
+        key(replace(own, precision="fp32")),
+        key(replace(own, weights={WEIGHTS: "0" * 64})),
+        key(rung="other"),
+        key(serving={}),
+        key(compiling={**OPTIONS, "soc_model": "43"}),
+        key(fields={**facts, "provider": "0"}),
+        key(least={"driver": "13.0"}),
+    ]
+    assert key() == keys[0]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_graph_that_the_provider_does_not_take_whole_is_refused(
+    plugin: Path, models: Path, manifest: dict[str, Any]
+) -> None:
+    with pytest.raises(BakeError, match="total: "):  # its batch is free
+        make_engine(source(models, "total"), compiler(), models)
+
+
+def test_weights_that_the_device_has_no_room_for_are_a_fault_of_their_own(
+    plugin: Path, models: Path, manifest: dict[str, Any], start: Start, tmp_path: Path
+) -> None:
+    """The libraries are those of a GPU, and the provider is there by name: it comes to no more than that."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    registered = (plugin / "sitecustomize.py").read_text().replace(NAME, "CUDAExecutionProvider")
+    (hooks / "sitecustomize.py").write_text(registered)
+    manifest["components"]["linear"]["providers"] = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    write_manifest(models, manifest)
+    libraries = build_libraries(tmp_path / "lib")
+    server = start(PYTHONPATH=f"{hooks}:{ROOT}", LD_LIBRARY_PATH=str(libraries), GPU_FREE="40").wait_for("failed")
+    said = server.get("/health").json()["reason"]
+    assert (
+        "weights need 48 bytes (linear 48), the device has 40 of 161,061,273,600 free; in fp16 they would fit" in said
+    )
+    assert server.wait() == 81
+
+
+def test_where_tensorrt_is_not_there_the_bake_says_so(models: Path, manifest: dict[str, Any]) -> None:
+    tensorrt = tensorrt_compiler(Graph("linear", "fp16", fixed=False), {}, {"device": "NVIDIA H200"})
+    with pytest.raises(BakeError, match="linear: TensorrtExecutionProvider does not compile the graph: "):
+        make_engine(source(models), tensorrt, models)
+    assert not list(models.rglob("*.plain.onnx"))
