@@ -14,9 +14,6 @@ import numpy as np
 if TYPE_CHECKING:
     import onnxruntime
 
-RECORDED = ("enable_cuda_graph", "trt_cuda_graph_enable")
-"""Options of providers that record."""
-
 
 class BoundSession:
     """One opened graph of fixed shapes; ``run`` may be called from any thread, and runs one at a time."""

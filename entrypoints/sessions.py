@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from entrypoints.gpu import Memory
 
+CPU = "CPUExecutionProvider"
+RECORDED = ("enable_cuda_graph", "trt_cuda_graph_enable")
+"""Options of providers that record a run and replay it (``entrypoints.bound``)."""
 TYPES = {
     "bfloat16": "bfloat16",
     "bool": "bool",
@@ -228,8 +231,6 @@ def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> S
     """Raises Unopened in ONNX Runtime's own words."""
     import onnxruntime
 
-    from entrypoints.bound import RECORDED, BoundSession  # with numpy, which need not be imported before the bind
-
     try:
         options = make_options(rung, threads)
         session = onnxruntime.InferenceSession(
@@ -239,6 +240,8 @@ def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> S
             raise Unopened(f"ONNX Runtime left out {rung.providers[0]}")
         check_signature(component, session)
         if any(rung.options.get(name) == "1" for name in RECORDED):
+            from entrypoints.bound import BoundSession  # of what most images have no use for
+
             return BoundSession(session, "cuda", {f"tensor({theirs})": ours for ours, theirs in TYPES.items()})
     except (Unopened, SessionFault) as error:
         raise Unopened(str(error)) from error
@@ -256,8 +259,11 @@ def give_providers(rung: Rung, options: onnxruntime.SessionOptions) -> list[tupl
     import onnxruntime
 
     first = rung.providers[0]
-    devices = [each for each in onnxruntime.get_ep_devices() if each.ep_name == first]
-    if not devices or first == "CPUExecutionProvider":
+    asked = (
+        () if first == CPU else onnxruntime.get_ep_devices()
+    )  # which looks for devices: a CPU need not wait for that
+    devices = [each for each in asked if each.ep_name == first]
+    if not devices:
         return [(name, dict(rung.options) if index == 0 else {}) for index, name in enumerate(rung.providers)]
     options.add_provider_for_devices(devices[:1], dict(rung.options))
     return None
@@ -296,10 +302,8 @@ def make_options(rung: Rung, threads: int) -> onnxruntime.SessionOptions:
         "all": level.ORT_ENABLE_ALL,
     }[rung.optimize]
     options.add_session_config_entry("session.disable_prepacking", "0" if rung.prepack else "1")
-    if rung.fields and rung.providers[0] != "CPUExecutionProvider":
-        options.add_session_config_entry(
-            "session.disable_model_compile", "1"
-        )  # an engine is used or refused, never made
+    if rung.fields and rung.providers[0] != CPU:  # an engine is used or refused, never made
+        options.add_session_config_entry("session.disable_model_compile", "1")
     return options
 
 
