@@ -83,7 +83,7 @@ def describe(name: str, made: Made, fields: Mapping[str, object], figures: Mappi
         "graph": graph,
         "provider": made.provider,
         "options": dict(made.options),
-        "session": vars(made.session),
+        "session": made.session.told,
         "fields": dict(made.fields),
         "least": dict(made.least),
         "reads": {**whole, **reads(Compiled(name, graph, load(made.folder / made.graph), key, fields, made.session))},

@@ -149,7 +149,8 @@ def test_one_byte_of_one_weight_makes_another_key(
     fields = {name: key_fields(job, name, weight_files(job)) for name in ("words", "sound")}
     before = artifacts(made)
     for name in ("words", "sound"):
-        its = {**before[name].entry["key_fields"], **fields[name]}
+        known = before[name].entry["key_fields"]
+        its = {**known, **fields[name], "options": known["options"], "session": known["session"]}  # the artifact's own
         assert (digest_json(its) != before[name].key) == (name == "words")
     other = {name: {"key_fields": each} for name, each in fields.items()}
     assert find_other(before["words"], other) == ["weights"]
