@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -78,7 +78,7 @@ def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     except OSError:
         head = ""
     told = (line.partition(":")[2] for line in head.splitlines() if line.startswith(("flags", "Features")))
-    return " ".join([platform.machine(), *sorted(FEATURES & set(next(told, "").split()))])
+    return " ".join([os.uname().machine, *sorted(FEATURES & set(next(told, "").split()))])
 
 
 FACTS: Mapping[str, Callable[[], dict[str, str]]] = {
