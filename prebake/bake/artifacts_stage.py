@@ -13,18 +13,11 @@ from prebake.bake import parity
 from prebake.bake.artifact_file import FOLDER, NAME, ArtifactFile, label_of
 from prebake.bake.artifacts import ArtifactMaker, Made, artifact_fields, describe, find_makers
 from prebake.bake.benefit import measure_benefit, pays
-from prebake.bake.compile import (
-    Files,
-    Job,
-    check_components,
-    compare_with_cases,
-    compile_component,
-    key_fields,
-    place_graph,
-    weight_files,
-)
+from prebake.bake.compile import compare_with_cases, compile_component
+from prebake.bake.compile_key import key_fields
 from prebake.bake.documents import canonical_json, digest_json
 from prebake.bake.exported import Exported
+from prebake.bake.job import Files, Job, check_components, place_graph, weight_files
 from prebake.bake.sessions import open_session
 from prebake.bake.settings import REPORT, Settings
 

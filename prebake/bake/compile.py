@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import onnx_ir as ir
 import onnxruntime as ort
 
 from prebake.bake import graph_files, parity
 from prebake.bake.buckets import Proof, Tensors, bucketing_of, check_buckets
-from prebake.bake.digests import digests_of_file
-from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources
-from prebake.bake.errors import BakeError
+from prebake.bake.compile_key import key_fields
+from prebake.bake.documents import canonical_json, digest_json
 from prebake.bake.exported import Exported
 from prebake.bake.halves import keep_half
-from prebake.bake.manifest import MANIFEST, Compiled, describe, file_entry
+from prebake.bake.image_files import write_models
+from prebake.bake.job import Files, Job, check_components, own_weights, place_graph, weight_files
+from prebake.bake.manifest import Compiled
 from prebake.bake.native import RUNG, open_native, settle
 from prebake.bake.optimise import optimised
 from prebake.bake.quality_report import describe_component
 from prebake.bake.repoint import Report, WeightFiles, repoint
-from prebake.bake.sessions import check_providers, open_session
+from prebake.bake.sessions import open_session
 from prebake.bake.settings import REPORT, Settings
-from prebake.errors import ChecksumMismatch
-
-Files = dict[str, dict[str, object]]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one run of the stage works on. ``models`` holds published and derived files; graphs join them."""
-
-    settings: Settings
-    exported: Exported
-    models: Path
-
-    def graph(self, component: str) -> Path:
-        return self.models / self.settings.graph(component)
-
-    def constants(self, component: str) -> Path:
-        return self.models / self.settings.constants(component)
-
-    def exported_constants(self, component: str) -> Path:
-        return self.exported.constants(component, self.settings.constants(component))
 
 
 def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -> None:
@@ -68,48 +46,8 @@ def compile_image(settings: Settings, exported: Path, models: Path, out: Path) -
     check_buckets(settings, tensors, {name: each.ranges for name, each in job.exported.components.items()})
     findings = [finding for each, _ in compiled for finding in _findings(job, each, tensors[each.name], out / "models")]
     parity.check(findings)
-    _write_models(job, [each[0] for each in compiled], weights, out / "models")
+    write_models(job, [each[0] for each in compiled], weights, out / "models")
     _write_report(job, compiled, findings, out)
-
-
-def check_components(job: Job) -> None:
-    wanted, got = job.settings.components.keys(), job.exported.components.keys()
-    if wanted != got:
-        raise BakeError(
-            f"Settings name the components {sorted(wanted)}, the export made {sorted(got)}.",
-            next_action="Run the export stage again with the same settings.",
-        )
-    for name in sorted(wanted):
-        check_providers(name, job.settings.components[name].providers)
-
-
-def weight_files(job: Job) -> Files:
-    """Entries of the published and the derived files. What this stage was given is checked byte for byte; a published
-    file that it was not given, because no graph reads it, is as the lock says."""
-    files: Files = {
-        each.path: {"size": each.size, "sha256": each.sha256, "origin": "published"} for each in job.settings.ship
-    }
-    for path in sorted(job.exported.derived):
-        size = job.models.joinpath(path).stat().st_size
-        files[path] = {"size": size, "sha256": job.exported.derived[path], "origin": "derived"}
-    for path, entry in files.items():
-        if (job.models / path).exists():
-            found = digests_of_file(job.models / path)
-            if found.sha256 != entry["sha256"]:
-                raise ChecksumMismatch(
-                    f"{job.models / path} has the sha256 {found.sha256}, not {entry['sha256']}.",
-                    next_action="Fetch the checkpoint again, then run the export stage again.",
-                )
-            entry["xxh3"] = found.xxh3
-    return files
-
-
-def own_weights(folder: str, files: Files) -> Iterator[str]:
-    """Weight files that lie beside a graph of this folder."""
-    for path in sorted(files):
-        place, _, name = path.rpartition("/")
-        if place == folder and name.endswith(".safetensors"):
-            yield path
 
 
 def compile_component(job: Job, name: str, files: Files) -> tuple[Compiled, Report]:
@@ -157,39 +95,9 @@ def _size(entry: Mapping[str, object]) -> int:
     return size
 
 
-def place_graph(job: Job, name: str) -> None:
-    """Put the exported graph where its weights are: external data must lie under the graph's own folder."""
-    job.graph(name).parent.mkdir(parents=True, exist_ok=True)
-    for leftover in (job.graph(name), job.constants(name)):
-        leftover.unlink(missing_ok=True)
-    shutil.copyfile(job.exported.graph(name), job.graph(name))
-    if job.exported_constants(name).exists():
-        shutil.copyfile(job.exported_constants(name), job.constants(name))
-
-
-def key_fields(job: Job, name: str, files: Files) -> dict[str, object]:
-    """Everything that the compiled graph follows from. Its sha256 is the compile key."""
-    own, constants = job.settings.components[name], job.exported_constants(name)
-    weights = {path: files[path]["sha256"] for path in own_weights(job.settings.folder(name), files)}
-    return {
-        "graph": digest_file(job.exported.graph(name)),
-        "constants": digest_file(constants) if constants.exists() else None,
-        "weights": weights,
-        "target": job.settings.target,
-        "precision": asdict(own.precision),
-        "providers": list(own.providers),
-        "session": vars(own.session),
-        "buckets": [dict(shape) for shape in own.buckets],
-        "options": {name: dict(each) for name, each in own.options.items()},
-        "versions": {"onnxruntime": ort.__version__, "onnx_ir": ir.__version__},
-        "bake": digest_sources(Path(__file__).parent),
-    }
-
-
 def _findings(job: Job, compiled: Compiled, tensors: Tensors, target: Path) -> tuple[parity.Finding, ...]:
     """Of the graph, and of what was packed ahead of it."""
     name = compiled.name
-    own = job.settings.components[name]
     own = job.settings.components[name]
     sessions = [open_session(job.graph(name), compiled.session, own.providers)]
     if compiled.artifacts:
@@ -210,39 +118,6 @@ def compare_with_cases(job: Job, name: str, session: ort.InferenceSession) -> tu
     if own.precision.reduced:
         return parity.compare(name, session, cases, own.precision.bound, relative=True)
     return parity.compare(name, session, cases, job.exported.components[name].tolerance)
-
-
-def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path) -> None:
-    for each in compiled:
-        for path, origin in ((job.settings.graph(each.name), "graph"), (job.settings.constants(each.name), "derived")):
-            if (job.models / path).exists():
-                files[path] = _place(job.models / path, target / path, origin)
-    for made in sorted((target / "compiled").rglob("*")):
-        if made.is_file():
-            files[made.relative_to(target).as_posix()] = file_entry(made, "compiled")
-    place_rest(job, files, target)
-    manifest = describe(job.settings, compiled, files, job.exported.warmup)
-    (target / MANIFEST).write_bytes(canonical_json(manifest))
-
-
-def place_rest(job: Job, files: Files, target: Path) -> None:
-    """What the export stage made besides graphs and weights: the warm-up request and assets."""
-    for path in _warmup_files(job):
-        files[path] = _place(job.exported.model_file(path), target / path, "warmup")
-    for path in job.exported.assets:
-        files[path] = _place(job.exported.model_file(path), target / path, "asset")
-
-
-def _warmup_files(job: Job) -> list[str]:
-    root = job.exported.folder / "models"
-    found = (path.relative_to(root).as_posix() for path in (root / "warmup").rglob("*") if path.is_file())
-    return sorted(set(found) - set(job.exported.assets))
-
-
-def _place(source: Path, target: Path, origin: str) -> dict[str, object]:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    return file_entry(target, origin)
 
 
 def _write_report(job: Job, made: list[tuple[Compiled, Report]], findings: list[parity.Finding], out: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 from entrypoints.networks import Misfit, Parts, build_network, find_tensors
-from prebake.bake.compile import Files, Job, own_weights, place_rest, weight_files
 from prebake.bake.documents import canonical_json, digest_json, digest_sources
 from prebake.bake.errors import WeightsError
+from prebake.bake.image_files import place_rest
+from prebake.bake.job import Files, Job, own_weights, weight_files
 from prebake.bake.manifest import MANIFEST, describe
 from prebake.bake.precompiled import Precompiled, precompile
 from prebake.bake.settings import REPORT

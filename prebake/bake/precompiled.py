@@ -17,8 +17,8 @@ import torch
 from entrypoints.compiled import ARTIFACT, compile_blocks, describe_machine, save_cache
 from entrypoints.networks import Parts
 from prebake.bake import ahead, parity
-from prebake.bake.compile import Files, Job
 from prebake.bake.errors import BakeError
+from prebake.bake.job import Files, Job
 from prebake.bake.manifest import file_entry
 from prebake.bake.parity import Finding
 from prebake.bake.starts import AOT, CACHE, EAGER, Figures, Way, choose, in_fresh_process, time_start

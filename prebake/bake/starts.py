@@ -16,7 +16,7 @@ from entrypoints.ahead import install
 from entrypoints.compiled import compile_blocks, load_cache
 from entrypoints.contract import Network
 from entrypoints.networks import Parts
-from prebake.bake.compile import Job
+from prebake.bake.job import Job
 from prebake.bake.warmed import open_model
 
 EAGER, AOT, CACHE = "eager", "aot", "compile-cache"

@@ -11,7 +11,7 @@ from typing import Any
 
 from entrypoints.contract import Answer, Model, Network
 from entrypoints.networks import NetworkSession, Parts, build_network, load_network
-from prebake.bake.compile import Job
+from prebake.bake.job import Job
 
 
 @dataclass(frozen=True)

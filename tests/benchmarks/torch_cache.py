@@ -22,9 +22,9 @@ import torch
 from entrypoints.compiled import compile_blocks
 from entrypoints.networks import Parts
 from images.zimage import sample
-from prebake.bake.compile import Job
 from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
+from prebake.bake.job import Job
 from prebake.bake.local import bake_folder
 from prebake.bake.starts import AOT, EAGER, Figures, Way, in_fresh_process, time_start
 from prebake.bake.warmed import open_model

@@ -21,10 +21,11 @@ from prebake.bake.artifact_file import ArtifactFile, add_artifacts, artifacts_of
 from prebake.bake.artifacts import Made, artifact_fields, describe, find_makers
 from prebake.bake.artifacts_stage import Stage, make_artifacts
 from prebake.bake.benefit import BYTES_PER_SECOND, REQUESTS, pays
-from prebake.bake.compile import Job, key_fields, weight_files
+from prebake.bake.compile_key import key_fields
 from prebake.bake.documents import digest_file, digest_json
 from prebake.bake.errors import BakeError, ParityFailed
 from prebake.bake.exported import Exported
+from prebake.bake.job import Job, weight_files
 from prebake.bake.settings import Session, Settings, Shipped
 
 Told = list[dict[str, Any]]

@@ -31,7 +31,7 @@ COMPILE = """
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from prebake.bake.compile import Job
+from prebake.bake.job import Job
 from prebake.bake.exported import Exported
 from prebake.bake.precompiled import keep_cache, make_cache
 from prebake.bake.settings import Settings
