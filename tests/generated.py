@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from prebake.bake.component import Session
 from prebake.bake.local import bake_folder
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Session, Settings
+from prebake.bake.settings import Settings
 from prebake.plan.settings import GRAPHS_ALONE, make_settings
 from prebake.spec.project import read_project
 from tests.projects import ROOT, Project

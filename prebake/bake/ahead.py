@@ -22,10 +22,10 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from entrypoints.ahead import CALL, LIBRARY, Call, CompiledBlock, Unfit, name_arguments
 from prebake.bake.arrays import Array
+from prebake.bake.component import Precision
 from prebake.bake.documents import canonical_json, digest_bytes
 from prebake.bake.parity import Finding, tolerance_of
 from prebake.bake.quality import measure
-from prebake.bake.settings import Precision
 from prebake.bake.warmed import Opened
 
 OPTIONS = {

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from prebake.bake.artifact_file import FOLDER, ArtifactFile, label_of
+from prebake.bake.component import Session
 from prebake.bake.documents import digest_json
 from prebake.bake.errors import BakeError
 from prebake.bake.graph_files import load
 from prebake.bake.manifest import Compiled, file_entry, reads
-from prebake.bake.settings import Session, Settings
+from prebake.bake.settings import Settings
 
 MAKERS: Mapping[str, tuple[str, ...]] = {"cpu": ("prebake.bake.for_processor:ForProcessor",)}
 """By target, the module and class of each maker: best first."""

@@ -14,9 +14,10 @@ import onnx_ir as ir
 from entrypoints.buckets import Bucketing
 from entrypoints.shapes import Buckets, Lengths, Shapes, describe_lengths, holds
 from prebake.bake.arrays import Array
+from prebake.bake.component import Component
 from prebake.bake.manifest import signature
 from prebake.bake.parity import Case, Finding, Runs, Tolerance, compare
-from prebake.bake.settings import Component, Settings
+from prebake.bake.settings import Settings
 from prebake.errors import Problem, SpecInvalid
 
 Ranges = Mapping[str, Sequence[int | None]]

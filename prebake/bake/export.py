@@ -15,6 +15,7 @@ import torch
 from prebake.bake import graph_files, graphs, pickles
 from prebake.bake.arrays import Array, from_arrays
 from prebake.bake.cases import answer_of, check_cases, reference_of, to_array
+from prebake.bake.component import HALVES
 from prebake.bake.convert import from_torch
 from prebake.bake.documents import canonical_json, digest_file
 from prebake.bake.errors import BakeError
@@ -26,7 +27,7 @@ from prebake.bake.quantise import Sample
 from prebake.bake.reduced import reduced
 from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
 from prebake.bake.safetensors_file import Tensor
-from prebake.bake.settings import HALVES, Settings
+from prebake.bake.settings import Settings
 from prebake.bake.shards import SHARD, tensors_of, write_shards
 
 _SUFFIXES = {

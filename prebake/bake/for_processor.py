@@ -12,10 +12,11 @@ import onnxruntime as ort
 from entrypoints.machine import find_facts
 from prebake.bake import graph_files
 from prebake.bake.artifacts import Made
+from prebake.bake.component import Session
 from prebake.bake.errors import BakeError
 from prebake.bake.repoint import SMALLEST
 from prebake.bake.sessions import session_options
-from prebake.bake.settings import Session, Settings
+from prebake.bake.settings import Settings
 
 PROVIDER = "CPUExecutionProvider"
 _GRAPH, _DATA = "model.onnx", "weights.data"

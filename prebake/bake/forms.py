@@ -17,9 +17,9 @@ from typing import NamedTuple
 import onnxruntime as ort
 
 from prebake.bake.choice import Measured, choose, explain, summarise
+from prebake.bake.component import Session
 from prebake.bake.repoint import SMALLEST
 from prebake.bake.sessions import session_options
-from prebake.bake.settings import Session
 from prebake.bake.trial import Trial, try_form
 
 MAPPED, PACKED, PREPACKED = "mapped", "packed while opening", "packed ahead"

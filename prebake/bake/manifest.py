@@ -9,9 +9,10 @@ from typing import Any
 
 import onnx_ir as ir
 
+from prebake.bake.component import Component, Session
 from prebake.bake.digests import digests_of_file
 from prebake.bake.provider_options import Graph, is_fixed, options_for
-from prebake.bake.settings import Component, Session, Settings
+from prebake.bake.settings import Settings
 
 SCHEMA = 1
 MANIFEST = "manifest.json"

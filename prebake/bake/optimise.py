@@ -15,10 +15,10 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from prebake.bake import graph_files
+from prebake.bake.component import Session
 from prebake.bake.errors import BakeError
 from prebake.bake.repoint import SMALLEST
 from prebake.bake.sessions import session_options
-from prebake.bake.settings import Session
 
 _SPECIFIC_DOMAINS = ("com.microsoft.nchwc", "com.ms.internal.nhwc")
 

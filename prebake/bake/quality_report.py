@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prebake.bake.component import Component
 from prebake.bake.exported import ExportedComponent
 from prebake.bake.parity import Finding
 from prebake.bake.repoint import Report
-from prebake.bake.settings import Component
 
 
 def describe_component(

@@ -17,10 +17,10 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from prebake.bake import graph_files
 from prebake.bake.arrays import Array
+from prebake.bake.component import Precision
 from prebake.bake.errors import BakeError
 from prebake.bake.matrices import is_matrix, name_nodes, readers, split_gemms
 from prebake.bake.repoint import SMALLEST
-from prebake.bake.settings import Precision
 
 Sample = Mapping[str, Array]
 _BITS = 4

@@ -10,11 +10,12 @@ from pathlib import Path
 import onnx_ir as ir
 
 from prebake.bake.calibration import no_samples, read_samples
+from prebake.bake.component import HALVES
 from prebake.bake.errors import BakeError
 from prebake.bake.halves import keep_half
 from prebake.bake.quantise import Sample, quantised
 from prebake.bake.repoint import large_initialisers
-from prebake.bake.settings import HALVES, Settings
+from prebake.bake.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from prebake.bake.component import Session
 from prebake.bake.errors import BakeError
-from prebake.bake.settings import Session
 
 _LEVELS = {
     "disable": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prebake.bake.arrays import read_arrays
+from prebake.bake.component import Session
 from prebake.bake.errors import BakeError
-from prebake.bake.settings import Session
 
 LATER = 5
 """Answers after the first one."""

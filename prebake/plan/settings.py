@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from prebake.bake.settings import HALVES, Component, Limits, Precision, Session, Settings, Shipped
+from prebake.bake.component import HALVES, Component, Precision, Session
+from prebake.bake.settings import Limits, Settings, Shipped
 from prebake.plan.runtime import baked_code, runtime_of, spec_for
 from prebake.plan.values import digest, is_whole
 from prebake.spec.image import Component as SpecComponent

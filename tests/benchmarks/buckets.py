@@ -22,8 +22,9 @@ from entrypoints.manifest import read_manifest
 from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.arrays import Array
+from prebake.bake.component import Component
 from prebake.bake.local import bake_folder, shipped
-from prebake.bake.settings import Component, Settings
+from prebake.bake.settings import Settings
 from prebake.measure.report import write_document
 from tests.benchmarks.precision import SHIPPED, fetch_checkpoint
 

@@ -25,9 +25,10 @@ from entrypoints.manifest import read_manifest
 from entrypoints.sessions import open_session, share_arena
 from images.minilm import naive
 from prebake.bake.arrays import Array
+from prebake.bake.component import HALVES, Component, Precision, Session
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.quality import measure
-from prebake.bake.settings import HALVES, Component, Precision, Session, Settings
+from prebake.bake.settings import Settings
 from prebake.checkpoints.fetch import fetch, lay_out
 from prebake.checkpoints.progress import Silent
 from prebake.checkpoints.sources import open_sources

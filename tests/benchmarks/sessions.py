@@ -19,11 +19,12 @@ import numpy as np
 
 from images.minilm import sample
 from prebake.bake.arrays import read_arrays
+from prebake.bake.component import Component, Session
 from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Component, Session, Settings
+from prebake.bake.settings import Settings
 from prebake.measure.report import write_document
 from prebake.measure.statistics import ratio_interval, summarise
 from tests.benchmarks.precision import SHIPPED, fetch_checkpoint

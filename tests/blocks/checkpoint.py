@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from prebake.bake.component import Component, Precision
 from prebake.bake.local import bake_folder, shipped
-from prebake.bake.settings import Component, Precision, Settings
+from prebake.bake.settings import Settings
 from tests.blocks.export import VALUES
 from tests.blocks.model_torch import Blocks
 

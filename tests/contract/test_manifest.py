@@ -22,8 +22,9 @@ from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake import graph_files
 from prebake.bake import manifest as baked_manifest
+from prebake.bake.component import Session
 from prebake.bake.local import bake_folder
-from prebake.bake.settings import Session, Settings
+from prebake.bake.settings import Settings
 from prebake.measure.warmup import read_warmup
 from prebake.plan.making import make_plan
 from prebake.plan.values import Options, Plan

@@ -14,8 +14,8 @@ from entrypoints.faults import CompiledElsewhere
 from entrypoints.manifest import read_manifest
 from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
+from prebake.bake.component import Component, Precision
 from prebake.bake.local import bake_folder
-from prebake.bake.settings import Component, Precision
 from prebake.bake.starts import AOT, CACHE, EAGER, in_fresh_process
 from prebake.errors import PrebakeError
 from tests.blocks.checkpoint import settings_for, write_checkpoint

@@ -37,6 +37,7 @@ OURS: dict[str, set[str]] = {
     "prebake/plan": {
         "prebake.errors",
         "prebake.spec",
+        "prebake.bake.component",
         "prebake.bake.settings",
         "prebake.bake.join_settings",
         "prebake.bake.artifact_file",

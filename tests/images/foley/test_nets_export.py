@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from images.foley import model, naive, sample
 from images.foley.clip import make_clip
 from images.foley.export import TOLERANCE
+from prebake.bake.component import Component
 from prebake.bake.local import bake_folder, shipped
-from prebake.bake.settings import Component, Settings
+from prebake.bake.settings import Settings
 from tests.images.foley.networks import worst
 
 COMPONENTS = ("clap", "siglip2", "synchformer", "transformer", "dac")

@@ -11,8 +11,9 @@ from entrypoints.manifest import read_manifest
 from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
 from images.heygem import model, naive, sample
+from prebake.bake.component import Component
 from prebake.bake.local import bake_folder, shipped
-from prebake.bake.settings import Component, Settings
+from prebake.bake.settings import Settings
 
 GENERATOR = "diffusion_pytorch_model.safetensors"
 SHIPPED = ("wav2vec2/model.safetensors", f"unet/{GENERATOR}", f"vae/{GENERATOR}")

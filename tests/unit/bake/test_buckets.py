@@ -16,12 +16,13 @@ from safetensors.torch import save_file
 
 from prebake.bake.buckets import Tensors, check_buckets
 from prebake.bake.compile import compile_image
+from prebake.bake.component import Component, Precision
 from prebake.bake.errors import ParityFailed, SettingsInvalid, read_error, write_error
 from prebake.bake.export import export_image
 from prebake.bake.graphs import find_ranges
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.optimise import optimised
-from prebake.bake.settings import Component, Precision, Settings
+from prebake.bake.settings import Settings
 from prebake.errors import SpecInvalid
 from tests.entrypoints.pooled import make_pooled
 

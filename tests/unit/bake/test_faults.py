@@ -18,10 +18,11 @@ import torch
 from prebake.bake.__main__ import main
 from prebake.bake.arrays import read_arrays, write_arrays
 from prebake.bake.compile import compile_image
+from prebake.bake.component import Component, Precision, Session
 from prebake.bake.errors import BakeError, ParityFailed, SettingsInvalid
 from prebake.bake.export import Bake
 from prebake.bake.manifest import merge
-from prebake.bake.settings import Component, Precision, Session, Settings
+from prebake.bake.settings import Settings
 from prebake.errors import ChecksumMismatch
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import onnx
 import pytest
 
+from prebake.bake.component import Component, Session
 from prebake.bake.local import bake_folder
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Component, Session, Settings
+from prebake.bake.settings import Settings
 
 
 @pytest.fixture(scope="module")

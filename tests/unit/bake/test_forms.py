@@ -18,10 +18,11 @@ from entrypoints.timeline import Timeline
 from prebake.bake import forms, native
 from prebake.bake.arrays import write_arrays
 from prebake.bake.choice import Measured, choose, explain
+from prebake.bake.component import Component, Session
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import Exported
 from prebake.bake.local import bake_folder
-from prebake.bake.settings import Component, Session, Settings
+from prebake.bake.settings import Settings
 from prebake.bake.trial import try_form
 
 TRIED = Session(measure=True)

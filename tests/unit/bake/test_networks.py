@@ -19,10 +19,11 @@ from entrypoints.manifest import read_manifest
 from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.compile import compile_image
+from prebake.bake.component import Component
 from prebake.bake.errors import BakeError, SettingsInvalid, WeightsError
 from prebake.bake.export import Bake, export_image
 from prebake.bake.local import bake_folder
-from prebake.bake.settings import Component, Settings
+from prebake.bake.settings import Settings
 from tests.blocks.checkpoint import bake, settings_for, write_checkpoint
 from tests.entrypoints.baking import replace_file
 from tests.entrypoints.running import ROOT, Server, running

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from prebake.bake.component import Component, Precision, Session
 from prebake.bake.documents import digest_file
 from prebake.bake.errors import BakeError, ParityFailed
 from prebake.bake.export import export_image
@@ -24,7 +25,7 @@ from prebake.bake.local import bake_folder, shipped
 from prebake.bake.parity import compare
 from prebake.bake.safetensors_index import read_index
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Component, Precision, Session, Settings
+from prebake.bake.settings import Settings
 
 SMALL = Path(__file__).parent / "images" / "small"
 BOUNDS = {"fp16": 0.002, "bf16": 0.02, "int8": 0.05, "int4": 0.2}

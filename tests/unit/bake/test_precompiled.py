@@ -21,9 +21,9 @@ from entrypoints.networks import NetworkSession, Parts, build_network, load_netw
 from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.ahead import Made, NotCompiled, compare, compile_blocks, find_compiler
+from prebake.bake.component import Precision
 from prebake.bake.errors import BakeError
 from prebake.bake.local import bake_folder
-from prebake.bake.settings import Precision
 from prebake.bake.starts import Figures, choose
 from tests.blocks.checkpoint import CONFIG, settings_for, write_checkpoint
 from tests.blocks.export import VALUES

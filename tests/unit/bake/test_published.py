@@ -16,10 +16,11 @@ from safetensors.numpy import load_file, save_file
 
 from entrypoints.contract import BadRequest
 from entrypoints.tensors import Graphs
+from prebake.bake.component import Component, Precision, Session
 from prebake.bake.errors import BakeError
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Component, Precision, Session, Settings
+from prebake.bake.settings import Settings
 from tests.graphs import WIDTH, write_graph
 
 FP32 = Precision()

@@ -21,11 +21,12 @@ import torch
 from safetensors.torch import load_file
 
 from prebake.bake.compile import compile_image
+from prebake.bake.component import Session
 from prebake.bake.documents import canonical_json, digest_file
 from prebake.bake.export import export_image
 from prebake.bake.safetensors_index import read_index
 from prebake.bake.sessions import open_session
-from prebake.bake.settings import Session, Settings
+from prebake.bake.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 TINY_IMAGES = Path(__file__).parent

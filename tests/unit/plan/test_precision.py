@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prebake.bake.settings import Precision, Session, Settings
+from prebake.bake.component import Precision, Session
+from prebake.bake.settings import Settings
 from prebake.checkpoints.store import Store
 from prebake.plan.making import make_plan
 from prebake.plan.places import member_trees, place_members
