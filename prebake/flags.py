@@ -12,7 +12,8 @@ from typing import Any, cast
 import prebake
 from prebake import verbs
 from prebake.sizes import read_bytes
-from prebake.spec.image import TARGETS, TENSOR_TYPE
+from prebake.spec.component import TENSOR_TYPE
+from prebake.spec.image import TARGETS
 
 Verb = Callable[[argparse.Namespace], None]
 

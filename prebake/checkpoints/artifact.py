@@ -19,7 +19,7 @@ from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.errors import SourceError
 from prebake.process import Narrator
-from prebake.spec.image import FromOci
+from prebake.spec.sources import FromOci
 
 _MODELS = "models/"  # where images of weights have everything
 _NAMES = ("org.cncf.model.filepath", "org.opencontainers.image.title")  # ModelPack's word for a file's path, and ORAS's

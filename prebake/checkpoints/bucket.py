@@ -25,7 +25,7 @@ from prebake.errors import PrebakeError, SourceError
 from prebake.http_failures import Failure, explain
 from prebake.patience import Passing, Patience, Tries, persist
 from prebake.process import narrate
-from prebake.spec.image import FromGs, FromS3
+from prebake.spec.sources import FromGs, FromS3
 
 PIECE = 16 << 20
 """Bytes of a request: what a cut may cost, and what each of the workers holds in memory."""

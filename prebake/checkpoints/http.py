@@ -15,7 +15,7 @@ from prebake.checkpoints.store import Store, Stored
 from prebake.checkpoints.transfer import DOWNLOADS, Request, download, open_client, shown
 from prebake.errors import ChecksumMismatch, SourceError
 from prebake.patience import Patience
-from prebake.spec.image import FromHttp
+from prebake.spec.sources import FromHttp
 
 
 class Http:

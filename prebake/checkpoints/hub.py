@@ -26,7 +26,7 @@ from prebake.checkpoints.transfer import DOWNLOADS, Request, open_client
 from prebake.errors import ChecksumMismatch, NoNetwork, SourceError
 from prebake.http_failures import Failure, explain
 from prebake.patience import Passing, Patience, Tries, persist
-from prebake.spec.image import FromHub
+from prebake.spec.sources import FromHub
 
 _PERMISSION = "set HF_TOKEN or run `hf auth login`, and accept the model's terms on its page if it asks for that"
 # The library's transport has changed its HTTP library twice; its own error derives from whichever it uses.

@@ -10,8 +10,8 @@ from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.errors import SourceError
-from prebake.spec.image import FromLocal
 from prebake.spec.lock import LockedFile
+from prebake.spec.sources import FromLocal
 
 
 class Local:

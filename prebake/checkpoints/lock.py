@@ -6,8 +6,9 @@ from prebake.checkpoints.fetch import bring
 from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, Sources, find_source, placed
 from prebake.checkpoints.store import Store, Stored
-from prebake.spec.image import Checkpoint, Source
+from prebake.spec.image import Checkpoint
 from prebake.spec.lock import LockedCheckpoint, LockedFile
+from prebake.spec.sources import Source
 
 
 def resolve(checkpoint: Checkpoint, store: Store, sources: Sources, progress: Progress) -> LockedCheckpoint:

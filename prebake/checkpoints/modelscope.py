@@ -26,7 +26,7 @@ from prebake.errors import ChecksumMismatch, SourceError
 from prebake.http_failures import Failure, explain
 from prebake.patience import Passing, Patience, Tries, persist
 from prebake.process import narrate
-from prebake.spec.image import FromModelScope
+from prebake.spec.sources import FromModelScope
 
 if TYPE_CHECKING:
     from modelscope_hub import HubApi

@@ -12,7 +12,7 @@ from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.errors import NoNetwork, PrebakeError, SourceError
 from prebake.process import Finished, run
-from prebake.spec.image import FromPypi
+from prebake.spec.sources import FromPypi
 
 Download = Callable[[str, Path], Finished]
 _NETWORK = (

@@ -14,7 +14,7 @@ from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.errors import ChecksumMismatch, PrebakeError, SourceError
 from prebake.sizes import show_bytes
-from prebake.spec.image import FromSample
+from prebake.spec.sources import FromSample
 
 
 class Sample:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from prebake.errors import LockMismatch, Problem
-from prebake.spec.image import (
-    Checkpoint,
+from prebake.spec.image import Checkpoint, ImageSpec
+from prebake.spec.lock import RELOCK, Lock, LockedCheckpoint, LockedFile
+from prebake.spec.sources import (
     FromGs,
     FromHttp,
     FromHub,
@@ -18,10 +19,8 @@ from prebake.spec.image import (
     FromPypi,
     FromS3,
     FromSample,
-    ImageSpec,
     Source,
 )
-from prebake.spec.lock import RELOCK, Lock, LockedCheckpoint, LockedFile
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from prebake.plan.values import weight_folders
-from prebake.spec.image import Component, ImageSpec, Runtime, Target
+from prebake.spec.component import Component
+from prebake.spec.image import ImageSpec, Runtime, Target
 from prebake.spec.lock import LockedFile
 from prebake.spec.precision import Bf16
 from prebake.spec.project import Project, SourceFile

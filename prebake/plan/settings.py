@@ -6,7 +6,7 @@ from prebake.bake.component import HALVES, Component, Precision, Session
 from prebake.bake.settings import Limits, Settings, Shipped
 from prebake.plan.runtime import baked_code, runtime_of, spec_for
 from prebake.plan.values import digest, is_whole
-from prebake.spec.image import Component as SpecComponent
+from prebake.spec.component import Component as SpecComponent
 from prebake.spec.image import Target
 from prebake.spec.lock import LockedFile
 from prebake.spec.project import Project, SourceFile

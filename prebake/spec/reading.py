@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 from prebake.errors import Problem, SpecInvalid
 from prebake.spec.combinations import find_impossible
-from prebake.spec.image import ImageSpec, Source
+from prebake.spec.image import ImageSpec
+from prebake.spec.sources import Source
 from prebake.spec.yamlfile import Document, read_document
 
 FIX = "correct the fields named above; docs/image.schema.json lists every field, and editors complete from it"

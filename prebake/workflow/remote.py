@@ -14,8 +14,8 @@ from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.source import Lister, RemoteFile, Sources, find_source
 from prebake.checkpoints.store import Store, default_root
 from prebake.errors import SpecInvalid
-from prebake.spec.image import Source
 from prebake.spec.reading import parse_source
+from prebake.spec.sources import Source
 from prebake.workflow.beginnings.beginning import Asked, InitRefused
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Tell

@@ -12,9 +12,10 @@ from prebake.errors import LockMismatch, Problem, SpecInvalid
 from prebake.measure.report import write_text
 from prebake.plan.values import Options
 from prebake.sizes import read_bytes
-from prebake.spec.image import Checkpoint, FromSample
+from prebake.spec.image import Checkpoint
 from prebake.spec.lock import RELOCK, Lock, LockedCheckpoint, parse_lock, render_lock
 from prebake.spec.project import Project
+from prebake.spec.sources import FromSample
 from prebake.workflow.lock import lock_layers
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Tell

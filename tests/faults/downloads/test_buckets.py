@@ -10,8 +10,9 @@ from prebake.checkpoints.fetch import fetch
 from prebake.checkpoints.lock import resolve
 from prebake.checkpoints.store import Store
 from prebake.errors import NoNetwork, SourceError
-from prebake.spec.image import Checkpoint, FromS3, Licence
+from prebake.spec.image import Checkpoint, Licence
 from prebake.spec.lock import LockedFile
+from prebake.spec.sources import FromS3
 from tests.faults.downloads.parts import DATA, check_held, leftovers
 from tests.faults.servers.front import Fault
 from tests.unit.checkpoints.parts import Diary, locked, named, some_bytes

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from prebake.patience import Patience
-from prebake.spec.image import Part
 from prebake.spec.lock import LockedFile
+from prebake.spec.part import Part
 
 Spec = TypeVar("Spec", bound=Part)
 

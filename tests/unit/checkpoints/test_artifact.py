@@ -30,8 +30,9 @@ from prebake.oci.registry import Repository
 from prebake.patience import Patience
 from prebake.plan.agreement import expect_files
 from prebake.process import Narrator
-from prebake.spec.image import Checkpoint, FromOci, Licence
+from prebake.spec.image import Checkpoint, Licence
 from prebake.spec.lock import LockedFile
+from prebake.spec.sources import FromOci
 from prebake.workflow.sources import open_sources
 from tests.faults.servers.front import Fault, Front
 from tests.faults.servers.server import served

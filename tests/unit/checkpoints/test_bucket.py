@@ -14,8 +14,9 @@ from prebake.checkpoints.lock import resolve
 from prebake.checkpoints.store import Store
 from prebake.errors import ChecksumMismatch, SourceError
 from prebake.plan.agreement import expect_files
-from prebake.spec.image import Checkpoint, FromS3, Licence
+from prebake.spec.image import Checkpoint, Licence
 from prebake.spec.lock import LockedCheckpoint
+from prebake.spec.sources import FromS3
 from tests.faults.servers.front import Fault
 from tests.unit.checkpoints.parts import Diary, named, sha256, some_bytes
 from tests.unit.checkpoints.s3server import ENVIRONMENT, S3Server, serve_s3, source
@@ -174,7 +175,7 @@ sys.modules[sys.argv[1]] = None
 from pathlib import Path
 from prebake.checkpoints.sources import open_sources
 from prebake.errors import SourceError
-from prebake.spec.image import FromGs, FromS3
+from prebake.spec.sources import FromGs, FromS3
 kind = {"s3fs": FromS3, "gcsfs": FromGs}[sys.argv[1]]
 word = {"s3fs": "s3", "gcsfs": "gs"}[sys.argv[1]]
 try:

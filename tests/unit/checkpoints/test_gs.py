@@ -15,8 +15,9 @@ from prebake.checkpoints.fetch import fetch
 from prebake.checkpoints.lock import resolve
 from prebake.checkpoints.store import Store
 from prebake.errors import NoNetwork, SourceError
-from prebake.spec.image import Checkpoint, FromGs, Licence
+from prebake.spec.image import Checkpoint, Licence
 from prebake.spec.lock import LockedFile
+from prebake.spec.sources import FromGs
 from tests.unit.checkpoints.gsserver import BUCKET, GsServer
 from tests.unit.checkpoints.parts import HASTY, Diary, named, sha256, some_bytes
 from tests.unit.checkpoints.webserver import Fault, serve

@@ -17,8 +17,9 @@ from prebake.checkpoints.hub import Hub
 from prebake.checkpoints.lock import resolve
 from prebake.checkpoints.store import Store
 from prebake.errors import NoNetwork, SourceError
-from prebake.spec.image import Checkpoint, FromHub, Licence
+from prebake.spec.image import Checkpoint, Licence
 from prebake.spec.lock import LockedCheckpoint
+from prebake.spec.sources import FromHub
 from tests.unit.checkpoints.hubserver import COMMIT, REPOSITORY, HubServer, serve_hub
 from tests.unit.checkpoints.parts import HASTY, Diary, named, sha256, some_bytes
 from tests.unit.checkpoints.webserver import Fault
@@ -170,7 +171,8 @@ from prebake.checkpoints.progress import Silent
 from prebake.checkpoints.sources import open_sources
 from prebake.checkpoints.store import Store
 from prebake.errors import PrebakeError
-from prebake.spec.image import Checkpoint, FromHub, Licence
+from prebake.spec.image import Checkpoint, Licence
+from prebake.spec.sources import FromHub
 from prebake.spec.lock import LockedFile
 store, sources = Store(Path(sys.argv[1])), open_sources(Path("."), "none")
 try:

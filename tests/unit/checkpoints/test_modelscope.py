@@ -15,8 +15,9 @@ from prebake.checkpoints.modelscope import ModelScope
 from prebake.checkpoints.store import Store
 from prebake.errors import NoNetwork, SourceError
 from prebake.plan.agreement import expect_files
-from prebake.spec.image import Checkpoint, FromModelScope, Licence
+from prebake.spec.image import Checkpoint, Licence
 from prebake.spec.lock import LockedFile
+from prebake.spec.sources import FromModelScope
 from tests.unit.checkpoints.modelscopeserver import COMMIT, REPOSITORY, ModelScopeServer, serve_modelscope
 from tests.unit.checkpoints.parts import HASTY, Diary, named, sha256, some_bytes
 from tests.unit.checkpoints.webserver import Fault
@@ -158,7 +159,7 @@ import sys
 from pathlib import Path
 from prebake.checkpoints.sources import open_sources
 from prebake.errors import SourceError
-from prebake.spec.image import FromModelScope
+from prebake.spec.sources import FromModelScope
 source = open_sources(Path("."), "x")["modelscope"]
 print("modelscope_hub" in sys.modules)
 sys.modules["modelscope_hub"] = None

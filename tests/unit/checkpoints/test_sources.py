@@ -20,9 +20,10 @@ from prebake.checkpoints.sample import Sample
 from prebake.checkpoints.source import Source
 from prebake.checkpoints.store import Store
 from prebake.errors import ChecksumMismatch, NoNetwork, PrebakeError, SourceError
-from prebake.spec.image import Checkpoint, FromHttp, FromLocal, FromPypi, FromSample, Licence
-from prebake.spec.image import Source as Spec
+from prebake.spec.image import Checkpoint, Licence
 from prebake.spec.lock import LockedCheckpoint
+from prebake.spec.sources import FromHttp, FromLocal, FromPypi, FromSample
+from prebake.spec.sources import Source as Spec
 from prebake.workflow.sources import open_sources
 from tests.unit.checkpoints.parts import HASTY, Diary, locked, named, sha256, some_bytes
 from tests.unit.checkpoints.webserver import Fault, WebServer, serve

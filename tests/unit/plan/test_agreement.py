@@ -9,9 +9,10 @@ import pytest
 
 from prebake.errors import LockMismatch
 from prebake.plan.agreement import pinned_checkpoint
-from prebake.spec.image import Checkpoint, FromHttp, FromHub, FromLocal, FromPypi, FromSample, ImageSpec, Licence
-from prebake.spec.image import Source as Spec
+from prebake.spec.image import Checkpoint, ImageSpec, Licence
 from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedFile, parse_lock, render_lock
+from prebake.spec.sources import FromHttp, FromHub, FromLocal, FromPypi, FromSample
+from prebake.spec.sources import Source as Spec
 from tests.unit.checkpoints.parts import named
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

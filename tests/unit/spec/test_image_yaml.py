@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 from yaml import safe_load
 
 from prebake.errors import SpecInvalid
-from prebake.spec.image import FromHub, FromPypi
 from prebake.spec.reading import json_schema, parse_image
+from prebake.spec.sources import FromHub, FromPypi
 
 ROOT = Path(__file__).parents[3]
 FOLEY = (ROOT / "images/foley/image.yaml").read_text(encoding="utf-8")
