@@ -2,125 +2,39 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
 
 import pytest
-import zstandard
 
 from prebake.checkpoints.artifact import Artifact
 from prebake.checkpoints.fetch import fetch
 from prebake.checkpoints.lock import resolve
-from prebake.checkpoints.source import Sources
 from prebake.checkpoints.store import Store
 from prebake.errors import SourceError
 from prebake.oci.artifacts import RegistryArtifacts
-from prebake.oci.blobs import EMPTY, INDEX, MANIFEST, ZSTD, Blob, data_blob, document_blob, read_all
 from prebake.oci.errors import RegistryError, RegistryUnreachable
 from prebake.oci.push import push_image
-from prebake.oci.reference import parse_reference
-from prebake.oci.registry import Repository
-from prebake.patience import Patience
 from prebake.plan.agreement import expect_files
-from prebake.process import Narrator
-from prebake.spec.image import Checkpoint, Licence
 from prebake.spec.lock import LockedFile
 from prebake.spec.sources import FromOci
 from prebake.workflow.sources import open_sources
-from tests.faults.servers.front import Fault, Front
-from tests.faults.servers.server import served
+from tests.faults.servers.front import Fault
 from tests.oci_images import image_of, tar_layer
-from tests.registry import running_registry
-from tests.unit.checkpoints.parts import Diary, named, sha256, some_bytes
-
-WEIGHTS = some_bytes(2_500_000)
-CONFIG = b'{"hidden_size": 4}\n'
-RAW = "application/vnd.cncf.model.weight.v1.raw"
-FILEPATH = "org.cncf.model.filepath"
-QUICK = Patience(attempts=3, first=0.01, longest=0.02, connect=20.0, read=20.0)
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """A repository of a real registry, and a front before it by which sources reach it."""
-
-    front: Front
-    repository: Repository
-
-    @property
-    def name(self) -> str:
-        return f"{self.front.address}/models/m"
-
-    def push(self, tag: str, layers: Sequence[Blob]) -> str:
-        """An artifact of ModelPack's; its digest."""
-        config = data_blob(EMPTY, b"{}")
-        for blob in (config, *layers):
-            self.repository.push(blob)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": "application/vnd.cncf.model.manifest.v1+json",
-            "config": config.descriptor.document(),
-            "layers": [layer.descriptor.document() for layer in layers],
-        }
-        return self.repository.put_manifest(tag, MANIFEST, read_all(document_blob(MANIFEST, manifest)))
-
-    def blob_ranges(self, digest: str) -> list[str | None]:
-        return [seen.headers.get("range") for seen in self.front.requests("GET", f"blobs/{digest}")]
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_registry(tmp_path_factory.mktemp("registry")) as address:
-        yield address
-
-
-@pytest.fixture
-def shelf(registry: str) -> Iterator[Shelf]:
-    front = Front(registry)
-    with served(front), closing(Repository(parse_reference(f"{registry}/models/m"))) as repository:
-        yield Shelf(front, repository)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-def sources() -> Sources:
-    return {"oci": Artifact(RegistryArtifacts(QUICK))}
-
-
-def checkpoint(reference: str, *files: str) -> Checkpoint:
-    names = files or ("te/model.safetensors", "te/config.json")
-    spec = named(FromOci, "oci", reference=reference, files=names, ship=names[:1])
-    return Checkpoint(licence=Licence(id="MIT"), sources=(spec,))
-
-
-def lock(store: Store, asked: Checkpoint) -> tuple[LockedFile, ...]:
-    return resolve(asked, store, sources(), Diary()).files
-
-
-def raw_layers() -> list[Blob]:
-    return [
-        data_blob(RAW, WEIGHTS, {FILEPATH: "te/model.safetensors"}),
-        data_blob("application/vnd.cncf.model.weight.config.v1.raw", CONFIG, {FILEPATH: "te/config.json"}),
-    ]
-
-
-def weights_image(*, packed: bool) -> list[Blob]:
-    """Two layers, of which the upper one covers a file of the lower."""
-    lower = tar_layer({"models/te/config.json": b"old", "models/te/model.safetensors": WEIGHTS})
-    upper = tar_layer({"models/te/config.json": CONFIG, "models/other": b"x"})
-    layers = [lower, upper]
-    return [data_blob(ZSTD, zstandard.compress(read_all(layer))) for layer in layers] if packed else layers
+from tests.unit.checkpoints.parts import Diary, named, sha256
+from tests.unit.checkpoints.shelf import (
+    CONFIG,
+    QUICK,
+    WEIGHTS,
+    Shelf,
+    checkpoint,
+    lock,
+    raw_layers,
+    sources,
+    weights_image,
+)
 
 
 def check(files: Sequence[LockedFile], store: Store) -> Diary:
@@ -223,102 +137,6 @@ def test_a_tag_that_moved_changes_nothing_and_a_manifest_that_went_is_told(shelf
     gone = tuple(replace(file, revision=f"sha256:{'0' * 64}", sha256="1" * 64) for file in files)
     with pytest.raises(SourceError, match="does not exist at its registry any more"):
         fetch(gone, store, sources(), Diary())
-
-
-def test_what_an_artifact_does_not_hold(shelf: Shelf, store: Store) -> None:
-    shelf.push("raw", raw_layers())
-    shelf.push("tars", weights_image(packed=False))
-    for tag in ("raw", "tars"):
-        with pytest.raises(SourceError, match=r"holds no file nothing, neither"):
-            lock(store, checkpoint(f"{shelf.name}:{tag}", "nothing", "te/config.json", "neither"))
-    with pytest.raises(SourceError, match="does not exist at its registry"):
-        lock(store, checkpoint(f"{shelf.name}:v9"))
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
-    shelf.repository.put_manifest("several", INDEX, json.dumps(index).encode())
-    with pytest.raises(SourceError, match="is an index of several"):
-        lock(store, checkpoint(f"{shelf.name}:several"))
-
-
-def test_a_layer_that_is_no_tar_is_named(shelf: Shelf, store: Store) -> None:
-    broken = data_blob("application/vnd.cncf.model.weight.v1.tar+gzip", b"no gzip at all")
-    shelf.push("broken", [broken])
-    with pytest.raises(RegistryError, match=rf"{broken.digest} cannot be unpacked"):
-        lock(store, checkpoint(f"{shelf.name}:broken"))
-    assert list((store.root / "temp").iterdir()) == []
-
-
-def gzip_that_ends(data: bytes) -> bytes:
-    return gzip.compress(data, 1)[:1_000_000]
-
-
-def gzip_with_another_end(data: bytes) -> bytes:
-    return gzip.compress(data, 1)[:-8] + bytes(8)
-
-
-def gzip_spoiled(data: bytes) -> bytes:
-    return gzip.compress(data[:1_000_000], 1) + b"neither the end nor another member"
-
-
-def zstd_spoiled(data: bytes) -> bytes:
-    packed = zstandard.compress(data)
-    return packed[:1_000_000] + bytes(200_000) + packed[1_200_000:]
-
-
-@pytest.mark.parametrize(
-    ("form", "spoil"),
-    [
-        ("tar", lambda data: data[:1_000_000]),
-        ("tar+gzip", gzip_that_ends),
-        ("tar+gzip", gzip_with_another_end),
-        ("tar+gzip", gzip_spoiled),
-        ("tar+zstd", zstd_spoiled),
-    ],
-)
-def test_damage_in_the_middle_of_a_file_is_told_like_that_of_a_header(
-    shelf: Shelf, store: Store, form: str, spoil: Callable[[bytes], bytes]
-) -> None:
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w") as tar:
-        info = tarfile.TarInfo("te/model.safetensors")
-        info.size = len(WEIGHTS)
-        tar.addfile(info, io.BytesIO(WEIGHTS))
-    broken = data_blob(f"application/vnd.cncf.model.weight.v1.{form}", spoil(plain.getvalue()))
-    shelf.push("broken", [broken])
-    with pytest.raises(RegistryError, match=rf"{broken.digest} cannot be unpacked"):
-        lock(store, checkpoint(f"{shelf.name}:broken", "te/model.safetensors"))
-    assert list((store.root / "temp").iterdir()) == []
-
-
-@dataclass(frozen=True)
-class OneManifest:
-    """Artifacts at a registry that takes every manifest, which ours does not."""
-
-    layers: list[Any]
-
-    def manifest(self, reference: str, digest: str | None = None) -> tuple[str, dict[str, Any]]:
-        return f"sha256:{'0' * 64}", {"layers": self.layers}
-
-    def blob(self, reference: str, layer: Any, offset: int, say: Narrator) -> Iterator[memoryview]:
-        raise AssertionError("nothing is to be read")
-
-    def files(self, reference: str, layer: Any, say: Narrator) -> Iterator[tuple[str, int, IO[bytes]]]:
-        raise AssertionError("nothing is to be read")
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        "no object",
-        None,
-        {"mediaType": RAW, "size": 3, "annotations": {FILEPATH: "te/config.json"}},
-        {"mediaType": RAW, "digest": f"sha256:{'1' * 64}", "annotations": {FILEPATH: "te/config.json"}},
-        {"mediaType": RAW, "digest": "x", "size": 3, "annotations": {FILEPATH: "te/config.json"}},
-        {"mediaType": RAW, "digest": f"sha256:{'1' * 64}", "size": 3, "annotations": f"{FILEPATH}"},
-    ],
-)
-def test_a_manifest_with_a_layer_that_is_no_descriptor_is_refused(store: Store, layer: object) -> None:
-    with pytest.raises(SourceError, match=r"r.example/m:v1: its manifest has a layer without a sha256 digest"):
-        resolve(checkpoint("r.example/m:v1"), store, {"oci": Artifact(OneManifest([layer]))}, Diary())
 
 
 def test_builds_have_this_source(shelf: Shelf, store: Store, tmp_path: Path) -> None:

@@ -42,11 +42,6 @@ def s3(served_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     return served_s3
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def checkpoint(url: str, *files: str) -> Checkpoint:
     names = files or ("model.safetensors", "config.json")
     spec = named(FromS3, "s3", url=url, files=names, ship=names[:1], to="clap")

@@ -36,11 +36,6 @@ def gs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GsServer]:
         yield server
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def source() -> Bucket:
     return Bucket(GS, replace(HASTY, connect=20.0, read=20.0), piece=1_000_000)
 

@@ -37,11 +37,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         yield server
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def source(hub: HubServer, tmp_path: Path) -> Hub:
     return Hub(endpoint=hub.url, cache=tmp_path / "hf", patience=HASTY)
 

@@ -17,9 +17,11 @@ from prebake.checkpoints.store import Store
 from prebake.errors import NoRoom
 from prebake.plan.agreement import expect_files
 from prebake.spec.image import Checkpoint
+from tests.unit.checkpoints.fetched import zipped
 from tests.unit.checkpoints.hubserver import COMMIT, REPOSITORY, serve_hub
 from tests.unit.checkpoints.parts import HASTY, Diary, some_bytes
-from tests.unit.checkpoints.test_sources import write_image, write_wheel, zipped
+from tests.unit.checkpoints.test_pypi import write_wheel
+from tests.unit.checkpoints.test_sample import write_image
 
 
 def image_sources(web: str) -> list[dict[str, object]]:

@@ -40,11 +40,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModelScopeS
         yield server
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def checkpoint(revision: str = "master", *files: str, repository: str = REPOSITORY) -> Checkpoint:
     names = files or ("model.safetensors", "config.json")
     spec = named(

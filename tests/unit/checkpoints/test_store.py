@@ -19,11 +19,6 @@ from tests.unit.checkpoints.parts import Diary, locked, sha256, some_bytes
 DATA = some_bytes(100_000)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def add(store: Store, data: bytes = DATA) -> str:
     return store.add_stream([data[:70_000], data[70_000:]], sha256=None, name="a", origin="a test").sha256
 
