@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,19 +16,18 @@ from prebake.bake import graph_files, graphs, pickles
 from prebake.bake.arrays import Array, from_arrays
 from prebake.bake.cases import answer_of, check_cases, reference_of, to_array
 from prebake.bake.component import HALVES
-from prebake.bake.convert import from_torch
-from prebake.bake.documents import canonical_json, digest_file
+from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
-from prebake.bake.exported import WEIGHTS, Exported, ExportedComponent
+from prebake.bake.exported import Exported, ExportedComponent
+from prebake.bake.exported_weights import ExportedWeights
 from prebake.bake.lowered import Lowered
 from prebake.bake.parity import Case, Tolerance, tolerance_of
 from prebake.bake.programs import Program
 from prebake.bake.quantise import Sample
 from prebake.bake.reduced import reduced
 from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
-from prebake.bake.safetensors_file import Tensor
 from prebake.bake.settings import Settings
-from prebake.bake.shards import SHARD, tensors_of, write_shards
+from prebake.bake.shards import SHARD, tensors_of
 
 _SUFFIXES = {
     "application/json": "json", "audio/wav": "wav", "image/jpeg": "jpg", "image/png": "png", "text/plain": "txt",
@@ -59,11 +58,10 @@ class Bake:
         self.settings = settings
         self.checkpoint = checkpoint
         self._exported = Exported(out)
-        self._shard = shard
-        self._converted: dict[str, tuple[Path, ...]] = {}
+        self._weights = ExportedWeights(settings, checkpoint, self._exported, shard)
         for each in settings.reshard:
             folder, _, name = each.path.partition("/")
-            self._derive(folder, name, tensors_of(checkpoint / each.path))
+            self._weights.derive(folder, name, tensors_of(checkpoint / each.path))
 
     def open_pickle(self, path: str) -> dict[str, Any]:
         """The dictionary in a ``.pth`` or ``.bin`` of the checkpoint; see ``prebake.bake.pickles.open_pickle``."""
@@ -73,24 +71,7 @@ class Bake:
         """Write the derived ``model.safetensors`` of the component's folder, to be loaded and pointed into, and give its
         path; above 4 GiB those of its parts, and of their index."""
         self._check_component(component)
-        folder = self.settings.folder(component)
-        path = f"{folder}/{WEIGHTS}"
-        if folder in self._converted or path in self._published():
-            raise BakeError(
-                f"{path} exists already.", next_action="Convert a folder's weights once, or do not ship that file."
-            )
-        self._converted[folder] = self._derive(folder, WEIGHTS, from_torch(tensors))
-        return self._converted[folder]
-
-    def _derive(self, folder: str, name: str, tensors: Mapping[str, Tensor]) -> tuple[Path, ...]:
-        stem = name.removesuffix(".safetensors")
-        paths = write_shards(self._exported.derived_file(folder), stem, tensors, self._shard)
-        for path in paths:
-            place = f"{folder}/{path.name}"
-            if place in {each.path for each in self.settings.ship} or place in self._exported.derived:
-                raise BakeError(f"{place} exists already.", next_action="Do not ship that file: the export makes it.")
-            self._exported.derived[place] = digest_file(path)
-        return paths
+        return self._weights.convert(self.settings.folder(component), tensors)
 
     def graph(
         self,
@@ -133,9 +114,11 @@ class Bake:
         with reduced(self.settings, component, model, samples, self._exported.folder) as (model, reduction):
             if reduction and self.settings.components[component].precision.makes_weights:
                 stem = f"{component}.{reduction.type}.safetensors"
-                weights = self._derive(self.settings.folder(component), stem, from_arrays(large_initialisers(model)))
+                weights = self._weights.derive(
+                    self.settings.folder(component), stem, from_arrays(large_initialisers(model))
+                )
             else:
-                weights = tuple(self._weights(component))
+                weights = tuple(self._weights.of(component))
             constants = self._exported.constants(component, self.settings.constants(component))
             files = [path for path in weights if path.suffix == ".safetensors"]
             report = repoint(model, WeightFiles(files), constants)
@@ -181,7 +164,7 @@ class Bake:
         """A graph that brings its weights, and the answers that it has to give."""
         if not self.settings.components[component].precision.reduced:
             weights = from_arrays(large_initialisers(model))
-            self._derive(self.settings.folder(component), f"{component}.safetensors", weights)
+            self._weights.derive(self.settings.folder(component), f"{component}.safetensors", weights)
         self._keep_graph(component, model, ExportedComponent(tolerance_of(*answers), len(answers)))
 
     def asset(self, path: str, data: bytes) -> None:
@@ -218,18 +201,9 @@ class Bake:
         missing += [] if self._exported.warmup else ["a warm-up request"]
         if missing:
             raise BakeError(f"The export lacks {', '.join(missing)}.", next_action="Complete export.py.")
-        self._drop_unread()
+        self._weights.drop_unread()
         self._exported.assets.sort()
         self._exported.save()
-
-    def _drop_unread(self) -> None:
-        """Converted weights of a folder all of whose graphs have weights of another precision of their own."""
-        names = self.settings.components
-        read = {self.settings.folder(name) for name, each in names.items() if not each.precision.makes_weights}
-        for folder in self._converted.keys() - read:
-            for path in self._converted[folder]:
-                del self._exported.derived[f"{folder}/{path.name}"]
-                path.unlink()
 
     def _check_component(self, component: str) -> None:
         if component not in self.settings.components:
@@ -245,21 +219,12 @@ class Bake:
         plain = PurePosixPath(path)
         if plain.is_absolute() or ".." in plain.parts or str(plain) != path or path in ("", ".", "manifest.json"):
             raise BakeError(f"'{path}' is no path under /models.", next_action="Give a relative one.")
-        if self._exported.model_file(path).exists() or path in self._published() or path in self._exported.derived:
+        if (
+            self._exported.model_file(path).exists()
+            or path in self._weights.published
+            or path in self._exported.derived
+        ):
             raise BakeError(f"{path} exists already.", next_action="Choose another path.")
-
-    def _published(self) -> set[str]:
-        return {each.path for each in (*self.settings.ship, *self.settings.reshard)}
-
-    def _weights(self, component: str) -> Iterator[Path]:
-        """The weight files of the component's folder: derived, and shipped as published."""
-        folder = f"{self.settings.folder(component)}/"
-        for path in sorted(self._exported.derived):
-            if path.startswith(folder) and path.endswith(".safetensors"):
-                yield self._exported.derived_file(path)
-        for path in sorted(each.path for each in self.settings.ship):
-            if path.startswith(folder) and path.endswith(".safetensors") and "/" not in path.removeprefix(folder):
-                yield self.checkpoint / path
 
     def _write(self, path: str, data: bytes) -> None:
         target = self._exported.model_file(path)
