@@ -44,12 +44,13 @@ def _plan(asked: argparse.Namespace) -> None:
     from prebake.render.listing import plan_document, plan_text
     from prebake.spec.project import read_project
     from prebake.workflow.artifacts import look_up
-    from prebake.workflow.rendering import render_folder
+    from prebake.workflow.rendering import Rendering, render_folder
 
     project = read_project(_root(asked), asked.model)
     plan = make_plan(project, _options(asked))
     if asked.render:
-        render_folder(project, plan, Path(asked.render), asked.accept_licence, _tell)
+        rendering = Rendering(Path(asked.render), asked.accept_licence, _registries(asked))
+        render_folder(project, plan, rendering, _tell)
         print(asked.render)
     elif asked.json:
         _print_json(plan_document(look_up(plan, _registries(asked), _tell)))

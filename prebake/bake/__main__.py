@@ -1,4 +1,4 @@
-"""``python -m prebake.bake export|compile|artifacts|join``: what the stages of a build run."""
+"""``python -m prebake.bake export|compile|artifacts|tell|join``: what the stages of a build run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m prebake.bake", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="export|compile|artifacts|join")
+    verbs = parser.add_subparsers(required=True, metavar="export|compile|artifacts|tell|join")
     export = verbs.add_parser("export", help="torch modules to graphs")
     export.add_argument("--image", required=True)
     export.add_argument("--checkpoint", required=True, type=Path)
@@ -39,6 +39,10 @@ def _parser() -> argparse.ArgumentParser:
     for verb in (compile_, artifacts):
         verb.add_argument("--exported", required=True, type=Path)
         verb.add_argument("--models", required=True, type=Path)
+    tell = verbs.add_parser("tell", help="a manifest that tells of artifacts made elsewhere")
+    tell.add_argument("--artifacts", required=True, type=Path)
+    tell.add_argument("--models", required=True, type=Path)
+    tell.set_defaults(run=_tell)
     join = verbs.add_parser("join", help="several models' graphs and manifests to those of one image")
     join.add_argument("--members", required=True, type=Path)
     join.set_defaults(run=_join)
@@ -65,6 +69,12 @@ def _artifacts(options: argparse.Namespace) -> None:
     from prebake.bake.artifacts_stage import make_artifacts
 
     make_artifacts(_settings(options), options.exported, options.models, options.out, keep_all=options.keep_all)
+
+
+def _tell(options: argparse.Namespace) -> None:
+    from prebake.bake.telling import tell_artifacts
+
+    tell_artifacts(options.artifacts, options.models)
 
 
 def _join(options: argparse.Namespace) -> None:

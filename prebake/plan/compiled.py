@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from prebake.bake.artifact_file import ArtifactFile
+from prebake.bake.artifact_file import FOLDER, ArtifactFile
 from prebake.plan.runtime import runtime_of
 from prebake.plan.values import Layer, Plan, digest
 
@@ -20,6 +20,22 @@ class PlacedFile:
     path: str
     sha256: str
     size: int
+
+
+@dataclass(frozen=True)
+class ArtifactTree:
+    """A folder of the build's context that becomes the layer of an artifact; its files lie at ``models/<path>`` in it."""
+
+    folder: str
+    files: Sequence[PlacedFile]
+
+
+def artifact_trees(plan: Plan) -> list[ArtifactTree]:
+    """In the order of the layers; named after their content, as ``prebake.plan.layers.weight_trees`` are."""
+    placed = (files for _, _, files in _placed(plan))
+    return [
+        ArtifactTree(f"{FOLDER}/{digest({file.path: file.sha256 for file in files})[:16]}", files) for files in placed
+    ]
 
 
 def lookup_key(plan: Plan) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from prebake.plan.compiled import artifact_trees
 from prebake.plan.container import container_config
 from prebake.plan.layers import model_folders
 from prebake.plan.places import trees_of
@@ -15,11 +16,11 @@ from prebake.render.stages import model_stages, package_stages
 
 
 def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFile, ...]:
-    """Every file of the build's context: what the plan brings, the Dockerfiles, and the checkpoints by sha256."""
+    """Every file of the build's context: what the plan brings, the Dockerfiles, artifacts, and the checkpoints by sha256."""
     names = ["Dockerfile", *(["naive.Dockerfile"] if plan.naive else [])]
     values = _values(plan)
     rendered = [ContextFile(name, render_template(templates, f"{name}.j2", values).encode()) for name in names]
-    weights = [
+    linked = [
         *(
             ContextFile(f"{tree.folder}/models/{file.path}", sha256=file.sha256)
             for tree in trees_of(plan)
@@ -31,12 +32,26 @@ def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFil
             for file in model.files
             if not is_whole(file)
         ),
+        *(
+            ContextFile(f"{tree.folder}/models/{file.path}", sha256=file.sha256)
+            for tree in artifact_trees(plan)
+            for file in tree.files
+        ),
     ]
-    return tuple(sorted((*plan.context, *rendered, *weights), key=lambda file: file.path))
+    files = (*plan.context, *rendered, *linked, *_described(plan))
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def _described(plan: Plan) -> Iterator[ContextFile]:
+    """The artifacts of each model, in the order in which a start should try them."""
+    for stages, model in zip(model_stages(plan), plan.models, strict=True):
+        for number, artifact in enumerate(model.artifacts):
+            yield ContextFile(f"{stages.context}artifacts/{number:04}.json", artifact.to_json())
 
 
 def _values(plan: Plan) -> dict[str, Any]:
-    config = container_config(plan)
+    config, compiled = container_config(plan), artifact_trees(plan)
+    placed = [f"models/{file.path}" for tree in compiled for file in tree.files]
     return {
         "name": plan.name,
         "title": plan.spec.title,
@@ -51,7 +66,8 @@ def _values(plan: Plan) -> dict[str, Any]:
         "graphs": "join" if plan.members else "compile",
         "trees": [tree.folder for tree in trees_of(plan)],
         "shipped": [{"tree": tree.folder, "path": file.path} for tree in trees_of(plan) for file in tree.files],
-        "folders": model_folders(plan.shipped, plan.folders),
+        "compiled": [tree.folder for tree in compiled],
+        "folders": model_folders(plan.shipped, plan.folders, placed),
         "env": config.env,
         "labels": config.labels,
         "user": config.user,

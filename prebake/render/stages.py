@@ -40,7 +40,7 @@ class Folder:
 @dataclass(frozen=True)
 class ModelStages:
     """One model's stages; ``context`` is the folder of the build's context that is its own, with a slash or empty, and
-    ``paths`` are the folders of ``/models`` that its graphs' tree has."""
+    ``paths`` are the folders of ``/models`` that its graphs' tree has, ``compiled`` those of its artifacts."""
 
     name: str
     context: str
@@ -50,6 +50,7 @@ class ModelStages:
     shipped: tuple[Shipped, ...]
     folders: tuple[Folder, ...]
     paths: tuple[str, ...]
+    compiled: tuple[str, ...]
 
 
 def package_stages(plan: Plan) -> tuple[Packages, ...]:
@@ -79,6 +80,7 @@ def _stages(whole: Plan, member: Member) -> ModelStages:
         shipped=tuple(_shipped(whole, member)),
         folders=tuple(Folder(name, member.place(name), name in plan.derived) for name in weight_folders(plan.spec)),
         paths=model_folders(plan.shipped, plan.folders),
+        compiled=model_folders((), (), (f"models/{path}" for each in plan.artifacts for path in each.files)),
     )
 
 

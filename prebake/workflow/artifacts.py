@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts, find_other
@@ -24,9 +24,10 @@ from prebake.workflow.parts import Parts
 from prebake.workflow.steps import Tell
 
 
-def find_artifacts(plan: Plan, parts: Parts, tell: Tell) -> Plan:
-    """The plan with every artifact that the store has whole, or one of its registries has."""
-    found = dict(Finder(parts, tell, bring=bool(plan.members)).all(plan))
+def find_artifacts(plan: Plan, parts: Parts, tell: Tell, *, bring: bool = False) -> Plan:
+    """The plan with every artifact that the store has whole, or one of its registries has; with ``bring`` the store then has
+    all of them."""
+    found = dict(Finder(parts, tell, bring=bring or bool(plan.members)).all(plan))
     if not any(found.values()):
         if plan_command := compile_command(plan):
             tell(f"artifact: none is compiled for a GPU; `{plan_command}` makes them where one is")
@@ -45,13 +46,18 @@ def find_artifacts(plan: Plan, parts: Parts, tell: Tell) -> Plan:
 
 def look_up(plan: Plan, references: Sequence[str], tell: Tell) -> Plan:
     """The plan with what the store and these repositories have by now; nothing is changed."""
+    with open_parts(Store(default_root()), references, tell) as parts:
+        return told_of(plan, dict(Finder(parts, tell, mend=False).all(plan)))
+
+
+@contextmanager
+def open_parts(store: Store, references: Sequence[str], tell: Tell) -> Iterator[Parts]:
+    """The store, and the repositories of these references while the block runs."""
     with ExitStack() as held:
         opened = [Repository(parse_reference(reference), say=tell) for reference in references]
         for repository in opened:
             held.enter_context(closing(repository))
-        store = Store(default_root())
-        parts = Parts(store, Library(Records(store.root), opened))
-        return told_of(plan, dict(Finder(parts, tell, mend=False).all(plan)))
+        yield Parts(store, Library(Records(store.root), opened))
 
 
 def told_of(plan: Plan, found: Mapping[str, Sequence[FoundArtifact]]) -> Plan:

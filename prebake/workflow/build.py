@@ -25,7 +25,7 @@ from prebake.oci.assembly import BaseImage, assemble
 from prebake.oci.compression import Compression
 from prebake.oci.records import Records
 from prebake.oci.registry import Repository
-from prebake.plan.compiled import without_artifacts
+from prebake.plan.compiled import with_artifacts, without_artifacts
 from prebake.plan.container import container_config
 from prebake.plan.making import check_licence, make_plan
 from prebake.plan.runtime import serving_requirements
@@ -224,7 +224,8 @@ class Job:
         self._fetch(self.plan)
         store = self.parts.store
         with self.steps.step("naive", self.plan.naive_tag):
-            context = write_context(self.folder / "naive", render_context(self.plan, self.project.templates), store)
+            rendered = render_context(with_artifacts(self.plan, {}), self.project.templates)
+            context = write_context(self.folder / "naive", rendered, store)
             builder = Builder(self.connection, context, maker.base.reference, store.folder, self.steps.tell)
             builder.image(None, self.plan.naive_tag, "naive.Dockerfile")
 

@@ -13,7 +13,7 @@ from prebake.plan.values import Options
 from prebake.render.bakefile import render_bake_file
 from prebake.spec.image import Target
 from prebake.spec.project import list_images, read_project, read_spec
-from prebake.workflow.rendering import render_folder
+from prebake.workflow.rendering import Rendering, render_folder
 from prebake.workflow.steps import Tell
 
 FILE = "docker-bake.json"
@@ -40,7 +40,7 @@ def write_fleet(fleet: Fleet, folder: Path, tell: Tell) -> Path:
     if not plans:
         raise SpecInvalid("No image has such a target.", [], next_action="`--list` shows images and their targets")
     for name, plan in plans.items():
-        render_folder(projects[plan.name], plan, folder / name, fleet.accepted_licences, tell)
+        render_folder(projects[plan.name], plan, Rendering(folder / name, fleet.accepted_licences), tell)
     path = folder / FILE
     write_text(path, render_bake_file(plans))
     return path

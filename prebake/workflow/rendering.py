@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from prebake.checkpoints.fetch import fetch, missing
@@ -13,6 +14,7 @@ from prebake.plan.making import check_licence
 from prebake.plan.values import Plan
 from prebake.render.dockerfile import render_context
 from prebake.spec.project import Project
+from prebake.workflow.artifacts import find_artifacts, open_parts
 from prebake.workflow.context import write_context
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Tell
@@ -22,8 +24,10 @@ RENDERED = {
     "Dockerfile",
     "naive.Dockerfile",
     "app",
+    "artifacts",
     "bake",
     "checkpoint",
+    "compiled",
     "members",
     "naive",
     "published",
@@ -32,9 +36,20 @@ RENDERED = {
 }
 
 
-def render_folder(project: Project, plan: Plan, folder: Path, accepted: Collection[str], tell: Tell) -> None:
-    """Write the context, weights included. Raises SourceError rather than replace a folder that holds anything else."""
-    check_licence(plan, accepted)
+@dataclass(frozen=True)
+class Rendering:
+    """What was asked for. Artifacts are taken from the store and from the repositories of these references."""
+
+    folder: Path
+    accepted_licences: Collection[str] = ()
+    references: Sequence[str] = ()
+
+
+def render_folder(project: Project, plan: Plan, asked: Rendering, tell: Tell) -> None:
+    """Write the context, weights and artifacts included. Raises SourceError rather than replace a folder that holds anything
+    else."""
+    folder = asked.folder
+    check_licence(plan, asked.accepted_licences)
     if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - RENDERED):
         raise SourceError(
             f"{folder} holds other things than a rendered context.",
@@ -46,5 +61,7 @@ def render_folder(project: Project, plan: Plan, folder: Path, accepted: Collecti
         for model in plan.models:
             with open_sources(project.root, model.name) as sources:
                 fetch(model.files, store, sources, terminal_progress())
+        with open_parts(store, asked.references, tell) as parts:
+            plan = find_artifacts(plan, parts, tell, bring=True)
         write_context(folder.resolve(), render_context(plan, project.templates), store)
     tell(f"rendered: SOURCE_DATE_EPOCH=0 docker buildx build --tag {plan.tag} {folder}")

@@ -149,6 +149,19 @@ def test_plan_and_explain_tell_the_machines(shipped: Shipped) -> None:
     assert "Compiled for machines" not in alone
 
 
+def test_a_rendered_folder_has_them_from_the_registry(shipped: Shipped, tmp_path: Path) -> None:
+    folder, store = tmp_path / "rendered", tmp_path / "cache"
+    words = ("--model", "toy", "--render", str(folder), "--push", f"{shipped.name}:v1")
+    shipped.project.run(*words, **NOWHERE, PREBAKE_CACHE=str(store)).expect(0)
+    told = [ArtifactFile.from_json(path.read_bytes()) for path in sorted((folder / "artifacts").iterdir())]
+    assert [each.machine.partition("processor ")[2] for each in told] == [describe_processor(), ANOTHER]
+    sizes = {path: file["size"] for each in told for path, file in each.files.items()}
+    trees = [line.split()[2] for line in (folder / "Dockerfile").read_text().splitlines() if " compiled/" in line]
+    held = [path for tree in trees for path in (folder / tree / "models").rglob("*") if path.is_file()]
+    assert {path.relative_to(path.parents[3]).as_posix(): path.stat().st_size for path in held} == sizes
+    assert len(trees) == 2
+
+
 def test_the_pushed_image_is_verified_with_them(shipped: Shipped) -> None:
     words = ("verify", f"{shipped.name}:v1", "--model", "toy")
     verified = run_json(shipped.project, *words, PREBAKE_CACHE=shipped.cache)

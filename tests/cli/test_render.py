@@ -37,7 +37,8 @@ def build_plainly(engine: Connection, folder: Path, tag: str, base: str, fresh: 
 
 @pytest.fixture(scope="module")
 def mixed(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """The toy, its second component of eight-bit weights, in the folder of the first one's published file."""
+    """The toy, its second component of eight-bit weights, in the folder of the first one's published file; both compiled for
+    this processor."""
     project = clone(tmp_path_factory.mktemp("mixed") / "project", "toy", variables=reach(engine))
     code = project.root / "images/toy/export.py"
     code.write_text(code.read_text().replace('    bake.convert("second", second.state_dict())\n', ""))
@@ -48,6 +49,7 @@ def mixed(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
     change_spec(project, change)
     with image_name(engine) as tag:
+        project.run("compile", "--model", "toy", "--keep-all").expect(0)
         ended = project.run("--model", "toy", "--tag", tag).expect(0)
         yield Built(project, "toy", tag, ended, project.report("toy"))
 
@@ -60,6 +62,9 @@ def test_a_plain_build_of_the_rendered_folder_gives_the_same_image(
     folder = tmp_path / "rendered"
     ended = built.project.run("--model", built.model, "--tag", built.tag, "--render", str(folder)).expect(0)
     assert ended.stdout.strip() == str(folder)
+    assert (
+        len(list((folder / "compiled").glob("*"))) == len(built.report["artifacts"]) == (2 if model == "mixed" else 0)
+    )
     build_plainly(engine, folder, tag, base_of(engine, built))
     assert inspect_image(engine, tag).config == inspect_image(engine, built.tag).config
     ours, plain = list_files(engine, built.tag), list_files(engine, tag)
