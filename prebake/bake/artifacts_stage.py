@@ -16,24 +16,27 @@ from prebake.bake.benefit import measure_benefit, pays
 from prebake.bake.compile import compare_with_cases, compile_component
 from prebake.bake.compile_key import key_fields
 from prebake.bake.documents import canonical_json, digest_json
+from prebake.bake.errors import BakeError, ParityFailed
 from prebake.bake.exported import Exported
 from prebake.bake.job import Files, Job, check_components, place_graph, weight_files
 from prebake.bake.sessions import open_session
 from prebake.bake.settings import REPORT, Settings
+from prebake.errors import PrebakeError
 
 
 def make_artifacts(settings: Settings, exported: Path, models: Path, out: Path, *, keep_all: bool = False) -> None:
     """Compile every component; ``out/compiled/<component>/<label>`` gets each artifact and its ``artifact.json``, but for those
     that do not pay their bytes and are not kept all the same, and ``out/report.json`` tells of all.
 
-    Raises ParityFailed where one answers otherwise than the framework, and BakeError where nothing makes any.
+    Raises ParityFailed where one answers otherwise than the framework, and BakeError where nothing makes any, or where making
+    one failed: after every component was tried, with all of their faults.
     """
     job = Job(settings, Exported.load(exported), models)
     makers = find_makers(settings)
     check_components(job)
     weights = weight_files(job)
     stage = Stage(job, weights, makers, out, keep_all)
-    told = [each for name in sorted(settings.components) for each in stage.run(name)]
+    told = list(stage.run(*sorted(settings.components)))
     out.mkdir(parents=True, exist_ok=True)
     (out / REPORT).write_bytes(canonical_json({"artifacts": told}))
 
@@ -46,14 +49,30 @@ class Stage:
     out: Path
     keep_all: bool
 
-    def run(self, name: str) -> Iterator[dict[str, object]]:
-        """One component: what became of each artifact of it."""
+    def run(self, *names: str) -> Iterator[dict[str, object]]:
+        """These components: what became of each artifact. Nothing is kept where one of any of them is at fault."""
         with TemporaryDirectory(prefix="artifacts-", dir=self.job.models) as folder:
-            made = self._made(name, Path(folder))
-            compile_component(self.job, name, self.weights)  # what a start without artifacts opens
-            parity.check([finding for each in made for finding in self._compare(name, each)])
-            for each in made:
+            for name, each in self._tried(names, Path(folder)):
                 yield self._keep(name, each)
+
+    def _tried(self, names: Sequence[str], folder: Path) -> list[tuple[str, Made]]:
+        made, findings, faults = list[tuple[str, Made]](), list[parity.Finding](), list[PrebakeError]()
+        for name in names:
+            (folder / name).mkdir()
+            try:
+                own = self._made(name, folder / name)
+                compile_component(self.job, name, self.weights)  # what a start without artifacts opens
+            except BakeError as error:
+                faults.append(error)
+            else:
+                findings += [finding for each in own for finding in self._compare(name, each)]
+                made += [(name, each) for each in own]
+        try:
+            parity.check(findings)
+        except ParityFailed as error:
+            faults.append(error)
+        _raise(faults)
+        return made
 
     def _made(self, name: str, folder: Path) -> list[Made]:
         place_graph(self.job, name)
@@ -86,6 +105,15 @@ class Stage:
             self.job.exported.cases(name)[0],
             size,
         )
+
+
+def _raise(faults: Sequence[PrebakeError]) -> None:
+    """One fault as it is, several as one."""
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        steps = dict.fromkeys(each.next_action for each in faults)
+        raise BakeError("\n".join(each.message for each in faults), next_action="; ".join(steps))
 
 
 def _write(artifact: ArtifactFile, made: Made, out: Path) -> None:

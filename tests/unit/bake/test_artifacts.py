@@ -6,7 +6,7 @@ import copy
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +188,15 @@ def test_a_description_that_contradicts_itself_is_refused(made: Path, change: Ca
         ArtifactFile.from_json(json.dumps(document).encode())
 
 
+@dataclass(frozen=True)
 class Wrong:
-    """A maker whose graph computes something else."""
+    """A maker whose graph computes something else, and which cannot make some at all."""
+
+    impossible: Sequence[str] = ()
 
     def make(self, component: str, graph: Path, settings: Settings, out: Path) -> Sequence[Made]:
+        if component in self.impossible:
+            raise BakeError(f"{component}: no kernel.", next_action="Take another provider.")
         (made,) = find_makers(settings)[0].make(component, graph, settings, out)
         model = onnx.load(str(out / made.graph))
         for tensor in model.graph.initializer:
@@ -206,9 +211,32 @@ def test_one_that_answers_otherwise_is_never_kept(
     settings: Settings, exported: Path, weights: Callable[[], Path], tmp_path: Path
 ) -> None:
     job = Job(settings, Exported.load(exported), weights())
-    with pytest.raises(ParityFailed, match="words, case 1"):
-        list(Stage(job, weight_files(job), [Wrong()], tmp_path / "out", keep_all=True).run("words"))
+    stage = Stage(job, weight_files(job), [*find_makers(settings), Wrong()], tmp_path / "out", keep_all=True)
+    with pytest.raises(ParityFailed) as caught:
+        list(stage.run("sound", "words"))
+    for name in ("sound", "words"):
+        assert f"{name}, case 1" in caught.value.message
     assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_made_keeps_no_other_fault_from_being_told(
+    settings: Settings, exported: Path, weights: Callable[[], Path], tmp_path: Path
+) -> None:
+    job = Job(settings, Exported.load(exported), weights())
+
+    def failed(*impossible: str) -> BakeError:
+        stage = Stage(job, weight_files(job), [Wrong(impossible)], tmp_path / "out", keep_all=True)
+        with pytest.raises(BakeError) as caught:
+            list(stage.run("sound", "words"))
+        return caught.value
+
+    both = failed("sound", "words")
+    assert both.message == "sound: no kernel.\nwords: no kernel."
+    assert both.next_action == "Take another provider."
+    mixed = failed("sound")
+    assert mixed.message.startswith("sound: no kernel.\nBaked graphs answer otherwise")
+    assert "words, case 1" in mixed.message
+    assert not list(job.models.glob("artifacts-*"))
 
 
 def test_the_report_tells_what_was_left_out(
