@@ -5,28 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from prebake.plan.compiled import Found, lookup_key, with_artifacts
 from prebake.plan.making import make_plan
 from prebake.plan.runtime import package_locks
-from prebake.plan.values import Layer, Options, Plan
+from prebake.plan.values import ON_ANY_BASE, Layer, Options, Plan
 from prebake.spec.project import Project, SourceFile
 
 Change = Callable[[Project, Options], Project]
 
 
-def layers_touched(project: Project, options: Options) -> Mapping[str, tuple[str, ...]]:
-    """For each kind of change, the names of the layers that it has made again, in the order of the image."""
-    before = make_plan(project, options)
-    found = {}
+def layers_touched(project: Project, options: Options, found: Found) -> Mapping[str, tuple[str, ...]]:
+    """For each kind of change, the names of the layers that it has made again, in the order of the image. ``found`` is what is
+    compiled for machines by now: of that, what would not be found any more."""
+    before = with_artifacts(make_plan(project, options), found)
+    touched = {}
     for name, change in CHANGES.items():
         after = make_plan(change(project, options), options)
-        found[name] = tuple(layer.name for layer in _differing(before, after))
-    above = tuple(layer.name for layer in before.layers if layer.kind != "weights")
-    return {**found, "base": above}  # every layer that is made on a base is made on another one anew
+        touched[name] = tuple(layer.name for layer in _differing(before, with_artifacts(after, _still(before, after))))
+    above = tuple(layer.name for layer in before.layers if layer.kind not in ON_ANY_BASE)
+    return {**touched, "base": above}  # every layer that is made on a base is made on another one anew
+
+
+def _still(before: Plan, after: Plan) -> Found:
+    """What a build after the change finds compiled of what one before it found."""
+    models = zip(before.models, after.models, strict=True)
+    return {new.name: old.artifacts for old, new in models if lookup_key(old) == lookup_key(new)}
 
 
 def _differing(before: Plan, after: Plan) -> list[Layer]:
-    keys = {layer.name: layer.key for layer in before.layers}
-    return [layer for layer in after.layers if keys.get(layer.name) != layer.key]
+    keys = {layer.name: layer.key for layer in after.layers}
+    return [layer for layer in before.layers if keys.get(layer.name) != layer.key]
 
 
 def _code(project: Project, _options: Options) -> Project:

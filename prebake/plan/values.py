@@ -15,6 +15,9 @@ from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
 
 LayerKind = Literal["dependencies", "weights", "derived", "compiled", "graphs", "notices", "code"]
 
+ON_ANY_BASE = ("weights", "compiled")
+"""The kinds of layers of files that do not come from a build: they are the same on every base."""
+
 LARGEST = 10**10 - 2**20
 """Bytes of a published file that has its layer: registries refuse those above 10 GB, and a tar is larger than its file."""
 

@@ -62,7 +62,8 @@ class Explained:
 
 
 def explain_image(question: Question, tell: Tell) -> Mapping[str, Any]:
-    """The layers, and by kind of change which of them are made again and how many bytes are sent at most."""
+    """The layers, and by kind of change which of them are made again, those by ``prebake compile``, and how many bytes are sent
+    at most."""
     project = read_project(question.root, question.model)
     plan = make_plan(project, question.options)
     with ExitStack() as held:
@@ -72,6 +73,7 @@ def explain_image(question: Question, tell: Tell) -> Mapping[str, Any]:
         store = Store(default_root())
         parts = Parts(store, Library(Records(store.root), repositories), question.compression)
         plan = told_of(plan, dict(Finder(parts, tell, mend=False).all(plan)))
+        found = {model.name: model.artifacts for model in plan.models}
         engine = known_layers(connection) if connection else None
         layers = [
             _explain(layer, known_records(plan, layer, parts, base or None) or (), parts, engine, repositories)
@@ -83,7 +85,7 @@ def explain_image(question: Question, tell: Tell) -> Mapping[str, Any]:
         "layers": [asdict(layer) for layer in layers],
         "artifacts": [artifact_document(artifact) for artifact in plan.compiled],
         "compiled": artifact_lines(plan),
-        "changes": _changes(layers_touched(project, question.options), layers),
+        "changes": _changes(layers_touched(project, question.options, found), layers),
     }
 
 
@@ -105,7 +107,8 @@ def explained_text(explained: Mapping[str, Any]) -> str:
             else "not known before it was built once"
         )
         beside = " beside its own layers" if name == "base" else ""
-        lines.append(f"  {name:14} {', '.join(change['layers'])}; sends {sent}{beside}")
+        compiled = f"; {', '.join(change['compiled'])} by `prebake compile`" if change["compiled"] else ""
+        lines.append(f"  {name:14} {', '.join(change['layers'])}; sends {sent}{beside}{compiled}")
     return "\n".join([f"image   {explained['image']}", "", *lines])
 
 
@@ -140,11 +143,13 @@ def _at_registry(records: Sequence[LayerRecord], repositories: Sequence[Reposito
 
 def _changes(touched: Mapping[str, Sequence[str]], layers: Sequence[Explained]) -> dict[str, dict[str, Any]]:
     sizes = {layer.name: layer.blob_size for layer in layers}
+    machines = {layer.name for layer in layers if layer.kind == "compiled"}
     found: dict[str, dict[str, Any]] = {}
     for name, names in touched.items():
         known = [sizes.get(each) for each in names]
         total = sum(size for size in known if size is not None)
-        found[name] = {"layers": list(names), "bytes": None if None in known else total}
+        compiled = [each for each in names if each in machines]
+        found[name] = {"layers": list(names), "compiled": compiled, "bytes": None if None in known else total}
     return found
 
 

@@ -6,11 +6,8 @@ from prebake.engine.base import Base
 from prebake.oci.compression import Compression
 from prebake.oci.records import FileRecord, LayerRecord
 from prebake.plan.compiled import lookup_key
-from prebake.plan.values import Layer, Plan, digest
+from prebake.plan.values import ON_ANY_BASE, Layer, Plan, digest
 from prebake.workflow.parts import Parts
-
-ON_ANY_BASE = ("weights", "compiled")
-"""The kinds of layers of files that do not come from a build: they are the same on every base."""
 
 
 def keys_of(plan: Plan, base: Base, compression: Compression) -> list[str]:

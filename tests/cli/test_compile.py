@@ -145,6 +145,10 @@ def test_plan_and_explain_tell_the_machines(shipped: Shipped) -> None:
     words = ("explain", "--model", "toy", "--base", "bootstrap", "--registry", reference)
     told = shipped.project.run(*words, PREBAKE_CACHE=shipped.cache).expect(0).stdout
     assert f"processor {ANOTHER}" in told
+    (row,) = (line for line in told.splitlines() if line.startswith("  export.py "))
+    layers = [f"{each['component']} native-{each['key'][:12]}" for each in plan["artifacts"]]
+    assert row.endswith(f"; {', '.join(layers)} by `prebake compile`")
+    assert all(f"{layer}, " in row for layer in layers)
     alone = shipped.project.run("--model", "toy", "--plan", PREBAKE_CACHE=shipped.cache).expect(0).stdout
     assert "Compiled for machines" not in alone
 

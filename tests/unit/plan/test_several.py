@@ -156,7 +156,7 @@ def test_one_checkpoint_for_all_is_refused(named: Renamed) -> None:
 
 
 def test_a_change_of_code_touches_one_layer_and_one_of_a_models_exporter_more(named: Renamed) -> None:
-    touched = layers_touched(several(named("left"), named("right", net="e")), Options())
+    touched = layers_touched(several(named("left"), named("right", net="e")), Options(), {})
     assert touched["code"] == ("code",)
     assert touched["model.py"] == ("code",)
     assert touched["export.py"] == ("old (derived)", "right.old (derived)", "graphs")
