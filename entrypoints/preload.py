@@ -32,10 +32,11 @@ from entrypoints.fields import convert_form
 from entrypoints.forms import Form
 from entrypoints.integrity import Verification, advise, check_sizes, find_cause, list_extra, read_ahead
 from entrypoints.log import log_event
-from entrypoints.manifest import Component, Manifest, read_manifest
+from entrypoints.manifest import Component, Manifest
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.processors import count_processors
 from entrypoints.replies import Refusal
-from entrypoints.sessions import Opener
 from entrypoints.settings import Settings
 from entrypoints.shapes import describe_lengths
 from entrypoints.timeline import Timeline

@@ -13,8 +13,8 @@ import pytest
 from entrypoints.faults import DamagedFile
 from entrypoints.integrity import Verification
 from entrypoints.machine import find_facts
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.documents import digest_file
 from prebake.bake.engines import Compiler, Source, make_engine, tensorrt_compiler

@@ -12,8 +12,8 @@ import pytest
 from entrypoints.integrity import Verification
 from entrypoints.machine import find_facts
 from entrypoints.manifest import Component as Served
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake import forms, native
 from prebake.bake.arrays import write_arrays
