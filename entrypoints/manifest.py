@@ -8,6 +8,8 @@ from typing import NamedTuple
 from entrypoints.shapes import Buckets
 
 NAME = "manifest.json"
+Reads = Mapping[str, tuple[tuple[int, int], ...]]
+"""By file of weights, the (offset, length) ranges in bytes that are used of it."""
 
 
 class Artifact(NamedTuple):
@@ -22,7 +24,7 @@ class Artifact(NamedTuple):
     prepack: bool
     fields: Mapping[str, str]
     least: Mapping[str, str]
-    reads: Mapping[str, tuple[tuple[int, int], ...]]
+    reads: Reads
     key: str
 
 
@@ -34,8 +36,7 @@ class Tensor(NamedTuple):
 
 
 class Component(NamedTuple):
-    """One graph. ``reads``: by file of weights, the (offset, length) ranges in bytes that the graph uses. ``options``: of
-    providers, by provider."""
+    """One graph. ``options``: of providers, by provider."""
 
     name: str
     graph: str
@@ -45,7 +46,7 @@ class Component(NamedTuple):
     prepack: bool
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
-    reads: Mapping[str, tuple[tuple[int, int], ...]]
+    reads: Reads
     key: str
     options: Mapping[str, Mapping[str, str]] = {}
     artifacts: tuple[Artifact, ...] = ()
@@ -63,7 +64,7 @@ class TorchComponent(NamedTuple):
     name: str
     config: str
     precision: str
-    reads: Mapping[str, tuple[tuple[int, int], ...]]
+    reads: Reads
     key: str
 
     @property

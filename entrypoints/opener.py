@@ -13,14 +13,15 @@ from entrypoints.checks import suggest
 from entrypoints.contract import Session
 from entrypoints.device_memory import check_memory
 from entrypoints.faults import Fault, SessionFault
-from entrypoints.integrity import Verification
 from entrypoints.ladder import Fallback, Rung, climb_down
 from entrypoints.machine import find_facts
 from entrypoints.manifest import Component, Manifest, TorchComponent
+from entrypoints.reading_ahead import advise, advise_reads
 from entrypoints.sessions import available_providers, open_rung, share_arena
 from entrypoints.shapes import Buckets
 from entrypoints.timeline import Timeline
 from entrypoints.torch_runtime import TorchOpener
+from entrypoints.verification import Verification, find_conditional
 
 if TYPE_CHECKING:
     from entrypoints.gpu import Memory
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 class OpenComponents:
     """The image's components for the model: sessions as futures, files by their manifest path."""
 
-    def __init__(self, models: Path, manifest: Manifest) -> None:
+    def __init__(self, models: Path, manifest: Manifest, vouch: Callable[[str], None]) -> None:
+        """``vouch`` is called with a file before its path is handed out."""
         self._models = models
         self._manifest = manifest
+        self._vouch = vouch
         self.sessions: dict[str, Future[Session]] = {name: Future() for name in manifest.components}
 
     def session(self, name: str) -> Session:
@@ -44,6 +47,7 @@ class OpenComponents:
         place = self._manifest.place(name)
         if place not in self._manifest.files:
             raise KeyError(f"the manifest has no file {name!r}{suggest(name, list(self._manifest.files))}")
+        self._vouch(place)
         return self._models / place
 
 
@@ -65,7 +69,10 @@ class Opener:
         self._strict = strict
         self._timeline = timeline
         self._verification = verification
-        self.components = OpenComponents(models, manifest)
+        self._conditional = find_conditional(manifest)
+        self.components = OpenComponents(models, manifest, self._vouch)
+        self.used: set[str] = set()
+        """The files of compiled forms, and of what they stand in for, that something here reads."""
         self._torch: TorchOpener | None = None
         if manifest.torch:
             self._torch = TorchOpener(models, manifest.torch, manifest.files, timeline, verification, strict=strict)
@@ -105,7 +112,8 @@ class Opener:
     def _open(self, component: Component | TorchComponent, threads: int) -> None:
         future = self.components.sessions[component.name]
         try:
-            self._wait_for(component.first)
+            if component.first not in self._conditional:
+                self._wait_for(component.first)
             with self._timeline.phase(f"open {component.name}"):
                 future.set_result(self._opened(component, threads))
         except Fault as fault:
@@ -113,10 +121,16 @@ class Opener:
         except Exception as error:
             future.set_exception(SessionFault(f"{component.name}: {type(error).__name__}: {error}"))
 
-    def _wait_for(self, file: str) -> None:
+    def _wait_for(self, *files: str) -> None:
         """A corrupt graph may crash its parser."""
         if self._verification is not None:
-            self._verification.wait_for(file)
+            self._verification.wait_for(*files)
+
+    def _vouch(self, file: str) -> None:
+        """Files that every start reads are checked until it is ready, the others before they are read."""
+        if file in self._conditional:
+            self.used.add(file)
+            self._wait_for(file)
 
     def _opened(self, component: Component | TorchComponent, threads: int) -> Session:
         if isinstance(component, TorchComponent):
@@ -129,13 +143,17 @@ class Opener:
         if component.buckets is None:
             return session
         compiled = any(each.rung == rung for each in component.artifacts)
-        graph = cache(lambda: self._climb_down(component._replace(artifacts=()), threads)[0]) if compiled else None
+        portable = component._replace(artifacts=())
+        graph = cache(lambda: self._climb_down(portable, threads, serving=True)[0]) if compiled else None
         return self._bucketed(component, component.buckets, session, graph)
 
-    def _climb_down(self, component: Component, threads: int) -> tuple[Session, str, list[Fallback]]:
+    def _climb_down(
+        self, component: Component, threads: int, *, serving: bool = False
+    ) -> tuple[Session, str, list[Fallback]]:
+        """``serving``: ready already, so that no file may be read any more before it was checked."""
         return climb_down(
             component,
-            lambda rung: self._open_rung(component, rung, threads),
+            lambda rung: self._open_rung(rung, component, threads, whole=serving or rung.graph != component.graph),
             find_facts,
             available_providers,
             strict=self._strict,
@@ -153,18 +171,23 @@ class Opener:
         count = partial(self._timeline.show_run, component.name)
         return BucketSession(session, Bucketing(buckets, *tensors), graph or (lambda: session), count)
 
-    def _open_rung(self, component: Component, rung: Rung, threads: int) -> Session:
-        for file in files_of(component, rung):
-            self._wait_for(file)
+    def _open_rung(self, rung: Rung, component: Component, threads: int, *, whole: bool) -> Session:
+        """``whole``: all files are checked first, as engines are read by code that trusts them. Weights of a graph need be
+        right only until ready."""
+        self._read(rung)
+        self._wait_for(rung.graph, *(rung.reads if whole else ()))
         return open_rung(self._models, component, rung, threads)
 
-
-def files_of(component: Component, rung: Rung) -> list[str]:
-    """What has to be whole before a compiled form is opened: all of it, as engines are read by code that trusts them."""
-    for artifact in component.artifacts:
-        if artifact.graph == rung.graph:
-            return [artifact.graph, *artifact.reads]
-    return [rung.graph]
+    def _read(self, rung: Rung) -> None:
+        """What no other way reads is asked for only now."""
+        files = self._conditional.intersection([rung.graph, *rung.reads])
+        if not files:
+            return
+        self.used |= files
+        advise(self._models / rung.graph, [(0, 0)])
+        advise_reads(self._models, rung.reads)
+        if self._verification is not None:
+            self._verification.need(files)
 
 
 def find_memory() -> Memory:

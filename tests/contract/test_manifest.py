@@ -22,6 +22,7 @@ from entrypoints.manifest_file import read_manifest
 from entrypoints.opener import Opener
 from entrypoints.preload import read_request
 from entrypoints.timeline import Timeline
+from entrypoints.verification import Verification
 from prebake.bake import graph_files
 from prebake.bake import manifest as baked_manifest
 from prebake.bake.local import bake_folder
@@ -89,7 +90,7 @@ def test_the_manifest_says_what_the_plan_said(read: Manifest, plan: Plan) -> Non
 
 def test_it_lists_every_file_and_no_other(read: Manifest, models: Path) -> None:
     integrity.check_sizes(models, read.files)
-    verification = integrity.Verification(models, read)
+    verification = Verification(models, read)
     verification.work(1)
     verification.wait()
     assert integrity.list_extra(models, read.files) == []
