@@ -35,6 +35,7 @@ class Rung(NamedTuple):
     prepack: bool
     fields: Mapping[str, str] = {}
     least: Mapping[str, str] = {}
+    reads: Mapping[str, tuple[tuple[int, int], ...]] = {}
 
 
 class Miss(NamedTuple):
@@ -67,12 +68,13 @@ def rungs_of(component: Component) -> Iterator[Rung]:
             each.prepack,
             each.fields,
             each.least,
+            each.reads,
         )
     for index, provider in enumerate(component.providers):
         name = PROVIDER_RUNGS.get(provider, provider)
         left = component.providers[index:]
         options = component.options.get(provider, {})
-        yield Rung(name, component.graph, left, options, component.optimize, component.prepack)
+        yield Rung(name, component.graph, left, options, component.optimize, component.prepack, reads=component.reads)
 
 
 def climb_down(

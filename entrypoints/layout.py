@@ -6,6 +6,9 @@ import math
 
 from entrypoints.checks import Check, anything, either, listing, mapping, matching, one_of, record, row, typed
 
+SCHEMA = 1
+"""Of the manifests that this entrypoint knows."""
+
 text = typed(str, "a string with something in it", bool)
 sha256 = matching(r"[0-9a-f]{64}", "a sha256 in lower-case hexadecimal")
 size = typed(int, "a whole number of bytes", lambda value: value >= 0)

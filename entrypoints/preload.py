@@ -30,15 +30,18 @@ from entrypoints.faults import (
 )
 from entrypoints.fields import convert_form
 from entrypoints.forms import Form
-from entrypoints.integrity import Verification, advise, check_sizes, find_cause, list_extra, read_ahead
+from entrypoints.integrity import check_sizes, list_extra
 from entrypoints.log import log_event
-from entrypoints.manifest import Component, Manifest, read_manifest
+from entrypoints.manifest import Component, Manifest
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.processors import count_processors
+from entrypoints.reading_ahead import advise, read_ahead
 from entrypoints.replies import Refusal
-from entrypoints.sessions import Opener
 from entrypoints.settings import Settings
 from entrypoints.shapes import describe_lengths
 from entrypoints.timeline import Timeline
+from entrypoints.verification import Verification, find_cause
 from entrypoints.worker import Worker
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ class Preload:
         self._timeline = timeline
         self._worker = worker
         self._verification: Verification | None = None
+        self._verify_began = 0.0
         self._opener: Opener | None = None
 
     def run(self) -> None:
@@ -88,6 +92,8 @@ class Preload:
         gc.freeze()  # what was imported lives as long as the process: no collection need look at it again
         gc.enable()
         log_event("ready", name=manifest.name, seconds=round(self._timeline.ready_seconds, 3), threads=self.threads)
+        if self._verification is not None:
+            in_background(self._check_rest, self._verification)
         self._warm_buckets(manifest)
 
     def _read_files(self) -> Manifest:
@@ -101,15 +107,19 @@ class Preload:
         self._report.read_manifest(manifest, self.extra_files, self.threads)
         in_background(self._read_ahead, manifest)
         if self.verify != "sizes":
-            self._verification = Verification(self._models, manifest, cryptographic=self.verify == "sha256")
+            cryptographic = self.verify == "sha256"
+            self._verification = Verification(
+                self._models, manifest, cryptographic=cryptographic, clock=self._timeline.now
+            )
         return manifest
 
     def _load(self, manifest: Manifest) -> Model:
         with self._timeline.importing("numpy"):
             importlib.import_module("numpy")
         if self._verification is not None:
+            self._verify_began = self._timeline.now()
+            self._timeline.note_phase("verify", self._verify_began, None)
             self._verification.work(1)
-            in_background(self._time_verification, self._verification)
         for library in libraries_of(manifest):
             with self._timeline.importing(library):
                 importlib.import_module(library)
@@ -146,6 +156,8 @@ class Preload:
             session.result()
         if self._verification is not None:
             self._verification.wait()
+            began = self._verify_began
+            self._timeline.note_phase("verify", began, self._verification.ended - began)
 
     def _warm_buckets(self, manifest: Manifest) -> None:
         """Those that the warm-up request did not use, smallest first, while requests are answered already."""
@@ -168,7 +180,14 @@ class Preload:
             error = kind(f"{type(error).__name__}: {error}")
         if self.manifest is None or not isinstance(error, (SessionFault, WrongAnswer, ModelFault)):
             return error
-        return find_cause(error, self._models, self.manifest, self._verification)
+        return find_cause(error, self._verification or self._verify_used(self.manifest))
+
+    def _verify_used(self, manifest: Manifest) -> Verification:
+        """After all, where a start failed that asked for sizes alone."""
+        verification = Verification(self._models, manifest)
+        verification.need(self._opener.used if self._opener else ())
+        verification.work(1)
+        return verification
 
     def _on_device(self) -> bool:
         """Whether a model's code that ran out of memory may mean the device's: on a processor the kernel ends the process."""
@@ -184,9 +203,11 @@ class Preload:
                 for library in folder.glob("*.so*"):
                     advise(library, [(0, 0)])
 
-    def _time_verification(self, verification: Verification) -> None:
-        with self._timeline.phase("verify"):
-            verification.join()
+    def _check_rest(self, verification: Verification) -> None:
+        """What this machine has no use for, in the time that requests leave: it harms nobody here, and somebody elsewhere."""
+        with self._timeline.phase("verify what is not used"):
+            for problem in verification.check_rest():
+                self._timeline.notice(f"damaged, though nothing here uses it: {problem}")
 
 
 def warm_buckets(name: str, session: BucketSession, timeline: Timeline) -> None:

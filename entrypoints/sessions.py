@@ -1,32 +1,23 @@
-"""The manifest's components, opened side by side, handed out as they become ready: ONNX Runtime's sessions, or torch's."""
+"""One graph opened by ONNX Runtime, in the way that a rung of the ladder says."""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from functools import cache, partial
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints.checks import suggest
 from entrypoints.contract import Session
-from entrypoints.device_memory import ON_DEVICE, check_memory, count_bytes, is_shortage
-from entrypoints.faults import DeviceMemoryFault, Fault, SessionFault
-from entrypoints.integrity import Verification
-from entrypoints.ladder import Fallback, Rung, Unopened, climb_down, find_miss, rungs_of
+from entrypoints.device_memory import ON_DEVICE, count_bytes, is_shortage
+from entrypoints.faults import DeviceMemoryFault, SessionFault
+from entrypoints.ladder import Rung, Unopened, find_miss, rungs_of
 from entrypoints.machine import find_facts
-from entrypoints.manifest import Component, Manifest, TorchComponent
-from entrypoints.shapes import Buckets
-from entrypoints.timeline import Timeline
-from entrypoints.torch_runtime import TorchOpener
+from entrypoints.manifest import Component
 
 if TYPE_CHECKING:
     import numpy as np
     import onnxruntime
-
-    from entrypoints.gpu import Memory
 
 CPU = "CPUExecutionProvider"
 RECORDED = ("enable_cuda_graph", "trt_cuda_graph_enable")
@@ -59,153 +50,6 @@ class GraphSession:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
-
-
-class OpenComponents:
-    """The image's components for the model: sessions as futures, files by their manifest path."""
-
-    def __init__(self, models: Path, manifest: Manifest) -> None:
-        self._models = models
-        self._manifest = manifest
-        self.sessions: dict[str, Future[Session]] = {name: Future() for name in manifest.components}
-
-    def session(self, name: str) -> Session:
-        """Waits until it is open. Raises KeyError for an unknown name, SessionFault where it cannot open."""
-        if name not in self.sessions:
-            raise KeyError(f"the manifest has no component {name!r}{suggest(name, list(self.sessions))}")
-        return self.sessions[name].result()
-
-    def path(self, name: str) -> Path:
-        place = self._manifest.place(name)
-        if place not in self._manifest.files:
-            raise KeyError(f"the manifest has no file {name!r}{suggest(name, list(self._manifest.files))}")
-        return self._models / place
-
-
-class Opener:
-    """Opens every component in a thread of its own: creating a session is ONNX Runtime's work, not Python's."""
-
-    def __init__(
-        self,
-        models: Path,
-        manifest: Manifest,
-        timeline: Timeline,
-        verification: Verification | None,
-        *,
-        strict: bool = False,
-    ) -> None:
-        """``strict``: end rather than take another way than the best (``entrypoints.ladder``)."""
-        self._models = models
-        self._manifest = manifest
-        self._strict = strict
-        self._timeline = timeline
-        self._verification = verification
-        self.components = OpenComponents(models, manifest)
-        self._torch: TorchOpener | None = None
-        if manifest.torch:
-            self._torch = TorchOpener(models, manifest.torch, manifest.files, timeline, verification, strict=strict)
-
-    def start(self, threads: int) -> None:
-        """Each session computes with ``threads`` threads of its own."""
-        # Starting a thread waits for its first steps: one is enough for the caller, who imports meanwhile.
-        threading.Thread(target=self._open_all, args=(threads,), name="open", daemon=True).start()
-
-    def _open_all(self, threads: int) -> None:
-        try:
-            self._prepare(threads)
-        except Exception as error:
-            fault = error if isinstance(error, Fault) else SessionFault(f"{type(error).__name__}: {error}")
-            for future in self.components.sessions.values():
-                future.set_exception(fault)
-            return
-        for component in self._manifest.components.values():
-            name = f"open-{component.name}"
-            threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
-
-    def _prepare(self, threads: int) -> None:
-        check_memory(self._manifest.components.values(), available_providers, find_memory)
-        if any(isinstance(component, Component) for component in self._manifest.components.values()):
-            try:
-                share_arena()
-            except Exception as error:
-                raise SessionFault(f"ONNX Runtime gives no memory arena: {error}") from error
-        if self._torch is not None:
-            self._torch.prepare(threads)
-
-    def tell_compiled(self) -> None:
-        """After the first inference: what torch had to compile, though a cache was baked."""
-        if self._torch is not None:
-            self._torch.tell_compiled()
-
-    def _open(self, component: Component | TorchComponent, threads: int) -> None:
-        future = self.components.sessions[component.name]
-        try:
-            self._wait_for(component.first)
-            with self._timeline.phase(f"open {component.name}"):
-                future.set_result(self._opened(component, threads))
-        except Fault as fault:
-            future.set_exception(fault)
-        except Exception as error:
-            future.set_exception(SessionFault(f"{component.name}: {type(error).__name__}: {error}"))
-
-    def _wait_for(self, file: str) -> None:
-        """A corrupt graph may crash its parser."""
-        if self._verification is not None:
-            self._verification.wait_for(file)
-
-    def _opened(self, component: Component | TorchComponent, threads: int) -> Session:
-        if isinstance(component, TorchComponent):
-            assert self._torch is not None  # which reading the manifest made sure of  # noqa: S101
-            return self._torch.open(component)
-        session, rung, steps = self._climb_down(component, threads)
-        self._timeline.note_opened(component.name, rung)
-        for step in steps:
-            self._timeline.fall_back(*step)
-        if component.buckets is None:
-            return session
-        compiled = any(each.rung == rung for each in component.artifacts)
-        graph = cache(lambda: self._climb_down(component._replace(artifacts=()), threads)[0]) if compiled else None
-        return self._bucketed(component, component.buckets, session, graph)
-
-    def _climb_down(self, component: Component, threads: int) -> tuple[Session, str, list[Fallback]]:
-        return climb_down(
-            component,
-            lambda rung: self._open_rung(component, rung, threads),
-            find_facts,
-            available_providers,
-            strict=self._strict,
-        )
-
-    def _bucketed(
-        self, component: Component, buckets: Buckets, session: Session, graph: Callable[[], Session] | None
-    ) -> Session:
-        """What was compiled may take the buckets' shapes alone: ``graph`` opens what takes any, once that is needed."""
-        from entrypoints.buckets import Bucketing, BucketSession  # of what most images have no use for
-
-        tensors = (
-            {name: tensor.shape for name, tensor in each.items()} for each in (component.inputs, component.outputs)
-        )
-        count = partial(self._timeline.show_run, component.name)
-        return BucketSession(session, Bucketing(buckets, *tensors), graph or (lambda: session), count)
-
-    def _open_rung(self, component: Component, rung: Rung, threads: int) -> Session:
-        for file in files_of(component, rung):
-            self._wait_for(file)
-        return open_rung(self._models, component, rung, threads)
-
-
-def files_of(component: Component, rung: Rung) -> list[str]:
-    """What has to be whole before a compiled form is opened: all of it, as engines are read by code that trusts them."""
-    for artifact in component.artifacts:
-        if artifact.graph == rung.graph:
-            return [artifact.graph, *artifact.reads]
-    return [rung.graph]
-
-
-def find_memory() -> Memory:
-    from entrypoints.gpu import Driver
-
-    return Driver().memory()
 
 
 def available_providers() -> list[str]:

@@ -68,7 +68,11 @@ class Timeline:
 
     def note(self, name: str, start: float) -> None:
         """Add a phase that began at ``start`` and ends now."""
-        self.show_phase(self.record(name, start, self.now() - start))
+        self.note_phase(name, start, self.now() - start)
+
+    def note_phase(self, name: str, start: float, seconds: float | None) -> None:
+        """As ``record``, and shown."""
+        self.show_phase(self.record(name, start, seconds))
 
     def record(self, name: str, start: float, seconds: float | None) -> Phase:
         """Add a phase, or how long the one that began then took."""

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints.faults import CompiledElsewhere, SessionFault
-from entrypoints.integrity import Verification, hash_file, make_buffer
+from entrypoints.integrity import hash_file, make_buffer
 from entrypoints.ladder import Miss, find_differences
 from entrypoints.manifest import File, TorchComponent, TorchRuntime
 from entrypoints.timeline import Timeline
+from entrypoints.verification import Verification
 
 if TYPE_CHECKING:
     from entrypoints.contract import Network

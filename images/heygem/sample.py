@@ -100,9 +100,14 @@ def write(folder: Path, seed: int, size: int | None = None) -> None:
 
     Larger ones hear and paint with wider and deeper networks, the wide parts at small resolutions; the VAE stays as small.
     """
+    wav2vec2, unet = (WAV2VEC2, UNET) if size is None else grow(size)
+    write_networks(folder, wav2vec2, unet, seed)
+
+
+def write_networks(folder: Path, wav2vec2: Mapping[str, Any], unet: Mapping[str, Any], seed: int) -> None:
+    """The nine files with these networks and the small VAE; the denoiser attends to what is as wide as wav2vec2's layers."""
     from diffusers import AutoencoderKL
 
-    wav2vec2, unet = (WAV2VEC2, UNET) if size is None else grow(size)
     _write_json(folder / "model_index.json", INDEX)
     _write_json(folder / "scheduler/scheduler_config.json", SCHEDULER)
     _write_json(folder / "wav2vec2/preprocessor_config.json", EXTRACTOR)

@@ -30,12 +30,19 @@ def bake_folder(
         raise ValueError(f"the settings are for {settings.image}, not {image}")
     models.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="bake-", dir=models.parent) as folder:
-        exported, out = Path(folder, "exported"), Path(folder, "out")
+        exported = Path(folder, "exported")
         export_image(settings, checkpoint, exported, shard)
-        for each in settings.ship:
-            _link(checkpoint / each.path, models / each.path)
-        for path in Exported.load(exported).derived:
-            _link(exported / "derived" / path, models / path)
+        return compile_folder(settings, checkpoint, exported, models)
+
+
+def compile_folder(settings: Settings, checkpoint: Path, exported: Path, models: Path) -> Mapping[str, Any]:
+    """``bake_folder`` of what the export stage left in ``exported``; ``models`` is there, and empty."""
+    for each in settings.ship:
+        _link(checkpoint / each.path, models / each.path)
+    for path in Exported.load(exported).derived:
+        _link(exported / "derived" / path, models / path)
+    with TemporaryDirectory(prefix="compile-", dir=models.parent) as folder:
+        out = Path(folder, "out")
         compile_image(settings, exported, models, out)
         shutil.copytree(out / "models", models, dirs_exist_ok=True)
         return dict(json.loads((out / REPORT).read_bytes()))

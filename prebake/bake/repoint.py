@@ -17,13 +17,16 @@ from prebake.bake.arrays import Array, flat_bytes, storable, write_arrays
 from prebake.bake.safetensors_index import ITEM_BYTES, Region, read_index
 
 SMALLEST = 1024  # bytes; below it an initialiser stays in the graph
+LONGEST = 16 * 1024
+"""Bytes below which a vector (a bias, a norm's scale) stays there, too: ONNX Runtime resolves the path of a file anew for each
+initialiser that lies in one, which is most of what a session over many vectors would cost (docs/startup.md)."""
 _MICROSOFT = "com.microsoft"
 _MULTIPLIES = {("", "MatMul"), ("", "Gemm"), (_MICROSOFT, "FusedMatMul")}
 
 
 @dataclass(frozen=True)
 class Report:
-    """Where a graph's initialisers of at least ``SMALLEST`` bytes lie: how many, and how many bytes the graph reads."""
+    """Where a graph's large initialisers lie: how many, and how many bytes the graph reads."""
 
     direct: int = 0
     direct_bytes: int = 0
@@ -61,11 +64,12 @@ class WeightFiles:
 
 
 def repoint(model: ir.Model, weights: WeightFiles, constants: Path) -> Report:
-    """Point every initialiser of ``SMALLEST`` bytes or more into ``weights``, all of them files of one folder.
+    """Point every large initialiser into ``weights``, all of them files of one folder.
 
     What is not found there goes to the new safetensors file ``constants`` of that folder, each content once. Locations are
-    names relative to it: the graph has to lie there too.
+    names relative to it: the graph has to lie there too. What is small is held by the graph itself.
     """
+    hold_small(model)
     counts = dict.fromkeys(("direct", "transposed", "left"), 0)
     sizes = dict(counts)
     left: list[ir.Value] = []
@@ -106,7 +110,7 @@ def large_initialisers(model: ir.Model) -> dict[str, Array]:
 
 
 def _large(model: ir.Model) -> Iterator[ir.Value]:
-    """Initialisers of at least SMALLEST bytes whose type has whole bytes and a place in safetensors."""
+    """Initialisers whose type has whole bytes and a place in safetensors: of at least SMALLEST bytes, vectors of LONGEST."""
     for graph in model.graphs():
         for value in list(graph.initializers.values()):
             if _is_large(_tensor(value)):
@@ -114,7 +118,8 @@ def _large(model: ir.Model) -> Iterator[ir.Value]:
 
 
 def _is_large(tensor: ir.TensorProtocol) -> bool:
-    return tensor.dtype != ir.DataType.STRING and tensor.nbytes >= SMALLEST and storable(tensor.numpy())
+    least = LONGEST if max(tensor.shape.numpy(), default=1) == tensor.size else SMALLEST
+    return tensor.dtype != ir.DataType.STRING and tensor.nbytes >= least and storable(tensor.numpy())
 
 
 def _tensor(value: ir.Value) -> ir.TensorProtocol:

@@ -18,8 +18,8 @@ import numpy as np
 
 from entrypoints.buckets import BucketSession
 from entrypoints.contract import Session
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.arrays import Array
 from prebake.bake.component import Component

@@ -21,7 +21,7 @@ import numpy as np
 
 from entrypoints.contract import Session as OpenedSession
 from entrypoints.manifest import Component as OpenedComponent
-from entrypoints.manifest import read_manifest
+from entrypoints.manifest_file import read_manifest
 from entrypoints.sessions import open_session, share_arena
 from images.minilm import naive
 from prebake.bake.arrays import Array

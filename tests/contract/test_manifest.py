@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints import integrity, manifest
+from entrypoints import integrity, manifest, manifest_file
 from entrypoints.answers import find_difference
 from entrypoints.contract import Answer
 from entrypoints.fields import convert_form
 from entrypoints.ladder import rungs_of
-from entrypoints.manifest import Manifest, read_manifest
+from entrypoints.layout import SCHEMA
+from entrypoints.manifest import Manifest
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.preload import read_request
-from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
+from entrypoints.verification import Verification
 from prebake.bake import graph_files
 from prebake.bake import manifest as baked_manifest
 from prebake.bake.component import Session
@@ -72,7 +75,7 @@ def read(models: Path) -> Manifest:
 
 
 def test_schema_and_name_are_the_same_on_both_sides() -> None:
-    assert (manifest.SCHEMA, manifest.NAME) == (baked_manifest.SCHEMA, baked_manifest.MANIFEST)
+    assert (SCHEMA, manifest.NAME) == (baked_manifest.SCHEMA, baked_manifest.MANIFEST)
 
 
 def test_the_manifest_says_what_the_plan_said(read: Manifest, plan: Plan) -> None:
@@ -88,7 +91,7 @@ def test_the_manifest_says_what_the_plan_said(read: Manifest, plan: Plan) -> Non
 
 def test_it_lists_every_file_and_no_other(read: Manifest, models: Path) -> None:
     integrity.check_sizes(models, read.files)
-    verification = integrity.Verification(models, read)
+    verification = Verification(models, read)
     verification.work(1)
     verification.wait()
     assert integrity.list_extra(models, read.files) == []
@@ -146,7 +149,7 @@ def test_options_of_a_gpu_provider_reach_the_rung_that_they_are_for(models: Path
     ]
     document = json.loads((models / "manifest.json").read_bytes())
     described = baked_manifest.describe(settings, own, document["files"], document["warmup"])
-    for component in manifest.parse_manifest(json.dumps(described).encode()).components.values():
+    for component in manifest_file.parse_manifest(json.dumps(described).encode()).components.values():
         assert isinstance(component, manifest.Component)
         best, least = rungs_of(component)
         assert (best.name, best.options["cudnn_conv_algo_search"], best.options["use_tf32"]) == (

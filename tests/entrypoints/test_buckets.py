@@ -149,27 +149,28 @@ def test_a_bucket_that_cannot_be_run_is_a_fault_though_the_server_was_ready(tmp_
         assert [each["event"] for each in server.events if each["event"] in ("ready", "fault")] == ["ready", "fault"]
 
 
-def test_the_graph_is_opened_where_what_was_compiled_takes_the_buckets_alone(serve: Serve) -> None:
-    def compile_for_one_bucket(models: Path, manifest: Any) -> None:
-        content = make_pooled(1, 4).SerializeToString()
-        (models / "compiled").mkdir()
-        (models / "compiled/pooled.onnx").write_bytes(content)
-        manifest["files"]["compiled/pooled.onnx"] = {**describe_file(content), "origin": "compiled"}
-        manifest["components"]["pooled"]["artifacts"] = [
-            {
-                "rung": "native",
-                "graph": "compiled/pooled.onnx",
-                "provider": "CPUExecutionProvider",
-                "options": {},
-                "session": dict(SESSION),
-                "fields": dict(find_facts("CPUExecutionProvider")),
-                "least": {},
-                "reads": {},
-                "key": "1" * 64,
-                "key_fields": {},
-            }
-        ]
+def compile_for_one_bucket(models: Path, manifest: Any) -> None:
+    content = make_pooled(1, 4).SerializeToString()
+    (models / "compiled").mkdir()
+    (models / "compiled/pooled.onnx").write_bytes(content)
+    manifest["files"]["compiled/pooled.onnx"] = {**describe_file(content), "origin": "compiled"}
+    manifest["components"]["pooled"]["artifacts"] = [
+        {
+            "rung": "native",
+            "graph": "compiled/pooled.onnx",
+            "provider": "CPUExecutionProvider",
+            "options": {},
+            "session": dict(SESSION),
+            "fields": dict(find_facts("CPUExecutionProvider")),
+            "least": {},
+            "reads": {},
+            "key": "1" * 64,
+            "key_fields": {},
+        }
+    ]
 
+
+def test_the_graph_is_opened_where_what_was_compiled_takes_the_buckets_alone(serve: Serve) -> None:
     server = serve({**BUCKETS, "shapes": SHAPES[:1], "outside": "dynamic"}, compile_for_one_bucket).wait_for("ready")
     assert server.get("/startup").json()["opened"] == {"pooled": "native"}
     assert [ask(server, *shape).json()["outputs"]["seen"] for shape in ((1, 2), (3, 9), (2, 5))] == [
@@ -177,6 +178,20 @@ def test_the_graph_is_opened_where_what_was_compiled_takes_the_buckets_alone(ser
         [3, 9],
         [2, 5],
     ]
+
+
+def test_a_graph_that_was_damaged_is_not_opened_later_on(serve: Serve) -> None:
+    def damage(models: Path, manifest: Any) -> None:
+        compile_for_one_bucket(models, manifest)
+        content = bytearray((models / "pooled/model.onnx").read_bytes())
+        content[20] ^= 1
+        (models / "pooled/model.onnx").write_bytes(content)
+
+    server = serve({**BUCKETS, "shapes": SHAPES[:1], "outside": "dynamic"}, damage).wait_for("ready")
+    assert ask(server, 1, 2).json()["outputs"]["seen"] == [1, 4]
+    assert ask(server, 3, 9).status_code == 500
+    assert "pooled/model.onnx: corrupt" in server.stderr
+    assert server.status() == "ready"
 
 
 def test_faults_of_the_manifest_are_told_together(serve: Serve) -> None:

@@ -11,11 +11,11 @@ import onnx
 import pytest
 
 from entrypoints.faults import DamagedFile
-from entrypoints.integrity import Verification
 from entrypoints.machine import find_facts
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
+from entrypoints.verification import Verification
 from prebake.bake.documents import digest_file
 from prebake.bake.engines import Compiler, Source, make_engine, tensorrt_compiler
 from prebake.bake.errors import BakeError

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from entrypoints.faults import DamagedFile
-from entrypoints.integrity import Verification
-from entrypoints.manifest import read_manifest
+from entrypoints.manifest_file import read_manifest
+from entrypoints.verification import Verification
 from tests.entrypoints.baking import make_total, replace_file, write_manifest
 from tests.entrypoints.conftest import Start
 

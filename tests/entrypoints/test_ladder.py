@@ -12,7 +12,7 @@ import pytest
 from entrypoints.machine import describe_processor, find_facts
 from tests.entrypoints.baking import SESSION, answer, describe_file, make_linear, write_manifest
 from tests.entrypoints.conftest import Start
-from tests.entrypoints.running import Server
+from tests.entrypoints.running import Server, wait_until
 
 GRAPH, DATA = "compiled/linear/model.onnx", "compiled/linear/model.bin"
 
@@ -155,6 +155,61 @@ def test_a_file_that_appears_during_the_start_is_a_fault(models: Path, manifest:
     server = start(TINY_REBUILT=str(models / "compiled/linear/engine.profile")).wait_for("failed")
     assert "compiled/linear/engine.profile" in server.get("/health").json()["reason"]
     assert server.wait() == 80
+
+
+def flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("verify", ["full", "sha256"])
+@pytest.mark.parametrize("name", [GRAPH, DATA])
+def test_damage_of_what_is_for_another_machine_is_told_once_ready(
+    models: Path, manifest: dict[str, Any], start: Start, name: str, verify: str
+) -> None:
+    add_artifact(models, manifest, processor="x86_64 amx_tile")
+    flip(models / name, 20)
+    server = start(PREBAKE_VERIFY=verify).wait_for("ready")
+    assert ask(server) == pytest.approx(answer(3))
+    wait_until(lambda: bool(find_damage(server)), "the damage to be told")
+    assert f"{name}: corrupt" in find_damage(server)[0]
+    assert [each["text"] for each in server.events if each["event"] == "notice"] == find_damage(server)
+    assert server.status() == "ready"
+
+
+@pytest.mark.parametrize("name", [GRAPH, DATA])
+def test_damage_of_what_is_for_this_machine_ends_the_start(
+    models: Path, manifest: dict[str, Any], start: Start, name: str
+) -> None:
+    add_artifact(models, manifest)
+    flip(models / name, 20)
+    server = start().wait_for("failed")
+    assert f"{name}: corrupt" in server.get("/health").json()["reason"]
+    assert server.wait() == 73
+
+
+def test_damage_of_what_a_compiled_form_stands_in_for_is_told_once_ready(
+    models: Path, manifest: dict[str, Any], start: Start
+) -> None:
+    add_artifact(models, manifest)
+    for name in ("linear/model.onnx", "linear/model.bin"):
+        flip(models / name, 70)
+    server = start().wait_for("ready")
+    wait_until(lambda: len(find_damage(server)) == 2, "the damage to be told")
+    assert ask(server) == pytest.approx(answer(3))
+
+
+def test_sizes_of_what_is_for_another_machine_are_checked_first(
+    models: Path, manifest: dict[str, Any], start: Start
+) -> None:
+    add_artifact(models, manifest, processor="x86_64 amx_tile")
+    (models / DATA).write_bytes(b"")
+    assert start(PREBAKE_FAULT_LINGER="0").wait() == 73
+
+
+def find_damage(server: Server) -> list[str]:
+    return [text for text in server.get("/startup").json()["notices"] if "damaged, though nothing here uses it" in text]
 
 
 @pytest.mark.parametrize("verify", ["full", "sizes"])

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from entrypoints.contract import Network
 from entrypoints.faults import ManifestFault, SessionFault
-from entrypoints.manifest import parse_manifest, read_manifest
+from entrypoints.manifest_file import parse_manifest, read_manifest
 from entrypoints.networks import Misfit, NetworkSession, Parts, build_network, load_network
-from entrypoints.sessions import Opener
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from tests.blocks.checkpoint import CONFIG, bake, write_checkpoint
 from tests.blocks.export import VALUES

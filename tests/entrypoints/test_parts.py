@@ -25,7 +25,7 @@ import xxhash
 from entrypoints.answers import find_difference
 from entrypoints.faults import Fault, ManifestFault, NewerSchema
 from entrypoints.integrity import Digest, hash_file
-from entrypoints.manifest import parse_manifest
+from entrypoints.manifest_file import parse_manifest
 from entrypoints.processors import find_quota
 from entrypoints.serve import bind
 from entrypoints.settings import Settings

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from entrypoints.faults import CompiledElsewhere
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.component import Component, Precision
 from prebake.bake.local import bake_folder

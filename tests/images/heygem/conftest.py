@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from images.heygem import model, naive, sample
 from prebake.bake.component import Component

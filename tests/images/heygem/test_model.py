@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from entrypoints.contract import Answer, BadRequest, Cancelled, Session
-from entrypoints.sessions import Opener
+from entrypoints.opener import Opener
 from images.heygem import model
 from images.heygem.colours import mean_colours
 from images.heygem.form import read_request

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from entrypoints.contract import BadRequest, Cancelled
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from images.minilm import model, naive, texts
 from prebake.bake.component import Component, Session

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from entrypoints.contract import Answer, Cancellation
 from entrypoints.fields import convert_form
 from entrypoints.forms import Form
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from images.zimage.model import ZImage
 from prebake.bake.component import Component, Precision, Session

@@ -16,7 +16,7 @@ import onnxruntime
 import pytest
 
 from entrypoints.machine import describe_processor
-from entrypoints.manifest import parse_manifest
+from entrypoints.manifest_file import parse_manifest
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts, artifacts_of, find_other
 from prebake.bake.artifacts import Made, artifact_fields, describe, find_makers
 from prebake.bake.artifacts_stage import Stage, make_artifacts

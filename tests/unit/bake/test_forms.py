@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from entrypoints.integrity import Verification
 from entrypoints.machine import find_facts
 from entrypoints.manifest import Component as Served
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
+from entrypoints.verification import Verification
 from prebake.bake import forms, native
 from prebake.bake.arrays import write_arrays
 from prebake.bake.choice import Measured, choose, explain

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from entrypoints.compiled import ARTIFACT
-from entrypoints.manifest import read_manifest
-from entrypoints.sessions import Opener
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.compile import compile_image
 from prebake.bake.component import Component

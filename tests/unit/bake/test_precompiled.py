@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 
 from entrypoints.ahead import CALL, LIBRARY, Call, CompiledBlock, Unfit
 from entrypoints.faults import CompiledElsewhere
-from entrypoints.manifest import read_manifest
+from entrypoints.manifest_file import read_manifest
 from entrypoints.networks import NetworkSession, Parts, build_network, load_network
-from entrypoints.sessions import Opener
+from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.ahead import Made, NotCompiled, compare, compile_blocks, find_compiler
 from prebake.bake.component import Precision

@@ -57,6 +57,18 @@ def check(model: Any, weights: dict[str, Array], inputs: dict[str, Array], folde
     return report
 
 
+def test_a_vector_of_a_few_kilobytes_stays_in_the_graph(tmp_path: Path) -> None:
+    """Each that lies in a file costs the opening of a session more than its bytes in the graph do."""
+    short, long = random(1000), random(5000)
+    nodes = [
+        helper.make_node("Add", ["x", "short"], ["sum"]),
+        helper.make_node("Concat", ["sum", "long"], ["y"], axis=0),
+    ]
+    model = graph_of(nodes, {"short": short, "long": long}, {"x": [1000]})
+    report = check(model, {"short": short, "long": long}, {"x": random(1000)}, tmp_path)
+    assert report == Report(direct=1, direct_bytes=20_000)
+
+
 def test_a_matrix_as_published_is_direct(tmp_path: Path) -> None:
     w = random(20, 30)
     model = graph_of([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": w}, {"x": [None, 20]})
