@@ -63,6 +63,31 @@ class Component(NamedTuple):
         return self.graph
 
 
+class Library(NamedTuple):
+    """What AOTInductor made of equal blocks of a network: its folder, and the blocks' numbers."""
+
+    folder: str
+    blocks: tuple[int, ...]
+
+
+class NetworkArtifact(NamedTuple):
+    """What was compiled of a network's blocks for one kind of machine: ``aot`` has libraries, ``compile-cache`` the file of what
+    ``torch.compile`` left. Used where ``fields`` are this machine's own and ``least`` are reached; ``files`` are all of it."""
+
+    rung: str
+    libraries: tuple[Library, ...]
+    cache: str
+    fields: Mapping[str, str]
+    least: Mapping[str, str]
+    files: tuple[str, ...]
+    key: str
+
+    @property
+    def name(self) -> str:
+        """Of the rung, as the ladder has it."""
+        return self.rung
+
+
 class TorchComponent(NamedTuple):
     """One network in torch. ``reads``: its weight files, each whole."""
 
@@ -71,36 +96,19 @@ class TorchComponent(NamedTuple):
     precision: str
     reads: Mapping[str, tuple[tuple[int, int], ...]]
     key: str
+    artifacts: tuple[NetworkArtifact, ...] = ()
 
     @property
     def first(self) -> str:
         return self.config
 
 
-class Library(NamedTuple):
-    """What AOTInductor made of equal blocks of a network: the folder of a library, all files of it, and the blocks' numbers."""
-
-    folder: str
-    files: tuple[str, ...]
-    blocks: tuple[int, ...]
-
-
 class TorchRuntime(NamedTuple):
-    """How torch serves. ``module`` builds the networks. ``cache`` is the file of what ``torch.compile`` left at bake time,
-    ``libraries`` what AOTInductor made, by component, and ``fields`` what either was made for; empty where there is none, and
-    ``reason`` then says why, if there should be one."""
+    """How torch serves. ``module`` builds the networks; ``compiled`` is what was to be compiled of them, ``none`` for nothing."""
 
     module: str
     device: str
-    cache: str
-    fields: Mapping[str, str]
-    reason: str
-    libraries: Mapping[str, tuple[Library, ...]] = {}
-
-    @property
-    def form(self) -> str:
-        """The rung of the ladder that was baked; empty where none was."""
-        return "aot" if self.libraries else "compile-cache" if self.cache else ""
+    compiled: str
 
 
 class File(NamedTuple):
@@ -256,24 +264,26 @@ def cross_check(document: Mapping[str, Any]) -> list[str]:
                 problems.append(f"components.{name}.reads.{file}: a range ends at {end}, after the end of the file")
         for index, each in enumerate(component.get("artifacts", [])):
             where = f"components.{name}.artifacts.{index}"
-            named[f"{where}.graph"] = each["graph"]
+            named.update({f"{where}.{part}": each[part] for part in ("graph", "cache") if part in each})
             named.update({f"{where}.reads": file for file in each["reads"] if file not in files})
+            problems += [f"{where}.libraries: {problem}" for problem in check_libraries(each)]
         problems += [f"components.{name}.buckets.{problem}" for problem in check_buckets(component)]
     networks = [name for name, component in document["components"].items() if "runtime" in component]
     if networks and "torch" not in document:
         problems.append(f"torch: is missing, and torch serves {', '.join(networks)}")
-    elif document.get("torch", {}).get("cache"):
-        named["torch.cache"] = document["torch"]["cache"]
-    for name, libraries in document.get("torch", {}).get("libraries", {}).items():
-        where = f"torch.libraries.{name}"
-        problems += [] if name in networks else [f"{where}: torch serves no {name}{suggest(name, networks)}"]
-        named.update({f"{where}: {file}": file for each in libraries for file in each["files"]})
     problems += [
         f"{where}: files has no {file}{suggest(file, list(files))}"
         for where, file in named.items()
         if file not in files
     ]
     return problems
+
+
+def check_libraries(artifact: Mapping[str, Any]) -> Iterator[str]:
+    """Folders in which the artifact has nothing."""
+    for library in artifact.get("libraries", []):
+        if not any(file.startswith(f"{library['folder']}/") for file in artifact["reads"]):
+            yield f"reads has nothing below {library['folder']}"
 
 
 def check_buckets(component: Mapping[str, Any]) -> Iterator[str]:
@@ -304,22 +314,15 @@ def build_manifest(document: Mapping[str, Any]) -> Manifest:
         warmup=Warmup(**document["warmup"]),
         limits=Limits(**document["limits"]),
         fallback=document.get("fallback", "announce"),
-        torch=build_torch(document["torch"]) if "torch" in document else None,
+        torch=TorchRuntime(**document["torch"]) if "torch" in document else None,
     )
-
-
-def build_torch(entry: Mapping[str, Any]) -> TorchRuntime:
-    libraries = {
-        name: tuple(Library(each["folder"], tuple(each["files"]), tuple(each["blocks"])) for each in own)
-        for name, own in entry.get("libraries", {}).items()
-    }
-    return TorchRuntime(**{**entry, "libraries": libraries})
 
 
 def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchComponent:
     reads = build_reads(entry)
     if "runtime" in entry:
-        return TorchComponent(name, entry["config"], entry["precision"], reads, entry["key"])
+        artifacts = tuple(build_network_artifact(each) for each in entry.get("artifacts", []))
+        return TorchComponent(name, entry["config"], entry["precision"], reads, entry["key"], artifacts)
     return Component(
         name=name,
         graph=entry["graph"],
@@ -352,6 +355,18 @@ def build_artifact(entry: Mapping[str, Any]) -> Artifact:
         fields=entry["fields"],
         least=entry["least"],
         reads=build_reads(entry),
+        key=entry["key"],
+    )
+
+
+def build_network_artifact(entry: Mapping[str, Any]) -> NetworkArtifact:
+    return NetworkArtifact(
+        rung=entry["rung"],
+        libraries=tuple(Library(each["folder"], tuple(each["blocks"])) for each in entry.get("libraries", [])),
+        cache=entry.get("cache", ""),
+        fields=entry["fields"],
+        least=entry["least"],
+        files=tuple(entry["reads"]),
         key=entry["key"],
     )
 

@@ -130,7 +130,8 @@ class Opener:
             except Exception as error:
                 raise SessionFault(f"ONNX Runtime gives no memory arena: {error}") from error
         if self._torch is not None:
-            self._torch.prepare(threads)
+            components = self._manifest.components.values()
+            self._torch.prepare(threads, [each for each in components if isinstance(each, TorchComponent)])
 
     def tell_compiled(self) -> None:
         """After the first inference: what torch had to compile, though a cache was baked."""
@@ -169,10 +170,10 @@ class Opener:
 
     def _climb_down(self, component: Component, threads: int) -> tuple[Session, str, list[Fallback]]:
         return climb_down(
-            component,
+            component.name,
+            list(rungs_of(component)),
+            lambda rung: find_miss(rung, find_facts, available_providers),
             lambda rung: self._open_rung(component, rung, threads),
-            find_facts,
-            available_providers,
             strict=self._strict,
         )
 

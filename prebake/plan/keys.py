@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prebake.bake.settings import Settings
 from prebake.plan.context import EXPORT_LOCKS
 from prebake.plan.layers import sources_digest
+from prebake.plan.runtime import package_locks, runtime_of
 from prebake.plan.values import digest
 from prebake.spec.image import Target
 from prebake.spec.lock import LockedBase, LockedFile
@@ -30,6 +31,20 @@ def serving_keys(project: Project, base: LockedBase) -> dict[str, str]:
         "packages": digest([stages(project, "base", "pip", "runtime", "settle"), project.templates["slim.py"]]),
         "code": digest(stages(project, "image", "settle")),
     }
+
+
+def compiler_key(project: Project, base: LockedBase, target: Target) -> str:
+    """Of the packages that compile for a target where torch serves it; empty elsewhere."""
+    if runtime_of(project.spec, target) != "torch":
+        return ""
+    locks = dict.fromkeys((*EXPORT_LOCKS, *package_locks(project.spec, target)))
+    return digest(
+        {
+            "base": serving_keys(project, base)["base"],
+            "requirements": [project.requirements[name] for name in locks],
+            "stage": stages(project, "base", "pip", "export_packages", "compiler"),
+        }
+    )
 
 
 def stage_keys(project: Project, base: LockedBase, target: Target, inputs: Inputs) -> dict[str, str]:

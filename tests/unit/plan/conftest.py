@@ -67,7 +67,17 @@ def project() -> Project:
             "slim.py": "slim",
             **{
                 f"stages/{name}.j2": name
-                for name in ("base", "pip", "settle", "runtime", "export_packages", "export", "compile", "image")
+                for name in (
+                    "base",
+                    "pip",
+                    "settle",
+                    "runtime",
+                    "export_packages",
+                    "compiler",
+                    "export",
+                    "compile",
+                    "image",
+                )
             },
         },
     )
