@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prebake.bake.settings import Settings
-from prebake.plan.context import EXPORT_LOCKS
+from prebake.plan.context import EXPORT_LOCKS, compiler_locks
 from prebake.plan.layers import sources_digest
-from prebake.plan.runtime import package_locks, runtime_of
 from prebake.plan.values import digest
 from prebake.spec.image import Target
 from prebake.spec.lock import LockedBase, LockedFile
@@ -35,9 +34,9 @@ def serving_keys(project: Project, base: LockedBase) -> dict[str, str]:
 
 def compiler_key(project: Project, base: LockedBase, target: Target) -> str:
     """Of the packages that compile for a target where torch serves it; empty elsewhere."""
-    if runtime_of(project.spec, target) != "torch":
+    locks = compiler_locks(project.spec, target)
+    if not locks:
         return ""
-    locks = dict.fromkeys((*EXPORT_LOCKS, *package_locks(project.spec, target)))
     return digest(
         {
             "base": serving_keys(project, base)["base"],
