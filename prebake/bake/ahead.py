@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -56,9 +57,10 @@ def find_compiler() -> str:
 
 
 def describe_compiler() -> str:
-    """Its name and version, as it tells them."""
+    """Its name and version, as it tells them: ``gcc version 12.2.0 (Debian 12.2.0-14)``."""
     told: str = get_compiler_version_info(find_compiler())
-    return told.partition("\n")[0].strip()
+    found = re.search(r"[a-zA-Z]+ version [^_]*", told)
+    return (found.group() if found else told).strip()
 
 
 def capture(opened: Opened) -> dict[str, dict[int, Arguments]]:

@@ -75,11 +75,12 @@ class ArtifactFile:
             fields, home = found.entry["key_fields"], f"{FOLDER}/{found.component}/{found.label}/"
             strays = [path for path in found.files if not path.startswith(home)]
             sizes = [(int(file["size"]), str(file["sha256"])) for file in found.files.values()]
+            named = named_files(found.entry)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{NAME} lacks {error}") from None
         if digest_json(fields) != found.key:
             raise ValueError(f"its key is not that of its fields: {found.key}")
-        if strays or not sizes or not named_files(found.entry) <= set(found.files):
+        if strays or not sizes or not named <= set(found.files):
             raise ValueError(f"it should have what it is opened by and all its files below {home}")
         return found
 

@@ -130,6 +130,18 @@ def test_another_machine_steps_down_or_ends(models: Path, tmp_path: Path) -> Non
         opened(models, Timeline(), strict=True)
 
 
+def test_of_several_machines_libraries_a_start_opens_its_own_and_tells_no_step(models: Path) -> None:
+    def add_others(manifest: dict[str, Any]) -> None:
+        own = artifact_of(manifest)
+        others = [{**own, "fields": {**own["fields"], "capability": name}, "key": "2" * 64} for name in ("VSX", "SVE")]
+        manifest["components"]["net"]["artifacts"] = [others[0], own, others[1]]
+
+    change_manifest(models, add_others)
+    timeline = Timeline()
+    opened(models, timeline, strict=True)
+    assert (timeline.opened, timeline.fallbacks) == ({"net": "aot"}, [])
+
+
 def test_each_field_alone_is_enough_to_step_down_or_end(models: Path) -> None:
     findings = list(check_ladder(models, "aot"))
     fields = artifact_of(read(models))["fields"]
