@@ -14,8 +14,8 @@ import torch
 
 from entrypoints.machine import describe_processor
 
-ARTIFACT = "compiled/torch.cache"
-"""Under /models."""
+CACHE = "torch.cache"
+"""The file of a compile cache, in its artifact's folder."""
 
 
 def describe_machine(device: str) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""The ways to open a component, best first: what was compiled for one kind of machine, then its graph by each provider.
+"""The ways to open a component, best first: what was compiled for one kind of machine, then its graph by each provider, or a
+network's blocks as they are.
 
 A start takes the first way that this machine is made for. Every way that it has to pass over is told: who waits for a slow
 start, or pays for a slow one, has to be able to see why.
@@ -6,8 +7,8 @@ start, or pays for a slow one, has to be able to see why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from entrypoints.faults import CompiledElsewhere, Fault, SessionFault
 from entrypoints.manifest import Component
@@ -77,34 +78,43 @@ def rungs_of(component: Component) -> Iterator[Rung]:
         yield Rung(name, component.graph, left, options, component.optimize, component.prepack, reads=component.reads)
 
 
+class Way(Protocol):
+    """What is tried: ways of one name are one rung, for several kinds of machine."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Tried = TypeVar("Tried", bound=Way)
+
+
 def climb_down(
-    component: Component,
-    open_rung: Callable[[Rung], Opened],
-    find_facts: Facts,
-    available: Callable[[], list[str]],
+    component: str,
+    ways: Sequence[Tried],
+    find_miss: Callable[[Tried], Miss | None],
+    open_way: Callable[[Tried], Opened],
     *,
     strict: bool,
 ) -> tuple[Opened, str, list[Fallback]]:
     """The first way that works, its name, and the steps that led there.
 
-    Raises CompiledElsewhere where ``strict`` and it is not the first, DamagedFile as ``open_rung`` does, SessionFault where
-    none works.
+    Raises CompiledElsewhere where ``strict`` and it is not of the first rung, DamagedFile as ``open_way`` does, SessionFault
+    where none works.
     """
     misses: list[Miss] = []
-    rungs = list(rungs_of(component))
-    for rung in rungs:
-        miss = find_miss(rung, find_facts, available)
+    for way in ways:
+        miss = find_miss(way)
         if miss is None:
             try:
-                opened = open_rung(rung)
+                opened = open_way(way)
             except Unopened as unopened:
-                miss = Miss(rung.name, "open", str(unopened))
+                miss = Miss(way.name, "open", str(unopened))
             else:
-                return opened, rung.name, list(steps_down(component.name, misses, rung.name))
+                return opened, way.name, list(steps_down(component, misses, way.name))
         misses.append(miss)
-        if strict and len(rungs) > 1 and all(each.name != rung.name for each in rungs[len(misses) :]):
-            raise CompiledElsewhere([f"{component.name}: {each.rung}: {each.detail}" for each in misses])
-    raise SessionFault([f"{component.name}: {miss.rung}: {miss.detail}" for miss in misses])
+        if strict and len(ways) > 1 and all(each.name != way.name for each in ways[len(misses) :]):
+            raise CompiledElsewhere([f"{component}: {each.rung}: {each.detail}" for each in misses])
+    raise SessionFault([f"{component}: {miss.rung}: {miss.detail}" for miss in misses])
 
 
 def steps_down(component: str, misses: Iterable[Miss], taken: str) -> Iterator[Fallback]:
@@ -116,7 +126,7 @@ def steps_down(component: str, misses: Iterable[Miss], taken: str) -> Iterator[F
 
 
 class Unopened(Exception):
-    """A way that should have worked did not: ONNX Runtime's own words."""
+    """A way that should have worked did not: the runtime's own words."""
 
 
 def find_miss(rung: Rung, find_facts: Facts, available: Callable[[], list[str]]) -> Miss | None:

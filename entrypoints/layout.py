@@ -66,26 +66,43 @@ GRAPH = record(
         "choice": mapping(text, anything),
     },
 )
+NETWORK_READS = mapping(path, listing(row(size, size)), least=1)
+NETWORK_ARTIFACT = {
+    "fields": mapping(text, text, least=1),
+    "least": mapping(text, matching(r"\d+(\.\d+)*", "numbers with dots")),
+    "reads": NETWORK_READS,
+    "key": sha256,
+    "key_fields": mapping(text, anything),
+}
+LIBRARIES = record(
+    {
+        **NETWORK_ARTIFACT,
+        "rung": one_of("aot"),
+        "libraries": listing(record({"folder": path, "blocks": listing(size, least=1)}), least=1),
+    },
+    optional={"figures": mapping(text, anything)},
+)
+CACHE = record(
+    {**NETWORK_ARTIFACT, "rung": one_of("compile-cache"), "cache": path},
+    optional={"figures": mapping(text, anything)},
+)
 NETWORK = record(
     {
         "runtime": one_of("torch"),
         "config": path,
         "precision": one_of("fp32", "fp16", "bf16"),
-        "reads": mapping(path, listing(row(size, size)), least=1),
+        "reads": NETWORK_READS,
         "key": sha256,
         "key_fields": mapping(text, anything),
-    }
+    },
+    optional={"artifacts": listing(either("cache", CACHE, LIBRARIES))},
 )
-LIBRARY = record({"folder": path, "files": listing(path, least=1), "blocks": listing(size, least=1)})
 TORCH = record(
     {
         "module": dotted,
         "device": one_of("cpu", "cuda"),
-        "cache": typed(str, "a path, or empty"),
-        "fields": mapping(text, text),
-        "reason": typed(str, "a string"),
-    },
-    optional={"libraries": mapping(text, listing(LIBRARY))},
+        "compiled": one_of("measured", "aot", "compile-cache", "none"),
+    }
 )
 described: Check = record(
     {

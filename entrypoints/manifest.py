@@ -27,6 +27,11 @@ class Artifact(NamedTuple):
     reads: Reads
     key: str
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of it."""
+        return self.graph, *self.reads
+
 
 class Tensor(NamedTuple):
     """``dtype`` is numpy's word; an axis of ``shape`` is a length, or the name of one that is free."""
@@ -58,6 +63,31 @@ class Component(NamedTuple):
         return self.graph
 
 
+class Library(NamedTuple):
+    """What AOTInductor made of equal blocks of a network: its folder, and the blocks' numbers."""
+
+    folder: str
+    blocks: tuple[int, ...]
+
+
+class NetworkArtifact(NamedTuple):
+    """What was compiled of a network's blocks for one kind of machine: ``aot`` has libraries, ``compile-cache`` the file of what
+    ``torch.compile`` left. Used where ``fields`` are this machine's own and ``least`` are reached; ``files`` are all of it."""
+
+    rung: str
+    libraries: tuple[Library, ...]
+    cache: str
+    fields: Mapping[str, str]
+    least: Mapping[str, str]
+    files: tuple[str, ...]
+    key: str
+
+    @property
+    def name(self) -> str:
+        """Of the rung, as the ladder has it."""
+        return self.rung
+
+
 class TorchComponent(NamedTuple):
     """One network in torch. ``reads``: its weight files, each whole."""
 
@@ -66,36 +96,19 @@ class TorchComponent(NamedTuple):
     precision: str
     reads: Reads
     key: str
+    artifacts: tuple[NetworkArtifact, ...] = ()
 
     @property
     def first(self) -> str:
         return self.config
 
 
-class Library(NamedTuple):
-    """What AOTInductor made of equal blocks of a network: the folder of a library, all files of it, and the blocks' numbers."""
-
-    folder: str
-    files: tuple[str, ...]
-    blocks: tuple[int, ...]
-
-
 class TorchRuntime(NamedTuple):
-    """How torch serves. ``module`` builds the networks. ``cache`` is the file of what ``torch.compile`` left at bake time,
-    ``libraries`` what AOTInductor made, by component, and ``fields`` what either was made for; empty where there is none, and
-    ``reason`` then says why, if there should be one."""
+    """How torch serves. ``module`` builds the networks; ``compiled`` is what was to be compiled of them, ``none`` for nothing."""
 
     module: str
     device: str
-    cache: str
-    fields: Mapping[str, str]
-    reason: str
-    libraries: Mapping[str, tuple[Library, ...]] = {}
-
-    @property
-    def form(self) -> str:
-        """The rung of the ladder that was baked; empty where none was."""
-        return "aot" if self.libraries else "compile-cache" if self.cache else ""
+    compiled: str
 
 
 class File(NamedTuple):

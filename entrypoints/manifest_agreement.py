@@ -24,24 +24,26 @@ def cross_check(document: Mapping[str, Any]) -> list[str]:
                 problems.append(f"components.{name}.reads.{file}: a range ends at {end}, after the end of the file")
         for index, each in enumerate(component.get("artifacts", [])):
             where = f"components.{name}.artifacts.{index}"
-            named[f"{where}.graph"] = each["graph"]
+            named.update({f"{where}.{part}": each[part] for part in ("graph", "cache") if part in each})
             named.update({f"{where}.reads": file for file in each["reads"] if file not in files})
+            problems += [f"{where}.libraries: {problem}" for problem in check_libraries(each)]
         problems += [f"components.{name}.buckets.{problem}" for problem in check_buckets(component)]
     networks = [name for name, component in document["components"].items() if "runtime" in component]
     if networks and "torch" not in document:
         problems.append(f"torch: is missing, and torch serves {', '.join(networks)}")
-    elif document.get("torch", {}).get("cache"):
-        named["torch.cache"] = document["torch"]["cache"]
-    for name, libraries in document.get("torch", {}).get("libraries", {}).items():
-        where = f"torch.libraries.{name}"
-        problems += [] if name in networks else [f"{where}: torch serves no {name}{suggest(name, networks)}"]
-        named.update({f"{where}: {file}": file for each in libraries for file in each["files"]})
     problems += [
         f"{where}: files has no {file}{suggest(file, list(files))}"
         for where, file in named.items()
         if file not in files
     ]
     return problems
+
+
+def check_libraries(artifact: Mapping[str, Any]) -> Iterator[str]:
+    """Folders in which the artifact has nothing."""
+    for library in artifact.get("libraries", []):
+        if not any(file.startswith(f"{library['folder']}/") for file in artifact["reads"]):
+            yield f"reads has nothing below {library['folder']}"
 
 
 def check_buckets(component: Mapping[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from entrypoints.manifest import (
     Library,
     Limits,
     Manifest,
+    NetworkArtifact,
     Tensor,
     TorchComponent,
     TorchRuntime,
@@ -110,22 +111,15 @@ def build_manifest(document: Mapping[str, Any]) -> Manifest:
         warmup=Warmup(**document["warmup"]),
         limits=Limits(**document["limits"]),
         fallback=document.get("fallback", "announce"),
-        torch=build_torch(document["torch"]) if "torch" in document else None,
+        torch=TorchRuntime(**document["torch"]) if "torch" in document else None,
     )
-
-
-def build_torch(entry: Mapping[str, Any]) -> TorchRuntime:
-    libraries = {
-        name: tuple(Library(each["folder"], tuple(each["files"]), tuple(each["blocks"])) for each in own)
-        for name, own in entry.get("libraries", {}).items()
-    }
-    return TorchRuntime(**{**entry, "libraries": libraries})
 
 
 def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchComponent:
     reads = build_reads(entry)
     if "runtime" in entry:
-        return TorchComponent(name, entry["config"], entry["precision"], reads, entry["key"])
+        artifacts = tuple(build_network_artifact(each) for each in entry.get("artifacts", []))
+        return TorchComponent(name, entry["config"], entry["precision"], reads, entry["key"], artifacts)
     return Component(
         name=name,
         graph=entry["graph"],
@@ -158,6 +152,18 @@ def build_artifact(entry: Mapping[str, Any]) -> Artifact:
         fields=entry["fields"],
         least=entry["least"],
         reads=build_reads(entry),
+        key=entry["key"],
+    )
+
+
+def build_network_artifact(entry: Mapping[str, Any]) -> NetworkArtifact:
+    return NetworkArtifact(
+        rung=entry["rung"],
+        libraries=tuple(Library(each["folder"], tuple(each["blocks"])) for each in entry.get("libraries", [])),
+        cache=entry.get("cache", ""),
+        fields=entry["fields"],
+        least=entry["least"],
+        files=tuple(entry["reads"]),
         key=entry["key"],
     )
 

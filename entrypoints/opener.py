@@ -13,7 +13,7 @@ from entrypoints.checks import suggest
 from entrypoints.contract import Session
 from entrypoints.device_memory import check_memory
 from entrypoints.faults import Fault, SessionFault
-from entrypoints.ladder import Fallback, Rung, climb_down
+from entrypoints.ladder import Fallback, Rung, climb_down, find_miss, rungs_of
 from entrypoints.machine import find_facts
 from entrypoints.manifest import Component, Manifest, TorchComponent
 from entrypoints.reading_ahead import advise, advise_reads
@@ -102,7 +102,8 @@ class Opener:
             except Exception as error:
                 raise SessionFault(f"ONNX Runtime gives no memory arena: {error}") from error
         if self._torch is not None:
-            self._torch.prepare(threads)
+            components = self._manifest.components.values()
+            self._torch.prepare(threads, [each for each in components if isinstance(each, TorchComponent)])
 
     def tell_compiled(self) -> None:
         """After the first inference: what torch had to compile, though a cache was baked."""
@@ -152,10 +153,10 @@ class Opener:
     ) -> tuple[Session, str, list[Fallback]]:
         """``serving``: ready already, so that no file may be read any more before it was checked."""
         return climb_down(
-            component,
+            component.name,
+            list(rungs_of(component)),
+            lambda rung: find_miss(rung, find_facts, available_providers),
             lambda rung: self._open_rung(rung, component, threads, whole=serving or rung.graph != component.graph),
-            find_facts,
-            available_providers,
             strict=self._strict,
         )
 

@@ -27,13 +27,9 @@ def find_conditional(manifest: Manifest) -> set[str]:
     compiled form stands in for."""
     always, ways = {manifest.warmup.request, manifest.warmup.answer}, set[str]()
     for component in manifest.components.values():
-        artifacts = component.artifacts if isinstance(component, Component) else ()
-        (ways if artifacts else always).update([component.first, *component.reads])
-        ways.update(file for each in artifacts for file in (each.graph, *each.reads))
-    if manifest.torch:
-        libraries = (each for own in manifest.torch.libraries.values() for each in own)
-        ways.update(file for each in libraries for file in each.files)
-        ways.update([manifest.torch.cache] if manifest.torch.cache else [])
+        stands_in = isinstance(component, Component) and component.artifacts  # of torch it has code alone
+        (ways if stands_in else always).update([component.first, *component.reads])
+        ways.update(file for each in component.artifacts for file in each.files)
     return ways - always
 
 

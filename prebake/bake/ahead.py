@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._inductor.cpp_builder import get_compiler_version_info
 from torch.utils._pytree import tree_flatten, tree_map
 
 from entrypoints.ahead import CALL, LIBRARY, Call, CompiledBlock, Unfit, name_arguments
@@ -52,6 +54,13 @@ class Made:
 def find_compiler() -> str:
     """The C++ compiler that AOTInductor would ask; empty where there is none."""
     return shutil.which(os.environ.get("CXX", "g++")) or ""
+
+
+def describe_compiler() -> str:
+    """Its name and version, as it tells them: ``gcc version 12.2.0 (Debian 12.2.0-14)``."""
+    told: str = get_compiler_version_info(find_compiler())
+    found = re.search(r"[a-zA-Z]+ version [^_]*", told)
+    return (found.group() if found else told).strip()
 
 
 def capture(opened: Opened) -> dict[str, dict[int, Arguments]]:
@@ -92,6 +101,25 @@ def compare(
         for each in made
         for index in each.blocks
         for finding in _compare_block(f"{name}, block {index}", blocks[index], calls[index], each.folder, bound)
+    ]
+
+
+def answer(blocks: Sequence[torch.nn.Module], calls: Mapping[int, Arguments]) -> dict[int, list[Array]]:
+    """What each block computes of its call, by its number. It is given tensors of inference mode, as by its network: torch would
+    compile others anew."""
+    with torch.inference_mode():
+        given = {index: tree_map(_copied, arguments) for index, arguments in sorted(calls.items())}
+        return {index: _numbers(blocks[index](**arguments)) for index, arguments in given.items()}
+
+
+def judge(
+    name: str, wanted: Mapping[int, list[Array]], got: Mapping[int, list[Array]], precision: Precision
+) -> list[Finding]:
+    """What blocks computed beside what they should have."""
+    return [
+        _judge(f"{name}, block {index}", str(number), precision, *pair)
+        for index in wanted
+        for number, pair in enumerate(zip(wanted[index], got[index], strict=True))
     ]
 
 

@@ -6,8 +6,10 @@ Standard library only: the builder reads it, too.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prebake.bake.documents import canonical_json, digest_json
@@ -16,8 +18,11 @@ SCHEMA = 1
 NAME = "artifact.json"
 FOLDER = "compiled"
 """Where artifacts lie, below /models."""
-HELD = ("graph", "constants", "weights", "precision", "bake")
-"""What of its key an artifact has to have in common with the component that it is put beside."""
+HELD = {
+    "onnxruntime": ("graph", "constants", "weights", "precision", "bake"),
+    "torch": ("config", "weights", "networks", "loader", "precision", "bake"),
+}
+"""What of its key an artifact has to have in common with the component that it is put beside, by what opens that."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,13 @@ class ArtifactFile:
         """Bytes."""
         return sum(int(file["size"]) for file in self.files.values())
 
+    def write(self, folder: Path, out: Path) -> None:
+        """Move ``folder``, which has its files, to its place below ``out``, and put ``artifact.json`` beside them."""
+        home = out / FOLDER / self.component / self.label
+        home.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, home)
+        (home / NAME).write_bytes(self.to_json())
+
     def to_json(self) -> bytes:
         document = {"component": self.component, "artifact": dict(self.entry), "files": dict(self.files)}
         return canonical_json({"schema": SCHEMA, **document})
@@ -63,13 +75,20 @@ class ArtifactFile:
             fields, home = found.entry["key_fields"], f"{FOLDER}/{found.component}/{found.label}/"
             strays = [path for path in found.files if not path.startswith(home)]
             sizes = [(int(file["size"]), str(file["sha256"])) for file in found.files.values()]
+            named = named_files(found.entry)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{NAME} lacks {error}") from None
         if digest_json(fields) != found.key:
             raise ValueError(f"its key is not that of its fields: {found.key}")
-        if strays or not sizes or found.entry["graph"] not in found.files:
-            raise ValueError(f"it should have its graph and all its files below {home}")
+        if strays or not sizes or not named <= set(found.files):
+            raise ValueError(f"it should have what it is opened by and all its files below {home}")
         return found
+
+
+def named_files(entry: Mapping[str, Any]) -> set[str]:
+    """Every file that an artifact is opened by: a graph and what it reads, or the libraries or the cache of a network in torch,
+    all of which are read."""
+    return {*entry.get("reads", {}), *([entry["graph"]] if "libraries" not in entry and "cache" not in entry else [])}
 
 
 def label_of(rung: str, key: str) -> str:
@@ -82,7 +101,7 @@ def artifacts_of(manifest: Mapping[str, Any]) -> list[ArtifactFile]:
     found = []
     for name, component in manifest.get("components", {}).items():
         for entry in component.get("artifacts", []):
-            home = entry["graph"].rpartition("/")[0]
+            home = f"{FOLDER}/{name}/{label_of(entry['rung'], entry['key'])}"
             files = {path: file for path, file in manifest["files"].items() if path.startswith(f"{home}/")}
             found.append(ArtifactFile.from_json(ArtifactFile(name, entry, files).to_json()))
     return found
@@ -92,8 +111,9 @@ def find_other(artifact: ArtifactFile, components: Mapping[str, Mapping[str, Any
     """What an artifact was made of that the component is not made of: the names of key fields, or ``component``."""
     if artifact.component not in components:
         return ["component"]
-    own, its = components[artifact.component].get("key_fields", {}), artifact.entry["key_fields"]
-    return [name for name in HELD if name not in own or own[name] != its.get(name)]
+    component, its = components[artifact.component], artifact.entry["key_fields"]
+    own, held = component.get("key_fields", {}), HELD[component.get("runtime", "onnxruntime")]
+    return [name for name in held if name not in own or own[name] != its.get(name)]
 
 
 def add_artifacts(manifest: Mapping[str, Any], artifacts: Iterable[ArtifactFile]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prebake.bake import parity
-from prebake.bake.artifact_file import FOLDER, NAME, ArtifactFile, label_of
+from prebake.bake.artifact_file import label_of
 from prebake.bake.artifacts import ArtifactMaker, Made, artifact_fields, describe, find_makers
 from prebake.bake.benefit import measure_benefit, pays
 from prebake.bake.compile import compare_with_cases, compile_component
@@ -32,13 +31,22 @@ def make_artifacts(settings: Settings, exported: Path, models: Path, out: Path, 
     one failed: after every component was tried, with all of their faults.
     """
     job = Job(settings, Exported.load(exported), models)
-    makers = find_makers(settings)
-    check_components(job)
-    weights = weight_files(job)
-    stage = Stage(job, weights, makers, out, keep_all)
-    told = list(stage.run(*sorted(settings.components)))
+    told = list((_of_networks if settings.runtime == "torch" else _of_graphs)(job, out, keep_all))
     out.mkdir(parents=True, exist_ok=True)
     (out / REPORT).write_bytes(canonical_json({"artifacts": told}))
+
+
+def _of_graphs(job: Job, out: Path, keep_all: bool) -> Iterator[dict[str, object]]:
+    makers = find_makers(job.settings)
+    check_components(job)
+    stage = Stage(job, weight_files(job), makers, out, keep_all)
+    yield from stage.run(*sorted(job.settings.components))
+
+
+def _of_networks(job: Job, out: Path, keep_all: bool) -> Iterator[dict[str, object]]:
+    from prebake.bake.network_artifacts import make_network_artifacts  # with torch, which graphs need not
+
+    return make_network_artifacts(job, out, keep_all=keep_all)
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class Stage:
         figures = self._measure(name, made, size)
         kept = self.keep_all or pays(figures)
         if kept:
-            _write(describe(name, made, fields, figures), made, self.out)
+            describe(name, made, fields, figures).write(made.folder, self.out)
         saved = f"saves {figures['saved_seconds']:.4f} s, its {size} bytes take {figures['pull_seconds']:.4f} s"
         print(f"{name}: artifact {label_of(made.rung, key)} {'kept' if kept else 'left out'}: {saved}", file=sys.stderr)
         return {"component": name, "rung": made.rung, "key": key, "kept": kept, "for": dict(made.fields), **figures}
@@ -114,10 +122,3 @@ def _raise(faults: Sequence[PrebakeError]) -> None:
     if faults:
         steps = dict.fromkeys(each.next_action for each in faults)
         raise BakeError("\n".join(each.message for each in faults), next_action="; ".join(steps))
-
-
-def _write(artifact: ArtifactFile, made: Made, out: Path) -> None:
-    home = out / FOLDER / artifact.component / artifact.label
-    home.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(made.folder, home)
-    (home / NAME).write_bytes(artifact.to_json())

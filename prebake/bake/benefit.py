@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 import onnxruntime as ort
@@ -24,7 +24,13 @@ def measure_benefit(with_it: Open, without: Open, case: Case, size: int) -> dict
     session and run the case once, ``run`` to run it again."""
     rounds = [(_time(with_it, case), _time(without, case)) for _ in range(_ROUNDS)]
     seconds = [[median(each[way][part] for each in rounds) for part in (0, 1)] for way in (0, 1)]
-    (first, run), (first_without, run_without) = seconds
+    return describe_benefit(seconds[0], seconds[1], size)
+
+
+def describe_benefit(with_it: Sequence[float], without: Sequence[float], size: int) -> dict[str, float | int]:
+    """The figures of an artifact of ``size`` bytes; ``with_it`` and ``without``: the seconds of a first answer and of a later
+    one."""
+    (first, run), (first_without, run_without) = with_it, without
     return {
         "first_seconds": round(first, 6),
         "first_seconds_without": round(first_without, 6),

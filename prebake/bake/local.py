@@ -10,19 +10,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from prebake.bake.artifact_file import FOLDER, NAME, ArtifactFile, add_artifacts
+from prebake.bake.artifacts_stage import make_artifacts
 from prebake.bake.compile import compile_image
-from prebake.bake.documents import digest_file
+from prebake.bake.documents import canonical_json, digest_file
 from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
+from prebake.bake.manifest import MANIFEST
 from prebake.bake.settings import REPORT, Settings, Shipped
 from prebake.bake.shards import SHARD
 
 
 def bake_folder(
-    image: str, checkpoint: Path, settings: Settings, models: Path, shard: int = SHARD
+    image: str, checkpoint: Path, settings: Settings, models: Path, shard: int = SHARD, *, artifacts: bool = False
 ) -> Mapping[str, Any]:
     """Bake ``images/<image>`` from ``checkpoint`` into ``models``, an empty or new folder: all of /models. Returns what the
-    compile stage reports of each component.
+    compile stage reports of each component. With ``artifacts`` the folder has what this machine compiles, too, and the report
+    tells of it under that name.
 
     Published files are hard-linked where the disk allows it. Raises what the stages raise.
     """
@@ -32,10 +36,12 @@ def bake_folder(
     with TemporaryDirectory(prefix="bake-", dir=models.parent) as folder:
         exported = Path(folder, "exported")
         export_image(settings, checkpoint, exported, shard)
-        return compile_folder(settings, checkpoint, exported, models)
+        return compile_folder(settings, checkpoint, exported, models, artifacts=artifacts)
 
 
-def compile_folder(settings: Settings, checkpoint: Path, exported: Path, models: Path) -> Mapping[str, Any]:
+def compile_folder(
+    settings: Settings, checkpoint: Path, exported: Path, models: Path, *, artifacts: bool = False
+) -> Mapping[str, Any]:
     """``bake_folder`` of what the export stage left in ``exported``; ``models`` is there, and empty."""
     for each in settings.ship:
         _link(checkpoint / each.path, models / each.path)
@@ -45,7 +51,22 @@ def compile_folder(settings: Settings, checkpoint: Path, exported: Path, models:
         out = Path(folder, "out")
         compile_image(settings, exported, models, out)
         shutil.copytree(out / "models", models, dirs_exist_ok=True)
-        return dict(json.loads((out / REPORT).read_bytes()))
+        report = dict(json.loads((out / REPORT).read_bytes()))
+        return {**report, **(_compile(settings, exported, models, Path(folder, "compiled")) if artifacts else {})}
+
+
+def _compile(settings: Settings, exported: Path, models: Path, out: Path) -> Mapping[str, Any]:
+    """Put what is kept where a build would, and tell it in the manifest."""
+    make_artifacts(settings, exported, models, out)
+    described = sorted(out.rglob(NAME))
+    found = [ArtifactFile.from_json(path.read_bytes()) for path in described]
+    for path in described:
+        path.unlink()
+    if found:
+        shutil.copytree(out / FOLDER, models / FOLDER, dirs_exist_ok=True)
+    manifest = json.loads((models / MANIFEST).read_bytes())
+    (models / MANIFEST).write_bytes(canonical_json(add_artifacts(manifest, found)))
+    return dict(json.loads((out / REPORT).read_bytes()))
 
 
 def shipped(checkpoint: Path, paths: Iterable[str]) -> tuple[Shipped, ...]:

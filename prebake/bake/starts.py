@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,16 @@ class Figures:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to compute blocks. ``source``: the folders of libraries by component and block, or the file of a cache."""
+    """One way to compute blocks: by the folders of libraries, by component and block, or the file of each component's cache."""
 
     form: str
-    libraries: Mapping[str, Mapping[int, Path]] | None = None
-    cache: Path | None = None
+    libraries: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
+    caches: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def compiled(self) -> list[str]:
+        """The components of which something is compiled."""
+        return [*self.libraries, *self.caches]
 
 
 def choose(figures: Mapping[str, Figures]) -> str:
@@ -80,12 +85,11 @@ def _forget(scratch: str) -> None:
 
 
 def _take(way: Way, networks: Mapping[str, Network], device: str) -> None:
-    for name, chosen in (way.libraries or {}).items():
+    for name, chosen in way.libraries.items():
         install(networks[name].blocks, chosen, device, _refuse)
-    if way.cache is not None:
-        load_cache(way.cache.read_bytes())
-        for network in networks.values():
-            compile_blocks(network.blocks)
+    for name, cache in way.caches.items():
+        load_cache(cache.read_bytes())
+        compile_blocks(networks[name].blocks)
 
 
 def _refuse(difference: str) -> None:

@@ -39,13 +39,20 @@ def artifact_trees(plan: Plan) -> list[ArtifactTree]:
 
 
 def lookup_key(plan: Plan) -> str:
-    """What the artifacts of one model for one target are listed under: all of their key that is no machine's."""
-    return digest({"artifacts of": {"export": plan.export_key, "target": plan.target}})
+    """What the artifacts of one model for one target are listed under: all of their key that is no machine's, and what torch is
+    to compile where it serves."""
+    torch = {"compiled": compiled_of(plan)} if runtime_of(plan.spec, plan.target) == "torch" else {}
+    return digest({"artifacts of": {"export": plan.export_key, "target": plan.target, **torch}})
+
+
+def compiled_of(plan: Plan) -> str:
+    """What image.yaml has compiled where torch serves."""
+    return plan.spec.compiled.get(plan.target, "measured")
 
 
 def compile_command(plan: Plan) -> str:
-    """What makes artifacts for a plan that is for a GPU and has none; empty for any other."""
-    opened = any(runtime_of(each.spec, each.target) == "onnxruntime" for each in plan.models)
+    """What makes artifacts for a plan that is for a GPU, may have some and has none; empty for any other."""
+    opened = any(runtime_of(each.spec, each.target) != "torch" or compiled_of(each) != "none" for each in plan.models)
     wanted = plan.target != "cpu" and not plan.compiled and opened
     checkpoint = "" if plan.members else f" --checkpoint {plan.checkpoint}"
     return f"prebake compile --model {plan.name} --target {plan.target}{checkpoint} --push REF" if wanted else ""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from prebake.plan.runtime import package_locks
+from prebake.plan.runtime import package_locks, runtime_of
 from prebake.plan.values import ContextFile
-from prebake.spec.image import Target
+from prebake.spec.image import ImageSpec, Target
 from prebake.spec.project import Project, SourceFile
 
 EXPORT_LOCKS = ("export", "torch-cpu", "torch-cuda")
 """The requirements locks of the export packages."""
+
+
+def compiler_locks(spec: ImageSpec, target: Target) -> tuple[str, ...]:
+    """Those of what compiles for a target where torch serves it: on a GPU the torch that serves, and what its libraries are
+    compiled with."""
+    if runtime_of(spec, target) != "torch":
+        return ()
+    return EXPORT_LOCKS if target == "cpu" else ("export", *package_locks(spec, target)[1:], "cuda-headers")
 
 
 def context_of(
@@ -19,7 +27,9 @@ def context_of(
     """``code`` is what the stages run, ``app`` what is served; both with their paths in the context."""
     files = [ContextFile(file.path, file.data) for file in (*code, *app)]
     files.append(ContextFile("bake/settings.json", settings))
-    for name in dict.fromkeys((*package_locks(project.spec, target), *EXPORT_LOCKS)):
+    for name in dict.fromkeys(
+        (*package_locks(project.spec, target), *EXPORT_LOCKS, *compiler_locks(project.spec, target))
+    ):
         files.append(ContextFile(f"requirements/{name}.txt", project.requirements[name].encode()))
     files.append(ContextFile("slim.py", project.templates["slim.py"].encode()))
     if project.naive:

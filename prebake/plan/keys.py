@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prebake.bake.settings import Settings
-from prebake.plan.context import EXPORT_LOCKS
+from prebake.plan.context import EXPORT_LOCKS, compiler_locks
 from prebake.plan.layers import sources_digest
 from prebake.plan.values import digest
 from prebake.spec.image import Target
@@ -30,6 +30,20 @@ def serving_keys(project: Project, base: LockedBase) -> dict[str, str]:
         "packages": digest([stages(project, "base", "pip", "runtime", "settle"), project.templates["slim.py"]]),
         "code": digest(stages(project, "image", "settle")),
     }
+
+
+def compiler_key(project: Project, base: LockedBase, target: Target) -> str:
+    """Of the packages that compile for a target where torch serves it; empty elsewhere."""
+    locks = compiler_locks(project.spec, target)
+    if not locks:
+        return ""
+    return digest(
+        {
+            "base": serving_keys(project, base)["base"],
+            "requirements": [project.requirements[name] for name in locks],
+            "stage": stages(project, "base", "pip", "export_packages", "compiler"),
+        }
+    )
 
 
 def stage_keys(project: Project, base: LockedBase, target: Target, inputs: Inputs) -> dict[str, str]:

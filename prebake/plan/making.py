@@ -8,7 +8,7 @@ from prebake.errors import LicenceRequired, LockMismatch, Problem, SpecInvalid
 from prebake.plan.agreement import pinned_checkpoint
 from prebake.plan.context import context_of, prefixed, unique
 from prebake.plan.joining import join_plans
-from prebake.plan.keys import Inputs, stage_keys
+from prebake.plan.keys import Inputs, compiler_key, stage_keys
 from prebake.plan.layers import assign_layers
 from prebake.plan.runtime import (
     baked_code,
@@ -77,6 +77,7 @@ def _plan_one(project: Project, options: Options) -> Plan:
         context=context_of(project, code, app, settings.to_json(), options.target),
         naive=bool(project.naive),
         room=_room(spec, files),
+        compiler_packages=compiler_key(project, lock.base, options.target),
     )
 
 

@@ -129,7 +129,8 @@ class Plan:
     """What a build will do. ``room`` is the disk space it needs at most, in bytes, by where it is needed.
 
     ``members`` are the models of an image of several; ``files`` and ``layers`` are then those of all, where they lie in it.
-    ``artifacts`` are what was found compiled for machines (``prebake.plan.compiled``).
+    ``artifacts`` are what was found compiled for machines (``prebake.plan.compiled``); ``compiler_packages`` is the key of what
+    compiles them where torch serves, empty elsewhere.
     """
 
     spec: ImageSpec
@@ -147,6 +148,7 @@ class Plan:
     room: Mapping[str, int] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     artifacts: tuple[ArtifactFile, ...] = ()
+    compiler_packages: str = ""
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -33,9 +33,16 @@ class Builder:
     tell: Tell
     results: list[BuildResult] = field(default_factory=list)
 
-    def image(self, stage: str | None, tag: str, dockerfile: str = "Dockerfile") -> BuildResult:
-        """A stage (the last one for None) as an image of the Engine; nothing is packed for a way this short."""
-        return self._build(f"type=docker,compression=uncompressed,name={tag}", stage, dockerfile)
+    def image(
+        self,
+        stage: str | None,
+        tag: str,
+        dockerfile: str = "Dockerfile",
+        contexts: Mapping[str, Path | str] | None = None,
+    ) -> BuildResult:
+        """A stage (the last one for None) as an image of the Engine; nothing is packed for a way this short. ``contexts`` are
+        named ones, beside the wheels'."""
+        return self._build(f"type=docker,compression=uncompressed,name={tag}", stage, dockerfile, contexts or {})
 
     @contextmanager
     def tree(self, stage: str) -> Iterator[list[Entry]]:
@@ -43,14 +50,16 @@ class Builder:
         with self.scratch() as folder:
             archive = folder / "tree.tar"
             try:
-                self._build(f"type=tar,dest={archive}", stage, "Dockerfile")
+                self._build(f"type=tar,dest={archive}", stage, "Dockerfile", {})
             except BuildFailed as failed:  # it is buildx that writes there, and its words that tell
                 if str(archive) in str(failed) and _FULL in str(failed):
                     raise disk_full(folder) from failed
                 raise
             yield _entries(archive)
 
-    def _build(self, output: str, stage: str | None, dockerfile: str) -> BuildResult:
+    def _build(
+        self, output: str, stage: str | None, dockerfile: str, contexts: Mapping[str, Path | str]
+    ) -> BuildResult:
         with pip_inputs() as inputs:
             request = BuildRequest(
                 self.context,
@@ -59,7 +68,7 @@ class Builder:
                 outputs=(output,),
                 args={"BASE": self.base, "SOURCE_DATE_EPOCH": "0"},
                 secrets=inputs.secrets,
-                named_contexts=inputs.contexts,
+                named_contexts={**inputs.contexts, **contexts},
             )
             try:
                 result = build(self.connection, request, say=self.tell)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from prebake.engine.base import Base
+from prebake.engine.base import Base, bootstrapped
 from prebake.engine.connection import Connection
 from prebake.engine.images import has_image, inspect_image
+from prebake.engine.recipe import Recipe
 from prebake.engine.saving import save_image
+from prebake.engine.toolchain import toolchain_of
 from prebake.oci.assembly import BaseImage
 from prebake.oci.assembly import Layer as ImageLayer
 from prebake.oci.records import FileRecord, LayerRecord
@@ -104,7 +106,8 @@ class Maker:
 
     def artifacts(self, *, keep_all: bool) -> tuple[FileRecord, ...]:
         """What this machine compiles of the plan's model: each artifact's files, and the stage's report."""
-        return self._oven.artifacts(self.plan, self._exported, keep_all=keep_all)
+        oven = self._compiler_oven() if self.plan.compiler_packages else self._oven
+        return oven.artifacts(self.plan, self._exported, keep_all=keep_all)
 
     def remake(self, digests: Collection[str]) -> None:
         """Forget how layers with these digests were made, and make them again: their bytes are needed."""
@@ -191,6 +194,22 @@ class Maker:
         image = f"prebake/export:{key[:16]}"
         if not has_image(self.connection, image):
             self.builder.image("export-packages", image)
+        return self._oven_of(image)
+
+    def _compiler_oven(self) -> Oven:
+        """With a C++ compiler: Debian's, which a bootstrapped base has no package manager to install."""
+        recipe = toolchain_of() if self.base.reference == Recipe().reference else None
+        key = digest(
+            {"base": self.base.digest, "packages": self.plan.compiler_packages, "toolchain": recipe and recipe.key}
+        )
+        image = f"prebake/compiler:{key[:16]}"
+        if not has_image(self.connection, image):
+            toolchain = bootstrapped(self.connection, recipe, say=self.tell) if recipe else None
+            contexts = {"toolchain": f"docker-image://{toolchain.reference}"} if toolchain else {}
+            self.builder.image("compiler", image, contexts=contexts)
+        return self._oven_of(image)
+
+    def _oven_of(self, image: str) -> Oven:
         runner = InContainer(self.connection, image, self.tell)
         return Oven(runner, self.builder.context, self.parts.store, self.parts.library.records, self.tell)
 

@@ -78,7 +78,7 @@ class InContainer:
             entrypoint=[],
             environment={**_ENVIRONMENT, "PYTHONPATH": "/bake:/opt/export", "HOME": "/tmp", **stage.environment},  # noqa: S108
             binds=[*mounts, *stage.binds],
-            tmpfs={"/tmp": "mode=1777"},  # noqa: S108
+            tmpfs={"/tmp": "mode=1777,exec"},  # noqa: S108 (libraries are compiled and opened there)
             user=f"{os.getuid()}:{os.getgid()}",
             network="none",
             gpus=stage.gpus,

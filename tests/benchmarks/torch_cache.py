@@ -63,15 +63,16 @@ def bake(folder: Path, device: str) -> Baked:
     sample.write(checkpoint, 1)
     precision = "bf16" if device == "cuda" else "fp32"
     settings = replace(torch_settings(checkpoint, precision), target=device, compiled="aot")
-    bake_folder("zimage", checkpoint, settings, models)
+    bake_folder("zimage", checkpoint, settings, models, artifacts=True)
     export_image(settings, checkpoint, exported)
     manifest = json.loads((models / "manifest.json").read_bytes())
     parts = {
         name: Parts(models, name, each["config"], tuple(each["reads"])) for name, each in manifest["components"].items()
     }
     libraries = {
-        name: {index: models / each["folder"] for each in own for index in each["blocks"]}
-        for name, own in manifest["torch"]["libraries"].items()
+        name: {index: models / library["folder"] for library in own["libraries"] for index in library["blocks"]}
+        for name, component in manifest["components"].items()
+        for own in component.get("artifacts", [])
     }
     return Baked(Job(settings, Exported.load(exported), models), parts, Way(AOT, libraries))
 

@@ -22,8 +22,10 @@ from tests.blocks.checkpoint import CONFIG, bake, write_checkpoint
 from tests.blocks.export import VALUES
 from tests.blocks.model_torch import Blocks, build
 
-WEIGHTS = "net/model.safetensors"
-LIBRARY = {"folder": "a", "files": ["a/block.so"], "blocks": [0]}
+WEIGHTS, CONFIG_FILE = "net/model.safetensors", "net/config.json"
+ARTIFACT = {"fields": {"torch": "2"}, "least": {}, "reads": {CONFIG_FILE: [[0, 1]]}, "key": "0" * 64, "key_fields": {}}
+LIBRARIES = {**ARTIFACT, "rung": "aot", "libraries": [{"folder": "net", "blocks": [0]}]}
+CACHE = {**ARTIFACT, "rung": "compile-cache", "cache": CONFIG_FILE}
 
 
 @pytest.fixture
@@ -154,19 +156,26 @@ def test_a_component_that_does_not_fit_is_a_fault_with_all_of_it(tmp_path: Path)
     assert len(caught.value.problems) == 3  # the tied name is missing with its twin
 
 
+def add(artifact: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
+    return lambda document: document["components"]["net"].update(artifacts=[artifact])
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda document: document.pop("torch"), "torch: is missing, and torch serves net"),
         (lambda document: document["torch"].update(device="tpu"), "torch.device: should be one of cpu, cuda"),
-        (lambda document: document["torch"].update(cache="a/b"), "torch.cache: files has no a/b"),
-        (lambda document: document["torch"].update(libraries={"other": [LIBRARY]}), "torch serves no other"),
-        (
-            lambda document: document["torch"].update(libraries={"net": [LIBRARY]}),
-            "libraries.net: a/block.so: files has no",
-        ),
-        (lambda document: document["torch"].update(libraries={"net": [{**LIBRARY, "folder": "/a"}]}), "relative path"),
-        (lambda document: document["torch"].update(libraries={"net": [{**LIBRARY, "blocks": []}]}), "something in it"),
+        (lambda document: document["torch"].update(compiled="fast"), "torch.compiled: should be one of measured, aot"),
+        (lambda document: document["torch"].update(cache=""), "torch.cache: is not known"),
+        (add({**CACHE, "cache": "a/b"}), "artifacts.0.cache: files has no a/b"),
+        (add({**CACHE, "rung": "aot"}), "artifacts[0].rung: should be one of compile-cache"),
+        (add({**CACHE, "fields": {}}), "artifacts[0].fields: should be an object with something in it"),
+        (add({**CACHE, "libraries": []}), "artifacts[0].libraries: is not known"),
+        (add({**LIBRARIES, "reads": {"net/b.so": [[0, 1]]}}), "artifacts.0.reads: files has no net/b.so"),
+        (add({**LIBRARIES, "libraries": [{"folder": "a", "blocks": [0]}]}), "reads has nothing below a"),
+        (add({**LIBRARIES, "libraries": [{"folder": "/a", "blocks": [0]}]}), "relative path"),
+        (add({**LIBRARIES, "libraries": [{"folder": "net", "blocks": []}]}), "something in it"),
+        (add({**LIBRARIES, "graph": "net/model.onnx"}), "artifacts[0].graph: is not known"),
         (lambda document: document["components"]["net"].update(precision="fp8"), "components.net.precision: should be"),
         (lambda document: document["components"]["net"].update(config="net/c.json"), "files has no net/c.json"),
         (lambda document: document["components"]["net"].update(graph="g.onnx"), "components.net.graph: is not known"),

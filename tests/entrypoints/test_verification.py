@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from entrypoints.faults import DamagedFile
-from entrypoints.manifest import Library, TorchRuntime
+from entrypoints.manifest import Library, NetworkArtifact, TorchComponent
 from entrypoints.manifest_file import parse_manifest, read_manifest
 from entrypoints.verification import Verification, find_conditional
 from tests.entrypoints.test_ladder import DATA, GRAPH, add_artifact, flip
@@ -30,9 +30,15 @@ def test_what_only_one_way_reads_waits_until_that_is_taken(models: Path, manifes
 
 def test_what_was_compiled_for_torch_waits_as_well(models: Path, manifest: dict[str, Any]) -> None:
     read = read_manifest(models)
-    files = {name: next(iter(read.files.values())) for name in ("a/lib.so", "a/kernels.bin", "cache")}
-    runtime = TorchRuntime("m", "cpu", "cache", {}, "", {"net": (Library("a", ("a/lib.so", "a/kernels.bin"), (0,)),)})
-    assert find_conditional(read._replace(torch=runtime, files={**read.files, **files})) == set(files)
+    own = ("a/lib.so", "a/kernels.bin")
+    files = {name: next(iter(read.files.values())) for name in (*own, "cache", "config.json", "net.safetensors")}
+    compiled = (
+        NetworkArtifact("aot", (Library("a", (0,)),), "", {}, {}, own, "0" * 64),
+        NetworkArtifact("compile-cache", (), "cache", {}, {}, ("cache",), "1" * 64),
+    )
+    net = TorchComponent("net", "config.json", "fp32", {"net.safetensors": ()}, "2" * 64, compiled)
+    served = read._replace(components={**read.components, "net": net}, files={**read.files, **files})
+    assert find_conditional(served) == {*own, "cache"}
 
 
 def test_the_rest_is_checked_once_and_all_of_its_damage_told(models: Path, manifest: dict[str, Any]) -> None:

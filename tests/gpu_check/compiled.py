@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,11 +48,10 @@ def check_compiled(folder: Path, device: str) -> Iterator[Finding]:
 
 def check_ladder(models: Path, form: str) -> Iterator[Finding]:
     """Each field in turn is another: a step down that names it, or the end where none is allowed."""
-    fields = json.loads((models / "manifest.json").read_bytes())["torch"]["fields"]
-    for name in sorted(fields):
+    for name in sorted(artifact_of(read(models))["fields"]):
         changed = Path(shutil.copytree(models, models.with_name(f"{form}-{name}"), copy_function=link))
-        document = json.loads((models / "manifest.json").read_bytes())
-        document["torch"]["fields"][name] = "another"
+        document = read(models)
+        artifact_of(document)["fields"][name] = "another"
         (changed / "manifest.json").unlink()
         (changed / "manifest.json").write_text(json.dumps(document))
         timeline = Timeline()
@@ -66,15 +66,29 @@ def check_ladder(models: Path, form: str) -> Iterator[Finding]:
             yield Finding(f"{form}, other {name}, strict", False, "was opened")
 
 
+def read(models: Path) -> dict[str, Any]:
+    """The manifest."""
+    return dict(json.loads((models / "manifest.json").read_bytes()))
+
+
+def artifact_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    artifact: dict[str, Any]
+    (artifact,) = manifest["components"]["net"]["artifacts"]
+    return artifact
+
+
 def bake(folder: Path, device: str, form: str) -> tuple[Path, str]:
     """The models folder, and what its report says of the time it saves."""
     checkpoint = write_checkpoint(folder / "checkpoint")
     precision = Component(precision=Precision("bf16", bound=BOUND, derived=False), providers=())
     settings = replace(settings_for(checkpoint), target=device, components={"net": precision})
     settings = replace(settings, compiled="none" if form == EAGER else form)
-    report = bake_folder("blocks", checkpoint, settings, folder / "models")["net"]["compiled"]
-    seconds = {name: each["first"] for name, each in report["seconds"].items()}
-    return folder / "models", f"; first answer {seconds}, {report['bytes']} bytes" if seconds else ""
+    report = bake_folder("blocks", checkpoint, settings, folder / "models", artifacts=form != EAGER)
+    told = "".join(
+        f"; first answer {each['first_seconds']} s, without it {each['first_seconds_without']} s, {each['bytes']} bytes"
+        for each in report.get("artifacts", [])
+    )
+    return folder / "models", told
 
 
 def open_and_ask(models: Path) -> tuple[str, list[object], np.ndarray]:

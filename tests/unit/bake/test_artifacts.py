@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 
 from entrypoints.machine import describe_processor
+from entrypoints.manifest import Component
 from entrypoints.manifest_file import parse_manifest
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts, artifacts_of, find_other
 from prebake.bake.artifacts import Made, artifact_fields, describe, find_makers
@@ -96,7 +97,9 @@ def test_a_manifest_with_them_is_one_that_a_start_reads(made: Path, models: Path
     after = add_artifacts(before, found.values())
     read = parse_manifest(json.dumps(after).encode())
     for name, each in found.items():
-        (artifact,) = read.components[name].artifacts  # type: ignore[union-attr]
+        component = read.components[name]
+        assert isinstance(component, Component)
+        (artifact,) = component.artifacts
         assert (artifact.graph, artifact.key) == (each.entry["graph"], each.key)
         assert {artifact.graph, *artifact.reads} == set(each.files)
     assert {each.component: each for each in artifacts_of(after)} == found
@@ -269,7 +272,7 @@ def test_figures_say_what_they_are_taken_of(made: Path) -> None:
 
 def test_a_target_that_nothing_is_compiled_for_says_so(settings: Settings) -> None:
     with pytest.raises(BakeError, match="nothing is compiled apart"):
-        find_makers(replace(settings, runtime="torch"))
+        find_makers(replace(settings, target="cuda"))
 
 
 def test_another_machine_gets_another_folder(made: Path, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from entrypoints.compiled import ARTIFACT
 from entrypoints.manifest_file import read_manifest
 from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
+from prebake.bake.artifacts_stage import make_artifacts
 from prebake.bake.compile import compile_image
 from prebake.bake.component import Component
 from prebake.bake.errors import BakeError, SettingsInvalid, WeightsError
@@ -27,25 +27,37 @@ from prebake.bake.settings import Settings
 from tests.blocks.checkpoint import bake, settings_for, write_checkpoint
 from tests.entrypoints.baking import replace_file
 from tests.entrypoints.running import ROOT, Server, running
+from tests.gpu_check.compiled import artifact_of
 
 COMPILE = """
-import json, sys
-from dataclasses import replace
+import json, shutil, sys
 from pathlib import Path
-from prebake.bake.job import Job
+from prebake.bake.artifact_file import NAME, add_artifacts
+from prebake.bake.job import Job, weight_files
 from prebake.bake.exported import Exported
-from prebake.bake.precompiled import keep_cache, make_cache
+from prebake.bake.network_artifacts import describe, gather, network_fields
+from prebake.bake.networks import key_fields, parts_of
+from prebake.bake.precompiled import make_cache
 from prebake.bake.settings import Settings
-from entrypoints.networks import Parts
+from prebake.bake.starts import CACHE, Way
 
-models, exported = Path(sys.argv[1]), Path(sys.argv[2])
-job = Job(Settings.from_json(Path(sys.argv[3]).read_bytes()), Exported.load(exported), models)
-content = make_cache(job, {"net": Parts(models, "net", "net/config.json", ("net/model.safetensors",))}, "cpu")
+models, exported, settings, out = (Path(word) for word in sys.argv[1:])
+job = Job(Settings.from_json(settings.read_bytes()), Exported.load(exported), models)
+files = weight_files(job)
+parts = parts_of(job, files)
+content, findings = make_cache(job, parts, "cpu", "net")
+assert findings and all(finding.passed for finding in findings), findings
+out.mkdir()
+(out / "net").write_bytes(content)
+(made,) = gather(job, Way(CACHE, caches={"net": out / "net"}), "cpu", out / "placed")
+artifact = describe(made, network_fields(key_fields(job, parts["net"], files), made))
+artifact.write(made.folder, models)
+(models / "compiled/net" / artifact.label / NAME).unlink()
 manifest = json.loads((models / "manifest.json").read_bytes())
-manifest["torch"].update(keep_cache(content, "cpu", manifest["files"], models))
-(models / "manifest.json").write_text(json.dumps(manifest))
+(models / "manifest.json").write_text(json.dumps(add_artifacts(manifest, [artifact])))
 """
-"""What the compile stage does where the target's device is there, for a CPU: whose compiler no image has, but this machine."""
+"""What the artifacts stage does where the target's device is, for a CPU: whose compiler no image has, but this machine. The
+kernels in C++ stay in the folder that torch has them compiled to."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +69,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = bake(folder)
     export_image(settings_for(folder / "checkpoint"), folder / "checkpoint", folder / "exported")
     (folder / "settings.json").write_bytes(settings_for(folder / "checkpoint").to_json())
-    arguments = [str(folder / name) for name in ("models", "exported", "settings.json")]
+    arguments = [str(folder / name) for name in ("models", "exported", "settings.json", "out")]
     environment = {"PYTHONPATH": str(ROOT), "TORCHINDUCTOR_CACHE_DIR": str(folder / "made"), "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", COMPILE, *arguments], env=environment, check=True)
     return models
@@ -82,7 +94,7 @@ def test_blocks_come_from_the_baked_cache(compiled: Path, tmp_path: Path) -> Non
         start = startup(server)
         assert (start["opened"], start["fallbacks"]) == ({"net": "compile-cache"}, [])
         assert server.post(json={"values": ",".join("1" * 16), "rows": 7}).status_code == 200
-    assert "load compile cache" in {phase["name"] for phase in start["phases"]}
+    assert "load compile cache of net" in {phase["name"] for phase in start["phases"]}
 
 
 def test_what_is_compiled_at_start_is_a_step_down(compiled: Path, tmp_path: Path) -> None:
@@ -94,7 +106,7 @@ def test_what_is_compiled_at_start_is_a_step_down(compiled: Path, tmp_path: Path
     )
     environment = {"PYTHONPATH": str(ROOT), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "other"), "PATH": "/usr/bin:/bin"}
     other = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True).stdout
-    replace_file(models, manifest, ARTIFACT, other)
+    replace_file(models, manifest, artifact_of(manifest)["cache"], other)
     with started(models, tmp_path, compiled.parent / "made") as server:
         (step,) = startup(server)["fallbacks"]
     assert (step["component"], step["from"], step["reason"]) == ("net", "compile-cache", "rebuilt")
@@ -104,7 +116,7 @@ def test_what_is_compiled_at_start_is_a_step_down(compiled: Path, tmp_path: Path
 def test_a_cache_of_another_machine_is_a_step_down(compiled: Path, tmp_path: Path) -> None:
     models = Path(shutil.copytree(compiled, tmp_path / "models"))
     manifest = json.loads((models / "manifest.json").read_bytes())
-    manifest["torch"]["fields"].update(torch="1.0", capability="9.0")
+    artifact_of(manifest)["fields"].update(torch="1.0", capability="9.0")
     (models / "manifest.json").write_text(json.dumps(manifest))
     with started(models, tmp_path) as server:
         start = startup(server)
@@ -120,33 +132,43 @@ def test_a_cache_of_another_machine_is_a_step_down(compiled: Path, tmp_path: Pat
 def test_a_cache_that_torch_cannot_read_is_a_step_down(compiled: Path, tmp_path: Path) -> None:
     models = Path(shutil.copytree(compiled, tmp_path / "models"))
     manifest = json.loads((models / "manifest.json").read_bytes())
-    replace_file(models, manifest, ARTIFACT, b"no cache")
+    replace_file(models, manifest, artifact_of(manifest)["cache"], b"no cache")
     timeline = Timeline()
     opener = Opener(models, read_manifest(models), timeline, None)
     opener.start(1)
     opener.components.session("net")
     (step,) = timeline.fallbacks
     assert (step["to"], step["reason"]) == ("eager", "open")
-    assert f"torch cannot read {ARTIFACT}" in step["detail"]
+    assert f"torch cannot read {artifact_of(manifest)['cache']}" in step["detail"]
 
 
-def test_without_a_device_the_bake_says_so_and_ships_no_cache(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_device_nothing_is_compiled_for_it_and_the_image_is_baked_all_the_same(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     settings = settings_for(write_checkpoint(tmp_path / "checkpoint"), "bf16")
-    models = tmp_path / "models"
-    report = bake_folder(
-        "blocks", tmp_path / "checkpoint", replace(settings, target="cuda", compiled="measured"), models
-    )
+    settings = replace(settings, target="cuda", compiled="measured")
+    report = bake_folder("blocks", tmp_path / "checkpoint", settings, tmp_path / "models")
     assert report["net"]["precision"] == "bf16"
-    manifest = json.loads((models / "manifest.json").read_bytes())
-    assert manifest["torch"]["device"] == "cuda"
-    assert manifest["torch"]["cache"] == ""
-    assert "no CUDA device" in manifest["torch"]["reason"]
-    assert "no CUDA device" in capsys.readouterr().err
-    assert ARTIFACT not in manifest["files"]
+    manifest = json.loads((tmp_path / "models/manifest.json").read_bytes())
+    assert manifest["torch"] == {"module": settings.networks, "device": "cuda", "compiled": "measured"}
+    export_image(settings, tmp_path / "checkpoint", tmp_path / "exported")
+    with pytest.raises(
+        BakeError, match=r"aot: this machine has no CUDA device\n.*compile-cache: this machine has no CUDA"
+    ):
+        make_artifacts(settings, tmp_path / "exported", tmp_path / "models", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_with_nothing_compiled_tells_how_that_is_made(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    bake(tmp_path, settings_for(checkpoint, compiled="measured"))
+    timeline = Timeline()
+    opener = Opener(tmp_path / "models", read_manifest(tmp_path / "models"), timeline, None, strict=True)
+    opener.start(1)
+    opener.components.session("net")
+    assert (timeline.opened, timeline.fallbacks) == ({"net": "eager"}, [])
+    (notice,) = timeline.notices
+    assert "`prebake compile`" in str(notice)
 
 
 def test_weights_that_do_not_fit_fail_the_bake_with_all_of_it(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from entrypoints.ahead import CALL, LIBRARY, Call, CompiledBlock, Unfit
+from entrypoints.compiled import describe_machine
 from entrypoints.faults import CompiledElsewhere
 from entrypoints.manifest_file import read_manifest
 from entrypoints.networks import NetworkSession, Parts, build_network, load_network
@@ -30,9 +31,7 @@ from tests.blocks.export import VALUES
 from tests.blocks.model_torch import Block, Blocks, build
 from tests.entrypoints.baking import replace_file
 from tests.entrypoints.running import Server, running
-from tests.gpu_check.compiled import check_ladder
-
-FOLDER = "compiled/net/0"
+from tests.gpu_check.compiled import artifact_of, check_ladder, read
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def baked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mapping[str, 
         pytest.skip("no C++ compiler")
     folder = tmp_path_factory.mktemp("ahead")
     settings = settings_for(write_checkpoint(folder / "checkpoint"), compiled="aot")
-    report = bake_folder("blocks", folder / "checkpoint", settings, folder / "models")
+    report = bake_folder("blocks", folder / "checkpoint", settings, folder / "models", artifacts=True)
     return folder / "models", report
 
 
@@ -51,11 +50,15 @@ def models(baked: tuple[Path, Mapping[str, Any]], tmp_path: Path) -> Path:
     return Path(shutil.copytree(baked[0], tmp_path / "models"))
 
 
-def change_manifest(models: Path, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((models / "manifest.json").read_bytes())
+def library(models: Path) -> Path:
+    """The folder of the one that both blocks share."""
+    return models / str(artifact_of(read(models))["libraries"][0]["folder"])
+
+
+def change_manifest(models: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = read(models)
     change(manifest)
     (models / "manifest.json").write_text(json.dumps(manifest))
-    return manifest
 
 
 def ask(server: Server, rows: int) -> list[list[float]]:
@@ -84,17 +87,20 @@ def started(models: Path, folder: Path, **environ: str) -> Any:
 
 def test_libraries_hold_no_weights_and_equal_blocks_share_one(baked: tuple[Path, Mapping[str, Any]]) -> None:
     models, report = baked
-    manifest = json.loads((models / "manifest.json").read_bytes())
-    (library,) = manifest["torch"]["libraries"]["net"]
-    assert library == {"folder": FOLDER, "files": [f"{FOLDER}/{LIBRARY}", f"{FOLDER}/{CALL}"], "blocks": [0, 1]}
-    assert all(manifest["files"][file]["origin"] == "compiled" for file in library["files"])
+    manifest = read(models)
+    artifact = artifact_of(manifest)
+    home = f"compiled/net/aot-{artifact['key'][:12]}"
+    assert artifact["libraries"] == [{"folder": f"{home}/0", "blocks": [0, 1]}]
+    assert set(artifact["reads"]) == {f"{home}/0/{LIBRARY}", f"{home}/0/{CALL}"}
+    assert all(manifest["files"][file]["origin"] == "compiled" for file in artifact["reads"])
     weights = load_file(models / "net/model.safetensors")["net.layers.0.inner.weight"]
-    assert weights[0].numpy().tobytes() not in (models / FOLDER / LIBRARY).read_bytes()
-    told = report["net"]["compiled"]
-    assert told["chosen"] == "aot"
-    assert told["bytes"] == sum(manifest["files"][file]["size"] for file in library["files"])
-    assert set(told["seconds"]) == {"eager", "aot"}
-    assert all(seconds["first"] > 0 and seconds["later"] > 0 for seconds in told["seconds"].values())
+    assert weights[0].numpy().tobytes() not in (library(models) / LIBRARY).read_bytes()
+    (told,) = report["artifacts"]
+    assert (told["component"], told["rung"], told["key"], told["kept"]) == ("net", "aot", artifact["key"], True)
+    assert told["for"] == artifact["fields"] == describe_machine("cpu")
+    assert told["bytes"] == sum(manifest["files"][file]["size"] for file in artifact["reads"])
+    for way in ("", "_without"):
+        assert told[f"first_seconds{way}"] > 0 < told[f"run_seconds{way}"]
 
 
 def test_a_container_without_a_compiler_computes_by_them(models: Path, tmp_path: Path) -> None:
@@ -111,7 +117,7 @@ def test_a_container_without_a_compiler_computes_by_them(models: Path, tmp_path:
 
 
 def test_another_machine_steps_down_or_ends(models: Path, tmp_path: Path) -> None:
-    change_manifest(models, lambda manifest: manifest["torch"]["fields"].update(torch="1.0", capability="VSX"))
+    change_manifest(models, lambda manifest: artifact_of(manifest)["fields"].update(torch="1.0", capability="VSX"))
     with started(models, tmp_path) as server:
         startup = server.wait_for("ready", patience=120).get("/startup").json()
         metrics = server.get("/metrics").text
@@ -124,9 +130,21 @@ def test_another_machine_steps_down_or_ends(models: Path, tmp_path: Path) -> Non
         opened(models, Timeline(), strict=True)
 
 
+def test_of_several_machines_libraries_a_start_opens_its_own_and_tells_no_step(models: Path) -> None:
+    def add_others(manifest: dict[str, Any]) -> None:
+        own = artifact_of(manifest)
+        others = [{**own, "fields": {**own["fields"], "capability": name}, "key": "2" * 64} for name in ("VSX", "SVE")]
+        manifest["components"]["net"]["artifacts"] = [others[0], own, others[1]]
+
+    change_manifest(models, add_others)
+    timeline = Timeline()
+    opened(models, timeline, strict=True)
+    assert (timeline.opened, timeline.fallbacks) == ({"net": "aot"}, [])
+
+
 def test_each_field_alone_is_enough_to_step_down_or_end(models: Path) -> None:
     findings = list(check_ladder(models, "aot"))
-    fields = json.loads((models / "manifest.json").read_bytes())["torch"]["fields"]
+    fields = artifact_of(read(models))["fields"]
     assert len(findings) == 2 * len(fields) > 0
     assert [str(finding) for finding in findings if not finding.held] == []
 
@@ -134,7 +152,7 @@ def test_each_field_alone_is_enough_to_step_down_or_end(models: Path) -> None:
 @pytest.mark.parametrize("verify", ["full", "sizes"])
 def test_a_flipped_byte_is_refused_or_told_and_never_run(models: Path, tmp_path: Path, verify: str) -> None:
     draw = random.Random(verify)
-    path = models / FOLDER / draw.choice([LIBRARY, CALL])
+    path = library(models) / draw.choice([LIBRARY, CALL])
     content = bytearray(path.read_bytes())
     content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
     path.write_bytes(content)
@@ -152,11 +170,11 @@ def test_a_flipped_byte_is_refused_or_told_and_never_run(models: Path, tmp_path:
 
 @pytest.mark.parametrize("content", [b"", b"no library", b"\x7fELF" + bytes(200)])
 def test_what_is_no_library_is_told_and_not_served_with(models: Path, content: bytes) -> None:
-    manifest = json.loads((models / "manifest.json").read_bytes())
-    replace_file(models, manifest, f"{FOLDER}/{LIBRARY}", content)
+    folder = library(models)
+    replace_file(models, read(models), str((folder / LIBRARY).relative_to(models)), content)
     block = Blocks(**CONFIG).layers[0]
     with pytest.raises(Unfit):
-        CompiledBlock(block, models / FOLDER, "cpu", pytest.fail)
+        CompiledBlock(block, folder, "cpu", pytest.fail)
     timeline = Timeline()
     opened(models, timeline)
     (step,) = timeline.fallbacks
@@ -166,7 +184,7 @@ def test_what_is_no_library_is_told_and_not_served_with(models: Path, content: b
 def test_a_library_reads_the_weights_where_they_are(models: Path) -> None:
     block = Blocks(**CONFIG).eval().requires_grad_(requires_grad=False).layers[0]
     assert isinstance(block, Block)
-    compiled, x = CompiledBlock(block, models / FOLDER, "cpu", pytest.fail), torch.ones(3, 16)
+    compiled, x = CompiledBlock(block, library(models), "cpu", pytest.fail), torch.ones(3, 16)
     before = compiled(x)
     block.inner.weight.mul_(2)
     assert not torch.allclose(compiled(x), before)
@@ -175,7 +193,7 @@ def test_a_library_reads_the_weights_where_they_are(models: Path) -> None:
 
 def test_a_library_of_another_network_does_not_open(models: Path) -> None:
     with pytest.raises(Unfit, match="KeyError"):
-        CompiledBlock(torch.nn.Linear(16, 16), models / FOLDER, "cpu", pytest.fail)
+        CompiledBlock(torch.nn.Linear(16, 16), library(models), "cpu", pytest.fail)
 
 
 def test_what_computes_something_else_is_found(models: Path) -> None:
@@ -183,7 +201,7 @@ def test_what_computes_something_else_is_found(models: Path) -> None:
     torch.manual_seed(5)
     blocks = [layer.eval().requires_grad_(requires_grad=False) for layer in Blocks(**CONFIG).layers]
     calls = {0: {"x": torch.randn(3, 16)}}
-    made = [Made(models / FOLDER, (0,))]
+    made = [Made(library(models), (0,))]
     assert all(finding.passed for finding in compare("net", blocks, calls, made, Precision()))
 
     block = blocks[0]
@@ -215,18 +233,14 @@ def test_blocks_that_cannot_be_compiled_say_why(tmp_path: Path) -> None:
             compile_blocks([block], {0: {"x": torch.ones(3, 4)}}, tmp_path / "made")
 
 
-def test_a_form_that_is_asked_for_and_cannot_be_made_fails_the_bake(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_compiled_fails_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nowhere/c++")
     settings = settings_for(write_checkpoint(tmp_path / "checkpoint"), compiled="aot")
-    with pytest.raises(BakeError, match="no C\\+\\+ compiler"):
-        bake_folder("blocks", tmp_path / "checkpoint", settings, tmp_path / "models")
-    settings = settings_for(tmp_path / "checkpoint", compiled="measured")
-    report = bake_folder("blocks", tmp_path / "checkpoint", settings, tmp_path / "again")
-    assert report["net"]["compiled"]["chosen"] == "eager"
-    manifest = json.loads((tmp_path / "again/manifest.json").read_bytes())
-    assert "no C++ compiler" in manifest["torch"]["reason"]
+    with pytest.raises(BakeError, match="aot: this machine has no C\\+\\+ compiler"):
+        bake_folder("blocks", tmp_path / "checkpoint", settings, tmp_path / "models", artifacts=True)
+    settings = settings_for(tmp_path / "checkpoint", compiled="none")
+    with pytest.raises(BakeError, match="compiled is none"):
+        bake_folder("blocks", tmp_path / "checkpoint", settings, tmp_path / "again", artifacts=True)
 
 
 @pytest.mark.parametrize(

@@ -61,13 +61,25 @@ def project() -> Project:
         entrypoints=(SourceFile("entrypoints/serve.py", b"run"),),
         bake=(SourceFile("prebake/bake/export.py", b"bake"),),
         notices=(),
-        requirements=dict.fromkeys(("cpu", "cuda", "export", "torch-cpu", "torch-cuda"), "onnxruntime==1.31.1 \\\n"),
+        requirements=dict.fromkeys(
+            ("cpu", "cuda", "export", "torch-cpu", "torch-cuda", "cuda-headers"), "onnxruntime==1.31.1 \\\n"
+        ),
         templates={
             "naive/serve.py": "server",
             "slim.py": "slim",
             **{
                 f"stages/{name}.j2": name
-                for name in ("base", "pip", "settle", "runtime", "export_packages", "export", "compile", "image")
+                for name in (
+                    "base",
+                    "pip",
+                    "settle",
+                    "runtime",
+                    "export_packages",
+                    "compiler",
+                    "export",
+                    "compile",
+                    "image",
+                )
             },
         },
     )

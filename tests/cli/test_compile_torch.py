@@ -1,0 +1,169 @@
+"""Libraries compiled in a container that has a C++ compiler, opened in another that has none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+
+from prebake.bake.artifact_file import NAME, ArtifactFile, add_artifacts, find_other
+from prebake.bake.local import bake_folder
+from prebake.bake.settings import Settings
+from prebake.checkpoints.store import Store
+from prebake.engine.connection import Connection
+from prebake.engine.container_spec import Bind, ContainerSpec
+from prebake.engine.containers import running
+from prebake.oci.records import Records
+from prebake.plan.compiled import compile_command, lookup_key
+from prebake.plan.container import container_config
+from prebake.plan.making import make_plan
+from prebake.plan.values import Options
+from prebake.spec.project import read_project
+from tests.blocks.checkpoint import write_checkpoint
+from tests.blocks.export import VALUES
+from tests.projects import ROOT, Ended, Project, change_spec, clone, pin_weights, reach
+
+FILES = ("net/config.json", "net/model.safetensors")
+SPEC = {
+    "schema": 1,
+    "name": "blocks",
+    "title": "Blocks",
+    "description": "A network of equal blocks.",
+    "base": "python:3.11-slim-bookworm",
+    "targets": ["cpu"],
+    "runtime": {"cpu": "torch"},
+    "compiled": {"cpu": "aot"},
+    "checkpoint": "small",
+    "checkpoints": {
+        "small": {
+            "licence": {"id": "CC0-1.0"},
+            "sources": [{"from": "local", "folder": "checkpoint", "files": list(FILES), "ship": [FILES[1]]}],
+        }
+    },
+    "components": {"net": {}},
+    "code": {"torch": ["model_torch.py"], "serve": ["model.py"], "export": ["export.py"]},
+}
+FOLDER = ROOT / "tests" / "blocks"
+
+
+def blocks_project(folder: Path, **variables: str) -> Project:
+    """``tests/blocks`` as an image of a project, on the packages of the image that torch can serve here."""
+    project = clone(folder, variables=variables)
+    image = project.root / "images" / "blocks"
+    shutil.copytree(ROOT / "images" / "zimage" / "requirements", image / "requirements")
+    for name in ("model.py", "model_torch.py", "export.py"):
+        (image / name).write_text((FOLDER / name).read_text().replace("tests.blocks", "images.blocks"))
+    (image / "image.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))
+    write_checkpoint(project.root / "checkpoint")
+    pin_weights(project.root, "blocks")
+    return project
+
+
+@dataclass(frozen=True)
+class Compiled:
+    project: Project
+    ended: Ended
+    artifact: ArtifactFile
+    store: Store
+
+
+@pytest.fixture(scope="module")
+def compiled(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    """In the stage's containers."""
+    folder = tmp_path_factory.mktemp("compiled")
+    project = blocks_project(folder / "project", **reach(engine), PREBAKE_CACHE=str(folder / "cache"))
+    ended = project.run("compile", "--model", "blocks", "--base", "bootstrap", "--json").expect(0)
+    store = Store(folder / "cache" / "store")
+    ((files),) = (
+        Records(store.root).listed(lookup_key(make_plan(read_project(project.root, "blocks"), Options()))).values()
+    )
+    (description,) = (file for file in files if file.path == NAME)
+    return Compiled(project, ended, ArtifactFile.from_json(store.place(description.sha256).read_bytes()), store)
+
+
+@pytest.fixture(scope="module")
+def models(compiled: Compiled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What an image holds at /models: baked by this machine's own Python, and what the container compiled."""
+    plan = make_plan(read_project(compiled.project.root, "blocks"), Options())
+    settings = next(file.data for file in plan.context if file.path == "bake/settings.json") or b""
+    folder = tmp_path_factory.mktemp("image") / "models"
+    sys.path.insert(0, str(compiled.project.root))
+    sys.modules.pop("images", None)
+    bake_folder("blocks", compiled.project.root / "checkpoint", Settings.from_json(settings), folder)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    assert find_other(compiled.artifact, manifest["components"]) == []
+    (folder / "manifest.json").write_text(json.dumps(add_artifacts(manifest, [compiled.artifact])))
+    for path, file in compiled.artifact.files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(compiled.store.place(str(file["sha256"])), folder / path)
+    yield folder
+    sys.path.remove(str(compiled.project.root))
+    for name in [name for name in sys.modules if name.startswith("images.blocks")]:
+        del sys.modules[name]
+
+
+def test_it_is_keyed_by_the_compiler_and_the_machine_and_listed_in_the_plan(compiled: Compiled) -> None:
+    (told,) = json.loads(compiled.ended.stdout)["artifacts"]
+    assert (told["rung"], told["key"], told["kept"]) == ("aot", compiled.artifact.key, True)
+    fields = compiled.artifact.entry["key_fields"]
+    assert re.match(r"gcc version \d+", fields["more"]["compiler"])
+    assert fields["machine"]["device"] == "cpu"
+    plan = json.loads(compiled.project.run("--model", "blocks", "--plan", "--json").expect(0).stdout)
+    (listed,) = plan["artifacts"]
+    assert listed["key"] == told["key"]
+
+
+def test_a_container_without_a_compiler_answers_by_it(engine: Connection, compiled: Compiled, models: Path) -> None:
+    (image,) = re.findall(r"export: in a container of (\S+)", compiled.ended.stderr)
+    plan = make_plan(read_project(compiled.project.root, "blocks"), Options())
+    config = container_config(plan)
+    code = [Bind(compiled.project.root / name, f"/app/{name}") for name in ("entrypoints", "images")]
+    spec = ContainerSpec(
+        image,
+        command=[*config.entrypoint[1:]],
+        entrypoint=[config.entrypoint[0]],
+        environment={**config.env, "PYTHONPATH": "/app:/opt/export", "PREBAKE_FALLBACK": "error"},
+        ports=[config.port],
+        binds=[*code, Bind(models, "/models")],
+        user=f"{os.getuid()}:{os.getgid()}",  # who alone may read a test's folders
+    )
+    with running(engine, spec) as container:
+        url = f"http://127.0.0.1:{container.address(config.port)[1]}"
+        ready = httpx.get(f"{url}/v2/health/ready", headers={"Prefer": "wait=60"}, timeout=90)
+        assert ready.status_code == 200, container.logs()
+        startup: dict[str, Any] = httpx.get(f"{url}/startup").json()
+        answer = httpx.post(
+            f"{url}/generate", json={"values": ",".join(map(str, VALUES)), "rows": 5}, timeout=60
+        ).json()
+    assert (startup["opened"], startup["fallbacks"], startup["notices"]) == ({"net": "aot"}, [], [])
+    warmup = json.loads(next((models / "warmup").glob("answer*")).read_bytes())
+    np.testing.assert_allclose(answer["y"], warmup["y"][:1] * 5, rtol=1e-5, atol=1e-5)
+
+
+def test_another_form_is_looked_up_apart_and_none_is_not_asked_for(compiled: Compiled, tmp_path: Path) -> None:
+    project = Project(Path(shutil.copytree(compiled.project.root, tmp_path / "project")))
+
+    def key(compiled_as: str) -> str:
+        change_spec(project, lambda document: document.update(compiled={"cpu": compiled_as}), "blocks")
+        return lookup_key(make_plan(read_project(project.root, "blocks"), Options()))
+
+    assert len({key(each) for each in ("aot", "measured", "compile-cache", "none")}) == 4
+
+
+def test_a_plan_for_a_gpu_tells_how_its_libraries_are_made(tmp_path: Path) -> None:
+    project = clone(tmp_path / "project", "zimage")
+    plan = make_plan(read_project(project.root, "zimage"), Options("cuda"))
+    assert compile_command(plan) == "prebake compile --model zimage --target cuda --checkpoint sample --push REF"
+    change_spec(project, lambda document: document.update(compiled={"cuda": "none"}), "zimage")
+    assert compile_command(make_plan(read_project(project.root, "zimage"), Options("cuda"))) == ""
