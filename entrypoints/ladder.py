@@ -21,6 +21,8 @@ PROVIDER_RUNGS = {
     "CUDAExecutionProvider": "cuda",
     "CPUExecutionProvider": "cpu",
 }
+COMPILING = ("TensorrtExecutionProvider",)
+"""Providers that would compile a graph as it is opened, for minutes: they open what was compiled ahead, and nothing else."""
 
 
 class Rung(NamedTuple):
@@ -38,7 +40,7 @@ class Rung(NamedTuple):
 
 
 class Miss(NamedTuple):
-    """Why a way was passed over. ``reason`` is one of a few words: ``field``, ``provider`` or ``open``."""
+    """Why a way was passed over. ``reason`` is one of a few words: ``field``, ``provider``, ``open`` or ``absent``."""
 
     rung: str
     reason: str
@@ -56,7 +58,8 @@ class Fallback(NamedTuple):
 
 
 def rungs_of(component: Component) -> Iterator[Rung]:
-    """Best first. The graph itself, opened by the last provider, is what any machine can do."""
+    """Best first. The graph itself, opened by the last provider, is what any machine can do. One of a provider that compiles
+    stands for what was not compiled for it."""
     for each in component.artifacts:
         yield Rung(
             each.rung,
@@ -69,10 +72,18 @@ def rungs_of(component: Component) -> Iterator[Rung]:
             each.least,
         )
     for index, provider in enumerate(component.providers):
+        if provider in COMPILING and any(each.provider == provider for each in component.artifacts):
+            continue
         name = PROVIDER_RUNGS.get(provider, provider)
         left = component.providers[index:]
         options = component.options.get(provider, {})
         yield Rung(name, component.graph, left, options, component.optimize, component.prepack)
+
+
+def without_compiled(component: Component) -> Component:
+    """The component as its graph alone, for inputs that what was compiled does not take."""
+    providers = tuple(each for each in component.providers if each not in COMPILING)
+    return component._replace(artifacts=(), providers=providers)
 
 
 def climb_down(
@@ -122,14 +133,17 @@ def find_miss(rung: Rung, find_facts: Facts, available: Callable[[], list[str]])
     absent = [name for name in rung.providers[:1] if name not in available()]
     if absent:
         return Miss(rung.name, "provider", f"this ONNX Runtime has no {', '.join(absent)}")
-    if not rung.fields and not rung.least:
+    if rung.providers[0] == "CPUExecutionProvider" and not rung.fields and not rung.least:
         return None
     try:
         found = find_facts(rung.providers[0])
     except Fault as fault:
         return Miss(rung.name, "provider", str(fault))
-    differences = find_differences(rung.fields, rung.least, found)
-    return Miss(rung.name, "field", "; ".join(differences)) if differences else None
+    if differences := find_differences(rung.fields, rung.least, found):
+        return Miss(rung.name, "field", "; ".join(differences))
+    if rung.providers[0] in COMPILING and not rung.fields:
+        return Miss(rung.name, "absent", "nothing was compiled for it: `prebake compile` does so where the device is")
+    return None
 
 
 def find_differences(fields: Mapping[str, str], least: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ from entrypoints.contract import Session
 from entrypoints.device_memory import ON_DEVICE, check_memory, count_bytes, is_shortage
 from entrypoints.faults import DeviceMemoryFault, Fault, SessionFault
 from entrypoints.integrity import Verification
-from entrypoints.ladder import Fallback, Rung, Unopened, climb_down, find_miss, rungs_of
+from entrypoints.ladder import Fallback, Rung, Unopened, climb_down, find_miss, rungs_of, without_compiled
 from entrypoints.machine import find_facts
 from entrypoints.manifest import Component, Manifest, TorchComponent
 from entrypoints.shapes import Buckets
@@ -164,7 +164,7 @@ class Opener:
         if component.buckets is None:
             return session
         compiled = any(each.rung == rung for each in component.artifacts)
-        graph = cache(lambda: self._climb_down(component._replace(artifacts=()), threads)[0]) if compiled else None
+        graph = cache(lambda: self._climb_down(without_compiled(component), threads)[0]) if compiled else None
         return self._bucketed(component, component.buckets, session, graph)
 
     def _climb_down(self, component: Component, threads: int) -> tuple[Session, str, list[Fallback]]:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from prebake.bake.errors import BakeError
 
-CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 Shape = tuple[int, ...]
 
 
