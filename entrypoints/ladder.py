@@ -27,7 +27,7 @@ COMPILING = ("TensorrtExecutionProvider",)
 
 class Rung(NamedTuple):
     """One way. ``providers``: the first computes, the others take what it cannot. ``fields`` have to be this machine's own,
-    ``least`` at least its own, number by number."""
+    ``least`` at least its own, number by number. ``weights``: the folder that the graph reads, empty where that is its own."""
 
     name: str
     graph: str
@@ -37,6 +37,7 @@ class Rung(NamedTuple):
     prepack: bool
     fields: Mapping[str, str] = {}
     least: Mapping[str, str] = {}
+    weights: str = ""
 
 
 class Miss(NamedTuple):
@@ -70,6 +71,7 @@ def rungs_of(component: Component) -> Iterator[Rung]:
             each.prepack,
             each.fields,
             each.least,
+            each.weights,
         )
     for index, provider in enumerate(component.providers):
         if provider in COMPILING and any(each.provider == provider for each in component.artifacts):

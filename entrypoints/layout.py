@@ -35,7 +35,7 @@ ARTIFACT = record(
         "key": sha256,
         "key_fields": mapping(text, anything),
     },
-    optional={"figures": mapping(text, anything)},
+    optional={"figures": mapping(text, anything), "weights": path},
 )
 BUCKETS = record(
     {

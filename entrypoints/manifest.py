@@ -18,7 +18,8 @@ NAME = "manifest.json"
 
 class Artifact(NamedTuple):
     """What was compiled of a component for one kind of machine: opened before its graph where ``fields`` are this machine's
-    own and ``least`` are reached. ``rung`` is its name on the ladder."""
+    own and ``least`` are reached. ``rung`` is its name on the ladder; ``weights`` the folder that its graph reads, empty where
+    that is its own."""
 
     rung: str
     graph: str
@@ -30,6 +31,7 @@ class Artifact(NamedTuple):
     least: Mapping[str, str]
     reads: Mapping[str, tuple[tuple[int, int], ...]]
     key: str
+    weights: str = ""
 
 
 class Tensor(NamedTuple):
@@ -353,6 +355,7 @@ def build_artifact(entry: Mapping[str, Any]) -> Artifact:
         least=entry["least"],
         reads=build_reads(entry),
         key=entry["key"],
+        weights=entry.get("weights", ""),
     )
 
 

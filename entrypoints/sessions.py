@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from entrypoints.gpu import Memory
 
 CPU = "CPUExecutionProvider"
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+"""Where ONNX Runtime looks for a graph's weights, if not beside it."""
 RECORDED = ("enable_cuda_graph", "trt_cuda_graph_enable")
 """Options of providers that record a run and replay it (``entrypoints.bound``)."""
 TYPES = {
@@ -233,6 +235,8 @@ def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> S
 
     try:
         options = make_options(rung, threads)
+        if rung.weights:
+            options.add_session_config_entry(WEIGHTS_FOLDER, os.fspath(models / rung.weights))
         session = onnxruntime.InferenceSession(
             os.fspath(models / rung.graph), options, providers=give_providers(rung, options), enable_fallback=0
         )

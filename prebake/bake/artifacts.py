@@ -13,17 +13,22 @@ from prebake.bake.artifact_file import FOLDER, ArtifactFile, label_of
 from prebake.bake.documents import digest_json
 from prebake.bake.errors import BakeError
 from prebake.bake.graph_files import load
-from prebake.bake.manifest import Compiled, file_entry, reads
+from prebake.bake.manifest import file_entry, reads
 from prebake.bake.settings import Session, Settings
 
-MAKERS: Mapping[str, tuple[str, ...]] = {"cpu": ("prebake.bake.for_processor:ForProcessor",)}
+MAKERS: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("prebake.bake.for_processor:ForProcessor",),
+    "cuda": ("prebake.bake.for_cuda:ForCuda",),
+    "tensorrt": ("prebake.bake.for_engines:ForEngines", "prebake.bake.for_cuda:ForCuda"),
+}
 """By target, the module and class of each maker: best first."""
 
 
 @dataclass(frozen=True)
 class Made:
     """What a maker made: the files of ``folder``, opened by ``graph`` in it. A machine opens it that has these very ``fields``
-    and at least ``least``; ``more`` is what else it follows from, such as shape profiles."""
+    and at least ``least``; ``more`` is what else it follows from, such as shape profiles. ``weights`` is the folder under /models
+    that its graph reads; empty where all that it reads lies beside it."""
 
     rung: str
     folder: Path
@@ -34,6 +39,7 @@ class Made:
     options: Mapping[str, str] = field(default_factory=dict)
     least: Mapping[str, str] = field(default_factory=dict)
     more: Mapping[str, object] = field(default_factory=dict)
+    weights: str = ""
 
 
 class ArtifactMaker(Protocol):
@@ -86,7 +92,8 @@ def describe(name: str, made: Made, fields: Mapping[str, object], figures: Mappi
         "session": made.session.told,
         "fields": dict(made.fields),
         "least": dict(made.least),
-        "reads": {**whole, **reads(Compiled(name, graph, load(made.folder / made.graph), key, fields, made.session))},
+        **({"weights": made.weights} if made.weights else {}),
+        "reads": {**whole, **reads(load(made.folder / made.graph), made.weights or home)},
         "key": key,
         "key_fields": dict(fields),
         "figures": dict(figures),

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import onnxruntime as ort
+
 from prebake.bake import parity
 from prebake.bake.artifact_file import FOLDER, NAME, ArtifactFile, label_of
 from prebake.bake.artifacts import ArtifactMaker, Made, artifact_fields, describe, find_makers
 from prebake.bake.benefit import measure_benefit, pays
+from prebake.bake.buckets import Tensors, check_buckets
 from prebake.bake.compile import (
     Files,
     Job,
@@ -25,7 +28,10 @@ from prebake.bake.compile import (
 )
 from prebake.bake.documents import canonical_json, digest_json
 from prebake.bake.exported import Exported
-from prebake.bake.sessions import open_session
+from prebake.bake.graph_files import load
+from prebake.bake.profiles import check_profiles
+from prebake.bake.provider_options import TENSORRT, Graph, is_fixed, options_for
+from prebake.bake.sessions import WEIGHTS_FOLDER, open_with, session_options
 from prebake.bake.settings import REPORT, Settings
 
 
@@ -38,6 +44,7 @@ def make_artifacts(settings: Settings, exported: Path, models: Path, out: Path, 
     job = Job(settings, Exported.load(exported), models)
     makers = find_makers(settings)
     check_components(job)
+    check_shapes(job)
     weights = weight_files(job)
     stage = Stage(job, weights, makers, out, keep_all)
     told = [each for name in sorted(settings.components) for each in stage.run(name)]
@@ -71,7 +78,7 @@ class Stage:
         return found
 
     def _compare(self, name: str, made: Made) -> tuple[parity.Finding, ...]:
-        return compare_with_cases(self.job, name, open_session(made.folder / made.graph, made.session, [made.provider]))
+        return compare_with_cases(self.job, name, open_made(made, self.job.models))
 
     def _keep(self, name: str, made: Made) -> dict[str, object]:
         fields = artifact_fields(key_fields(self.job, name, self.weights), made)
@@ -80,22 +87,47 @@ class Stage:
         figures = self._measure(name, made, size)
         kept = self.keep_all or pays(figures)
         if kept:
-            _write(describe(name, made, fields, figures), made, self.out)
+            write_artifact(describe(name, made, fields, figures), made, self.out)
         saved = f"saves {figures['saved_seconds']:.4f} s, its {size} bytes take {figures['pull_seconds']:.4f} s"
         print(f"{name}: artifact {label_of(made.rung, key)} {'kept' if kept else 'left out'}: {saved}", file=sys.stderr)
         return {"component": name, "rung": made.rung, "key": key, "kept": kept, "for": dict(made.fields), **figures}
 
     def _measure(self, name: str, made: Made, size: int) -> dict[str, float | int]:
-        own = self.job.settings.components[name]
         return measure_benefit(
-            lambda: open_session(made.folder / made.graph, made.session, [made.provider]),
-            lambda: open_session(self.job.graph(name), own.session, own.providers),
+            lambda: open_made(made, self.job.models),
+            lambda: self._open_graph(name),
             self.job.exported.cases(name)[0],
             size,
         )
 
+    def _open_graph(self, name: str) -> ort.InferenceSession:
+        """As a start does without artifacts, which compiles nothing."""
+        own, graph = self.job.settings.components[name], self.job.graph(name)
+        about = Graph(name, own.precision.type, is_fixed(load(graph)))
+        providers = tuple(each for each in own.providers if each != TENSORRT)
+        said = options_for(about, providers, own.options)
+        return open_with(graph, session_options(own.session), {each: said.get(each, {}) for each in providers})
 
-def _write(artifact: ArtifactFile, made: Made, out: Path) -> None:
+
+def check_shapes(job: Job) -> None:
+    """Raise SpecInvalid for buckets that the graphs cannot take, and where engines are made for inputs that have none."""
+    names = job.settings.components
+    tensors = {name: Tensors.read(load(job.exported.graph(name))) for name in names}
+    check_buckets(job.settings, tensors, {name: job.exported.components[name].ranges for name in names})
+    if job.settings.target == "tensorrt":
+        check_profiles(job.settings, tensors)
+
+
+def open_made(made: Made, models: Path) -> ort.InferenceSession:
+    """As the container will."""
+    options = session_options(made.session)
+    if made.weights:
+        options.add_session_config_entry(WEIGHTS_FOLDER, str(models / made.weights))
+    return open_with(made.folder / made.graph, options, {made.provider: made.options})
+
+
+def write_artifact(artifact: ArtifactFile, made: Made, out: Path) -> None:
+    """Move its files to their place below ``out``, and describe them there."""
     home = out / FOLDER / artifact.component / artifact.label
     home.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(made.folder, home)

@@ -75,9 +75,20 @@ def _find_problems(own: Component, tensors: Tensors, ranges: Ranges) -> Iterator
             least, most = ranges.get(axis, (1, None))
             if length < (least or 0) or (most is not None and length > most):
                 allowed = f"{least} or more" if most is None else f"{least} to {most}"
-                yield Problem(f"buckets[{number}].{axis}", f"is {length}, the graph was exported for {allowed}")
+                yield Problem(
+                    f"buckets[{number}].{axis}",
+                    f"is {length}, {_describe_input(tensors, axis)}, exported for {axis} {allowed}",
+                )
     yield from _find_pad_problems(own, tensors)
     yield from _find_derived(own, tensors)
+
+
+def _describe_input(tensors: Tensors, axis: str) -> str:
+    """The first that has the axis, with its shape as the graph has it."""
+    found = ((name, axes) for name, axes in tensors.inputs.items() if axis in axes)
+    return next(
+        (f"the graph's input '{name}' is [{', '.join(map(str, axes))}]" for name, axes in found), "no input has it"
+    )
 
 
 def _find_pad_problems(own: Component, tensors: Tensors) -> Iterator[Problem]:

@@ -1,0 +1,216 @@
+"""What a machine makes of a component for its own device, by providers that stand for TensorRT and CUDA: from the export to the
+rung that a start opens."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from entrypoints.integrity import Verification
+from entrypoints.manifest import read_manifest
+from entrypoints.sessions import Opener
+from entrypoints.timeline import Timeline
+from prebake.bake.artifact_file import NAME as DESCRIPTION
+from prebake.bake.artifact_file import ArtifactFile, add_artifacts
+from prebake.bake.artifacts import ArtifactMaker, find_makers
+from prebake.bake.artifacts_stage import Stage, make_artifacts
+from prebake.bake.buckets import Tensors
+from prebake.bake.compile import Job, weight_files
+from prebake.bake.documents import canonical_json
+from prebake.bake.engines import Compiler
+from prebake.bake.errors import BakeError
+from prebake.bake.export import export_image
+from prebake.bake.exported import Exported
+from prebake.bake.for_cuda import ForCuda
+from prebake.bake.for_engines import ForEngines
+from prebake.bake.graph_files import load
+from prebake.bake.local import bake_folder, shipped
+from prebake.bake.profiles import find_profile
+from prebake.bake.provider_options import CPU, Graph, Options, Range, tensorrt_options
+from prebake.bake.settings import Component, Settings
+from prebake.errors import SpecInvalid
+from tests.entrypoints.plugin import NAME, OPTIONS, plugin
+
+__all__ = ["plugin"]
+
+BUCKETS = ({"batch": 4}, {"batch": 1}, {"batch": 16})
+
+
+def simulated(graph: Graph, said: Options, facts: Mapping[str, str]) -> Compiler:
+    """In TensorRT's place; what image.yaml says of an engine goes along, as it does there."""
+    return Compiler(NAME, "engine", {**OPTIONS, **said}, OPTIONS, facts)
+
+
+STAND_INS: tuple[ArtifactMaker, ...] = (ForEngines(NAME, simulated), ForCuda(CPU, ("onnxruntime",)))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    (folder / "net").mkdir()
+    random = torch.Generator().manual_seed(3)
+    shapes = {"inner.weight": (48, 32), "inner.bias": (48,), "outer.weight": (32, 48), "outer.bias": (32,)}
+    weights = {name: torch.randn(*shape, generator=random) * 0.2 for name, shape in shapes.items()}
+    save_file(weights, folder / "net/model.safetensors")
+    return folder
+
+
+def settings_of(published: Path, **free: Any) -> Settings:
+    components = {"net": Component(), **({"free": Component(folder="net", **free)} if free else {})}
+    ship = shipped(published, ["net/model.safetensors"])
+    return Settings("fixed", "images.fixed.model", "cpu", "sample", "0" * 64, components, ship)
+
+
+@pytest.fixture(scope="module")
+def image(published: Path, tiny_image: None, plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """/models with what both stand-ins made."""
+    folder, settings = tmp_path_factory.mktemp("image"), settings_of(published)
+    models, own, out = folder / "models", folder / "own", folder / "out"
+    bake_folder("fixed", published, settings, models)
+    export_image(settings, published, folder / "exported")
+    shutil.copytree(published, own)
+    job = Job(settings, Exported.load(folder / "exported"), own)
+    told = list(Stage(job, weight_files(job), STAND_INS, out, keep_all=True).run("net"))
+    assert [each["rung"] for each in told] == ["engine", "optimised"]
+    artifacts = [ArtifactFile.from_json(path.read_bytes()) for path in out.rglob(DESCRIPTION)]
+    for path in out.rglob(DESCRIPTION):
+        path.unlink()
+    shutil.copytree(out / "compiled", models / "compiled")
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    whole = add_artifacts(manifest, sorted(artifacts, key=lambda each: str(each.entry["rung"])))
+    (models / "manifest.json").write_bytes(canonical_json(whole))
+    return models
+
+
+def open_net(models: Path) -> tuple[Any, Timeline]:
+    manifest, timeline = read_manifest(models), Timeline()
+    verification = Verification(models, manifest)
+    opener = Opener(models, manifest, timeline, verification)
+    verification.work(1)
+    opener.start(1)
+    return opener.components.session("net"), timeline
+
+
+def entry_of(models: Path, rung: str) -> dict[str, Any]:
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    return next(dict(each) for each in manifest["components"]["net"]["artifacts"] if each["rung"] == rung)
+
+
+def without(models: Path, rung: str, target: Path) -> Path:
+    """A copy whose artifact of this rung was made elsewhere."""
+    shutil.copytree(models, target)
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    for each in manifest["components"]["net"]["artifacts"]:
+        if each["rung"] == rung:
+            each["fields"] = {**each["fields"], "onnxruntime": "0.1"}
+    (target / "manifest.json").write_bytes(canonical_json(manifest))
+    return target
+
+
+def check_answer(session: Any, published: Path, bound: float) -> None:
+    net = importlib.import_module("images.fixed.export").Net().eval()
+    net.load_state_dict(load_file(published / "net/model.safetensors"))
+    x = torch.linspace(-2, 1, 64).reshape(2, 32)
+    with torch.no_grad():
+        assert np.abs(session.run({"x": x.numpy()})["y"] - net(x).numpy()).max() < bound
+
+
+def test_the_engine_is_opened_and_answers_as_the_framework(image: Path, published: Path) -> None:
+    session, timeline = open_net(image)
+    assert timeline.opened == {"net": "engine"}
+    assert timeline.fallbacks == []
+    check_answer(session, published, 0.02)
+
+
+def test_the_next_is_the_optimised_graph_over_the_published_weights(
+    image: Path, published: Path, tmp_path: Path
+) -> None:
+    session, timeline = open_net(without(image, "engine", tmp_path / "models"))
+    assert timeline.opened == {"net": "optimised"}
+    assert [(each["from"], each["to"]) for each in timeline.fallbacks] == [("engine", "optimised")]
+    check_answer(session, published, 1e-4)
+    entry = entry_of(image, "optimised")
+    assert entry["weights"] == "net"
+    assert "net/model.safetensors" in entry["reads"]
+    files = [path for path in (image / entry["graph"]).parent.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < (image / "net/model.safetensors").stat().st_size / 4
+
+
+def test_weights_are_verified_before_a_graph_elsewhere_reads_them(image: Path, tmp_path: Path) -> None:
+    copy = without(image, "engine", tmp_path / "models")
+    content = bytearray((copy / "net/model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (copy / "net/model.safetensors").write_bytes(content)
+    with pytest.raises(Exception, match=r"net/model\.safetensors"):
+        open_net(copy)
+
+
+def test_what_an_artifact_was_made_with_is_told_and_keyed(image: Path) -> None:
+    entry = entry_of(image, "engine")
+    assert entry["key_fields"]["more"] == {"compiling": OPTIONS, "profiles": {}}
+    assert entry["options"] == OPTIONS
+    assert entry["figures"]["bytes"] > 0
+    assert entry_of(image, "optimised")["fields"].keys() == {"onnxruntime"}
+
+
+def test_where_the_device_is_not_here_compilation_says_so(published: Path, tiny_image: None, tmp_path: Path) -> None:
+    providers = ("TensorrtExecutionProvider", "CUDAExecutionProvider", CPU)
+    settings = replace(settings_of(published), target="tensorrt", components={"net": Component(providers=providers)})
+    export_image(settings, published, tmp_path / "exported")
+    shutil.copytree(published, tmp_path / "models")
+    with pytest.raises(BakeError, match=r"net: this ONNX Runtime has no TensorrtExecutionProvider, only .*CPU"):
+        make_artifacts(settings, tmp_path / "exported", tmp_path / "models", tmp_path / "out")
+    names = [type(each).__name__ for each in find_makers(settings)]
+    assert names == ["ForEngines", "ForCuda"]
+
+
+@pytest.fixture(scope="module")
+def free(published: Path, tiny_image: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of a component of free shapes beside one of fixed ones."""
+    exported = tmp_path_factory.mktemp("free") / "exported"
+    export_image(settings_of(published, buckets=BUCKETS), published, exported)
+    return exported
+
+
+def tensors_of(exported: Path, name: str) -> Tensors:
+    return Tensors.read(load(Exported.load(exported).graph(name)))
+
+
+def test_profiles_are_the_buckets(free: Path) -> None:
+    own = Component(buckets=BUCKETS)
+    profile = find_profile(own, tensors_of(free, "free"))
+    assert profile == {"x": Range((1, 32), (1, 32), (16, 32))}
+    options = tensorrt_options(Graph("free", "fp32", fixed=False, profile=profile), {})
+    assert options["trt_profile_max_shapes"] == "x:16x32"
+    assert find_profile(Component(), tensors_of(free, "net")) == {}
+
+
+@pytest.mark.parametrize(
+    ("buckets", "said"),
+    [
+        ((), r"the graph's input 'x' is \[batch, 32\], free along batch; there are no buckets"),
+        (({"batch": 64},), r"is 64, the graph's input 'x' is \[batch, 32\], exported for batch 1 to 16"),
+        (({"rows": 1},), "no input has a free axis 'rows'"),
+    ],
+)
+def test_shapes_that_a_graph_cannot_take_are_refused_before_anything_is_compiled(
+    published: Path, free: Path, tmp_path: Path, buckets: Any, said: str
+) -> None:
+    settings = replace(settings_of(published, buckets=buckets), target="tensorrt")
+    shutil.copytree(published, tmp_path / "models")
+    with pytest.raises(SpecInvalid) as caught:
+        make_artifacts(settings, free, tmp_path / "models", tmp_path / "out")
+    (problem,) = caught.value.problems
+    assert problem.where.startswith("components.free.buckets")
+    assert re.search(said, problem.what)
