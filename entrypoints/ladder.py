@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from entrypoints.faults import CompiledElsewhere, Fault, SessionFault
-from entrypoints.manifest import Component
+from entrypoints.manifest import Component, Scratch
 
 Opened = TypeVar("Opened")
 Facts = Callable[[str], Mapping[str, str]]
@@ -27,7 +27,8 @@ COMPILING = ("TensorrtExecutionProvider",)
 
 class Rung(NamedTuple):
     """One way. ``providers``: the first computes, the others take what it cannot. ``fields`` have to be this machine's own,
-    ``least`` at least its own, number by number. ``weights``: the folder that the graph reads, empty where that is its own."""
+    ``least`` at least its own, number by number. ``weights``, ``folders``, ``scratch``: as of an artifact. ``files`` have to be
+    whole before it is opened; ``builds``: the provider compiles the component's graph there and then."""
 
     name: str
     graph: str
@@ -38,6 +39,10 @@ class Rung(NamedTuple):
     fields: Mapping[str, str] = {}
     least: Mapping[str, str] = {}
     weights: str = ""
+    folders: Mapping[str, str] = {}
+    scratch: Scratch | None = None
+    files: tuple[str, ...] = ()
+    builds: bool = False
 
 
 class Miss(NamedTuple):
@@ -72,6 +77,10 @@ def rungs_of(component: Component) -> Iterator[Rung]:
             each.fields,
             each.least,
             each.weights,
+            each.folders,
+            each.scratch,
+            (each.graph, *each.reads),
+            each.graph == component.graph,
         )
     for index, provider in enumerate(component.providers):
         if provider in COMPILING and any(each.provider == provider for each in component.artifacts):
@@ -79,7 +88,8 @@ def rungs_of(component: Component) -> Iterator[Rung]:
         name = PROVIDER_RUNGS.get(provider, provider)
         left = component.providers[index:]
         options = component.options.get(provider, {})
-        yield Rung(name, component.graph, left, options, component.optimize, component.prepack)
+        files = (component.graph,)
+        yield Rung(name, component.graph, left, options, component.optimize, component.prepack, files=files)
 
 
 def without_compiled(component: Component) -> Component:

@@ -16,10 +16,17 @@ SCHEMA = 1
 NAME = "manifest.json"
 
 
+class Scratch(NamedTuple):
+    """A folder that is copied to where its provider may write; ``options`` are those that name the copy."""
+
+    folder: str
+    options: tuple[str, ...]
+
+
 class Artifact(NamedTuple):
     """What was compiled of a component for one kind of machine: opened before its graph where ``fields`` are this machine's
     own and ``least`` are reached. ``rung`` is its name on the ladder; ``weights`` the folder that its graph reads, empty where
-    that is its own."""
+    that is its own; ``folders`` are those that options of its provider name."""
 
     rung: str
     graph: str
@@ -32,6 +39,8 @@ class Artifact(NamedTuple):
     reads: Mapping[str, tuple[tuple[int, int], ...]]
     key: str
     weights: str = ""
+    folders: Mapping[str, str] = {}
+    scratch: Scratch | None = None
 
 
 class Tensor(NamedTuple):
@@ -356,7 +365,13 @@ def build_artifact(entry: Mapping[str, Any]) -> Artifact:
         reads=build_reads(entry),
         key=entry["key"],
         weights=entry.get("weights", ""),
+        folders=entry.get("folders", {}),
+        scratch=build_scratch(entry["scratch"]) if "scratch" in entry else None,
     )
+
+
+def build_scratch(entry: Mapping[str, Any]) -> Scratch:
+    return Scratch(entry["folder"], tuple(entry["options"]))
 
 
 def build_reads(entry: Mapping[str, Any]) -> dict[str, tuple[tuple[int, int], ...]]:

@@ -191,17 +191,9 @@ class Opener:
         return BucketSession(session, Bucketing(buckets, *tensors), graph or (lambda: session), count)
 
     def _open_rung(self, component: Component, rung: Rung, threads: int) -> Session:
-        for file in files_of(component, rung):
+        for file in rung.files:  # engines are read by code that trusts them
             self._wait_for(file)
         return open_rung(self._models, component, rung, threads)
-
-
-def files_of(component: Component, rung: Rung) -> list[str]:
-    """What has to be whole before a compiled form is opened: all of it, as engines are read by code that trusts them."""
-    for artifact in component.artifacts:
-        if artifact.graph == rung.graph:
-            return [artifact.graph, *artifact.reads]
-    return [rung.graph]
 
 
 def find_memory() -> Memory:
@@ -231,6 +223,16 @@ def open_session(models: Path, component: Component, threads: int) -> Session:
 
 def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> Session:
     """Raises Unopened in ONNX Runtime's own words."""
+    folders = {name: os.fspath(models / path) for name, path in rung.folders.items()}
+    if rung.scratch is None:
+        return open_graph(models, component, rung._replace(options={**rung.options, **folders}), threads)
+    from entrypoints.scratch import in_scratch  # of what most images have no use for
+
+    with in_scratch(models, rung, folders) as copied:
+        return open_graph(models, component, copied, threads)
+
+
+def open_graph(models: Path, component: Component, rung: Rung, threads: int) -> Session:
     import onnxruntime
 
     try:
@@ -306,7 +308,7 @@ def make_options(rung: Rung, threads: int) -> onnxruntime.SessionOptions:
         "all": level.ORT_ENABLE_ALL,
     }[rung.optimize]
     options.add_session_config_entry("session.disable_prepacking", "0" if rung.prepack else "1")
-    if rung.fields and rung.providers[0] != CPU:  # an engine is used or refused, never made
+    if rung.fields and rung.providers[0] != CPU and not rung.builds:  # an engine is used or refused, never made
         options.add_session_config_entry("session.disable_model_compile", "1")
     return options
 

@@ -67,7 +67,8 @@ class ArtifactFile:
             raise ValueError(f"{NAME} lacks {error}") from None
         if digest_json(fields) != found.key:
             raise ValueError(f"its key is not that of its fields: {found.key}")
-        if strays or not sizes or found.entry["graph"] not in found.files:
+        own = found.entry["graph"] in found.files or "scratch" in found.entry  # which may open the component's
+        if strays or not sizes or not own:
             raise ValueError(f"it should have its graph and all its files below {home}")
         return found
 
@@ -82,7 +83,7 @@ def artifacts_of(manifest: Mapping[str, Any]) -> list[ArtifactFile]:
     found = []
     for name, component in manifest.get("components", {}).items():
         for entry in component.get("artifacts", []):
-            home = entry["graph"].rpartition("/")[0]
+            home = f"{FOLDER}/{name}/{label_of(entry['rung'], entry['key'])}"
             files = {path: file for path, file in manifest["files"].items() if path.startswith(f"{home}/")}
             found.append(ArtifactFile.from_json(ArtifactFile(name, entry, files).to_json()))
     return found

@@ -27,8 +27,12 @@ MAKERS: Mapping[str, tuple[str, ...]] = {
 @dataclass(frozen=True)
 class Made:
     """What a maker made: the files of ``folder``, opened by ``graph`` in it. A machine opens it that has these very ``fields``
-    and at least ``least``; ``more`` is what else it follows from, such as shape profiles. ``weights`` is the folder under /models
-    that its graph reads; empty where all that it reads lies beside it."""
+    and at least ``least``; ``more`` is what else it follows from, such as shape profiles.
+
+    What it has not itself, by paths under /models: ``opens`` is the component's graph, where that is opened; ``weights`` the
+    folder that its own graph reads, ``folders`` those that options of the provider name, ``reads`` byte ranges of other files.
+    ``scratch``: options that get the path of a copy of its folder, in which the provider may write.
+    """
 
     rung: str
     folder: Path
@@ -39,7 +43,11 @@ class Made:
     options: Mapping[str, str] = field(default_factory=dict)
     least: Mapping[str, str] = field(default_factory=dict)
     more: Mapping[str, object] = field(default_factory=dict)
+    opens: str = ""
     weights: str = ""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    reads: Mapping[str, list[list[int]]] = field(default_factory=dict)
+    scratch: tuple[str, ...] | None = None
 
 
 class ArtifactMaker(Protocol):
@@ -72,6 +80,7 @@ def artifact_fields(component: Mapping[str, object], made: Made) -> dict[str, ob
         "session": made.session.told,
         "machine": dict(made.fields),
         "more": dict(made.more),
+        "places": {"opens": made.opens, "weights": made.weights, "folders": dict(made.folders)},
     }
     return {**component, **own}
 
@@ -82,8 +91,9 @@ def describe(name: str, made: Made, fields: Mapping[str, object], figures: Mappi
     home = f"{FOLDER}/{name}/{label_of(made.rung, key)}"
     paths = sorted(path for path in made.folder.rglob("*") if path.is_file())
     files = {f"{home}/{path.relative_to(made.folder).as_posix()}": file_entry(path, "compiled") for path in paths}
-    graph = f"{home}/{made.graph}"
+    graph = made.opens or f"{home}/{made.graph}"
     whole = {path: [[0, file["size"]]] for path, file in files.items() if path != graph}
+    beside = {} if made.opens or made.weights else reads(load(made.folder / made.graph), home)
     entry = {
         "rung": made.rung,
         "graph": graph,
@@ -93,7 +103,9 @@ def describe(name: str, made: Made, fields: Mapping[str, object], figures: Mappi
         "fields": dict(made.fields),
         "least": dict(made.least),
         **({"weights": made.weights} if made.weights else {}),
-        "reads": {**whole, **reads(load(made.folder / made.graph), made.weights or home)},
+        **({"folders": dict(made.folders)} if made.folders else {}),
+        **({} if made.scratch is None else {"scratch": {"folder": home, "options": list(made.scratch)}}),
+        "reads": {**whole, **beside, **made.reads},
         "key": key,
         "key_fields": dict(fields),
         "figures": dict(figures),

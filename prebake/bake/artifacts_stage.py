@@ -14,7 +14,7 @@ import onnxruntime as ort
 from prebake.bake import parity
 from prebake.bake.artifact_file import FOLDER, NAME, ArtifactFile, label_of
 from prebake.bake.artifacts import ArtifactMaker, Made, artifact_fields, describe, find_makers
-from prebake.bake.benefit import measure_benefit, pays
+from prebake.bake.benefit import measure_benefit, pays, surplus
 from prebake.bake.buckets import Tensors, check_buckets
 from prebake.bake.compile import (
     Files,
@@ -66,8 +66,10 @@ class Stage:
             made = self._made(name, Path(folder))
             compile_component(self.job, name, self.weights)  # what a start without artifacts opens
             parity.check([finding for each in made for finding in self._compare(name, each)])
-            for each in made:
-                yield self._keep(name, each)
+            measured = [(each, self._measure(name, each)) for each in made]
+            for each, figures in measured:
+                better = any(surplus(other) > surplus(figures) for its, other in measured if its.rung == each.rung)
+                yield self._keep(name, each, figures, self.keep_all or (pays(figures) and not better))
 
     def _made(self, name: str, folder: Path) -> list[Made]:
         place_graph(self.job, name)
@@ -80,19 +82,19 @@ class Stage:
     def _compare(self, name: str, made: Made) -> tuple[parity.Finding, ...]:
         return compare_with_cases(self.job, name, open_made(made, self.job.models))
 
-    def _keep(self, name: str, made: Made) -> dict[str, object]:
+    def _keep(self, name: str, made: Made, figures: dict[str, float | int], kept: bool) -> dict[str, object]:
         fields = artifact_fields(key_fields(self.job, name, self.weights), made)
         key = digest_json(fields)
-        size = sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
-        figures = self._measure(name, made, size)
-        kept = self.keep_all or pays(figures)
         if kept:
             write_artifact(describe(name, made, fields, figures), made, self.out)
-        saved = f"saves {figures['saved_seconds']:.4f} s, its {size} bytes take {figures['pull_seconds']:.4f} s"
+        saved = (
+            f"saves {figures['saved_seconds']:.4f} s, its {figures['bytes']} bytes take {figures['pull_seconds']:.4f} s"
+        )
         print(f"{name}: artifact {label_of(made.rung, key)} {'kept' if kept else 'left out'}: {saved}", file=sys.stderr)
         return {"component": name, "rung": made.rung, "key": key, "kept": kept, "for": dict(made.fields), **figures}
 
-    def _measure(self, name: str, made: Made, size: int) -> dict[str, float | int]:
+    def _measure(self, name: str, made: Made) -> dict[str, float | int]:
+        size = sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
         return measure_benefit(
             lambda: open_made(made, self.job.models),
             lambda: self._open_graph(name),
@@ -123,7 +125,14 @@ def open_made(made: Made, models: Path) -> ort.InferenceSession:
     options = session_options(made.session)
     if made.weights:
         options.add_session_config_entry(WEIGHTS_FOLDER, str(models / made.weights))
-    return open_with(made.folder / made.graph, options, {made.provider: made.options})
+    folders = {name: str(models / path) for name, path in made.folders.items()}
+    if made.scratch is None:
+        return open_with(made.folder / made.graph, options, {made.provider: {**made.options, **folders}})
+    with TemporaryDirectory(prefix="scratch-") as scratch:
+        shutil.copytree(made.folder, scratch, dirs_exist_ok=True)
+        given = {**made.options, **folders, **dict.fromkeys(made.scratch, scratch)}
+        graph = models / made.opens if made.opens else Path(scratch, made.graph)
+        return open_with(graph, options, {made.provider: given})
 
 
 def write_artifact(artifact: ArtifactFile, made: Made, out: Path) -> None:

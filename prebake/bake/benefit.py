@@ -38,7 +38,12 @@ def measure_benefit(with_it: Open, without: Open, case: Case, size: int) -> dict
 
 def pays(figures: Mapping[str, float | int]) -> bool:
     """Whether the start and a hundred requests save more than the pull takes."""
-    return figures["saved_seconds"] > figures["pull_seconds"]
+    return surplus(figures) > 0
+
+
+def surplus(figures: Mapping[str, float | int]) -> float:
+    """Seconds: what is saved beyond what the pull takes."""
+    return figures["saved_seconds"] - figures["pull_seconds"]
 
 
 def _time(open_session: Open, case: Case) -> tuple[float, float]:

@@ -23,7 +23,8 @@ from prebake.bake.halves import keep_half
 from prebake.bake.manifest import MANIFEST, Compiled, describe, file_entry
 from prebake.bake.native import RUNG, open_native, settle
 from prebake.bake.optimise import optimised
-from prebake.bake.provider_options import CPU
+from prebake.bake.plain import save_plain
+from prebake.bake.provider_options import CPU, TENSORRT
 from prebake.bake.quality_report import describe_component
 from prebake.bake.repoint import Report, WeightFiles, repoint
 from prebake.bake.sessions import check_providers
@@ -127,7 +128,8 @@ def compile_component(job: Job, name: str, files: Files) -> tuple[Compiled, Repo
     """Its graph beside its weights; how that is opened is not settled yet.
 
     A GPU's graph stays as exported: ONNX Runtime optimises for the provider that it opens a graph by, and the CPU's casts fp16
-    to fp32 where it has no kernel, takes functions such as Gelu apart, and refuses bf16.
+    to fp32 where it has no kernel, takes functions such as Gelu apart, and refuses bf16. TensorRT's is in ONNX's own operators:
+    what is refitted or built again at a start reads it beside its weights.
     """
     place_graph(job, name)
     on_cpu = job.settings.components[name].providers[0] == CPU
@@ -185,6 +187,8 @@ def place_graph(job: Job, name: str) -> None:
     shutil.copyfile(job.exported.graph(name), job.graph(name))
     if job.exported_constants(name).exists():
         shutil.copyfile(job.exported_constants(name), job.constants(name))
+    if TENSORRT in job.settings.components[name].providers:
+        save_plain(job.graph(name), job.graph(name))
 
 
 def key_fields(job: Job, name: str, files: Files) -> dict[str, object]:

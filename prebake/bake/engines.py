@@ -13,15 +13,37 @@ from pathlib import Path
 import onnxruntime as ort
 
 from prebake.bake.artifacts import Made
-from prebake.bake.context_models import check_context
+from prebake.bake.context_models import check_context, name_source
 from prebake.bake.errors import BakeError
+from prebake.bake.graph_files import load
+from prebake.bake.manifest import reads
 from prebake.bake.plain import save_plain
-from prebake.bake.provider_options import TENSORRT, Graph, dump_options, tensorrt_options
+from prebake.bake.provider_options import (
+    REFITS,
+    STRIPPED,
+    TENSORRT,
+    TIMED,
+    TIMING,
+    Graph,
+    dump_options,
+    tensorrt_options,
+)
 from prebake.bake.sessions import give_providers, open_with
 from prebake.bake.settings import Session
 
 _ERRORS_ONLY = 3
 _GRAPH = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What a provider measured of kernels while it compiled, and compiles by again: ``folder`` is the option that names its
+    folder, ``options`` those that go with it, and ``fields`` what a machine has to be to use it, which is less than for an
+    engine."""
+
+    folder: str
+    options: Mapping[str, str]
+    fields: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,7 @@ class Compiler:
     compiling, serving: its options (``prebake.bake.provider_options``) here and in the container. fields: what the machine
     has to be, exactly, and ``least`` what it has to be at least, as ``entrypoints.machine.find_facts`` tells it.
     dumps: it writes the EPContext model by options of its own, because it does not know ONNX Runtime's compile API.
+    refits: where the engine has no weights, the option that names the folder of the component's graph and weights.
     """
 
     provider: str
@@ -40,13 +63,24 @@ class Compiler:
     fields: Mapping[str, str]
     least: Mapping[str, str] = field(default_factory=dict)
     dumps: bool = False
+    refits: str = ""
+    cache: Cache | None = None
+
+
+def tensorrt_compilers(graph: Graph, said: Mapping[str, str], facts: Mapping[str, str]) -> list[Compiler]:
+    """The whole engine, and the one without weights, of which each start refits the image's own; the second where image.yaml
+    does not say that there should be the one or the other."""
+    whole = tensorrt_compiler(graph, said, facts)
+    if STRIPPED in said:
+        return [whole]
+    return [whole, tensorrt_compiler(graph, {**said, STRIPPED: "1"}, facts)]
 
 
 def tensorrt_compiler(graph: Graph, said: Mapping[str, str], facts: Mapping[str, str]) -> Compiler:
     """TensorRT, on the machine that ``facts`` tell of (``entrypoints.machine.find_facts``).
 
     An engine is bound to the versions that made it and to its GPU; one that is hardware-compatible to no GPU in particular,
-    but to Ampere and what came later. The driver may be newer.
+    but to Ampere and what came later. The driver may be newer. A timing cache is bound to TensorRT's version and the GPU.
     """
     options = tensorrt_options(graph, said)
     least = {"driver": facts["driver"]} if "driver" in facts else {}
@@ -54,19 +88,25 @@ def tensorrt_compiler(graph: Graph, said: Mapping[str, str], facts: Mapping[str,
     if options.get("trt_engine_hw_compatible") == "1":
         bound = {name: value for name, value in bound.items() if name not in ("device", "capability")}
         least["capability"] = "8.0"
-    return Compiler(TENSORRT, "engine", options, options, bound, least, dumps=True)
+    refits = REFITS if options.get(STRIPPED) == "1" else ""
+    kin = {name: facts[name] for name in ("capability", "device", "tensorrt") if name in facts}
+    cache = Cache(TIMING, {TIMED: "1"}, kin)
+    return Compiler(TENSORRT, "engine", options, options, bound, least, True, refits, cache)
 
 
-def make_engine(component: str, graph: Path, compiler: Compiler, out: Path, timing: Path | None = None) -> Made:
+def make_engine(component: str, graph: Path, compiler: Compiler, out: Path, timing: Path) -> Made:
     """Compile ``graph``, its weights beside it, into the folder ``out``: an EPContext model and what that names, no more.
-    ``timing``: the folder where TensorRT keeps its timing cache from one engine to the next.
+    ``timing``: the folder of the provider's cache, where it keeps one.
 
     Raises BakeError where the provider refuses the graph, or leaves a part of it to others: such a part would be compiled
     again, or run elsewhere, at every start.
     """
-    own = dump_options(out / _GRAPH, component, timing) if compiler.dumps else {}
-    _compile(component, replace(compiler, compiling={**compiler.compiling, **own}), graph, out / _GRAPH)
+    own = dump_options(out / _GRAPH, component) if compiler.dumps else {}
+    kept = {compiler.cache.folder: str(timing), **compiler.cache.options} if compiler.cache else {}
+    _compile(component, replace(compiler, compiling={**compiler.compiling, **kept, **own}), graph, out / _GRAPH)
     _drop_rest(out, check_context(component, out / _GRAPH))
+    if compiler.refits:
+        name_source(out / _GRAPH, graph.name)
     return Made(
         compiler.rung,
         out,
@@ -78,6 +118,33 @@ def make_engine(component: str, graph: Path, compiler: Compiler, out: Path, timi
         dict(compiler.least),
         {"compiling": dict(compiler.compiling)},
     )
+
+
+def read_anew(graph: Path, place: str) -> dict[str, list[list[int]]]:
+    """The component's graph, at ``place`` under /models, and the ranges of its weights: what a provider reads that has the graph
+    compiled or refitted at a start."""
+    return {place: [[0, graph.stat().st_size]], **reads(load(graph), place.rpartition("/")[0])}
+
+
+def rebuilt_from(made: Made, cache: Cache, timing: Path, graph: Path, place: str) -> list[Made]:
+    """What builds an engine again at a start, from the cache in the folder ``timing`` and the component's ``graph``, at ``place``
+    under /models; nothing where the provider left none."""
+    if not any(timing.iterdir()):
+        return []
+    return [
+        replace(
+            made,
+            rung="timing-cache",
+            folder=timing,
+            graph="",
+            opens=place,
+            fields=dict(cache.fields),
+            least={name: value for name, value in made.least.items() if name == "driver"},
+            options={**made.options, **cache.options},
+            reads=read_anew(graph, place),
+            scratch=(cache.folder,),
+        )
+    ]
 
 
 def _compile(component: str, compiler: Compiler, graph: Path, target: Path) -> None:

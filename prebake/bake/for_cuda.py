@@ -12,6 +12,7 @@ from prebake.bake import graph_files
 from prebake.bake.artifacts import Made
 from prebake.bake.device import facts_of
 from prebake.bake.errors import BakeError
+from prebake.bake.manifest import reads
 from prebake.bake.provider_options import CUDA, Graph, is_fixed, options_for
 from prebake.bake.repoint import SMALLEST, WeightFiles, hold_large, point_into
 from prebake.bake.sessions import open_with, session_options
@@ -37,7 +38,7 @@ class ForCuda:
         options = options_for(about, (self.provider,), own.options).get(self.provider, {})
         with TemporaryDirectory(prefix="for-cuda-") as folder:
             self._optimise(component, graph, Path(folder, _GRAPH), options)
-            weights = _keep(component, Path(folder), graph.parent, out)
+            shared = settings.folder(component) if _keep(component, Path(folder), graph.parent, out) else ""
         return [
             Made(
                 self.rung,
@@ -48,7 +49,8 @@ class ForCuda:
                 {name: facts[name] for name in self.bound},
                 options,
                 {"driver": facts["driver"]} if "driver" in facts else {},
-                weights=settings.folder(component) if weights else "",
+                weights=shared,
+                reads=reads(graph_files.load(out / _GRAPH), shared) if shared else {},
             )
         ]
 

@@ -49,7 +49,7 @@ class Mover:
         manifest: Document = json.loads((self.source / MANIFEST).read_bytes())
         components = manifest["components"].values()
         compiled = [artifact for component in components for artifact in component.get("artifacts", [])]
-        graphs = {each["graph"]: each.get("weights", folder_of(each["graph"])) for each in (*components, *compiled)}
+        graphs = {each["graph"]: each.get("weights", folder_of(each["graph"])) for each in (*compiled, *components)}
         for path in sorted(manifest["files"], key=lambda path: (path in graphs, path)):
             # Graphs last: the files that they name have their places by then.
             self._move(
@@ -107,8 +107,12 @@ class Mover:
         """A component, or what was compiled of it."""
         reads = {self.place(path): ranges for path, ranges in opened["reads"].items()}
         compiled = {"artifacts": [self._placed(each) for each in opened["artifacts"]]} if "artifacts" in opened else {}
-        weights = {"weights": self.place(opened["weights"])} if "weights" in opened else {}
-        return {**opened, "graph": self.place(opened["graph"]), "reads": reads, **weights, **compiled}
+        placed: Document = {"weights": self.place(opened["weights"])} if "weights" in opened else {}
+        if "folders" in opened:
+            placed["folders"] = {name: self.place(path) for name, path in opened["folders"].items()}
+        if "scratch" in opened:
+            placed["scratch"] = {**opened["scratch"], "folder": self.place(opened["scratch"]["folder"])}
+        return {**opened, "graph": self.place(opened["graph"]), "reads": reads, **placed, **compiled}
 
 
 def folder_of(path: str) -> str:

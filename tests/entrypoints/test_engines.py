@@ -61,7 +61,7 @@ def compiler(**changes: Any) -> Compiler:
 def make(models: Path, component: str = "linear", **changes: Any) -> Made:
     out = models.parent / f"made-{uuid.uuid4().hex}"
     out.mkdir()
-    return make_engine(component, models / f"{component}/model.onnx", compiler(**changes), out)
+    return make_engine(component, models / f"{component}/model.onnx", compiler(**changes), out, out)
 
 
 @pytest.fixture
@@ -225,5 +225,5 @@ def test_where_tensorrt_is_not_there_the_bake_says_so(models: Path, manifest: di
         BakeError,
         match=r"linear: TensorrtExecutionProvider does not compile the graph: .* does not work",
     ):
-        make_engine("linear", models / "linear/model.onnx", tensorrt, tmp_path)
+        make_engine("linear", models / "linear/model.onnx", tensorrt, tmp_path, tmp_path)
     assert not list(models.rglob("*.plain.onnx"))

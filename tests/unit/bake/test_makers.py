@@ -7,7 +7,8 @@ import importlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from entrypoints.faults import DamagedFile
 from entrypoints.integrity import Verification
 from entrypoints.manifest import read_manifest
 from entrypoints.sessions import Opener
@@ -25,10 +27,11 @@ from prebake.bake.artifact_file import NAME as DESCRIPTION
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts
 from prebake.bake.artifacts import ArtifactMaker, find_makers
 from prebake.bake.artifacts_stage import Stage, make_artifacts
+from prebake.bake.benefit import pays, surplus
 from prebake.bake.buckets import Tensors
 from prebake.bake.compile import Job, weight_files
 from prebake.bake.documents import canonical_json
-from prebake.bake.engines import Compiler
+from prebake.bake.engines import Cache, Compiler
 from prebake.bake.errors import BakeError
 from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
@@ -40,6 +43,7 @@ from prebake.bake.profiles import find_profile
 from prebake.bake.provider_options import CPU, Graph, Options, Range, tensorrt_options
 from prebake.bake.settings import Component, Settings
 from prebake.errors import SpecInvalid
+from prebake.plan.compiled import in_order
 from tests.entrypoints.plugin import NAME, OPTIONS, plugin
 
 __all__ = ["plugin"]
@@ -47,9 +51,15 @@ __all__ = ["plugin"]
 BUCKETS = ({"batch": 4}, {"batch": 1}, {"batch": 16})
 
 
-def simulated(graph: Graph, said: Options, facts: Mapping[str, str]) -> Compiler:
-    """In TensorRT's place; what image.yaml says of an engine goes along, as it does there."""
-    return Compiler(NAME, "engine", {**OPTIONS, **said}, OPTIONS, facts)
+FOLDER = "json_qnn_graph_dir"
+
+
+def simulated(graph: Graph, said: Options, facts: Mapping[str, str]) -> list[Compiler]:
+    """In TensorRT's place: two engines, and what the provider writes into a folder of its own as it compiles. One engine is
+    given a folder as those without weights are; it has them all the same."""
+    cache = Cache(FOLDER, {"dump_json_qnn_graph": "1"}, {"provider": facts["provider"]})
+    whole = Compiler(NAME, "engine", {**OPTIONS, **said}, OPTIONS, facts, cache=cache)
+    return [whole, replace(whole, refits=FOLDER, cache=None)]
 
 
 STAND_INS: tuple[ArtifactMaker, ...] = (ForEngines(NAME, simulated), ForCuda(CPU, ("onnxruntime",)))
@@ -82,13 +92,13 @@ def image(published: Path, tiny_image: None, plugin: Path, tmp_path_factory: pyt
     shutil.copytree(published, own)
     job = Job(settings, Exported.load(folder / "exported"), own)
     told = list(Stage(job, weight_files(job), STAND_INS, out, keep_all=True).run("net"))
-    assert [each["rung"] for each in told] == ["engine", "optimised"]
+    assert [each["rung"] for each in told] == ["engine", "engine", "timing-cache", "optimised"]
     artifacts = [ArtifactFile.from_json(path.read_bytes()) for path in out.rglob(DESCRIPTION)]
     for path in out.rglob(DESCRIPTION):
         path.unlink()
     shutil.copytree(out / "compiled", models / "compiled")
     manifest = json.loads((models / "manifest.json").read_bytes())
-    whole = add_artifacts(manifest, sorted(artifacts, key=lambda each: str(each.entry["rung"])))
+    whole = add_artifacts(manifest, in_order(artifacts))
     (models / "manifest.json").write_bytes(canonical_json(whole))
     return models
 
@@ -102,20 +112,41 @@ def open_net(models: Path) -> tuple[Any, Timeline]:
     return opener.components.session("net"), timeline
 
 
-def entry_of(models: Path, rung: str) -> dict[str, Any]:
+Entry = dict[str, Any]
+
+
+def entries_of(models: Path, rung: str) -> list[Entry]:
     manifest = json.loads((models / "manifest.json").read_bytes())
-    return next(dict(each) for each in manifest["components"]["net"]["artifacts"] if each["rung"] == rung)
+    return [dict(each) for each in manifest["components"]["net"]["artifacts"] if each["rung"] == rung]
 
 
-def without(models: Path, rung: str, target: Path) -> Path:
-    """A copy whose artifact of this rung was made elsewhere."""
+def elsewhere(models: Path, target: Path, is_other: Callable[[Entry], bool]) -> Path:
+    """A read-only copy of which some artifacts were made for another machine."""
     shutil.copytree(models, target)
     manifest = json.loads((target / "manifest.json").read_bytes())
-    for each in manifest["components"]["net"]["artifacts"]:
-        if each["rung"] == rung:
-            each["fields"] = {**each["fields"], "onnxruntime": "0.1"}
+    for each in filter(is_other, manifest["components"]["net"]["artifacts"]):
+        each["fields"] = dict.fromkeys(each["fields"], "another")
     (target / "manifest.json").write_bytes(canonical_json(manifest))
+    for path in target.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
     return target
+
+
+def is_engine(entry: Entry) -> bool:
+    return str(entry["rung"]) == "engine"
+
+
+def is_built(entry: Entry) -> bool:
+    return entry["rung"] in ("engine", "timing-cache")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 def check_answer(session: Any, published: Path, bound: float) -> None:
@@ -133,35 +164,102 @@ def test_the_engine_is_opened_and_answers_as_the_framework(image: Path, publishe
     check_answer(session, published, 0.02)
 
 
+def test_one_that_is_refitted_is_opened_from_a_copy_beside_nothing(
+    image: Path, published: Path, temporary: Path, tmp_path: Path
+) -> None:
+    copy = elsewhere(image, tmp_path / "models", lambda entry: is_engine(entry) and "scratch" not in entry)
+    files = sorted(copy.rglob("*"))
+    session, timeline = open_net(copy)
+    assert (timeline.opened, timeline.fallbacks) == ({"net": "engine"}, [])
+    check_answer(session, published, 0.02)
+    assert sorted(copy.rglob("*")) == files
+    assert list(temporary.iterdir()) == []
+    (entry,) = (each for each in entries_of(image, "engine") if "scratch" in each)
+    assert entry["folders"] == {FOLDER: "net"}
+    assert {"net/model.onnx", "net/model.safetensors"} <= entry["reads"].keys()
+
+
+def test_where_no_engine_fits_one_is_built_from_the_cache_and_that_is_told(
+    image: Path, published: Path, temporary: Path, tmp_path: Path
+) -> None:
+    copy = elsewhere(image, tmp_path / "models", is_engine)
+    files = sorted(copy.rglob("*"))
+    session, timeline = open_net(copy)
+    assert timeline.opened == {"net": "timing-cache"}
+    (step,) = timeline.fallbacks
+    assert (step["from"], step["to"], step["reason"]) == ("engine", "timing-cache", "field")
+    check_answer(session, published, 0.02)
+    assert sorted(copy.rglob("*")) == files
+    assert list(temporary.iterdir()) == []
+    (entry,) = entries_of(image, "timing-cache")
+    assert entry["graph"] == "net/model.onnx"
+    assert entry["fields"].keys() == {"provider"}
+    assert entry["options"]["dump_json_qnn_graph"] == "1"
+
+
+def test_without_a_folder_to_write_to_the_next_way_is_taken_and_told(
+    image: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copy = elsewhere(image, tmp_path / "models", is_engine)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    _, timeline = open_net(copy)
+    assert timeline.opened == {"net": "optimised"}
+    step = timeline.fallbacks[-1]
+    assert (step["from"], step["reason"]) == ("timing-cache", "open")
+    assert "there is no folder to write to" in step["detail"]
+
+
 def test_the_next_is_the_optimised_graph_over_the_published_weights(
     image: Path, published: Path, tmp_path: Path
 ) -> None:
-    session, timeline = open_net(without(image, "engine", tmp_path / "models"))
+    session, timeline = open_net(elsewhere(image, tmp_path / "models", is_built))
     assert timeline.opened == {"net": "optimised"}
-    assert [(each["from"], each["to"]) for each in timeline.fallbacks] == [("engine", "optimised")]
+    told = [(each["from"], each["to"]) for each in timeline.fallbacks]
+    assert told == [("engine", "optimised"), ("timing-cache", "optimised")]
     check_answer(session, published, 1e-4)
-    entry = entry_of(image, "optimised")
+    (entry,) = entries_of(image, "optimised")
     assert entry["weights"] == "net"
     assert "net/model.safetensors" in entry["reads"]
     files = [path for path in (image / entry["graph"]).parent.iterdir() if path.is_file()]
     assert sum(path.stat().st_size for path in files) < (image / "net/model.safetensors").stat().st_size / 4
 
 
-def test_weights_are_verified_before_a_graph_elsewhere_reads_them(image: Path, tmp_path: Path) -> None:
-    copy = without(image, "engine", tmp_path / "models")
-    content = bytearray((copy / "net/model.safetensors").read_bytes())
+@pytest.mark.parametrize("is_other", [lambda entry: is_engine(entry) and "scratch" not in entry, is_engine, is_built])
+def test_weights_elsewhere_are_verified_before_anything_reads_them(
+    image: Path, tmp_path: Path, is_other: Callable[[Entry], bool]
+) -> None:
+    copy = elsewhere(image, tmp_path / "models", is_other)
+    weights = copy / "net/model.safetensors"
+    content = bytearray(weights.read_bytes())
     content[-1] ^= 1
-    (copy / "net/model.safetensors").write_bytes(content)
-    with pytest.raises(Exception, match=r"net/model\.safetensors"):
+    weights.chmod(0o644)
+    weights.write_bytes(content)
+    with pytest.raises(DamagedFile, match=r"net/model\.safetensors"):
         open_net(copy)
 
 
 def test_what_an_artifact_was_made_with_is_told_and_keyed(image: Path) -> None:
-    entry = entry_of(image, "engine")
-    assert entry["key_fields"]["more"] == {"compiling": OPTIONS, "profiles": {}}
-    assert entry["options"] == OPTIONS
-    assert entry["figures"]["bytes"] > 0
-    assert entry_of(image, "optimised")["fields"].keys() == {"onnxruntime"}
+    entries = entries_of(image, "engine")
+    for entry in entries:
+        assert entry["key_fields"]["more"] == {"compiling": OPTIONS, "profiles": {}}
+        assert entry["options"] == OPTIONS
+        assert entry["figures"]["bytes"] > 0
+    assert len({entry["key"] for entry in entries}) == 2
+    (optimised,) = entries_of(image, "optimised")
+    assert optimised["fields"].keys() == {"onnxruntime"}
+
+
+def test_of_two_engines_the_one_is_kept_that_pays_more(
+    published: Path, tiny_image: None, plugin: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(published)
+    export_image(settings, published, tmp_path / "exported")
+    shutil.copytree(published, tmp_path / "models")
+    job = Job(settings, Exported.load(tmp_path / "exported"), tmp_path / "models")
+    told = list(Stage(job, weight_files(job), STAND_INS, tmp_path / "out", keep_all=False).run("net"))
+    engines: list[dict[str, Any]] = [each for each in told if each["rung"] == "engine"]
+    best = max(engines, key=surplus)
+    assert [each["kept"] for each in engines] == [each is best and pays(each) for each in engines]
 
 
 def test_where_the_device_is_not_here_compilation_says_so(published: Path, tiny_image: None, tmp_path: Path) -> None:

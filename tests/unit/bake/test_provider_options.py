@@ -13,7 +13,18 @@ import pytest
 
 from prebake.bake.engines import tensorrt_compiler
 from prebake.bake.errors import BakeError
-from prebake.bake.provider_options import CUDA, TENSORRT, Graph, Range, dump_options, options_for
+from prebake.bake.provider_options import (
+    CUDA,
+    REFITS,
+    STRIPPED,
+    TENSORRT,
+    TIMED,
+    TIMING,
+    Graph,
+    Range,
+    dump_options,
+    options_for,
+)
 from prebake.errors import SpecInvalid
 from prebake.spec.members import pinned_version
 from prebake.spec.provider_options import CudaOptions, TensorrtOptions
@@ -29,7 +40,7 @@ PROVIDERS = (TENSORRT, CUDA, "CPUExecutionProvider")
 
 def rendered_names() -> Mapping[str, set[str]]:
     every = options_for(Graph("net", "bf16", fixed=True, profile=PROFILE), PROVIDERS, {})
-    tensorrt = {*every[TENSORRT], *dump_options(Path("/models/compiled/net"), "net", Path("/cache"))}
+    tensorrt = {*every[TENSORRT], *dump_options(Path("/models/compiled/net"), "net"), TIMED, TIMING, STRIPPED, REFITS}
     return {
         "cuda": {*every[CUDA], *CudaOptions.model_fields},
         "tensorrt": {*tensorrt, *TensorrtOptions.model_fields},
