@@ -7,10 +7,7 @@ from pathlib import Path
 import onnx
 
 from prebake.bake.errors import BakeError
-from prebake.bake.graph_files import external_files
-
-SOURCE = "onnx_model_filename"
-"""The attribute of an EPContext node for the graph that an engine without weights is refitted from."""
+from prebake.bake.graph_files import SOURCE, external_files
 
 
 def check_context(component: str, graph: Path) -> list[str]:

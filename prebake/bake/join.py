@@ -49,9 +49,10 @@ class Mover:
         manifest: Document = json.loads((self.source / MANIFEST).read_bytes())
         components = manifest["components"].values()
         compiled = [artifact for component in components for artifact in component.get("artifacts", [])]
-        graphs = {each["graph"]: each.get("weights", folder_of(each["graph"])) for each in (*compiled, *components)}
-        for path in sorted(manifest["files"], key=lambda path: (path in graphs, path)):
-            # Graphs last: the files that they name have their places by then.
+        own = {each["graph"]: folder_of(each["graph"]) for each in components}
+        graphs = {each["graph"]: read_by(each) for each in compiled} | own
+        for path in sorted(manifest["files"], key=lambda path: (path in graphs, path not in own, path)):
+            # Graphs after what they name, and those that were compiled last: the files have their places by then.
             self._move(
                 path, manifest["files"][path], self._renamed_data(path, graphs[path]) if path in graphs else None
             )
@@ -113,6 +114,13 @@ class Mover:
         if "scratch" in opened:
             placed["scratch"] = {**opened["scratch"], "folder": self.place(opened["scratch"]["folder"])}
         return {**opened, "graph": self.place(opened["graph"]), "reads": reads, **placed, **compiled}
+
+
+def read_by(artifact: Mapping[str, Any]) -> str:
+    """The folder with what an artifact's graph names."""
+    return str(
+        artifact.get("weights") or next(iter(artifact.get("folders", {}).values()), folder_of(artifact["graph"]))
+    )
 
 
 def folder_of(path: str) -> str:
