@@ -11,14 +11,16 @@ from tempfile import TemporaryDirectory
 
 import onnxruntime as ort
 
+from entrypoints.buckets import Bucketing
 from prebake.bake import parity
 from prebake.bake.artifact_file import FOLDER, NAME, ArtifactFile, label_of
 from prebake.bake.artifacts import ArtifactMaker, Made, artifact_fields, describe, find_makers
 from prebake.bake.benefit import measure_benefit, pays, surplus
-from prebake.bake.buckets import Tensors, check_buckets
+from prebake.bake.buckets import Proof, Tensors, bucketing_of, check_buckets
 from prebake.bake.compile import (
     Files,
     Job,
+    bound_of,
     check_components,
     compare_with_cases,
     compile_component,
@@ -80,7 +82,26 @@ class Stage:
         return found
 
     def _compare(self, name: str, made: Made) -> tuple[parity.Finding, ...]:
-        return compare_with_cases(self.job, name, open_made(made, self.job.models))
+        session, own = open_made(made, self.job.models), self.job.settings.components[name]
+        if not own.buckets:
+            return compare_with_cases(self.job, name, session)
+        bound, relative = bound_of(self.job, name)
+        proof = Proof(name, session, self._bucketing(name), bound, relative, self._open_graph(name))
+        return tuple(proof.findings(self.job.exported.cases(name)))
+
+    def _bucketing(self, name: str) -> Bucketing:
+        return bucketing_of(self.job.settings.components[name], Tensors.read(load(self.job.graph(name))))
+
+    def _asked(self, name: str) -> parity.Case:
+        """The first case as the container asks a component of it."""
+        case = self.job.exported.cases(name)[0]
+        if not self.job.settings.components[name].buckets:
+            return case
+        bucketing = self._bucketing(name)
+        shape = bucketing.choose(bucketing.measure(case.inputs))
+        if shape is None:
+            return parity.Case(bucketing.fit(case.inputs, bucketing.shapes[0]), case.outputs)
+        return parity.Case(bucketing.fill(case.inputs, shape), case.outputs)
 
     def _keep(self, name: str, made: Made, figures: dict[str, float | int], kept: bool) -> dict[str, object]:
         fields = artifact_fields(key_fields(self.job, name, self.weights), made)
@@ -98,7 +119,7 @@ class Stage:
         return measure_benefit(
             lambda: open_made(made, self.job.models),
             lambda: self._open_graph(name),
-            self.job.exported.cases(name)[0],
+            self._asked(name),
             size,
         )
 

@@ -149,13 +149,15 @@ class Padded:
 
 @dataclass(frozen=True)
 class Proof:
-    """Of one component: that its graph answers the same whatever bucket the inputs are brought to."""
+    """Of one component: that its graph, or what was compiled of it for its buckets, answers the same whatever bucket the inputs
+    are brought to. ``reference`` answers inputs that are in none: the graph, where ``session`` is not that."""
 
     component: str
     session: Runs
     bucketing: Bucketing
     tolerance: Tolerance
     relative: bool
+    reference: Runs | None = None
 
     def findings(self, cases: Sequence[Case]) -> Iterator[Finding]:
         """Of each bucket: every case that it holds, against the framework's answer; and inputs made of the first case that
@@ -174,9 +176,10 @@ class Proof:
 
     def _answered(self, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> Case | None:
         """None where the graph does not take inputs of these lengths: there may be some that its names do not tell of."""
-        names = {each.name for each in self.session.get_inputs()}
+        session = self.reference or self.session
+        names = {each.name for each in session.get_inputs()}
         try:
-            answers = self.session.run(list(outputs), {name: each for name, each in inputs.items() if name in names})
+            answers = session.run(list(outputs), {name: each for name, each in inputs.items() if name in names})
         except Exception:  # ONNX Runtime's exceptions share no base class but this
             return None
         return Case(inputs, dict(zip(outputs, answers, strict=True)))

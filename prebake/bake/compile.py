@@ -223,8 +223,7 @@ def _compare(job: Job, compiled: Compiled, tensors: Tensors, target: Path) -> Co
         sessions.append(open_native(native_place(target, name)))
     found = [finding for session in sessions for finding in compare_with_cases(job, name, session)]
     if own.buckets:
-        relative = own.precision.reduced
-        bound = own.precision.bound if relative else job.exported.components[name].tolerance
+        bound, relative = bound_of(job, name)
         proof = Proof(name, sessions[0], bucketing_of(own, tensors), bound, relative)
         found += proof.findings(job.exported.cases(name))
     return Compared(tuple(found))
@@ -232,11 +231,14 @@ def _compare(job: Job, compiled: Compiled, tensors: Tensors, target: Path) -> Co
 
 def compare_with_cases(job: Job, name: str, session: ort.InferenceSession) -> tuple[parity.Finding, ...]:
     """A session's answers against what the framework answered, within what the component's precision allows."""
-    own = job.settings.components[name]
-    cases = job.exported.cases(name)
-    if own.precision.reduced:
-        return parity.compare(name, session, cases, own.precision.bound, relative=True)
-    return parity.compare(name, session, cases, job.exported.components[name].tolerance)
+    bound, relative = bound_of(job, name)
+    return parity.compare(name, session, job.exported.cases(name), bound, relative=relative)
+
+
+def bound_of(job: Job, name: str) -> tuple[parity.Tolerance, bool]:
+    """What an answer of the component may differ by, and whether that is relative."""
+    precision = job.settings.components[name].precision
+    return (precision.bound, True) if precision.reduced else (job.exported.components[name].tolerance, False)
 
 
 def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path) -> None:

@@ -8,12 +8,13 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,7 +26,7 @@ from entrypoints.sessions import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.artifact_file import NAME as DESCRIPTION
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts
-from prebake.bake.artifacts import ArtifactMaker, find_makers
+from prebake.bake.artifacts import ArtifactMaker, Made, find_makers
 from prebake.bake.artifacts_stage import Stage, make_artifacts
 from prebake.bake.benefit import pays, surplus
 from prebake.bake.buckets import Tensors
@@ -41,7 +42,7 @@ from prebake.bake.graph_files import load
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.profiles import find_profile
 from prebake.bake.provider_options import CPU, Graph, Options, Range, tensorrt_options
-from prebake.bake.settings import Component, Settings
+from prebake.bake.settings import Component, Session, Settings
 from prebake.errors import SpecInvalid
 from prebake.plan.compiled import in_order
 from tests.entrypoints.plugin import NAME, OPTIONS, plugin
@@ -292,6 +293,26 @@ def test_profiles_are_the_buckets(free: Path) -> None:
     options = tensorrt_options(Graph("free", "fp32", fixed=False, profile=profile), {})
     assert options["trt_profile_max_shapes"] == "x:16x32"
     assert find_profile(Component(), tensors_of(free, "net")) == {}
+
+
+class ForOneBucket:
+    """A maker whose artifact takes four rows and no other number, as an engine takes its profile's shapes alone."""
+
+    def make(self, component: str, graph: Path, settings: Settings, out: Path) -> Sequence[Made]:
+        model = onnx.load(str(graph))
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = 4
+        onnx.save(model, str(out / "model.onnx"))
+        return [Made("fixed", out, "model.onnx", CPU, Session(), {"onnxruntime": "any"})]
+
+
+def test_what_takes_the_buckets_alone_is_asked_through_them(published: Path, free: Path, tmp_path: Path) -> None:
+    """The cases have two rows and four."""
+    settings = settings_of(published, buckets=({"batch": 4},), pad={"x": 0.0})
+    shutil.copytree(published, tmp_path / "models")
+    job = Job(settings, Exported.load(free), tmp_path / "models")
+    (told,) = Stage(job, weight_files(job), [ForOneBucket()], tmp_path / "out", keep_all=True).run("free")
+    assert told["kept"]
 
 
 @pytest.mark.parametrize(
