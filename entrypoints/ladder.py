@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from entrypoints.faults import CompiledElsewhere, Fault, SessionFault
-from entrypoints.manifest import Component
+from entrypoints.manifest import Component, Scratch
 
 Opened = TypeVar("Opened")
 Facts = Callable[[str], Mapping[str, str]]
@@ -22,11 +22,14 @@ PROVIDER_RUNGS = {
     "CUDAExecutionProvider": "cuda",
     "CPUExecutionProvider": "cpu",
 }
+COMPILING = ("TensorrtExecutionProvider",)
+"""Providers that would compile a graph as it is opened, for minutes: they open what was compiled ahead, and nothing else."""
 
 
 class Rung(NamedTuple):
     """One way. ``providers``: the first computes, the others take what it cannot. ``fields`` have to be this machine's own,
-    ``least`` at least its own, number by number."""
+    ``least`` at least its own, number by number. ``weights``, ``folders``, ``scratch``: as of an artifact. ``files`` have to be
+    whole before it is opened; ``builds``: the provider compiles the component's graph there and then."""
 
     name: str
     graph: str
@@ -37,10 +40,15 @@ class Rung(NamedTuple):
     fields: Mapping[str, str] = {}
     least: Mapping[str, str] = {}
     reads: Mapping[str, tuple[tuple[int, int], ...]] = {}
+    weights: str = ""
+    folders: Mapping[str, str] = {}
+    scratch: Scratch | None = None
+    whole: bool = False
+    builds: bool = False
 
 
 class Miss(NamedTuple):
-    """Why a way was passed over. ``reason`` is one of a few words: ``field``, ``provider`` or ``open``."""
+    """Why a way was passed over. ``reason`` is one of a few words: ``field``, ``provider``, ``open`` or ``absent``."""
 
     rung: str
     reason: str
@@ -58,7 +66,8 @@ class Fallback(NamedTuple):
 
 
 def rungs_of(component: Component) -> Iterator[Rung]:
-    """Best first. The graph itself, opened by the last provider, is what any machine can do."""
+    """Best first. The graph itself, opened by the last provider, is what any machine can do. One of a provider that compiles
+    stands for what was not compiled for it."""
     for each in component.artifacts:
         yield Rung(
             each.rung,
@@ -70,12 +79,25 @@ def rungs_of(component: Component) -> Iterator[Rung]:
             each.fields,
             each.least,
             each.reads,
+            each.weights,
+            each.folders,
+            each.scratch,
+            whole=True,
+            builds=each.graph == component.graph,
         )
     for index, provider in enumerate(component.providers):
+        if provider in COMPILING and any(each.provider == provider for each in component.artifacts):
+            continue
         name = PROVIDER_RUNGS.get(provider, provider)
         left = component.providers[index:]
         options = component.options.get(provider, {})
         yield Rung(name, component.graph, left, options, component.optimize, component.prepack, reads=component.reads)
+
+
+def without_compiled(component: Component) -> Component:
+    """The component as its graph alone, for inputs that what was compiled does not take."""
+    providers = tuple(each for each in component.providers if each not in COMPILING)
+    return component._replace(artifacts=(), providers=providers)
 
 
 class Way(Protocol):
@@ -134,14 +156,17 @@ def find_miss(rung: Rung, find_facts: Facts, available: Callable[[], list[str]])
     absent = [name for name in rung.providers[:1] if name not in available()]
     if absent:
         return Miss(rung.name, "provider", f"this ONNX Runtime has no {', '.join(absent)}")
-    if not rung.fields and not rung.least:
+    if rung.providers[0] == "CPUExecutionProvider" and not rung.fields and not rung.least:
         return None
     try:
         found = find_facts(rung.providers[0])
     except Fault as fault:
         return Miss(rung.name, "provider", str(fault))
-    differences = find_differences(rung.fields, rung.least, found)
-    return Miss(rung.name, "field", "; ".join(differences)) if differences else None
+    if differences := find_differences(rung.fields, rung.least, found):
+        return Miss(rung.name, "field", "; ".join(differences))
+    if rung.providers[0] in COMPILING and not rung.fields:
+        return Miss(rung.name, "absent", "nothing was compiled for it: `prebake compile` does so where the device is")
+    return None
 
 
 def find_differences(fields: Mapping[str, str], least: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

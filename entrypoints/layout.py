@@ -38,7 +38,12 @@ ARTIFACT = record(
         "key": sha256,
         "key_fields": mapping(text, anything),
     },
-    optional={"figures": mapping(text, anything)},
+    optional={
+        "figures": mapping(text, anything),
+        "weights": path,
+        "folders": mapping(text, path),
+        "scratch": record({"folder": path, "options": listing(text)}),
+    },
 )
 BUCKETS = record(
     {

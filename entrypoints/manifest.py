@@ -12,9 +12,17 @@ Reads = Mapping[str, tuple[tuple[int, int], ...]]
 """By file of weights, the (offset, length) ranges in bytes that are used of it."""
 
 
+class Scratch(NamedTuple):
+    """A folder that is copied to where its provider may write; ``options`` are those that name the copy."""
+
+    folder: str
+    options: tuple[str, ...]
+
+
 class Artifact(NamedTuple):
     """What was compiled of a component for one kind of machine: opened before its graph where ``fields`` are this machine's
-    own and ``least`` are reached. ``rung`` is its name on the ladder."""
+    own and ``least`` are reached. ``rung`` is its name on the ladder; ``weights`` the folder that its graph reads, empty where
+    that is its own; ``folders`` are those that options of its provider name."""
 
     rung: str
     graph: str
@@ -26,6 +34,9 @@ class Artifact(NamedTuple):
     least: Mapping[str, str]
     reads: Reads
     key: str
+    weights: str = ""
+    folders: Mapping[str, str] = {}
+    scratch: Scratch | None = None
 
     @property
     def files(self) -> tuple[str, ...]:

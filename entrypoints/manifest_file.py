@@ -20,6 +20,7 @@ from entrypoints.manifest import (
     Limits,
     Manifest,
     NetworkArtifact,
+    Scratch,
     Tensor,
     TorchComponent,
     TorchRuntime,
@@ -153,7 +154,14 @@ def build_artifact(entry: Mapping[str, Any]) -> Artifact:
         least=entry["least"],
         reads=build_reads(entry),
         key=entry["key"],
+        weights=entry.get("weights", ""),
+        folders=entry.get("folders", {}),
+        scratch=build_scratch(entry["scratch"]) if "scratch" in entry else None,
     )
+
+
+def build_scratch(entry: Mapping[str, Any]) -> Scratch:
+    return Scratch(entry["folder"], tuple(entry["options"]))
 
 
 def build_network_artifact(entry: Mapping[str, Any]) -> NetworkArtifact:

@@ -13,7 +13,7 @@ from entrypoints.checks import suggest
 from entrypoints.contract import Session
 from entrypoints.device_memory import check_memory
 from entrypoints.faults import Fault, SessionFault
-from entrypoints.ladder import Fallback, Rung, climb_down, find_miss, rungs_of
+from entrypoints.ladder import Fallback, Rung, climb_down, find_miss, rungs_of, without_compiled
 from entrypoints.machine import find_facts
 from entrypoints.manifest import Component, Manifest, TorchComponent
 from entrypoints.reading_ahead import advise, advise_reads
@@ -144,7 +144,7 @@ class Opener:
         if component.buckets is None:
             return session
         compiled = any(each.rung == rung for each in component.artifacts)
-        portable = component._replace(artifacts=())
+        portable = without_compiled(component)
         graph = cache(lambda: self._climb_down(portable, threads, serving=True)[0]) if compiled else None
         return self._bucketed(component, component.buckets, session, graph)
 
@@ -156,7 +156,7 @@ class Opener:
             component.name,
             list(rungs_of(component)),
             lambda rung: find_miss(rung, find_facts, available_providers),
-            lambda rung: self._open_rung(rung, component, threads, whole=serving or rung.graph != component.graph),
+            lambda rung: self._open_rung(rung, component, threads, whole=serving or rung.whole),
             strict=self._strict,
         )
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 CPU = "CPUExecutionProvider"
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+"""Where ONNX Runtime looks for a graph's weights, if not beside it."""
 RECORDED = ("enable_cuda_graph", "trt_cuda_graph_enable")
 """Options of providers that record a run and replay it (``entrypoints.bound``)."""
 TYPES = {
@@ -73,10 +75,22 @@ def open_session(models: Path, component: Component, threads: int) -> Session:
 
 def open_rung(models: Path, component: Component, rung: Rung, threads: int) -> Session:
     """Raises Unopened in ONNX Runtime's own words."""
+    folders = {name: os.fspath(models / path) for name, path in rung.folders.items()}
+    if rung.scratch is None:
+        return open_graph(models, component, rung._replace(options={**rung.options, **folders}), threads)
+    from entrypoints.scratch import in_scratch  # of what most images have no use for
+
+    with in_scratch(models, rung, folders) as copied:
+        return open_graph(models, component, copied, threads)
+
+
+def open_graph(models: Path, component: Component, rung: Rung, threads: int) -> Session:
     import onnxruntime
 
     try:
         options = make_options(rung, threads)
+        if rung.weights:
+            options.add_session_config_entry(WEIGHTS_FOLDER, os.fspath(models / rung.weights))
         session = onnxruntime.InferenceSession(
             os.fspath(models / rung.graph), options, providers=give_providers(rung, options), enable_fallback=0
         )
@@ -146,7 +160,7 @@ def make_options(rung: Rung, threads: int) -> onnxruntime.SessionOptions:
         "all": level.ORT_ENABLE_ALL,
     }[rung.optimize]
     options.add_session_config_entry("session.disable_prepacking", "0" if rung.prepack else "1")
-    if rung.fields and rung.providers[0] != CPU:  # an engine is used or refused, never made
+    if rung.fields and rung.providers[0] != CPU and not rung.builds:  # an engine is used or refused, never made
         options.add_session_config_entry("session.disable_model_compile", "1")
     return options
 

@@ -17,7 +17,7 @@ def find_leavings(engine: Connection, project: Project, tag: str) -> list[str]:
         containers = [
             f"container {container.name} of {container.labels[LABEL]}"
             for container in client.containers.list(all=True, filters={"label": LABEL})
-            if container.attrs["Config"]["Image"].startswith((tag, "prebake/export:"))
+            if container.attrs["Config"]["Image"].startswith((tag, "prebake/export:", "prebake/device:"))
         ]
     return [*candidates, *containers, *project.half_written(), *running_builds(project)]
 

@@ -86,9 +86,11 @@ class ArtifactFile:
 
 
 def named_files(entry: Mapping[str, Any]) -> set[str]:
-    """Every file that an artifact is opened by: a graph and what it reads, or the libraries or the cache of a network in torch,
-    all of which are read."""
-    return {*entry.get("reads", {}), *([entry["graph"]] if "libraries" not in entry and "cache" not in entry else [])}
+    """What an artifact has to have of its own: its graph, unless it has the component's built from a scratch folder; or the
+    libraries or the cache of a network in torch."""
+    if "libraries" in entry or "cache" in entry:
+        return set(entry["reads"])
+    return set() if "scratch" in entry else {entry["graph"]}
 
 
 def label_of(rung: str, key: str) -> str:

@@ -14,17 +14,26 @@ from prebake.bake.component import Session
 from prebake.bake.documents import digest_json
 from prebake.bake.errors import BakeError
 from prebake.bake.graph_files import load
-from prebake.bake.manifest import Compiled, file_entry, reads
+from prebake.bake.manifest import file_entry, reads
 from prebake.bake.settings import Settings
 
-MAKERS: Mapping[str, tuple[str, ...]] = {"cpu": ("prebake.bake.for_processor:ForProcessor",)}
+MAKERS: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("prebake.bake.for_processor:ForProcessor",),
+    "cuda": ("prebake.bake.for_cuda:ForCuda",),
+    "tensorrt": ("prebake.bake.for_engines:ForEngines", "prebake.bake.for_cuda:ForCuda"),
+}
 """By target, the module and class of each maker: best first."""
 
 
 @dataclass(frozen=True)
 class Made:
     """What a maker made: the files of ``folder``, opened by ``graph`` in it. A machine opens it that has these very ``fields``
-    and at least ``least``; ``more`` is what else it follows from, such as shape profiles."""
+    and at least ``least``; ``more`` is what else it follows from, such as shape profiles.
+
+    What it has not itself, by paths under /models: ``opens`` is the component's graph, where that is opened; ``weights`` the
+    folder that its own graph reads, ``folders`` those that options of the provider name, ``reads`` byte ranges of other files.
+    ``scratch``: options that get the path of a copy of its folder, in which the provider may write.
+    """
 
     rung: str
     folder: Path
@@ -35,6 +44,11 @@ class Made:
     options: Mapping[str, str] = field(default_factory=dict)
     least: Mapping[str, str] = field(default_factory=dict)
     more: Mapping[str, object] = field(default_factory=dict)
+    opens: str = ""
+    weights: str = ""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    reads: Mapping[str, list[list[int]]] = field(default_factory=dict)
+    scratch: tuple[str, ...] | None = None
 
 
 class ArtifactMaker(Protocol):
@@ -67,6 +81,7 @@ def artifact_fields(component: Mapping[str, object], made: Made) -> dict[str, ob
         "session": made.session.told,
         "machine": dict(made.fields),
         "more": dict(made.more),
+        "places": {"opens": made.opens, "weights": made.weights, "folders": dict(made.folders)},
     }
     return {**component, **own}
 
@@ -77,8 +92,9 @@ def describe(name: str, made: Made, fields: Mapping[str, object], figures: Mappi
     home = f"{FOLDER}/{name}/{label_of(made.rung, key)}"
     paths = sorted(path for path in made.folder.rglob("*") if path.is_file())
     files = {f"{home}/{path.relative_to(made.folder).as_posix()}": file_entry(path, "compiled") for path in paths}
-    graph = f"{home}/{made.graph}"
+    graph = made.opens or f"{home}/{made.graph}"
     whole = {path: [[0, file["size"]]] for path, file in files.items() if path != graph}
+    beside = {} if made.opens or made.weights else reads(load(made.folder / made.graph), home)
     entry = {
         "rung": made.rung,
         "graph": graph,
@@ -87,7 +103,10 @@ def describe(name: str, made: Made, fields: Mapping[str, object], figures: Mappi
         "session": made.session.told,
         "fields": dict(made.fields),
         "least": dict(made.least),
-        "reads": {**whole, **reads(Compiled(name, graph, load(made.folder / made.graph), key, fields, made.session))},
+        **({"weights": made.weights} if made.weights else {}),
+        **({"folders": dict(made.folders)} if made.folders else {}),
+        **({} if made.scratch is None else {"scratch": {"folder": home, "options": list(made.scratch)}}),
+        "reads": {**whole, **beside, **made.reads},
         "key": key,
         "key_fields": dict(fields),
         "figures": dict(figures),

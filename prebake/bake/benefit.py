@@ -44,7 +44,12 @@ def describe_benefit(with_it: Sequence[float], without: Sequence[float], size: i
 
 def pays(figures: Mapping[str, float | int]) -> bool:
     """Whether the start and a hundred requests save more than the pull takes."""
-    return figures["saved_seconds"] > figures["pull_seconds"]
+    return surplus(figures) > 0
+
+
+def surplus(figures: Mapping[str, float | int]) -> float:
+    """Seconds: what is saved beyond what the pull takes."""
+    return figures["saved_seconds"] - figures["pull_seconds"]
 
 
 def _time(open_session: Open, case: Case) -> tuple[float, float]:

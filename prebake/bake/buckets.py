@@ -76,9 +76,20 @@ def _find_problems(own: Component, tensors: Tensors, ranges: Ranges) -> Iterator
             least, most = ranges.get(axis, (1, None))
             if length < (least or 0) or (most is not None and length > most):
                 allowed = f"{least} or more" if most is None else f"{least} to {most}"
-                yield Problem(f"buckets[{number}].{axis}", f"is {length}, the graph was exported for {allowed}")
+                yield Problem(
+                    f"buckets[{number}].{axis}",
+                    f"is {length}, {_describe_input(tensors, axis)}, exported for {axis} {allowed}",
+                )
     yield from _find_pad_problems(own, tensors)
     yield from _find_derived(own, tensors)
+
+
+def _describe_input(tensors: Tensors, axis: str) -> str:
+    """The first that has the axis, with its shape as the graph has it."""
+    found = ((name, axes) for name, axes in tensors.inputs.items() if axis in axes)
+    return next(
+        (f"the graph's input '{name}' is [{', '.join(map(str, axes))}]" for name, axes in found), "no input has it"
+    )
 
 
 def _find_pad_problems(own: Component, tensors: Tensors) -> Iterator[Problem]:
@@ -139,13 +150,15 @@ class Padded:
 
 @dataclass(frozen=True)
 class Proof:
-    """Of one component: that its graph answers the same whatever bucket the inputs are brought to."""
+    """Of one component: that its graph, or what was compiled of it for its buckets, answers the same whatever bucket the inputs
+    are brought to. ``reference`` answers inputs that are in none: the graph, where ``session`` is not that."""
 
     component: str
     session: Runs
     bucketing: Bucketing
     tolerance: Tolerance
     relative: bool
+    reference: Runs | None = None
 
     def findings(self, cases: Sequence[Case]) -> Iterator[Finding]:
         """Of each bucket: every case that it holds, against the framework's answer; and inputs made of the first case that
@@ -164,9 +177,10 @@ class Proof:
 
     def _answered(self, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> Case | None:
         """None where the graph does not take inputs of these lengths: there may be some that its names do not tell of."""
-        names = {each.name for each in self.session.get_inputs()}
+        session = self.reference or self.session
+        names = {each.name for each in session.get_inputs()}
         try:
-            answers = self.session.run(list(outputs), {name: each for name, each in inputs.items() if name in names})
+            answers = session.run(list(outputs), {name: each for name, each in inputs.items() if name in names})
         except Exception:  # ONNX Runtime's exceptions share no base class but this
             return None
         return Case(inputs, dict(zip(outputs, answers, strict=True)))

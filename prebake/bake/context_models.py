@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 
 from prebake.bake.errors import BakeError
-from prebake.bake.graph_files import external_files
+from prebake.bake.graph_files import SOURCE, external_files
 
 
 def check_context(component: str, graph: Path) -> list[str]:
@@ -32,6 +32,16 @@ def check_context(component: str, graph: Path) -> list[str]:
             next_action="Compile with embed mode 0 and relative paths.",
         )
     return names
+
+
+def name_source(graph: Path, name: str) -> None:
+    """Write down which file an engine without weights is refitted from: it was compiled from a copy of another name."""
+    model = onnx.load(str(graph), load_external_data=False)
+    for node in model.graph.node:
+        kept = [each for each in node.attribute if each.name != SOURCE]
+        del node.attribute[:]
+        node.attribute.extend([*kept, onnx.helper.make_attribute(SOURCE, name)])
+    graph.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _engine_of(node: onnx.NodeProto) -> str:

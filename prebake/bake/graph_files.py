@@ -15,6 +15,8 @@ import onnxruntime as ort
 
 from prebake.bake.errors import BakeError
 
+SOURCE = "onnx_model_filename"
+"""The attribute of an EPContext node for the graph that an engine without weights is refitted from."""
 _PRODUCER = "prebake"
 _TRACES = ("doc_string", "metadata_props")  # stack traces, paths of the machine that exported
 
@@ -52,10 +54,12 @@ def external_files(path: Path) -> list[str]:
 
 
 def renamed_data(path: Path, names: Mapping[str, str]) -> bytes:
-    """A graph whose files of tensors have other names now: new ones by old."""
+    """A graph whose files of tensors have other names now, or the graph that its engine is refitted from: new ones by old."""
     model = onnx.load(str(path), load_external_data=False)
     for entry in _entries(model):
         entry.value = names.get(entry.value, entry.value)
+    for attribute in (each for node in model.graph.node for each in node.attribute if each.name == SOURCE):
+        attribute.s = names.get(attribute.s.decode(), attribute.s.decode()).encode()
     return bytes(model.SerializeToString(deterministic=True))
 
 

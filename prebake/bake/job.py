@@ -10,6 +10,8 @@ from pathlib import Path
 from prebake.bake.digests import digests_of_file
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import Exported
+from prebake.bake.plain import save_plain
+from prebake.bake.provider_options import TENSORRT
 from prebake.bake.sessions import check_providers
 from prebake.bake.settings import Settings
 from prebake.errors import ChecksumMismatch
@@ -83,3 +85,5 @@ def place_graph(job: Job, name: str) -> None:
     shutil.copyfile(job.exported.graph(name), job.graph(name))
     if job.exported_constants(name).exists():
         shutil.copyfile(job.exported_constants(name), job.constants(name))
+    if TENSORRT in job.settings.components[name].providers:
+        save_plain(job.graph(name), job.graph(name))

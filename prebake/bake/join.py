@@ -49,10 +49,13 @@ class Mover:
         manifest: Document = json.loads((self.source / MANIFEST).read_bytes())
         components = manifest["components"].values()
         compiled = [artifact for component in components for artifact in component.get("artifacts", [])]
-        graphs = {each["graph"] for each in (*components, *compiled)}
-        for path in sorted(manifest["files"], key=lambda path: (path in graphs, path)):
-            # Graphs last: the files that they name have their places by then.
-            self._move(path, manifest["files"][path], self._renamed_data(path) if path in graphs else None)
+        own = {each["graph"]: folder_of(each["graph"]) for each in components}
+        graphs = {each["graph"]: read_by(each) for each in compiled} | own
+        for path in sorted(manifest["files"], key=lambda path: (path in graphs, path not in own, path)):
+            # Graphs after what they name, and those that were compiled last: the files have their places by then.
+            self._move(
+                path, manifest["files"][path], self._renamed_data(path, graphs[path]) if path in graphs else None
+            )
         place = self.place(MANIFEST)
         self._put(place, canonical_json(self._rewritten(manifest)), "asset")
         return {"manifest": place, "places": self.places}
@@ -80,9 +83,9 @@ class Mover:
         shutil.copyfile(source, target)
         self.taken[self.place(path)] = entry
 
-    def _renamed_data(self, path: str) -> bytes | None:
-        """A graph with the new names of the files beside it that it keeps weights in, where one of them has one."""
-        folder = f"{path.rpartition('/')[0]}/"
+    def _renamed_data(self, path: str, weights: str) -> bytes | None:
+        """A graph with the new names of the files of ``weights`` that it reads, where one of them has one."""
+        folder = f"{weights}/"
         moved = {old.removeprefix(folder): Path(new).name for old, new in self.places.items() if old.startswith(folder)}
         if not moved:
             return None
@@ -105,7 +108,23 @@ class Mover:
         """A component, or what was compiled of it."""
         reads = {self.place(path): ranges for path, ranges in opened["reads"].items()}
         compiled = {"artifacts": [self._placed(each) for each in opened["artifacts"]]} if "artifacts" in opened else {}
-        return {**opened, "graph": self.place(opened["graph"]), "reads": reads, **compiled}
+        placed: Document = {"weights": self.place(opened["weights"])} if "weights" in opened else {}
+        if "folders" in opened:
+            placed["folders"] = {name: self.place(path) for name, path in opened["folders"].items()}
+        if "scratch" in opened:
+            placed["scratch"] = {**opened["scratch"], "folder": self.place(opened["scratch"]["folder"])}
+        return {**opened, "graph": self.place(opened["graph"]), "reads": reads, **placed, **compiled}
+
+
+def read_by(artifact: Mapping[str, Any]) -> str:
+    """The folder with what an artifact's graph names."""
+    return str(
+        artifact.get("weights") or next(iter(artifact.get("folders", {}).values()), folder_of(artifact["graph"]))
+    )
+
+
+def folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -77,7 +77,7 @@ def _component(settings: Settings, compiled: Compiled) -> dict[str, object]:
         "session": compiled.session.told,
         "inputs": {str(value.name): signature(value) for value in graph.inputs},
         "outputs": {str(value.name): signature(value) for value in graph.outputs},
-        "reads": reads(compiled),
+        "reads": reads(compiled.model, compiled.graph.rpartition("/")[0]),
         "key": compiled.key,
         "key_fields": dict(compiled.key_fields),
         **({"choice": dict(compiled.choice)} if compiled.choice else {}),
@@ -101,11 +101,10 @@ def signature(value: ir.Value) -> list[Any]:
     return [dtype.numpy().name, named]
 
 
-def reads(compiled: Compiled) -> dict[str, list[list[int]]]:
-    """Byte ranges of each weight file that the graph uses, sorted and merged: what is worth reading ahead."""
-    folder = compiled.graph.rpartition("/")[0]
+def reads(model: ir.Model, folder: str) -> dict[str, list[list[int]]]:
+    """Byte ranges of each weight file of ``folder`` that the graph uses, sorted and merged: what is worth reading ahead."""
     ranges: dict[str, set[Range]] = {}
-    for graph in compiled.model.graphs():
+    for graph in model.graphs():
         for value in graph.initializers.values():
             tensor = value.const_value
             if isinstance(tensor, ir.ExternalTensor):

@@ -10,7 +10,11 @@ import onnx_ir as ir
 
 from prebake.bake.errors import BakeError
 
-CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+TIMED, TIMING = "trt_timing_cache_enable", "trt_timing_cache_path"
+"""Whether TensorRT keeps what it measured of kernels, and the folder that it keeps it in."""
+STRIPPED, REFITS = "trt_weight_stripped_engine_enable", "trt_onnx_model_folder_path"
+"""Whether engines are made without weights, and the folder of the graph and weights that they are refitted from."""
 Shape = tuple[int, ...]
 
 
@@ -79,15 +83,12 @@ def tensorrt_options(graph: Graph, said: Options) -> dict[str, str]:
     return options
 
 
-def dump_options(target: Path, prefix: str, timing: Path | None) -> dict[str, str]:
+def dump_options(target: Path, prefix: str) -> dict[str, str]:
     """How TensorRT leaves an EPContext model at ``target``, its engine beside it under a name that ``prefix`` begins.
 
     The engine's path has to be relative (onnxruntime #22131), and its name says nothing of the weights by itself.
-    ``timing``: the folder of a timing cache, from which the next engine of such layers is made faster.
     """
-    cache = {} if timing is None else {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(timing)}
     return {
-        **cache,
         "trt_dump_ep_context_model": "1",
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": ".",

@@ -70,6 +70,13 @@ def repoint(model: ir.Model, weights: WeightFiles, constants: Path) -> Report:
     names relative to it: the graph has to lie there too. What is small is held by the graph itself.
     """
     hold_small(model)
+    left, report = point_into(model, weights)
+    _write_constants(constants, left)
+    return report
+
+
+def point_into(model: ir.Model, weights: WeightFiles) -> tuple[list[ir.Value], Report]:
+    """As ``repoint``, but what is not found is given back, and stays as it is."""
     counts = dict.fromkeys(("direct", "transposed", "left"), 0)
     sizes = dict(counts)
     left: list[ir.Value] = []
@@ -79,8 +86,14 @@ def repoint(model: ir.Model, weights: WeightFiles, constants: Path) -> Report:
             left.append(value)
         counts[how] += 1
         sizes[how] += _tensor(value).nbytes
-    _write_constants(constants, left)
-    return Report(**counts, **{f"{how}_bytes": size for how, size in sizes.items()})
+    return left, Report(**counts, **{f"{how}_bytes": size for how, size in sizes.items()})
+
+
+def hold_large(values: Sequence[ir.Value]) -> None:
+    """Take initialisers into the graph itself."""
+    for value in values:
+        tensor = _tensor(value)
+        value.const_value = ir.Tensor(tensor.numpy().copy(), dtype=tensor.dtype, name=tensor.name)
 
 
 def hold_small(model: ir.Model) -> None:

@@ -196,9 +196,10 @@ def _start(container: Container, spec: ContainerSpec) -> None:
 
 def _refused(spec: ContainerSpec, error: DockerException) -> EngineError:
     why = getattr(error, "explanation", None) or error
+    device = "run it where the Engine has a GPU (NVIDIA Container Toolkit)"
     return EngineError(
         f"the Engine does not run {spec.image}: {why}",
-        next_action="see `docker info`, and whether the image was built here",
+        next_action=device if spec.gpus else "see `docker info`, and whether the image was built here",
     )
 
 

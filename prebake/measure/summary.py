@@ -24,7 +24,10 @@ def report_text(report: Mapping[str, Any]) -> str:
     if images := sorted({name for names in report["shared"]["layers"].values() for name in names}):
         lines.append(f"shared  {show_bytes(report['shared']['bytes'])} of the model with {', '.join(images)}")
     lines += [f"sent    {show_bytes(each['bytes'])} to {name}" for name, each in report["outputs"].items()]
+    lines += _not_proved(report.get("gpu", {}))
     if "ready_seconds" not in report:
+        if "gpu" in report:
+            return "\n".join(lines)
         return "\n".join([*lines, "", "not started: only an image in the Engine can be"])
     answered = "all had answered" if "models" in report else "first answer"
     lines += [
@@ -39,6 +42,14 @@ def report_text(report: Mapping[str, Any]) -> str:
     ]
     lines += [f"  {phase['start']:6.2f} s  {_seconds(phase)}  {phase['name']}" for phase in report["phases"]]
     return "\n".join(lines)
+
+
+def _not_proved(gpu: Mapping[str, Any]) -> list[str]:
+    """Of an image for a GPU that met none."""
+    if gpu.get("proved", True):
+        return []
+    how = f"was not started: {gpu['unstarted']}" if "unstarted" in gpu else "answered by the CPU alone"
+    return ["", f"not proved on a GPU, as there is none ({gpu['said']}); it {how}"]
 
 
 def _reduced(name: str, component: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ from prebake.bake.artifact_file import FOLDER, ArtifactFile
 from prebake.plan.runtime import runtime_of
 from prebake.plan.values import Layer, Plan, digest
 
+BEST = ("engine", "timing-cache")
+"""Rungs that come before all others, in this order: what they save is computed by every request."""
 Found = Mapping[str, Sequence[ArtifactFile]]
 """By model."""
 
@@ -78,16 +80,17 @@ def without_artifacts(plan: Plan, keys: Collection[str]) -> Plan:
 
 
 def in_order(artifacts: Sequence[ArtifactFile]) -> tuple[ArtifactFile, ...]:
-    """As a start should try them: of each component the rung that saves most first, and what is of one rung together, since
-    only leaving a rung is a step down."""
+    """As a start should try them: of each component engines first, then the rung that saves most, and what is of one rung
+    together, since only leaving a rung is a step down."""
     best: dict[tuple[str, str], float] = {}
     for each in artifacts:
         rung = each.component, str(each.entry["rung"])
         best[rung] = max(_saved(each), best.get(rung, _saved(each)))
 
-    def order(each: ArtifactFile) -> tuple[str, float, str, float, str]:
+    def order(each: ArtifactFile) -> tuple[str, int, float, str, float, str]:
         rung = str(each.entry["rung"])
-        return each.component, -best[each.component, rung], rung, -_saved(each), each.key
+        place = BEST.index(rung) if rung in BEST else len(BEST)
+        return each.component, place, -best[each.component, rung], rung, -_saved(each), each.key
 
     return tuple(sorted(artifacts, key=order))
 

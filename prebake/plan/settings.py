@@ -70,13 +70,14 @@ def _precision(component: SpecComponent) -> Precision:
 
 def _session(component: SpecComponent, target: Target) -> Session:
     """On a CPU, weights of half precision are cast once, as the session opens: that is constant folding, of level basic.
-    Four-bit products have a fast kernel for prepacked weights only."""
+    Four-bit products have a fast kernel for prepacked weights only. A GPU's provider optimises as it opens a graph: what bakes
+    has none."""
     kind, prepack = component.precision.type, component.session.prepack
-    cast = kind in HALVES and (target == "cpu" or component.published is not None)
     packed = kind == "int4" if prepack is None else prepack
-    return Session(
-        "basic" if cast else "disable", packed, measure=prepack is None and target == "cpu" and kind != "int4"
-    )
+    if target != "cpu":
+        return Session("extended", packed)
+    level = "basic" if kind in HALVES else "disable"
+    return Session(level, packed, measure=prepack is None and kind != "int4")
 
 
 def _options(component: SpecComponent, target: Target) -> dict[str, dict[str, str]]:

@@ -61,3 +61,7 @@ class TensorrtOptions(ProviderOptions):
     trt_preview_features: str | None = None
     trt_sparsity_enable: bool | None = None
     trt_tactic_sources: str | None = None
+    trt_weight_stripped_engine_enable: bool | None = Field(
+        default=None,
+        description="Engines without weights, refitted from the image's at each start; not given: the better by measurement",
+    )

@@ -15,6 +15,7 @@ from prebake.measure.picture import draw_start
 from prebake.measure.report import write_document, write_text
 from prebake.spec.project import read_spec
 from prebake.workflow.build import BuildOrder, build_image
+from prebake.workflow.device import find_device
 from prebake.workflow.launching import EngineLauncher
 from prebake.workflow.steps import Tell
 
@@ -58,8 +59,8 @@ def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[s
             "--cache cold drops the page cache, which only root may.", next_action="run it as root, or leave it out"
         )
     report = build_image(order, tell)
-    launcher = EngineLauncher(find_engine())
     image = str(report["image"])
+    launcher = _launcher(order, image)
     bench = run_bench(launcher, image, f"{image}-naive", runs=runs, tell=tell, before=before, cache=cache)
     document = bench.document()
     folder = order.root / "build" / "bench"
@@ -89,9 +90,17 @@ def compare_images(order: BuildOrder, against: str, runs: int, tell: Tell) -> tu
     """Build the image and start it in turn with ``against``, a tag that the Engine has."""
     require_one_model(order.root, order.model)
     report = build_image(order, tell)
-    pair = run_pair(EngineLauncher(find_engine()), str(report["image"]), against, runs=runs, tell=tell)
+    pair = run_pair(_launcher(order, str(report["image"])), str(report["image"]), against, runs=runs, tell=tell)
     write_document(order.root / "build" / "bench" / f"{order.model}-against.json", pair.document())
     return pair.table(), pair.document()
+
+
+def _launcher(order: BuildOrder, image: str) -> EngineLauncher:
+    """Raises NoGpu: what a CPU does in a GPU's place is no figure of the image."""
+    connection = find_engine()
+    device = find_device(connection, order.options.target, image)
+    device.require("A benchmark")
+    return device.launcher(connection)
 
 
 def drop_page_cache() -> None:

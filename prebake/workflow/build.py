@@ -37,12 +37,12 @@ from prebake.workflow.artifacts import find_artifacts
 from prebake.workflow.attesting import Built, attest, builder_uri
 from prebake.workflow.builder import Builder
 from prebake.workflow.context import write_context
-from prebake.workflow.launching import EngineLauncher
+from prebake.workflow.device import find_device, why_not_on_cpu
 from prebake.workflow.library import Library
 from prebake.workflow.making import Maker
 from prebake.workflow.outputs import BytesMissing, Delivered, Output, ToEngine, ToRegistry, read_outputs
 from prebake.workflow.parts import Parts
-from prebake.workflow.proving import Measured, measure_start, precision_told
+from prebake.workflow.proving import Proof, measure_start, precision_told
 from prebake.workflow.reporting import VOLUME, Made, Outcome, write_report
 from prebake.workflow.room import layers_known, require_engine_room, require_store_room
 from prebake.workflow.sizing import size_sample
@@ -112,7 +112,7 @@ class Job:
             return replace(self, plan=without_artifacts(self.plan, other)).carry_out(outputs)
         with self.steps.step("layers", f"{len(self.plan.layers)} above the base"):
             made = self._make(maker)
-        proof, delivered = None, {}
+        proof, delivered = Proof(), {}
         for output in outputs:
             if isinstance(output, ToEngine):
                 made, delivered[output.name], proof = self._prove(maker, made)
@@ -124,7 +124,7 @@ class Job:
                     self._attest(maker, made, output.repository)
         if self.order.naive and self.plan.naive:
             self._build_naive(maker)
-        beside = self._beside() if proof else {}
+        beside = self._beside() if any(isinstance(output, ToEngine) for output in outputs) else {}
         outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof, beside, maker.components())
         return write_report(self.folder / "report.json", outcome, self.steps.seconds)
 
@@ -184,24 +184,29 @@ class Job:
                 with self.steps.step("fetch", told), open_sources(self.order.root, model.name) as sources:
                     fetch(model.files, store, sources, terminal_progress())
 
-    def _prove(self, maker: Maker, made: Made) -> tuple[Made, Delivered, Measured]:
-        """The image gets its name in the Engine only after it gave the right answer."""
+    def _prove(self, maker: Maker, made: Made) -> tuple[Made, Delivered, Proof]:
+        """The image gets its name in the Engine only after it gave the right answer, where it can give one here."""
         candidate = ToEngine(self.connection, f"{self.plan.tag}-candidate", self.steps.tell)
         volume = candidate.beside(VOLUME)
         volumes = [ImageMount(volume.tag, "models", "/models")] if made.volume else []
         try:
             with self.steps.step("docker", candidate.tag):
                 made, delivered = self._deliver(maker, made, candidate)
-            step = self.steps.step("verify", "start it, ask it, compare its answer with the reference")
+            device = find_device(self.connection, self.plan.target, candidate.tag)
+            proof = Proof(device, why_not_on_cpu(self.plan, maker.components()) if device.lacking else "")
+            step = self.steps.step("verify", proof.plan)
             with step, precision_told(self.plan):
-                measured = measure_start(EngineLauncher(self.connection, volumes), candidate.tag)
+                if not proof.unstarted:
+                    proof = replace(
+                        proof, measured=measure_start(device.launcher(self.connection, volumes), candidate.tag)
+                    )
             if made.volume:
                 tag_image(self.connection, volume.tag, self.plan.tag + VOLUME)
             tag_image(self.connection, candidate.tag, self.plan.tag)
         finally:
             remove_tag(self.connection, candidate.tag)
             remove_tag(self.connection, volume.tag)
-        return made, Delivered(self.plan.tag, delivered.bytes), measured
+        return made, Delivered(self.plan.tag, delivered.bytes), proof
 
     def _deliver(self, maker: Maker, made: Made, output: Output) -> tuple[Made, Delivered]:
         """Bytes that are neither at the destination nor here are made again, once."""

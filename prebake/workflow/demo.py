@@ -19,6 +19,7 @@ from prebake.measure.summary import report_text
 from prebake.measure.warmup import read_warmup
 from prebake.workflow.bench import require_one_model
 from prebake.workflow.build import BuildOrder, build_image
+from prebake.workflow.device import find_device
 from prebake.workflow.launching import EngineLauncher
 from prebake.workflow.steps import Tell
 
@@ -31,7 +32,10 @@ def show_demo(order: BuildOrder, tell: Tell) -> str:
     require_one_model(order.root, order.model)
     report = build_image(order, tell)
     image, folder = str(report["image"]), order.root / "build" / order.model
-    launcher = EngineLauncher(find_engine())
+    connection = find_engine()
+    device = find_device(connection, order.options.target, image)
+    device.require("The demonstration")
+    launcher = device.launcher(connection)
     answer = _ask(launcher, image, order, folder / "demo", tell)
     naive = _naive_ttfi(launcher, f"{image}-naive", image, tell)
     picture = folder / "start.svg"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from prebake.engine.connection import Connection
@@ -34,21 +35,34 @@ class StartedServer:
 
 
 class EngineLauncher:
-    """The Launcher that measuring needs, on a Docker Engine."""
+    """The Launcher that measuring needs, on a Docker Engine. ``gpus`` is a number, -1 for all; ``environment`` what servers get
+    besides their image's."""
 
-    def __init__(self, connection: Connection, volumes: Sequence[ImageMount] = ()) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        volumes: Sequence[ImageMount] = (),
+        gpus: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._connection = connection
         self._volumes = tuple(volumes)
+        self._gpus = gpus
+        self._environment = dict(environment or {})
+
+    def container(self, image: str) -> ContainerSpec:
+        """As it would be deployed."""
+        return ContainerSpec(
+            image, environment=self._environment, ports=[SERVER_PORT], images=self._volumes, gpus=self._gpus
+        )
 
     @contextmanager
     def start(self, image: str) -> Iterator[StartedServer]:
-        with running(self._connection, ContainerSpec(image, ports=[SERVER_PORT], images=self._volumes)) as container:
+        with running(self._connection, self.container(image)) as container:
             yield StartedServer(container)
 
     def time_program(self, image: str, command: Sequence[str]) -> float:
-        spec = ContainerSpec(
-            image, command=list(command[1:]), entrypoint=[command[0]], ports=[SERVER_PORT], images=self._volumes
-        )
+        spec = replace(self.container(image), command=list(command[1:]), entrypoint=[command[0]])
         with running(self._connection, spec) as container:
             container.wait(PROGRAM_SECONDS)
             return time.perf_counter() - container.requested

@@ -22,7 +22,7 @@ from prebake.plan.compiled import layer_files
 from prebake.plan.layers import model_folders
 from prebake.plan.values import Layer, Plan, digest
 from prebake.workflow.artifacts import other_artifacts, tell_artifacts
-from prebake.workflow.baking import Oven, derived_of, known_files, of_models, read_stage_report
+from prebake.workflow.baking import GPU_TARGETS, Oven, derived_of, known_files, of_models, read_stage_report
 from prebake.workflow.builder import Builder
 from prebake.workflow.known import (
     base_key,
@@ -34,7 +34,7 @@ from prebake.workflow.known import (
     record_key,
 )
 from prebake.workflow.parts import Parts, keep_tree, media_type_of, split_files
-from prebake.workflow.running import InContainer
+from prebake.workflow.running import EXPORT, ON_DEVICE, InContainer
 from prebake.workflow.steps import Tell
 
 
@@ -106,8 +106,8 @@ class Maker:
 
     def artifacts(self, *, keep_all: bool) -> tuple[FileRecord, ...]:
         """What this machine compiles of the plan's model: each artifact's files, and the stage's report."""
-        oven = self._compiler_oven() if self.plan.compiler_packages else self._oven
-        return oven.artifacts(self.plan, self._exported, keep_all=keep_all)
+        exported = self._exported
+        return self._artifacts_oven().artifacts(self.plan, exported, keep_all=keep_all)
 
     def remake(self, digests: Collection[str]) -> None:
         """Forget how layers with these digests were made, and make them again: their bytes are needed."""
@@ -191,10 +191,19 @@ class Maker:
     @cached_property
     def _oven(self) -> Oven:
         key = digest({"base": self.base.digest, "packages": self.plan.export_packages})
-        image = f"prebake/export:{key[:16]}"
-        if not has_image(self.connection, image):
-            self.builder.image("export-packages", image)
-        return self._oven_of(image)
+        return self._oven_of("export-packages", f"prebake/export:{key[:16]}", EXPORT)
+
+    def _artifacts_oven(self) -> Oven:
+        """Where what a machine compiles is compiled."""
+        if self.plan.compiler_packages:
+            return self._compiler_oven()
+        return self._device_oven() if self.plan.target in GPU_TARGETS else self._oven
+
+    def _device_oven(self) -> Oven:
+        """Where the image's own ONNX Runtime is, too: that of the export packages knows no device."""
+        served = next(layer.key for layer in self.plan.layers if layer.kind == "dependencies")
+        key = digest({"base": self.base.digest, "packages": self.plan.export_packages, "served": served})
+        return self._oven_of("device-packages", f"prebake/device:{key[:16]}", ON_DEVICE)
 
     def _compiler_oven(self) -> Oven:
         """With a C++ compiler: Debian's, which a bootstrapped base has no package manager to install."""
@@ -203,14 +212,15 @@ class Maker:
             {"base": self.base.digest, "packages": self.plan.compiler_packages, "toolchain": recipe and recipe.key}
         )
         image = f"prebake/compiler:{key[:16]}"
-        if not has_image(self.connection, image):
-            toolchain = bootstrapped(self.connection, recipe, say=self.tell) if recipe else None
-            contexts = {"toolchain": f"docker-image://{toolchain.reference}"} if toolchain else {}
-            self.builder.image("compiler", image, contexts=contexts)
-        return self._oven_of(image)
+        if recipe is None or has_image(self.connection, image):
+            return self._oven_of("compiler", image, EXPORT)
+        toolchain = bootstrapped(self.connection, recipe, say=self.tell)
+        return self._oven_of("compiler", image, EXPORT, {"toolchain": f"docker-image://{toolchain.reference}"})
 
-    def _oven_of(self, image: str) -> Oven:
-        runner = InContainer(self.connection, image, self.tell)
+    def _oven_of(self, stage: str, image: str, packages: str, contexts: Mapping[str, str] | None = None) -> Oven:
+        if not has_image(self.connection, image):
+            self.builder.image(stage, image, contexts=contexts or {})
+        runner = InContainer(self.connection, image, self.tell, packages)
         return Oven(runner, self.builder.context, self.parts.store, self.parts.library.records, self.tell)
 
     def _save_base(self, key: str) -> tuple[tuple[FileRecord, ...], tuple[LayerRecord, ...]]:

@@ -16,6 +16,7 @@ from prebake.measure.ports import Launcher
 from prebake.measure.starting import Start, time_first_answers, time_ready
 from prebake.measure.warmup import read_warmups
 from prebake.plan.values import Plan
+from prebake.workflow.device import NONE, Device
 
 STARTS = 3
 _APART = re.compile(r"differ by up to ([0-9.e+-]+)")
@@ -42,6 +43,33 @@ class Measured:
     def difference(self) -> float:
         """The largest from a reference."""
         return max(start.difference for starts in self.starts.values() for start in starts)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How an image was proved. ``measured`` is None where it was not started: it went to no Engine, or the Engine has no GPU and
+    ``unstarted`` says why no CPU can take its place."""
+
+    device: Device = NONE
+    unstarted: str = ""
+    measured: Measured | None = None
+
+    @property
+    def plan(self) -> str:
+        """What is going to be done, for people."""
+        what = "start it, ask it, compare its answer with the reference"
+        if not self.device.lacking:
+            return what
+        how = f"it is not started: {self.unstarted}" if self.unstarted else f"{what}, by the CPU alone"
+        return f"there is no GPU to prove it on ({self.device.lacking}); {how}"
+
+    @property
+    def gpu(self) -> dict[str, Any] | None:
+        """The report's words; None where the image is for no GPU, or in no Engine."""
+        if not self.device.wanted:
+            return None
+        said = {name: text for name, text in (("said", self.device.lacking), ("unstarted", self.unstarted)) if text}
+        return {"proved": not self.device.lacking, **said}
 
 
 def measure_start(launcher: Launcher, image: str) -> Measured:

@@ -17,7 +17,7 @@ from prebake.plan.values import Plan
 from prebake.render.listing import artifact_document
 from prebake.workflow.making import MadeLayer
 from prebake.workflow.outputs import Delivered
-from prebake.workflow.proving import Measured
+from prebake.workflow.proving import Measured, Proof
 
 PICTURE = "layers.svg"
 """Beside the report."""
@@ -39,14 +39,14 @@ class Made:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a build came to; ``measured`` is None where the image was not started. ``beside`` are the diff ids of the other
-    images of the Engine, by name; ``components`` what the compile stage said of each."""
+    """What a build came to. ``beside`` are the diff ids of the other images of the Engine, by name; ``components`` what the
+    compile stage said of each."""
 
     plan: Plan
     made: Made
     built: Sequence[BuildResult]
     delivered: Mapping[str, Delivered]
-    measured: Measured | None
+    proof: Proof
     beside: Mapping[str, frozenset[str]] = field(default_factory=dict)
     components: Mapping[str, Any] = field(default_factory=dict)
 
@@ -63,7 +63,11 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         **({"volume": {"image": plan.tag + VOLUME, "digest": volume.digest}} if volume else {}),
         "target": plan.target,
         "checkpoint": plan.checkpoint,
-        **({"models": {each.name: _model(each, outcome.measured) for each in plan.models}} if plan.members else {}),
+        **(
+            {"models": {each.name: _model(each, outcome.proof.measured) for each in plan.models}}
+            if plan.members
+            else {}
+        ),
         "size": sum(layer.size for layer in layers),
         "layers": [asdict(layer) for layer in layers],
         "shared": shared_models(layers, outcome.beside),
@@ -75,7 +79,8 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         "steps": dict(seconds),
         "buildkit_seconds": round(sum(each.seconds for each in outcome.built), 3),
         "instructions": [asdict(step) for each in outcome.built for step in each.steps],
-        **(_measured(outcome.measured) if outcome.measured else {}),
+        **({"gpu": outcome.proof.gpu} if outcome.proof.gpu else {}),
+        **(_measured(outcome.proof.measured) if outcome.proof.measured else {}),
     }
     write_text(path.with_name(PICTURE), draw_layers(layers))
     write_document(path, document)

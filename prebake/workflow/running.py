@@ -16,6 +16,9 @@ from prebake.engine.container_spec import Bind, ContainerSpec
 from prebake.engine.containers import run_to_end
 from prebake.workflow.steps import Tell
 
+EXPORT = "/opt/export"
+ON_DEVICE = f"/opt/prebake:{EXPORT}"
+"""As Python looks for them: the image's own ONNX Runtime knows the device, that of the export packages does not."""
 _DAY = 86_400.0
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "ORT_DISABLE_TELEMETRY": "1"}
 
@@ -57,11 +60,12 @@ class StageRunner(Protocol):
 
 @dataclass(frozen=True)
 class InContainer:
-    """``image`` has the export packages. Weights are mounted read-only."""
+    """``image`` has the stage's packages, in the folders ``packages``. Weights are mounted read-only."""
 
     connection: Connection
     image: str
     tell: Tell
+    packages: str = EXPORT
 
     def run(self, stage: StageRun) -> StageDone:
         self.tell(f"{stage.arguments[0]}: in a container of {self.image}")
@@ -76,7 +80,7 @@ class InContainer:
             self.image,
             command=["python3", *_words(stage.arguments, "/bake/settings.json", "/out")],
             entrypoint=[],
-            environment={**_ENVIRONMENT, "PYTHONPATH": "/bake:/opt/export", "HOME": "/tmp", **stage.environment},  # noqa: S108
+            environment={**_ENVIRONMENT, "PYTHONPATH": f"/bake:{self.packages}", "HOME": "/tmp", **stage.environment},  # noqa: S108
             binds=[*mounts, *stage.binds],
             tmpfs={"/tmp": "mode=1777,exec"},  # noqa: S108 (libraries are compiled and opened there)
             user=f"{os.getuid()}:{os.getgid()}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from entrypoints.manifest_file import read_manifest
 from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from entrypoints.verification import Verification
-from prebake.bake.documents import digest_file
-from prebake.bake.engines import Compiler, Source, make_engine, tensorrt_compiler
+from prebake.bake.artifact_file import NAME as DESCRIPTION
+from prebake.bake.artifacts import Made, artifact_fields, describe
+from prebake.bake.documents import digest_json
+from prebake.bake.engines import Compiler, make_engine, tensorrt_compiler
 from prebake.bake.errors import BakeError
 from prebake.bake.provider_options import Graph
 from tests.entrypoints.baking import answer, describe_file, write_manifest
@@ -55,20 +57,25 @@ def compiler(**changes: Any) -> Compiler:
     )
 
 
-def source(models: Path, component: str = "linear") -> Source:
-    return Source(component, f"{component}/model.onnx", "fp16", {WEIGHTS: digest_file(models / WEIGHTS)})
+def make(models: Path, component: str = "linear", **changes: Any) -> Made:
+    out = models.parent / f"made-{uuid.uuid4().hex}"
+    out.mkdir()
+    return make_engine(component, models / f"{component}/model.onnx", compiler(**changes), out, out)
 
 
 @pytest.fixture
 def artifact(plugin: Path, models: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """An engine of ``linear``, and the manifest that has it."""
     fix_batch(models, manifest)
-    made: dict[str, Any] = make_engine(source(models), compiler(), models)
-    for name in (made["graph"], *made["reads"]):
-        manifest["files"][name] = {**describe_file((models / name).read_bytes()), "origin": "compiled"}
-    manifest["components"]["linear"]["artifacts"] = [made]
+    made = make(models)
+    found = describe("linear", made, artifact_fields({}, made), {})
+    found.write(made.folder, models)
+    (models / found.entry["graph"]).with_name(DESCRIPTION).unlink()
+    manifest["files"] |= found.files
+    entry = dict(found.entry)
+    manifest["components"]["linear"]["artifacts"] = [entry]
     write_manifest(models, manifest)
-    return made
+    return entry
 
 
 @pytest.fixture
@@ -171,19 +178,15 @@ def test_a_key_follows_from_each_of_its_fields(plugin: Path, models: Path, manif
     fix_batch(models, manifest)
     facts = find_facts(NAME)
 
-    def key(changed: Source | None = None, **changes: Any) -> object:
-        return make_engine(changed or source(models), compiler(**changes), models)["key"]
+    def key(**changes: Any) -> str:
+        return digest_json(artifact_fields({}, make(models, **changes)))
 
-    own = source(models)
     keys = [
         key(),
-        key(replace(own, precision="fp32")),
-        key(replace(own, weights={WEIGHTS: "0" * 64})),
         key(rung="other"),
         key(serving={}),
         key(compiling={**OPTIONS, "soc_model": "43"}),
         key(fields={**facts, "provider": "0"}),
-        key(least={"driver": "13.0"}),
     ]
     assert key() == keys[0]
     assert len(set(keys)) == len(keys)
@@ -193,7 +196,7 @@ def test_a_graph_that_the_provider_does_not_take_whole_is_refused(
     plugin: Path, models: Path, manifest: dict[str, Any]
 ) -> None:
     with pytest.raises(BakeError, match="total: "):  # its batch is free
-        make_engine(source(models, "total"), compiler(), models)
+        make(models, "total")
 
 
 def test_weights_that_the_device_has_no_room_for_are_a_fault_of_their_own(
@@ -215,8 +218,11 @@ def test_weights_that_the_device_has_no_room_for_are_a_fault_of_their_own(
     assert server.wait() == 81
 
 
-def test_where_tensorrt_is_not_there_the_bake_says_so(models: Path, manifest: dict[str, Any]) -> None:
+def test_where_tensorrt_is_not_there_the_bake_says_so(models: Path, manifest: dict[str, Any], tmp_path: Path) -> None:
     tensorrt = tensorrt_compiler(Graph("linear", "fp16", fixed=False), {}, {"device": "NVIDIA H200"})
-    with pytest.raises(BakeError, match="linear: TensorrtExecutionProvider does not compile the graph: "):
-        make_engine(source(models), tensorrt, models)
+    with pytest.raises(
+        BakeError,
+        match=r"linear: TensorrtExecutionProvider does not compile the graph: .* does not work",
+    ):
+        make_engine("linear", models / "linear/model.onnx", tensorrt, tmp_path, tmp_path)
     assert not list(models.rglob("*.plain.onnx"))

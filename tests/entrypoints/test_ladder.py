@@ -9,7 +9,11 @@ from typing import Any
 import onnxruntime
 import pytest
 
+from entrypoints.faults import CompiledElsewhere
+from entrypoints.ladder import Miss, Rung, climb_down, find_miss, rungs_of, without_compiled
 from entrypoints.machine import describe_processor, find_facts
+from entrypoints.manifest import Component
+from entrypoints.manifest_file import read_manifest
 from tests.entrypoints.baking import SESSION, answer, describe_file, make_linear, write_manifest
 from tests.entrypoints.conftest import Start
 from tests.entrypoints.running import Server, wait_until
@@ -230,3 +234,26 @@ def test_damage_is_refused_or_told_and_never_answered_with(
         return
     assert verify == "sizes"
     assert ask(server) == pytest.approx(answer(3), abs=2 * manifest["warmup"]["tolerance"])
+
+
+def test_tensorrt_opens_nothing_that_was_not_compiled_for_it(models: Path, manifest: dict[str, Any]) -> None:
+    """As a machine with a GPU would see it."""
+    manifest["components"]["linear"]["providers"] = [
+        "TensorrtExecutionProvider",
+        "CUDAExecutionProvider",
+        "CPUExecutionProvider",
+    ]
+    write_manifest(models, manifest)
+    component = read_manifest(models).components["linear"]
+    assert isinstance(component, Component)
+    providers, rungs = list(component.providers), list(rungs_of(component))
+
+    def miss(rung: Rung) -> Miss | None:
+        return find_miss(rung, lambda _: {"device": "a GPU"}, lambda: providers)
+
+    opened, rung, steps = climb_down("linear", rungs, miss, lambda rung: rung.name, strict=False)
+    assert opened == rung == "cuda"
+    assert [(step.left, step.reason) for step in steps] == [("tensorrt", "absent")]
+    with pytest.raises(CompiledElsewhere, match="nothing was compiled for it"):
+        climb_down("linear", rungs, miss, lambda rung: rung.name, strict=True)
+    assert [rung.name for rung in rungs_of(without_compiled(component))] == ["cuda", "cpu"]

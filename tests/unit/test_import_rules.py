@@ -27,6 +27,7 @@ OURS: dict[str, set[str]] = {
         "prebake.errors",
         "entrypoints.buckets",
         "entrypoints.contract",
+        "entrypoints.faults",
         "entrypoints.networks",
         "entrypoints.compiled",
         "entrypoints.machine",

@@ -174,8 +174,10 @@ def test_ranges_of_the_export_bound_the_buckets(checkpoint: Path, tmp_path: Path
     with pytest.raises(SpecInvalid) as caught:
         check_buckets(settings, {"words": tensors}, ranges)
     assert [str(problem) for problem in caught.value.problems] == [
-        "components.words.buckets[0].length: is 16, the graph was exported for 2 to 12",
-        "components.words.buckets[1].length: is 1, the graph was exported for 2 to 12",
+        "components.words.buckets[0].length: is 16, the graph's input 'tokens' is [batch, length], "
+        "exported for length 2 to 12",
+        "components.words.buckets[1].length: is 1, the graph's input 'tokens' is [batch, length], "
+        "exported for length 2 to 12",
         "components.words.buckets: the input 'twice' has an axis '2*length', which changes with 'length'",
     ]
 

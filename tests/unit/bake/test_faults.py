@@ -87,12 +87,12 @@ def test_an_unfinished_export_is_refused(stage: tuple[Path, Path], settings: Set
         compile_image(settings, copy, final, tmp_path / "out")
 
 
-def test_tensorrt_is_refused_rather_than_served_otherwise(
+def test_a_provider_that_no_graph_is_made_for_is_refused(
     stage: tuple[Path, Path], settings: Settings, tmp_path: Path
 ) -> None:
     copy, final = stage
-    components = {name: Component(providers=("TensorrtExecutionProvider",)) for name in settings.components}
-    with pytest.raises(BakeError, match="no graphs for TensorrtExecutionProvider"):
+    components = {name: Component(providers=("DmlExecutionProvider",)) for name in settings.components}
+    with pytest.raises(BakeError, match="no graphs are made for DmlExecutionProvider"):
         compile_image(replace(settings, components=components), copy, final, tmp_path / "out")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
@@ -15,7 +16,8 @@ from prebake.bake.documents import digest_file
 from prebake.bake.errors import SettingsInvalid
 from prebake.bake.join import join_image
 from prebake.bake.join_settings import JoinSettings
-from tests.entrypoints.baking import VALUES, answer, bake, replace_file
+from prebake.bake.sessions import WEIGHTS_FOLDER
+from tests.entrypoints.baking import VALUES, answer, bake, replace_file, write_manifest
 
 OWN = {"linear": "linear", "total": "total"}
 WEIGHTS = "linear/model.bin"
@@ -88,6 +90,49 @@ def test_a_graph_finds_the_weights_that_had_to_be_renamed(alone: Path) -> None:
     rest = sum(VALUES) + 0.5
     assert answers["left"] == pytest.approx(np.array(answer(1)) - rest)
     assert answers["right"] == pytest.approx(np.array(answer(2)) - rest)
+
+
+def test_what_was_compiled_finds_the_graph_and_the_weights_that_had_to_be_renamed(alone: Path) -> None:
+    """One artifact reads the component's weights, another is refitted from its graph, and a third opens that."""
+    right, options = alone / "right", {"folder": "compiled/linear/c", "options": ["cache"]}
+    manifest = json.loads((right / "manifest.json").read_bytes())
+    weights = np.frombuffer((right / WEIGHTS).read_bytes()[64:], np.float32)
+    replace_file(right, manifest, WEIGHTS, bytes(64) + (2 * weights).tobytes())
+    node = onnx.helper.make_node("EPContext", ["x"], ["y"], domain="com.microsoft", onnx_model_filename="model.onnx")
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n"]) for name in "xy")
+    refitted = onnx.helper.make_model(onnx.helper.make_graph([node], "refitted", [x], [y]))
+    folder = right / "compiled/linear"
+    for name in "abc":
+        (folder / name).mkdir(parents=True)
+    contents = {
+        "compiled/linear/a/model.onnx": (right / "linear/model.onnx").read_bytes(),
+        "compiled/linear/b/model.onnx": refitted.SerializeToString(),
+        "compiled/linear/c/cache.timing": b"timed",
+    }
+    for path, content in contents.items():
+        replace_file(right, manifest, path, content)
+    manifest["components"]["linear"]["artifacts"] = [
+        {"graph": "compiled/linear/a/model.onnx", "weights": "linear", "reads": {WEIGHTS: [[64, 48]]}},
+        {"graph": "compiled/linear/b/model.onnx", "folders": {"from": "linear"}, "reads": {WEIGHTS: [[64, 48]]}},
+        {"graph": "linear/model.onnx", "scratch": options, "reads": {"compiled/linear/c/cache.timing": [[0, 5]]}},
+    ]
+    write_manifest(right, manifest)
+    models, top = join(alone, left=OWN, right={**OWN, "compiled": "right.compiled"})
+    component = manifest_of(models, top, "right")["components"]["linear"]
+    assert component["graph"] == "linear/right.model.onnx"
+    over, again, opened = component["artifacts"]
+    session_options = ort.SessionOptions()
+    session_options.add_session_config_entry(WEIGHTS_FOLDER, str(models / over["weights"]))
+    session = ort.InferenceSession(str(models / over["graph"]), session_options, providers=["CPUExecutionProvider"])
+    got = session.run(None, {"x": np.array([VALUES], np.float32)})[0].ravel()
+    assert got == pytest.approx(np.array(answer(2)) - (sum(VALUES) + 0.5))
+    named = onnx.load(str(models / again["graph"])).graph.node[0].attribute
+    assert [each.s.decode() for each in named] == ["right.model.onnx"]
+    assert again["folders"] == {"from": "linear"}
+    assert (opened["graph"], opened["scratch"]) == (
+        "linear/right.model.onnx",
+        {"folder": "right.compiled/linear/c", "options": ["cache"]},
+    )
 
 
 def test_an_asset_that_differs_lies_beside_the_other_and_is_told_apart(alone: Path) -> None:

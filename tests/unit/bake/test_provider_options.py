@@ -11,9 +11,20 @@ from typing import Any
 
 import pytest
 
-from prebake.bake.engines import tensorrt_compiler
+from prebake.bake.engines import tensorrt_compiler, tensorrt_compilers
 from prebake.bake.errors import BakeError
-from prebake.bake.provider_options import CUDA, TENSORRT, Graph, Range, dump_options, options_for
+from prebake.bake.provider_options import (
+    CUDA,
+    REFITS,
+    STRIPPED,
+    TENSORRT,
+    TIMED,
+    TIMING,
+    Graph,
+    Range,
+    dump_options,
+    options_for,
+)
 from prebake.errors import SpecInvalid
 from prebake.spec.members import pinned_version
 from prebake.spec.provider_options import CudaOptions, TensorrtOptions
@@ -29,7 +40,7 @@ PROVIDERS = (TENSORRT, CUDA, "CPUExecutionProvider")
 
 def rendered_names() -> Mapping[str, set[str]]:
     every = options_for(Graph("net", "bf16", fixed=True, profile=PROFILE), PROVIDERS, {})
-    tensorrt = {*every[TENSORRT], *dump_options(Path("/models/compiled/net"), "net", Path("/cache"))}
+    tensorrt = {*every[TENSORRT], *dump_options(Path("/models/compiled/net"), "net"), TIMED, TIMING, STRIPPED, REFITS}
     return {
         "cuda": {*every[CUDA], *CudaOptions.model_fields},
         "tensorrt": {*tensorrt, *TensorrtOptions.model_fields},
@@ -127,3 +138,16 @@ def test_what_image_yaml_says_wrongly_is_told_at_once() -> None:
     assert "cuda.use_tf23 unknown key did you mean 'use_tf32'?" in said
     assert "did you mean 'HEURISTIC'?" in said
     assert "trt_builder_optimization_level" in said
+
+
+def test_beside_the_whole_engine_one_without_weights_is_made_unless_image_yaml_says_which() -> None:
+    facts = {"device": "NVIDIA H200", "capability": "9.0", "driver": "13.2", "tensorrt": "10.16.1", "cudnn": "9.13.1"}
+    whole, stripped = tensorrt_compilers(FREE, {}, facts)
+    assert (whole.refits, stripped.refits) == ("", REFITS)
+    assert stripped.serving[STRIPPED] == "1"
+    for said, refits in (("0", ""), ("1", REFITS)):
+        (only,) = tensorrt_compilers(FREE, {STRIPPED: said}, facts)
+        assert only.refits == refits
+    assert whole.cache is not None
+    assert whole.cache.fields == {name: facts[name] for name in ("capability", "device", "tensorrt")}
+    assert whole.fields.items() > whole.cache.fields.items()

@@ -59,6 +59,12 @@ def test_each_is_a_layer_above_weights_and_below_graphs(project: Project) -> Non
     assert layer.paths == tuple(f"/models/{path}" for path in sorted(first.files))
 
 
+def test_engines_come_first_whatever_the_start_alone_saves(project: Project) -> None:
+    found = [artifact("a", 9, rung="optimised"), artifact("b", 1, rung="timing-cache"), artifact("c", 2, rung="engine")]
+    rungs = [each.entry["rung"] for each in planned(project, *found).artifacts]
+    assert rungs == ["engine", "timing-cache", "optimised"]
+
+
 def test_what_is_of_one_rung_is_tried_together(project: Project) -> None:
     """Another machine's in between would be told as a step down to it."""
     found = [

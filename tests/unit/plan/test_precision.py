@@ -72,7 +72,7 @@ def test_the_stages_are_told_of_precisions_and_how_to_open_them(project: Project
     assert net.precision == Precision("int8", 0.1, activations="static", calibration="set.npz")
     assert net.session == Session(measure=True)
     assert told("cpu").components["old"].session == Session(optimize="basic", measure=True)
-    assert told("cuda").components["old"].session == Session()
+    assert told("cuda").components["old"].session == Session(optimize="extended")
     said = [told("cpu").components[name].session for name in ("four", "quick")]
     assert said == [Session(prepack=False), Session(prepack=True)]
     assert told("cpu").keeps_half("old")

@@ -1,0 +1,336 @@
+"""What a machine makes of a component for its own device, by providers that stand for TensorRT and CUDA: from the export to the
+rung that a start opens."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from entrypoints.faults import DamagedFile
+from entrypoints.manifest_file import read_manifest
+from entrypoints.opener import Opener
+from entrypoints.timeline import Timeline
+from entrypoints.verification import Verification
+from prebake.bake.artifact_file import NAME as DESCRIPTION
+from prebake.bake.artifact_file import ArtifactFile, add_artifacts
+from prebake.bake.artifacts import ArtifactMaker, Made, find_makers
+from prebake.bake.artifacts_stage import Stage, make_artifacts
+from prebake.bake.benefit import pays, surplus
+from prebake.bake.buckets import Tensors
+from prebake.bake.component import Component, Session
+from prebake.bake.documents import canonical_json
+from prebake.bake.engines import Cache, Compiler
+from prebake.bake.errors import BakeError
+from prebake.bake.export import export_image
+from prebake.bake.exported import Exported
+from prebake.bake.for_cuda import ForCuda
+from prebake.bake.for_engines import ForEngines
+from prebake.bake.graph_files import load
+from prebake.bake.job import Job, weight_files
+from prebake.bake.local import bake_folder, shipped
+from prebake.bake.profiles import find_profile
+from prebake.bake.provider_options import CPU, Graph, Options, Range, tensorrt_options
+from prebake.bake.settings import Settings
+from prebake.errors import SpecInvalid
+from prebake.plan.compiled import in_order
+from tests.entrypoints.plugin import NAME, OPTIONS, plugin
+
+__all__ = ["plugin"]
+
+BUCKETS = ({"batch": 4}, {"batch": 1}, {"batch": 16})
+
+
+FOLDER = "json_qnn_graph_dir"
+
+
+def simulated(graph: Graph, said: Options, facts: Mapping[str, str]) -> list[Compiler]:
+    """In TensorRT's place: two engines, and what the provider writes into a folder of its own as it compiles. One engine is
+    given a folder as those without weights are; it has them all the same."""
+    cache = Cache(FOLDER, {"dump_json_qnn_graph": "1"}, {"provider": facts["provider"]})
+    whole = Compiler(NAME, "engine", {**OPTIONS, **said}, OPTIONS, facts, cache=cache)
+    return [whole, replace(whole, refits=FOLDER, cache=None)]
+
+
+STAND_INS: tuple[ArtifactMaker, ...] = (ForEngines(NAME, simulated), ForCuda(CPU, ("onnxruntime",)))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    (folder / "net").mkdir()
+    random = torch.Generator().manual_seed(3)
+    shapes = {"inner.weight": (48, 32), "inner.bias": (48,), "outer.weight": (32, 48), "outer.bias": (32,)}
+    weights = {name: torch.randn(*shape, generator=random) * 0.2 for name, shape in shapes.items()}
+    save_file(weights, folder / "net/model.safetensors")
+    return folder
+
+
+def settings_of(published: Path, **free: Any) -> Settings:
+    components = {"net": Component(), **({"free": Component(folder="net", **free)} if free else {})}
+    ship = shipped(published, ["net/model.safetensors"])
+    return Settings("fixed", "images.fixed.model", "cpu", "sample", "0" * 64, components, ship)
+
+
+@pytest.fixture(scope="module")
+def image(published: Path, tiny_image: None, plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """/models with what both stand-ins made."""
+    folder, settings = tmp_path_factory.mktemp("image"), settings_of(published)
+    models, own, out = folder / "models", folder / "own", folder / "out"
+    bake_folder("fixed", published, settings, models)
+    export_image(settings, published, folder / "exported")
+    shutil.copytree(published, own)
+    job = Job(settings, Exported.load(folder / "exported"), own)
+    told = list(Stage(job, weight_files(job), STAND_INS, out, keep_all=True).run("net"))
+    assert [each["rung"] for each in told] == ["engine", "engine", "timing-cache", "optimised"]
+    artifacts = [ArtifactFile.from_json(path.read_bytes()) for path in out.rglob(DESCRIPTION)]
+    for path in out.rglob(DESCRIPTION):
+        path.unlink()
+    shutil.copytree(out / "compiled", models / "compiled")
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    whole = add_artifacts(manifest, in_order(artifacts))
+    (models / "manifest.json").write_bytes(canonical_json(whole))
+    return models
+
+
+def open_net(models: Path) -> tuple[Any, Timeline]:
+    manifest, timeline = read_manifest(models), Timeline()
+    verification = Verification(models, manifest)
+    opener = Opener(models, manifest, timeline, verification)
+    verification.work(1)
+    opener.start(1)
+    return opener.components.session("net"), timeline
+
+
+Entry = dict[str, Any]
+
+
+def entries_of(models: Path, rung: str) -> list[Entry]:
+    manifest = json.loads((models / "manifest.json").read_bytes())
+    return [dict(each) for each in manifest["components"]["net"]["artifacts"] if each["rung"] == rung]
+
+
+def elsewhere(models: Path, target: Path, is_other: Callable[[Entry], bool]) -> Path:
+    """A read-only copy of which some artifacts were made for another machine."""
+    shutil.copytree(models, target)
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    for each in filter(is_other, manifest["components"]["net"]["artifacts"]):
+        each["fields"] = dict.fromkeys(each["fields"], "another")
+    (target / "manifest.json").write_bytes(canonical_json(manifest))
+    for path in target.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    return target
+
+
+def is_engine(entry: Entry) -> bool:
+    return str(entry["rung"]) == "engine"
+
+
+def is_built(entry: Entry) -> bool:
+    return entry["rung"] in ("engine", "timing-cache")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def check_answer(session: Any, published: Path, bound: float) -> None:
+    net = importlib.import_module("images.fixed.export").Net().eval()
+    net.load_state_dict(load_file(published / "net/model.safetensors"))
+    x = torch.linspace(-2, 1, 64).reshape(2, 32)
+    with torch.no_grad():
+        assert np.abs(session.run({"x": x.numpy()})["y"] - net(x).numpy()).max() < bound
+
+
+def test_the_engine_is_opened_and_answers_as_the_framework(image: Path, published: Path) -> None:
+    session, timeline = open_net(image)
+    assert timeline.opened == {"net": "engine"}
+    assert timeline.fallbacks == []
+    check_answer(session, published, 0.02)
+
+
+def test_one_that_is_refitted_is_opened_from_a_copy_beside_nothing(
+    image: Path, published: Path, temporary: Path, tmp_path: Path
+) -> None:
+    copy = elsewhere(image, tmp_path / "models", lambda entry: is_engine(entry) and "scratch" not in entry)
+    files = sorted(copy.rglob("*"))
+    session, timeline = open_net(copy)
+    assert (timeline.opened, timeline.fallbacks) == ({"net": "engine"}, [])
+    check_answer(session, published, 0.02)
+    assert sorted(copy.rglob("*")) == files
+    assert list(temporary.iterdir()) == []
+    (entry,) = (each for each in entries_of(image, "engine") if "scratch" in each)
+    assert entry["folders"] == {FOLDER: "net"}
+    assert {"net/model.onnx", "net/model.safetensors"} <= entry["reads"].keys()
+
+
+def test_where_no_engine_fits_one_is_built_from_the_cache_and_that_is_told(
+    image: Path, published: Path, temporary: Path, tmp_path: Path
+) -> None:
+    copy = elsewhere(image, tmp_path / "models", is_engine)
+    files = sorted(copy.rglob("*"))
+    session, timeline = open_net(copy)
+    assert timeline.opened == {"net": "timing-cache"}
+    (step,) = timeline.fallbacks
+    assert (step["from"], step["to"], step["reason"]) == ("engine", "timing-cache", "field")
+    check_answer(session, published, 0.02)
+    assert sorted(copy.rglob("*")) == files
+    assert list(temporary.iterdir()) == []
+    (entry,) = entries_of(image, "timing-cache")
+    assert entry["graph"] == "net/model.onnx"
+    assert entry["fields"].keys() == {"provider"}
+    assert entry["options"]["dump_json_qnn_graph"] == "1"
+
+
+def test_without_a_folder_to_write_to_the_next_way_is_taken_and_told(
+    image: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copy = elsewhere(image, tmp_path / "models", is_engine)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    _, timeline = open_net(copy)
+    assert timeline.opened == {"net": "optimised"}
+    step = timeline.fallbacks[-1]
+    assert (step["from"], step["reason"]) == ("timing-cache", "open")
+    assert "there is no folder to write to" in step["detail"]
+
+
+def test_the_next_is_the_optimised_graph_over_the_published_weights(
+    image: Path, published: Path, tmp_path: Path
+) -> None:
+    session, timeline = open_net(elsewhere(image, tmp_path / "models", is_built))
+    assert timeline.opened == {"net": "optimised"}
+    told = [(each["from"], each["to"]) for each in timeline.fallbacks]
+    assert told == [("engine", "optimised"), ("timing-cache", "optimised")]
+    check_answer(session, published, 1e-4)
+    (entry,) = entries_of(image, "optimised")
+    assert entry["weights"] == "net"
+    assert "net/model.safetensors" in entry["reads"]
+    files = [path for path in (image / entry["graph"]).parent.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < (image / "net/model.safetensors").stat().st_size / 4
+
+
+@pytest.mark.parametrize("is_other", [lambda entry: is_engine(entry) and "scratch" not in entry, is_engine, is_built])
+def test_weights_elsewhere_are_verified_before_anything_reads_them(
+    image: Path, tmp_path: Path, is_other: Callable[[Entry], bool]
+) -> None:
+    copy = elsewhere(image, tmp_path / "models", is_other)
+    weights = copy / "net/model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.chmod(0o644)
+    weights.write_bytes(content)
+    with pytest.raises(DamagedFile, match=r"net/model\.safetensors"):
+        open_net(copy)
+
+
+def test_what_an_artifact_was_made_with_is_told_and_keyed(image: Path) -> None:
+    entries = entries_of(image, "engine")
+    for entry in entries:
+        assert entry["key_fields"]["more"] == {"compiling": OPTIONS, "profiles": {}}
+        assert entry["options"] == OPTIONS
+        assert entry["figures"]["bytes"] > 0
+    assert len({entry["key"] for entry in entries}) == 2
+    (optimised,) = entries_of(image, "optimised")
+    assert optimised["fields"].keys() == {"onnxruntime"}
+
+
+def test_of_two_engines_the_one_is_kept_that_pays_more(
+    published: Path, tiny_image: None, plugin: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(published)
+    export_image(settings, published, tmp_path / "exported")
+    shutil.copytree(published, tmp_path / "models")
+    job = Job(settings, Exported.load(tmp_path / "exported"), tmp_path / "models")
+    told = list(Stage(job, weight_files(job), STAND_INS, tmp_path / "out", keep_all=False).run("net"))
+    engines: list[dict[str, Any]] = [each for each in told if each["rung"] == "engine"]
+    best = max(engines, key=surplus)
+    assert [each["kept"] for each in engines] == [each is best and pays(each) for each in engines]
+
+
+def test_where_the_device_is_not_here_compilation_says_so(published: Path, tiny_image: None, tmp_path: Path) -> None:
+    providers = ("TensorrtExecutionProvider", "CUDAExecutionProvider", CPU)
+    settings = replace(settings_of(published), target="tensorrt", components={"net": Component(providers=providers)})
+    export_image(settings, published, tmp_path / "exported")
+    shutil.copytree(published, tmp_path / "models")
+    with pytest.raises(BakeError, match=r"net: this ONNX Runtime has no TensorrtExecutionProvider, only .*CPU"):
+        make_artifacts(settings, tmp_path / "exported", tmp_path / "models", tmp_path / "out")
+    names = [type(each).__name__ for each in find_makers(settings)]
+    assert names == ["ForEngines", "ForCuda"]
+
+
+@pytest.fixture(scope="module")
+def free(published: Path, tiny_image: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of a component of free shapes beside one of fixed ones."""
+    exported = tmp_path_factory.mktemp("free") / "exported"
+    export_image(settings_of(published, buckets=BUCKETS), published, exported)
+    return exported
+
+
+def tensors_of(exported: Path, name: str) -> Tensors:
+    return Tensors.read(load(Exported.load(exported).graph(name)))
+
+
+def test_profiles_are_the_buckets(free: Path) -> None:
+    own = Component(buckets=BUCKETS)
+    profile = find_profile(own, tensors_of(free, "free"))
+    assert profile == {"x": Range((1, 32), (1, 32), (16, 32))}
+    options = tensorrt_options(Graph("free", "fp32", fixed=False, profile=profile), {})
+    assert options["trt_profile_max_shapes"] == "x:16x32"
+    assert find_profile(Component(), tensors_of(free, "net")) == {}
+
+
+class ForOneBucket:
+    """A maker whose artifact takes four rows and no other number, as an engine takes its profile's shapes alone."""
+
+    def make(self, component: str, graph: Path, settings: Settings, out: Path) -> Sequence[Made]:
+        model = onnx.load(str(graph))
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = 4
+        onnx.save(model, str(out / "model.onnx"))
+        return [Made("fixed", out, "model.onnx", CPU, Session(), {"onnxruntime": "any"})]
+
+
+def test_what_takes_the_buckets_alone_is_asked_through_them(published: Path, free: Path, tmp_path: Path) -> None:
+    """The cases have two rows and four."""
+    settings = settings_of(published, buckets=({"batch": 4},), pad={"x": 0.0})
+    shutil.copytree(published, tmp_path / "models")
+    job = Job(settings, Exported.load(free), tmp_path / "models")
+    (told,) = Stage(job, weight_files(job), [ForOneBucket()], tmp_path / "out", keep_all=True).run("free")
+    assert told["kept"]
+
+
+@pytest.mark.parametrize(
+    ("buckets", "said"),
+    [
+        ((), r"the graph's input 'x' is \[batch, 32\], free along batch; there are no buckets"),
+        (({"batch": 64},), r"is 64, the graph's input 'x' is \[batch, 32\], exported for batch 1 to 16"),
+        (({"rows": 1},), "no input has a free axis 'rows'"),
+    ],
+)
+def test_shapes_that_a_graph_cannot_take_are_refused_before_anything_is_compiled(
+    published: Path, free: Path, tmp_path: Path, buckets: Any, said: str
+) -> None:
+    settings = replace(settings_of(published, buckets=buckets), target="tensorrt")
+    shutil.copytree(published, tmp_path / "models")
+    with pytest.raises(SpecInvalid) as caught:
+        make_artifacts(settings, free, tmp_path / "models", tmp_path / "out")
+    (problem,) = caught.value.problems
+    assert problem.where.startswith("components.free.buckets")
+    assert re.search(said, problem.what)
