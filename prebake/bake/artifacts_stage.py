@@ -47,6 +47,7 @@ def make_artifacts(settings: Settings, exported: Path, models: Path, out: Path, 
 def _of_graphs(job: Job, out: Path, keep_all: bool) -> Iterator[dict[str, object]]:
     makers = find_makers(job.settings)
     check_components(job)
+    check_shapes(job)
     stage = Stage(job, weight_files(job), makers, out, keep_all)
     yield from stage.run(*sorted(job.settings.components))
 
