@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from prebake.disk import path_refused
 from prebake.errors import Interrupted, PrebakeError
 from prebake.flags import parse
 
@@ -25,10 +26,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error)
     except KeyboardInterrupt as stop:
         return _fail(Interrupted(str(stop) or "Interrupted.", next_action="run it again: what was finished is kept"))
-    except BrokenPipeError:  # the reader of stdout went away, `| head` does
+    except OSError as error:
+        return _refuse(error)
+    return 0
+
+
+def _refuse(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):  # the reader of stdout went away, `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    return 0
+    if refused := path_refused(error):
+        return _fail(refused)
+    raise error
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from prebake.errors import NoRoom
+from prebake.errors import NoRoom, PathRefused
 from prebake.sizes import show_bytes
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _FREE_SOME = "free some space (the Engine's: `docker system prune`), or set PREBAKE_CACHE to a folder on a larger disk"
 
 
@@ -50,6 +51,16 @@ def name_full_disk(folder: Path) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise disk_full(folder) from error
+
+
+def path_refused(error: OSError) -> PathRefused | None:
+    """The kernel's "read-only" and "permission denied", with the path that they are about; None for anything else."""
+    if error.errno not in _REFUSED or error.filename is None:
+        return None
+    return PathRefused(
+        f"{error.filename}: {os.strerror(error.errno)}.",
+        next_action="take a place that this user may write to; PREBAKE_CACHE names that of the store",
+    )
 
 
 def disk_full(folder: Path) -> NoRoom:

@@ -152,6 +152,12 @@ class Busy(PrebakeError):
     exit_code = 50
 
 
+class PathRefused(PrebakeError):
+    """A file system is read-only, or lets this user not do what has to be done."""
+
+    exit_code = 51
+
+
 class Interrupted(PrebakeError):
     """Stopped by Ctrl-C or a signal. The code is the shell's for SIGINT."""
 

@@ -77,6 +77,13 @@ def _build_flags(build: argparse.ArgumentParser) -> None:
         help="volume: everything under /models as an image of its own, TAG-weights, for Kubernetes image volumes",
     )
     _compression_flag(build)
+    build.add_argument(
+        "--starts",
+        type=_positive,
+        default=os.environ.get("PREBAKE_STARTS", "3"),
+        metavar="N",
+        help="fresh starts that are timed for the report, after one that is not counted (default: 3, or PREBAKE_STARTS)",
+    )
     build.add_argument("--list", action="store_true", help="list images and targets; with --json a CI matrix")
     _json_flag(build, "print JSON for programs")
 

@@ -195,7 +195,7 @@ def schema(_asked: argparse.Namespace) -> None:
 
 
 def _order(asked: argparse.Namespace, *, naive: bool = False) -> Any:
-    from prebake.workflow.build import BuildOrder
+    from prebake.workflow.build import STARTS, BuildOrder
 
     outputs = getattr(asked, "output", None) or ["docker"]
     pushed = [f"registry:{reference}" for reference in getattr(asked, "push", None) or []]
@@ -210,6 +210,7 @@ def _order(asked: argparse.Namespace, *, naive: bool = False) -> Any:
         getattr(asked, "compression", "auto"),
         getattr(asked, "weights", "baked"),
         getattr(asked, "size", None),
+        getattr(asked, "starts", STARTS),
     )
 
 

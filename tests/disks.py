@@ -1,4 +1,4 @@
-"""Disks that are soon full."""
+"""Disks that are soon full, and folders that nobody may write to."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ def disk_of(size: str, folder: Path) -> Iterator[Path]:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
     try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[Path]:
+    """A folder, and all that it holds, as a read-only file system for the length of a block: root may not write there either."""
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
         yield folder
     finally:
         subprocess.run(["umount", folder], check=True)

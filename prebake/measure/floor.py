@@ -11,21 +11,24 @@ from statistics import median
 
 from prebake.measure.ports import Launcher
 
-# Reads what the graphs use, the way the server does: big sequential reads into one buffer. Prints bytes and seconds.
+# Reads what the graphs use, the way the server does: big sequential reads into one buffer. Prints bytes and seconds, as often
+# as its argument says.
 READ_WEIGHTS = """
-import json, time
+import json, sys, time
 read = lambda name: json.load(open("/models/" + name))
 top = read("manifest.json")
 models = [read(each["manifest"]) for each in top["models"].values()] if "models" in top else [top]
 components = [component for model in models for component in model["components"].values()]
 spans = {(f, o, n) for c in components for f, rs in c["reads"].items() for o, n in rs}
-buffer = memoryview(bytearray(1 << 22)); total = 0; begin = time.perf_counter()
-for name, offset, left in sorted(spans):
-    with open("/models/" + name, "rb", buffering=0) as file:
-        file.seek(offset)
-        while left > 0 and (count := file.readinto(buffer[: min(left, len(buffer))])):
-            left -= count; total += count
-print(json.dumps({"bytes": total, "seconds": time.perf_counter() - begin}))
+buffer = memoryview(bytearray(1 << 22))
+for _ in range(int(sys.argv[1])):
+    total = 0; begin = time.perf_counter()
+    for name, offset, left in sorted(spans):
+        with open("/models/" + name, "rb", buffering=0) as file:
+            file.seek(offset)
+            while left > 0 and (count := file.readinto(buffer[: min(left, len(buffer))])):
+                left -= count; total += count
+    print(json.dumps({"bytes": total, "seconds": time.perf_counter() - begin}))
 """
 
 
@@ -46,7 +49,8 @@ class Floor:
 def measure_floor(launcher: Launcher, image: str, steady: float, *, runs: int = 5) -> Floor:
     """Measure an empty program's start and the read bandwidth in the very image; ``steady`` was measured before."""
     empty = median(launcher.time_program(image, ["true"]) for _ in range(runs))
-    reads = [json.loads(launcher.run(image, ["python3", "-c", READ_WEIGHTS])) for _ in range(runs)]
+    told = launcher.run(image, ["python3", "-c", READ_WEIGHTS, str(runs)])
+    reads = [json.loads(line) for line in told.splitlines()]
     weight_bytes = int(reads[0]["bytes"])
     bandwidth = median(weight_bytes / max(read["seconds"], 1e-9) for read in reads)
     return Floor(empty, weight_bytes, bandwidth, steady)

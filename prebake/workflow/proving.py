@@ -18,7 +18,6 @@ from prebake.measure.warmup import read_warmups
 from prebake.plan.values import Plan
 from prebake.workflow.device import NONE, Device
 
-STARTS = 3
 _APART = re.compile(r"differ by up to ([0-9.e+-]+)")
 """How the container says it (entrypoints/answers.py)."""
 
@@ -72,16 +71,18 @@ class Proof:
         return {"proved": not self.device.lacking, **said}
 
 
-def measure_start(launcher: Launcher, image: str) -> Measured:
-    """A few fresh starts: for the report, not a benchmark. The first warms the page cache and is not counted."""
+def measure_start(launcher: Launcher, image: str, starts: int) -> Measured:
+    """A few fresh starts: for the report, not a benchmark. The first warms the page cache and is not counted; as many as
+    ``starts`` are asked at once, as many watched."""
     warmups = read_warmups(launcher, image)
     time_first_answers(launcher, image, warmups, steady_runs=0)
-    runs = [time_first_answers(launcher, image, warmups) for _ in range(STARTS)]
-    starts = {name: [run[name] for run in runs] for name in warmups}
-    readies = [time_ready(launcher, image) for _ in range(STARTS)]
+    runs = [time_first_answers(launcher, image, warmups) for _ in range(starts)]
+    by_model = {name: [run[name] for run in runs] for name in warmups}
+    readies = [time_ready(launcher, image) for _ in range(starts)]
     # Of several models the slowest: their answers may be had side by side.
-    floor = measure_floor(launcher, image, max(median(start.steady for start in each) for each in starts.values()))
-    return Measured(starts, [seconds for seconds, _ in readies], readies[-1][1], floor)
+    steady = max(median(start.steady for start in each) for each in by_model.values())
+    floor = measure_floor(launcher, image, steady, runs=starts)
+    return Measured(by_model, [seconds for seconds, _ in readies], readies[-1][1], floor)
 
 
 @contextmanager

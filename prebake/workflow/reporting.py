@@ -131,6 +131,7 @@ def _names(layers: Sequence[MadeLayer]) -> list[str]:
 
 def _measured(measured: Measured) -> dict[str, Any]:
     return {
+        "starts": len(measured.ready),
         "phases": _phases(measured.startup),
         "ready_seconds": median(measured.ready),
         "ttfi_seconds": measured.ttfi,

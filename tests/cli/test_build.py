@@ -60,6 +60,14 @@ def test_the_report_has_what_others_read_of_it(request: pytest.FixtureRequest, e
     assert 0 <= report["difference"] < 1e-3
 
 
+def test_it_is_started_as_often_as_asked(toy: Built) -> None:
+    assert toy.report["starts"] == int(toy.project.environment()["PREBAKE_STARTS"])
+    toy.project.run("--model", "toy", "--tag", toy.tag, "--starts", "2").expect(0)
+    assert toy.project.report("toy")["starts"] == 2
+    refused = toy.project.run("--model", "toy", "--tag", toy.tag, PREBAKE_STARTS="0").expect(2)
+    assert "--starts: must be at least 1" in refused.stderr
+
+
 def test_nothing_half_written_is_left(engine: Connection, toy: Built) -> None:
     assert find_leavings(engine, toy.project, toy.tag) == []
 

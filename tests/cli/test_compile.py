@@ -178,6 +178,11 @@ def test_a_machine_without_an_engine_compiles_by_its_own_python(tmp_path: Path) 
     told = run_json(project, *words)["artifacts"]
     plan = run_json(project, "--model", "toy", "--plan")
     assert {each["key"] for each in plan["artifacts"]} == {each["key"] for each in told}
+    project.run("bake-file", str(tmp_path / "fleet"), "--model", "toy").expect(0)
+    described = sorted((tmp_path / "fleet/toy-cpu/artifacts").iterdir())
+    assert [ArtifactFile.from_json(each.read_bytes()).key for each in described] == [
+        each["key"] for each in plan["artifacts"]
+    ]
     ended = project.run("--model", "toy", "--plan").expect(0)
     assert f"(native) for onnxruntime {plan['artifacts'][0]['for']['onnxruntime']}" in ended.stdout
 

@@ -84,7 +84,7 @@ OURS: dict[str, set[str]] = {
     "prebake/workflow": {"prebake"},
     "prebake/verbs.py": {"prebake"},
     "prebake/flags.py": {"prebake.sizes", "prebake.spec", "prebake.verbs"},
-    "prebake/cli.py": {"prebake.errors", "prebake.flags"},
+    "prebake/cli.py": {"prebake.disk", "prebake.errors", "prebake.flags"},
     "build.py": {"prebake.cli"},
     "entrypoints": {"images"},
 }

@@ -272,7 +272,7 @@ def test_figures_say_what_they_are_taken_of(made: Path) -> None:
 
 def test_a_target_that_nothing_is_compiled_for_says_so(settings: Settings) -> None:
     with pytest.raises(BakeError, match="nothing is compiled apart"):
-        find_makers(replace(settings, target="cuda"))
+        find_makers(replace(settings, runtime="torch"))
 
 
 def test_another_machine_gets_another_folder(made: Path, tmp_path: Path) -> None:
