@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from entrypoints.faults import CompiledElsewhere, Fault, SessionFault
-from entrypoints.manifest import Component, Scratch
+from entrypoints.manifest import Artifact, Component, Scratch
 
 Opened = TypeVar("Opened")
 Facts = Callable[[str], Mapping[str, str]]
@@ -79,7 +79,7 @@ def rungs_of(component: Component) -> Iterator[Rung]:
             each.weights,
             each.folders,
             each.scratch,
-            (each.graph, *each.reads),
+            tuple(trusted_files(each)),
             each.graph == component.graph,
         )
     for index, provider in enumerate(component.providers):
@@ -90,6 +90,14 @@ def rungs_of(component: Component) -> Iterator[Rung]:
         options = component.options.get(provider, {})
         files = (component.graph,)
         yield Rung(name, component.graph, left, options, component.optimize, component.prepack, files=files)
+
+
+def trusted_files(artifact: Artifact) -> Iterator[str]:
+    """What is read by code that trusts it. Weights that a graph reads are data, as the component's own are: ready waits for them."""
+    yield artifact.graph
+    for path in artifact.reads:
+        if not artifact.weights or not path.startswith(f"{artifact.weights}/"):
+            yield path
 
 
 def without_compiled(component: Component) -> Component:
