@@ -93,7 +93,7 @@ def rungs_of(component: Component) -> Iterator[Rung]:
 
 
 def trusted_files(artifact: Artifact) -> Iterator[str]:
-    """What is read by code that trusts it. Weights that a graph reads are data, as the component's own are: ready waits for them."""
+    """What is read by code that trusts it. Weights that a graph reads are data, as the component's own: ready waits for them."""
     yield artifact.graph
     for path in artifact.reads:
         if not artifact.weights or not path.startswith(f"{artifact.weights}/"):
