@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from entrypoints.faults import CompiledElsewhere, Fault, SessionFault
-from entrypoints.manifest import Component, Scratch
+from entrypoints.manifest import Artifact, Component, Scratch
 
 Opened = TypeVar("Opened")
 Facts = Callable[[str], Mapping[str, str]]
@@ -43,7 +43,7 @@ class Rung(NamedTuple):
     weights: str = ""
     folders: Mapping[str, str] = {}
     scratch: Scratch | None = None
-    whole: bool = False
+    files: tuple[str, ...] = ()
     builds: bool = False
 
 
@@ -82,8 +82,8 @@ def rungs_of(component: Component) -> Iterator[Rung]:
             each.weights,
             each.folders,
             each.scratch,
-            whole=True,
-            builds=each.graph == component.graph,
+            tuple(trusted_files(each)),
+            each.graph == component.graph,
         )
     for index, provider in enumerate(component.providers):
         if provider in COMPILING and any(each.provider == provider for each in component.artifacts):
@@ -91,7 +91,16 @@ def rungs_of(component: Component) -> Iterator[Rung]:
         name = PROVIDER_RUNGS.get(provider, provider)
         left = component.providers[index:]
         options = component.options.get(provider, {})
-        yield Rung(name, component.graph, left, options, component.optimize, component.prepack, reads=component.reads)
+        optimize, prepack, files = component.optimize, component.prepack, (component.graph,)
+        yield Rung(name, component.graph, left, options, optimize, prepack, reads=component.reads, files=files)
+
+
+def trusted_files(artifact: Artifact) -> Iterator[str]:
+    """What is read by code that trusts it. Weights that a graph reads are data, as the component's own: ready waits for them."""
+    yield artifact.graph
+    for path in artifact.reads:
+        if not artifact.weights or not path.startswith(f"{artifact.weights}/"):
+            yield path
 
 
 def without_compiled(component: Component) -> Component:

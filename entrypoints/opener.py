@@ -156,7 +156,7 @@ class Opener:
             component.name,
             list(rungs_of(component)),
             lambda rung: find_miss(rung, find_facts, available_providers),
-            lambda rung: self._open_rung(rung, component, threads, whole=serving or rung.whole),
+            lambda rung: self._open_rung(rung, component, threads, serving=serving),
             strict=self._strict,
         )
 
@@ -172,11 +172,10 @@ class Opener:
         count = partial(self._timeline.show_run, component.name)
         return BucketSession(session, Bucketing(buckets, *tensors), graph or (lambda: session), count)
 
-    def _open_rung(self, rung: Rung, component: Component, threads: int, *, whole: bool) -> Session:
-        """``whole``: all files are checked first, as engines are read by code that trusts them. Weights of a graph need be
-        right only until ready."""
+    def _open_rung(self, rung: Rung, component: Component, threads: int, *, serving: bool) -> Session:
+        """Weights of a graph need be right only until ready."""
         self._read(rung)
-        self._wait_for(rung.graph, *(rung.reads if whole else ()))
+        self._wait_for(*([rung.graph, *rung.reads] if serving else rung.files))
         return open_rung(self._models, component, rung, threads)
 
     def _read(self, rung: Rung) -> None:

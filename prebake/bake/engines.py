@@ -131,6 +131,7 @@ def rebuilt_from(made: Made, cache: Cache, timing: Path, graph: Path, place: str
     under /models; nothing where the provider left none."""
     if not any(timing.iterdir()):
         return []
+    whole = {name: value for name, value in made.options.items() if name != STRIPPED}
     return [
         replace(
             made,
@@ -140,7 +141,8 @@ def rebuilt_from(made: Made, cache: Cache, timing: Path, graph: Path, place: str
             opens=place,
             fields=dict(cache.fields),
             least={name: value for name, value in made.least.items() if name == "driver"},
-            options={**made.options, **cache.options},
+            options={**whole, **cache.options},
+            folders={},
             reads=read_anew(graph, place),
             scratch=(cache.folder,),
         )

@@ -226,8 +226,8 @@ def test_the_next_is_the_optimised_graph_over_the_published_weights(
     assert sum(path.stat().st_size for path in files) < (image / "net/model.safetensors").stat().st_size / 4
 
 
-@pytest.mark.parametrize("is_other", [lambda entry: is_engine(entry) and "scratch" not in entry, is_engine, is_built])
-def test_weights_elsewhere_are_verified_before_anything_reads_them(
+@pytest.mark.parametrize("is_other", [lambda entry: is_engine(entry) and "scratch" not in entry, is_engine])
+def test_weights_are_verified_before_an_engine_is_made_of_them(
     image: Path, tmp_path: Path, is_other: Callable[[Entry], bool]
 ) -> None:
     copy = elsewhere(image, tmp_path / "models", is_other)
