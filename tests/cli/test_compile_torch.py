@@ -21,9 +21,11 @@ from prebake.bake.artifact_file import NAME, ArtifactFile, add_artifacts, find_o
 from prebake.bake.local import bake_folder
 from prebake.bake.settings import Settings
 from prebake.checkpoints.store import Store
+from prebake.engine.base import bootstrapped
 from prebake.engine.connection import Connection
 from prebake.engine.container_spec import Bind, ContainerSpec
 from prebake.engine.containers import running
+from prebake.engine.toolchain import toolchain_of
 from prebake.measure import client
 from prebake.oci.records import Records
 from prebake.plan.compiled import compile_command, lookup_key
@@ -84,7 +86,8 @@ class Compiled:
 
 @pytest.fixture(scope="module")
 def compiled(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiled]:
-    """In the stage's containers."""
+    """In the stage's containers. The toolchain is made with this machine's cache, which keeps it for the next session."""
+    bootstrapped(engine, toolchain_of())
     folder = tmp_path_factory.mktemp("compiled")
     project = blocks_project(folder / "project", **reach(engine), PREBAKE_CACHE=str(folder / "cache"))
     with running_registry(folder) as address:
