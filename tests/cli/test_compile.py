@@ -16,6 +16,7 @@ from entrypoints.machine import describe_processor
 from prebake.bake.artifact_file import ArtifactFile
 from prebake.bake.documents import digest_json
 from prebake.engine.connection import Connection
+from prebake.measure import client
 from prebake.oci.blobs import LAYER, Blob, Descriptor
 from prebake.oci.compression import digest_of
 from prebake.oci.content import Data
@@ -117,7 +118,7 @@ def test_what_was_compiled_is_reported_and_kept(shipped: Shipped) -> None:
 def test_the_other_machines_image_opens_it_and_tells_what_it_could_not(engine: Connection, shipped: Shipped) -> None:
     with EngineLauncher(engine).start(shipped.tag) as server:
         url = f"http://127.0.0.1:{server.port}"
-        httpx.get(f"{url}/v2/health/ready", headers={"Prefer": "wait=60"}, timeout=90).raise_for_status()
+        client.wait_until(server, client.is_ready, 90, "ready")
         startup = httpx.get(f"{url}/startup").json()
     assert startup["opened"] == {"first": "native", "second": "cpu"}
     (step,) = startup["fallbacks"]
