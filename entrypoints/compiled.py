@@ -7,8 +7,9 @@ A compile cache holds machine code for one version of each part of torch and one
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
+from typing import Any
 
 import torch
 
@@ -16,6 +17,8 @@ from entrypoints.machine import describe_processor
 
 CACHE = "torch.cache"
 """The file of a compile cache, in its artifact's folder."""
+BLOCK_OPTIONS: Mapping[str, Any] = {"fullgraph": True, "dynamic": True}
+"""What ``torch.compile`` compiles blocks by."""
 
 
 def describe_machine(device: str) -> dict[str, str]:
@@ -32,7 +35,7 @@ def describe_machine(device: str) -> dict[str, str]:
 def compile_blocks(blocks: Iterable[torch.nn.Module]) -> None:
     """Have each compiled by its first call, whole and for any shape; equal blocks are compiled once."""
     for block in blocks:
-        block.compile(fullgraph=True, dynamic=True)
+        block.compile(**BLOCK_OPTIONS)
 
 
 def save_cache() -> bytes:

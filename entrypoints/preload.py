@@ -250,7 +250,7 @@ def read_request(models: Path, manifest: Manifest) -> Form:
 def check_nothing_new(models: Path, known: list[str], manifest: Manifest) -> None:
     """Raises SilentRebuild where a file appeared since the start began: an engine that did not fit was made anew, in
     minutes that nobody accounts for, and the next container would do so again."""
-    if not any(isinstance(each, Component) and each.artifacts for each in manifest.components.values()):
+    if not any(each.artifacts for each in manifest.components.values()):
         return
     new = sorted(set(list_extra(models, manifest.listed)) - set(known))
     if new:

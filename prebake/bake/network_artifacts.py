@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from entrypoints.compiled import BLOCK_OPTIONS, describe_machine
 from entrypoints.compiled import CACHE as CACHE_FILE
-from entrypoints.compiled import describe_machine
 from prebake.bake import ahead
 from prebake.bake.artifact_file import FOLDER, ArtifactFile, label_of
 from prebake.bake.benefit import describe_benefit
@@ -19,11 +19,11 @@ from prebake.bake.job import Job, weight_files
 from prebake.bake.manifest import file_entry
 from prebake.bake.networks import check_networks, device_of, key_fields, parts_of
 from prebake.bake.precompiled import Ways, precompile
-from prebake.bake.starts import AOT, EAGER, Figures, Way
+from prebake.bake.starts import AOT, CACHE, EAGER, Figures, Way
 
 OPTIONS: Mapping[str, Mapping[str, object]] = {
-    "aot": ahead.OPTIONS,
-    "compile-cache": {"fullgraph": True, "dynamic": True},
+    AOT: ahead.OPTIONS,
+    CACHE: BLOCK_OPTIONS,
 }
 """By form, what torch compiles by."""
 
@@ -54,13 +54,8 @@ def make_network_artifacts(job: Job, out: Path, *, keep_all: bool) -> Iterator[d
         for form in (form for form in ways.made if form != EAGER):
             kept = keep_all or form == ways.chosen
             for made in gather(job, ways.made[form], device, Path(scratch, "placed")):
-                yield _place(
-                    describe(made, network_fields(key_fields(job, parts[made.component], files), made)),
-                    made,
-                    ways,
-                    kept,
-                    out,
-                )
+                fields = network_fields(key_fields(job, parts[made.component], files), made)
+                yield _place(describe(made, fields), made, ways, kept, out)
 
 
 def gather(job: Job, way: Way, device: str, folder: Path) -> Iterator[Compiled]:

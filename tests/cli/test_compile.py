@@ -120,7 +120,7 @@ def test_the_other_machines_image_opens_it_and_tells_what_it_could_not(engine: C
     with EngineLauncher(engine).start(shipped.tag) as server:
         client.wait_until(server, client.is_live, DEADLINE, "live")
         url = f"http://127.0.0.1:{server.port}"
-        httpx.get(f"{url}/v2/health/ready", headers={"Prefer": "wait=60"}, timeout=90).raise_for_status()
+        client.wait_until(server, client.is_ready, 90, "ready")
         startup = httpx.get(f"{url}/startup").json()
     assert startup["opened"] == {"first": "native", "second": "cpu"}
     (step,) = startup["fallbacks"]
