@@ -38,7 +38,7 @@ ARTIFACT = record(
         "key": sha256,
         "key_fields": mapping(text, anything),
     },
-    optional={"figures": mapping(text, anything)},
+    optional={"choice": mapping(text, anything)},
 )
 BUCKETS = record(
     {

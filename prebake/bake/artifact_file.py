@@ -16,6 +16,8 @@ SCHEMA = 1
 NAME = "artifact.json"
 FOLDER = "compiled"
 """Where artifacts lie, below /models."""
+GRAPH = "graph"
+"""In its ``choice``: the component's graph, which is opened without it."""
 HELD = ("graph", "constants", "weights", "precision", "bake")
 """What of its key an artifact has to have in common with the component that it is put beside."""
 
@@ -47,6 +49,13 @@ class ArtifactFile:
     def size(self) -> int:
         """Bytes."""
         return sum(int(file["size"]) for file in self.files.values())
+
+    @property
+    def saved(self) -> float:
+        """Seconds that it saved until a few answers, where it was measured (``prebake.bake.worth``); else none."""
+        ways = self.entry.get("choice", {}).get("ways", {})
+        rung = str(self.entry["rung"])
+        return float(ways[GRAPH]["seconds"] - ways[rung]["seconds"]) if {GRAPH, rung} <= ways.keys() else 0.0
 
     def to_json(self) -> bytes:
         document = {"component": self.component, "artifact": dict(self.entry), "files": dict(self.files)}

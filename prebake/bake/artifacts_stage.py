@@ -6,13 +6,13 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prebake.bake import parity
-from prebake.bake.artifact_file import FOLDER, NAME, ArtifactFile, label_of
+from prebake.bake.artifact_file import FOLDER, GRAPH, NAME, ArtifactFile, label_of
 from prebake.bake.artifacts import ArtifactMaker, Made, artifact_fields, describe, find_makers
-from prebake.bake.benefit import measure_benefit, pays
 from prebake.bake.compile import (
     Files,
     Job,
@@ -25,8 +25,10 @@ from prebake.bake.compile import (
 )
 from prebake.bake.documents import canonical_json, digest_json
 from prebake.bake.exported import Exported
+from prebake.bake.graph_trials import try_graphs
 from prebake.bake.sessions import open_session
 from prebake.bake.settings import REPORT, Settings
+from prebake.bake.worth import ANSWERS, Figures, choose, explain
 
 
 def make_artifacts(settings: Settings, exported: Path, models: Path, out: Path, *, keep_all: bool = False) -> None:
@@ -77,22 +79,27 @@ class Stage:
         fields = artifact_fields(key_fields(self.job, name, self.weights), made)
         key = digest_json(fields)
         size = sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
-        figures = self._measure(name, made, size)
-        kept = self.keep_all or pays(figures)
+        ways = self._measure(name, made, size)
+        choice = explain(ways, choose(ways))
+        kept = self.keep_all or choice["chosen"] == made.rung
         if kept:
-            _write(describe(name, made, fields, figures), made, self.out)
-        saved = f"saves {figures['saved_seconds']:.4f} s, its {size} bytes take {figures['pull_seconds']:.4f} s"
-        print(f"{name}: artifact {label_of(made.rung, key)} {'kept' if kept else 'left out'}: {saved}", file=sys.stderr)
-        return {"component": name, "rung": made.rung, "key": key, "kept": kept, "for": dict(made.fields), **figures}
+            _write(describe(name, made, fields, choice), made, self.out)
+        saved = f"{ways[GRAPH].seconds - ways[made.rung].seconds:.4f} s until {ANSWERS} answers"
+        said = f"saves {saved}, its {size} bytes take {ways[made.rung].pull:.4f} s"
+        print(f"{name}: artifact {label_of(made.rung, key)} {'kept' if kept else 'left out'}: {said}", file=sys.stderr)
+        told = {"component": name, "rung": made.rung, "key": key, "kept": kept, "for": dict(made.fields)}
+        return {**told, "bytes": size, "choice": choice}
 
-    def _measure(self, name: str, made: Made, size: int) -> dict[str, float | int]:
+    def _measure(self, name: str, made: Made, size: int) -> dict[str, Figures]:
+        """The component's graph, which is opened without it, and the artifact."""
         own = self.job.settings.components[name]
-        return measure_benefit(
-            lambda: open_session(made.folder / made.graph, made.session, [made.provider]),
-            lambda: open_session(self.job.graph(name), own.session, own.providers),
-            self.job.exported.cases(name)[0],
-            size,
-        )
+        graphs = {
+            GRAPH: partial(open_session, self.job.graph(name), own.session, own.providers),
+            made.rung: partial(open_session, made.folder / made.graph, made.session, [made.provider]),
+        }
+        sizes = {GRAPH: 0, made.rung: size}
+        found = try_graphs(graphs, self.job.exported.case(name, 0))
+        return {way: Figures(*seconds, sizes[way]) for way, seconds in found.items()}
 
 
 def _write(artifact: ArtifactFile, made: Made, out: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,12 +22,13 @@ from prebake.bake.compile import Files, Job
 from prebake.bake.errors import BakeError
 from prebake.bake.manifest import file_entry
 from prebake.bake.parity import Finding
-from prebake.bake.starts import AOT, CACHE, EAGER, Figures, Way, choose, in_fresh_process, time_start
+from prebake.bake.starts import AOT, CACHE, EAGER, Way, time_start
+from prebake.bake.trial import ROUNDS, in_fresh_process, try_in_turn
 from prebake.bake.warmed import open_model
+from prebake.bake.worth import Figures, choose, explain
 
 NO_DEVICE = "the builder had no CUDA device"
 NO_COMPILER = "the builder had no C++ compiler, which AOTInductor asks"
-ROUNDS = 2
 FOLDER = "compiled"
 """Under /models."""
 
@@ -133,16 +135,13 @@ def _make(job: Job, parts: Mapping[str, Parts], device: str, forms: tuple[str, .
 
 
 def _measure(job: Job, parts: Mapping[str, Parts], device: str, ways: _Ways) -> dict[str, Figures]:
-    """The best of each way's rounds, which are taken in turn: what else the machine does meets all alike."""
-    found: dict[str, list[Figures]] = {form: [] for form in ways.made}
-    for _ in range(ROUNDS if job.settings.compiled == "measured" else 1):
-        for form, way in ways.made.items():
-            found[form].append(in_fresh_process(time_start, job, parts, device, way))
-            first, later = found[form][-1].first, found[form][-1].later
-            print(f"torch: {form}: answers first after {first:.3f} s, later in {later:.3f} s", file=sys.stderr)
-    return {
-        form: Figures(min(each.first for each in own), min(each.later for each in own)) for form, own in found.items()
-    }
+    rounds = ROUNDS if job.settings.compiled == "measured" else 1
+    starts = {form: partial(time_start, job, parts, device, way) for form, way in ways.made.items()}
+    found = {form: Figures(*each, ways.made[form].bytes) for form, each in try_in_turn(starts, rounds).items()}
+    for form, each in found.items():
+        first = each.open + each.first
+        print(f"torch: {form}: answers first after {first:.3f} s, later in {each.later:.3f} s", file=sys.stderr)
+    return found
 
 
 def _keep(
@@ -158,8 +157,8 @@ def _keep(
         words = {"cache": "", "fields": {}, "reason": reason}
     size = sum(int(str(files[path]["size"])) for path in set(files) - before)
     print(f"torch: compiled, {chosen}, {size} bytes" + (f"; {reason}" if reason else ""), file=sys.stderr)
-    told = {form: each.describe() for form, each in figures.items()}
-    return Precompiled(words, {"chosen": chosen, "bytes": size, "seconds": told, "left_out": dict(ways.reasons)})
+    told = explain(figures, chosen) if figures else {"chosen": chosen}
+    return Precompiled(words, {**told, "bytes": size, "left_out": dict(ways.reasons)})
 
 
 def _by_folder(chosen: Mapping[int, Path]) -> list[tuple[Path, list[int]]]:
