@@ -102,7 +102,8 @@ JOINT_LAYOUT = record(
         "target": text,
         "models": mapping(text, record({"manifest": path, "places": mapping(path, path)}), least=2),
         "files": mapping(path, described),
-    }
+    },
+    optional={"digest": sha256},
 )
 LAYOUT = record(
     {
@@ -122,5 +123,5 @@ LAYOUT = record(
             }
         ),
     },
-    optional={"torch": TORCH, "fallback": one_of("announce", "error")},
+    optional={"torch": TORCH, "fallback": one_of("announce", "error"), "digest": sha256},
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prebake.bake.documents import canonical_json, digest_json
+from prebake.bake.documents import canonical_json, digest_json, without_seal
 
 SCHEMA = 1
 NAME = "artifact.json"
@@ -113,4 +113,4 @@ def add_artifacts(manifest: Mapping[str, Any], artifacts: Iterable[ArtifactFile]
         component = components[artifact.component]
         component["artifacts"] = [*component.get("artifacts", []), dict(artifact.entry)]
         files |= {path: dict(file) for path, file in artifact.files.items()}
-    return {**manifest, "components": components, "files": files}
+    return {**without_seal(manifest), "components": components, "files": files}

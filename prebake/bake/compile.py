@@ -14,7 +14,7 @@ import onnxruntime as ort
 from prebake.bake import graph_files, parity
 from prebake.bake.buckets import Proof, Tensors, bucketing_of, check_buckets
 from prebake.bake.digests import digests_of_file
-from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources
+from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources, sealed
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import Exported
 from prebake.bake.halves import keep_half
@@ -222,7 +222,7 @@ def _write_models(job: Job, compiled: list[Compiled], files: Files, target: Path
             files[made.relative_to(target).as_posix()] = file_entry(made, "compiled")
     place_rest(job, files, target)
     manifest = describe(job.settings, compiled, files, job.exported.warmup)
-    (target / MANIFEST).write_bytes(canonical_json(manifest))
+    (target / MANIFEST).write_bytes(sealed(manifest))
 
 
 def place_rest(job: Job, files: Files, target: Path) -> None:

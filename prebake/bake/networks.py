@@ -12,7 +12,7 @@ import torch
 
 from entrypoints.networks import Misfit, Parts, build_network, find_tensors
 from prebake.bake.compile import Files, Job, own_weights, place_rest, weight_files
-from prebake.bake.documents import canonical_json, digest_json, digest_sources
+from prebake.bake.documents import canonical_json, digest_json, digest_sources, sealed
 from prebake.bake.errors import WeightsError
 from prebake.bake.manifest import MANIFEST, describe
 from prebake.bake.precompiled import Precompiled, precompile
@@ -33,7 +33,7 @@ def compile_networks(job: Job, out: Path) -> None:
     manifest = describe(job.settings, [], files, job.exported.warmup)
     manifest["components"] = {name: _component(job, each, files) for name, each in parts.items()}
     manifest["torch"] = {"module": job.settings.networks, "device": device_of(job.settings.target), **compiled.manifest}
-    (target / MANIFEST).write_bytes(canonical_json(manifest))
+    (target / MANIFEST).write_bytes(sealed(manifest))
     (out / REPORT).write_bytes(
         canonical_json({name: _told(job, name, count, compiled) for name, count in tensors.items()})
     )

@@ -54,6 +54,7 @@ def models(baked: tuple[Path, Mapping[str, Any]], tmp_path: Path) -> Path:
 def change_manifest(models: Path, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads((models / "manifest.json").read_bytes())
     change(manifest)
+    manifest.pop("digest", None)
     (models / "manifest.json").write_text(json.dumps(manifest))
     return manifest
 
