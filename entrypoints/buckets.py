@@ -102,12 +102,16 @@ class BucketSession:
         bucketing: Bucketing,
         graph: Callable[[], Session],
         count: Callable[[str], None],
+        *,
+        compiles: bool = False,
     ) -> None:
-        """``graph`` opens what takes inputs of any shape; ``count`` is told the bucket of each run."""
+        """``graph`` opens what takes inputs of any shape; ``count`` is told the bucket of each run. ``compiles``: the first run
+        of a shape may cost more than later ones, as on a device that compiles or tries kernels for it."""
         self._session = session
         self._bucketing = bucketing
         self._graph = graph
         self._count = count
+        self._compiles = compiles
         self._example: Tensors | None = None
         self._seen: list[Lengths] = []
 
@@ -128,8 +132,9 @@ class BucketSession:
         return self._bucketing.crop(self._session.run(self._bucketing.fill(inputs, shape)), lengths)
 
     def find_cold(self) -> tuple[Lengths, ...]:
-        """Buckets that no run has used, where there was a run that their inputs can be made of."""
-        return tuple(each for each in self._bucketing.shapes if each not in self._seen) if self._example else ()
+        """Buckets whose first run is still to be paid, where there was a run that their inputs can be made of."""
+        cold = self._compiles and self._example
+        return tuple(each for each in self._bucketing.shapes if each not in self._seen) if cold else ()
 
     def warm(self, shape: Lengths) -> None:
         """Run a bucket with inputs made of those of the first run."""

@@ -39,7 +39,7 @@ ARTIFACT = record(
         "key_fields": mapping(text, anything),
     },
     optional={
-        "figures": mapping(text, anything),
+        "choice": mapping(text, anything),
         "weights": path,
         "folders": mapping(text, path),
         "scratch": record({"folder": path, "options": listing(text)}),
@@ -124,7 +124,8 @@ JOINT_LAYOUT = record(
         "target": text,
         "models": mapping(text, record({"manifest": path, "places": mapping(path, path)}), least=2),
         "files": mapping(path, described),
-    }
+    },
+    optional={"digest": sha256},
 )
 LAYOUT = record(
     {
@@ -144,5 +145,5 @@ LAYOUT = record(
             }
         ),
     },
-    optional={"torch": TORCH, "fallback": one_of("announce", "error")},
+    optional={"torch": TORCH, "fallback": one_of("announce", "error"), "digest": sha256},
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from entrypoints.checks import Check, suggest
-from entrypoints.faults import ManifestFault, MissingFile, NewerSchema
+from entrypoints.faults import DamagedFile, ManifestFault, MissingFile, NewerSchema
 from entrypoints.layout import JOINT_LAYOUT, LAYOUT, SCHEMA
 from entrypoints.manifest import (
     NAME,
@@ -33,7 +34,7 @@ from entrypoints.shapes import Buckets
 def read_manifest(models: Path, member: str = "") -> Manifest:
     """Read and check all of it; ``member`` is the model, where the image has several.
 
-    Raises ManifestFault with every problem, NewerSchema, or MissingFile.
+    Raises ManifestFault with every problem, NewerSchema, MissingFile, or DamagedFile.
     """
     content = read_content(models / NAME)
     return read_member(models, content, member) if member else parse_manifest(content)
@@ -74,11 +75,24 @@ def check_document(content: bytes, layout: Check, name: str) -> dict[str, Any]:
     schema = document.get("schema") if isinstance(document, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerSchema(f"the manifest has schema {schema}, this entrypoint knows {SCHEMA}")
+    check_digest(content, document, name)
     problems: list[str] = []
     checked: dict[str, Any] = layout(document, "", problems)
     if problems:
         raise ManifestFault([f"{name}: {problem}" for problem in problems])
     return checked
+
+
+def check_digest(content: bytes, document: Any, name: str) -> None:
+    """Raises DamagedFile where the document is not what its own ``digest`` says, the sha256 of its canonical JSON without that.
+
+    A changed number of it may be as good as another: which value inputs are padded with is known by no other file.
+    """
+    told = document.get("digest") if isinstance(document, dict) else None
+    if isinstance(told, str):
+        found = hashlib.sha256(content.replace(f'"digest":"{told}",'.encode(), b"", 1)).hexdigest()
+        if found != told:
+            raise DamagedFile(f"{name}: corrupt, its sha256 should be {told}, is {found}")
 
 
 def load_document(content: bytes, name: str) -> Any:

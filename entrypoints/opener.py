@@ -17,7 +17,7 @@ from entrypoints.ladder import Fallback, Rung, climb_down, find_miss, rungs_of, 
 from entrypoints.machine import find_facts
 from entrypoints.manifest import Component, Manifest, TorchComponent
 from entrypoints.reading_ahead import advise, advise_reads
-from entrypoints.sessions import available_providers, open_rung, share_arena
+from entrypoints.sessions import GraphSession, available_providers, open_rung, share_arena
 from entrypoints.shapes import Buckets
 from entrypoints.timeline import Timeline
 from entrypoints.torch_runtime import TorchOpener
@@ -170,7 +170,10 @@ class Opener:
             {name: tensor.shape for name, tensor in each.items()} for each in (component.inputs, component.outputs)
         )
         count = partial(self._timeline.show_run, component.name)
-        return BucketSession(session, Bucketing(buckets, *tensors), graph or (lambda: session), count)
+        compiles = not (isinstance(session, GraphSession) and session.by_processor)
+        return BucketSession(
+            session, Bucketing(buckets, *tensors), graph or (lambda: session), count, compiles=compiles
+        )
 
     def _open_rung(self, rung: Rung, component: Component, threads: int, *, serving: bool) -> Session:
         """Weights of a graph need be right only until ready."""

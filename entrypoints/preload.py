@@ -92,7 +92,7 @@ class Preload:
         gc.freeze()  # what was imported lives as long as the process: no collection need look at it again
         gc.enable()
         log_event("ready", name=manifest.name, seconds=round(self._timeline.ready_seconds, 3), threads=self.threads)
-        if self._verification is not None:
+        if self._verification is not None and self._verification.left:
             in_background(self._check_rest, self._verification)
         self._warm_buckets(manifest)
 

@@ -50,6 +50,11 @@ class GraphSession:
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
 
+    @property
+    def by_processor(self) -> bool:
+        """Whether the CPU's provider computes it, which compiles nothing for a shape."""
+        return bool(self._session.get_providers()[0] == CPU)
+
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
 

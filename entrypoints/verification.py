@@ -61,6 +61,11 @@ class Verification:
         self._allowed = self._active = self._started = 0
         self.need(self._later - find_conditional(manifest))
 
+    @property
+    def left(self) -> bool:
+        """Whether there are files that nothing needed so far."""
+        return bool(self._later)
+
     def work(self, threads: int) -> None:
         """Have so many more threads at it. One does while imports run: more would take the core that they need."""
         with self._lock:

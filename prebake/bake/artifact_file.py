@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prebake.bake.documents import canonical_json, digest_json
+from prebake.bake.documents import canonical_json, digest_json, without_seal
 
 SCHEMA = 1
 NAME = "artifact.json"
@@ -52,6 +52,15 @@ class ArtifactFile:
     def size(self) -> int:
         """Bytes."""
         return sum(int(file["size"]) for file in self.files.values())
+
+    @property
+    def saved(self) -> float:
+        """Seconds that it saved until a few answers, where it was measured (``prebake.bake.worth``); else none."""
+        choice = self.entry.get("choice")
+        if not choice:
+            return 0.0
+        ways = choice["ways"]
+        return float(ways[choice["without"]]["seconds"] - ways[choice["way"]]["seconds"])
 
     def write(self, folder: Path, out: Path) -> None:
         """Move ``folder``, which has its files, to its place below ``out``, and put ``artifact.json`` beside them."""
@@ -126,4 +135,4 @@ def add_artifacts(manifest: Mapping[str, Any], artifacts: Iterable[ArtifactFile]
         component = components[artifact.component]
         component["artifacts"] = [*component.get("artifacts", []), dict(artifact.entry)]
         files |= {path: dict(file) for path, file in artifact.files.items()}
-    return {**manifest, "components": components, "files": files}
+    return {**without_seal(manifest), "components": components, "files": files}

@@ -86,8 +86,8 @@ def artifact_fields(component: Mapping[str, object], made: Made) -> dict[str, ob
     return {**component, **own}
 
 
-def describe(name: str, made: Made, fields: Mapping[str, object], figures: Mapping[str, object]) -> ArtifactFile:
-    """What the manifest says of it, at its place in the image."""
+def describe(name: str, made: Made, fields: Mapping[str, object], choice: Mapping[str, object]) -> ArtifactFile:
+    """What the manifest says of it, at its place in the image; ``choice`` is what was measured (``prebake.bake.worth``)."""
     key = digest_json(fields)
     home = f"{FOLDER}/{name}/{label_of(made.rung, key)}"
     paths = sorted(path for path in made.folder.rglob("*") if path.is_file())
@@ -109,6 +109,6 @@ def describe(name: str, made: Made, fields: Mapping[str, object], figures: Mappi
         "reads": {**whole, **beside, **made.reads},
         "key": key,
         "key_fields": dict(fields),
-        "figures": dict(figures),
+        "choice": dict(choice),
     }
     return ArtifactFile(name, entry, files)

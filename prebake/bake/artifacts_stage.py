@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,9 +14,9 @@ import onnxruntime as ort
 
 from entrypoints.buckets import Bucketing
 from prebake.bake import parity
+from prebake.bake.arrays import Array
 from prebake.bake.artifact_file import label_of
 from prebake.bake.artifacts import ArtifactMaker, Made, artifact_fields, describe, find_makers
-from prebake.bake.benefit import measure_benefit, pays, surplus
 from prebake.bake.buckets import Proof, Tensors, bucketing_of, check_buckets
 from prebake.bake.compile import bound_of, compare_with_cases, compile_component
 from prebake.bake.compile_key import key_fields
@@ -23,11 +24,13 @@ from prebake.bake.documents import canonical_json, digest_json
 from prebake.bake.errors import BakeError, ParityFailed
 from prebake.bake.exported import Exported
 from prebake.bake.graph_files import load
+from prebake.bake.graph_trials import try_graphs
 from prebake.bake.job import Files, Job, check_components, place_graph, weight_files
 from prebake.bake.profiles import check_profiles
 from prebake.bake.provider_options import TENSORRT, Graph, is_fixed, options_for
 from prebake.bake.sessions import WEIGHTS_FOLDER, open_with, session_options
 from prebake.bake.settings import REPORT, Settings
+from prebake.bake.worth import ANSWERS, GRAPH, Figures, choose, judge
 from prebake.errors import PrebakeError
 
 
@@ -70,11 +73,8 @@ class Stage:
         """These components: what became of each artifact. Nothing is kept where one of any of them is at fault."""
         with TemporaryDirectory(prefix="artifacts-", dir=self.job.models) as folder:
             tried = self._tried(names, Path(folder))
-            measured = [(name, each, self._measure(name, each)) for name, each in tried]
-            for name, each, figures in measured:
-                rivals = [other for its, also, other in measured if (its, also.rung) == (name, each.rung)]
-                better = any(surplus(other) > surplus(figures) for other in rivals)
-                yield self._keep(name, each, figures, self.keep_all or (pays(figures) and not better))
+            for name in names:
+                yield from self._settle(name, [each for its, each in tried if its == name])
 
     def _tried(self, names: Sequence[str], folder: Path) -> list[tuple[str, Made]]:
         made, findings, faults = list[tuple[str, Made]](), list[parity.Finding](), list[PrebakeError]()
@@ -108,50 +108,58 @@ class Stage:
         if not own.buckets:
             return compare_with_cases(self.job, name, session)
         bound, relative = bound_of(self.job, name)
-        proof = Proof(name, session, self._bucketing(name), bound, relative, self._open_graph(name))
+        proof = Proof(name, session, self._bucketing(name), bound, relative, open_graph(self.job, name))
         return tuple(proof.findings(self.job.exported.cases(name)))
 
     def _bucketing(self, name: str) -> Bucketing:
         return bucketing_of(self.job.settings.components[name], Tensors.read(load(self.job.graph(name))))
 
-    def _asked(self, name: str) -> parity.Case:
-        """The first case as the container asks a component of it."""
-        case = self.job.exported.cases(name)[0]
+    def _asked(self, name: str) -> Mapping[str, Array]:
+        """The first case's inputs as the container asks a component of them."""
+        inputs = self.job.exported.cases(name)[0].inputs
         if not self.job.settings.components[name].buckets:
-            return case
+            return inputs
         bucketing = self._bucketing(name)
-        shape = bucketing.choose(bucketing.measure(case.inputs))
-        if shape is None:
-            return parity.Case(bucketing.fit(case.inputs, bucketing.shapes[0]), case.outputs)
-        return parity.Case(bucketing.fill(case.inputs, shape), case.outputs)
+        shape = bucketing.choose(bucketing.measure(inputs))
+        return bucketing.fit(inputs, bucketing.shapes[0]) if shape is None else bucketing.fill(inputs, shape)
 
-    def _keep(self, name: str, made: Made, figures: dict[str, float | int], kept: bool) -> dict[str, object]:
+    def _settle(self, name: str, made: Sequence[Made]) -> Iterator[dict[str, object]]:
+        """Of each rung the best is kept, where it pays."""
+        graph, *figures = self._measure(name, made) if made else [Figures(0, 0, 0)]
+        for rung in dict.fromkeys(each.rung for each in made):
+            own = [(each, its) for each, its in zip(made, figures, strict=True) if each.rung == rung]
+            named = {f"{rung} {number}" if number > 1 else rung: pair for number, pair in enumerate(own, 1)}
+            ways = {GRAPH: graph, **{way: its for way, (_, its) in named.items()}}
+            for way, (each, _) in named.items():
+                yield self._keep(name, each, way, ways)
+
+    def _keep(self, name: str, made: Made, way: str, ways: Mapping[str, Figures]) -> dict[str, object]:
         fields = artifact_fields(key_fields(self.job, name, self.weights), made)
-        key = digest_json(fields)
+        key, chosen = digest_json(fields), choose(ways)
+        choice, kept = judge(ways, way, chosen), self.keep_all or way == chosen
         if kept:
-            describe(name, made, fields, figures).write(made.folder, self.out)
-        saved = (
-            f"saves {figures['saved_seconds']:.4f} s, its {figures['bytes']} bytes take {figures['pull_seconds']:.4f} s"
-        )
-        print(f"{name}: artifact {label_of(made.rung, key)} {'kept' if kept else 'left out'}: {saved}", file=sys.stderr)
-        return {"component": name, "rung": made.rung, "key": key, "kept": kept, "for": dict(made.fields), **figures}
+            describe(name, made, fields, choice).write(made.folder, self.out)
+        saved = f"{ways[GRAPH].seconds - ways[way].seconds:.4f} s until {ANSWERS} answers"
+        said = f"saves {saved}, its {ways[way].bytes} bytes take {ways[way].pull:.4f} s"
+        print(f"{name}: artifact {label_of(made.rung, key)} {'kept' if kept else 'left out'}: {said}", file=sys.stderr)
+        told = {"component": name, "rung": made.rung, "key": key, "kept": kept, "for": dict(made.fields)}
+        return {**told, "bytes": ways[way].bytes, "choice": choice}
 
-    def _measure(self, name: str, made: Made) -> dict[str, float | int]:
-        size = sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
-        return measure_benefit(
-            lambda: open_made(made, self.job.models),
-            lambda: self._open_graph(name),
-            self._asked(name),
-            size,
-        )
+    def _measure(self, name: str, made: Sequence[Made]) -> list[Figures]:
+        """Of the graph that is opened without them, and of each."""
+        sizes = [0, *(sum(path.stat().st_size for path in each.folder.rglob("*") if path.is_file()) for each in made)]
+        ways = [partial(open_graph, self.job, name), *(partial(open_made, each, self.job.models) for each in made)]
+        found = try_graphs({str(number): way for number, way in enumerate(ways)}, self._asked(name), name)
+        return [Figures(*seconds, size) for seconds, size in zip(found.values(), sizes, strict=True)]
 
-    def _open_graph(self, name: str) -> ort.InferenceSession:
-        """As a start does without artifacts, which compiles nothing."""
-        own, graph = self.job.settings.components[name], self.job.graph(name)
-        about = Graph(name, own.precision.type, is_fixed(load(graph)))
-        providers = tuple(each for each in own.providers if each != TENSORRT)
-        said = options_for(about, providers, own.options)
-        return open_with(graph, session_options(own.session), {each: said.get(each, {}) for each in providers})
+
+def open_graph(job: Job, name: str) -> ort.InferenceSession:
+    """As a start does without artifacts, which compiles nothing."""
+    own, graph = job.settings.components[name], job.graph(name)
+    about = Graph(name, own.precision.type, is_fixed(load(graph)))
+    providers = tuple(each for each in own.providers if each != TENSORRT)
+    said = options_for(about, providers, own.options)
+    return open_with(graph, session_options(own.session), {each: said.get(each, {}) for each in providers})
 
 
 def _raise(faults: Sequence[PrebakeError]) -> None:

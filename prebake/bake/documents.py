@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+SEAL = "digest"
 _CHUNK = 1 << 22
 
 
@@ -18,6 +20,17 @@ def canonical_json(value: object) -> bytes:
 def digest_json(value: object) -> str:
     """sha256 of the canonical JSON, in hex."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def sealed(document: Mapping[str, object]) -> bytes:
+    """Canonical JSON of an object that has as its ``digest`` the sha256 of itself without that: the manifest, which no other
+    file vouches for."""
+    rest = without_seal(document)
+    return canonical_json({**rest, SEAL: digest_json(rest)})
+
+
+def without_seal(document: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in document.items() if name != SEAL}
 
 
 def digest_bytes(data: bytes) -> str:

@@ -93,12 +93,17 @@ class Exported:
 
     def _read_case(self, component: str, number: int) -> Case:
         arrays = read_arrays(self.case(component, number))
-
-        def part(prefix: str) -> dict[str, Array]:
-            return {name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)}
-
-        return Case(part(_IN), part(_OUT))
+        return Case(_part(arrays, _IN), _part(arrays, _OUT))
 
 
 def _incomplete(folder: Path, why: str) -> BakeError:
     return BakeError(f"{folder} holds no complete export: {why}.", next_action="Run the export stage again.")
+
+
+def read_inputs(case: Path) -> dict[str, Array]:
+    """Of a case's file."""
+    return _part(read_arrays(case), _IN)
+
+
+def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)}

@@ -10,20 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import onnxruntime as ort
 
-from prebake.bake.choice import Measured, choose, explain, summarise
 from prebake.bake.component import Session
+from prebake.bake.exported import read_inputs
+from prebake.bake.graph_trials import try_graphs
 from prebake.bake.repoint import SMALLEST
-from prebake.bake.sessions import session_options
-from prebake.bake.trial import Trial, try_form
+from prebake.bake.sessions import open_session, session_options
+from prebake.bake.worth import Figures, choose, explain
 
 MAPPED, PACKED, PREPACKED = "mapped", "packed while opening", "packed ahead"
-ROUNDS = 3
+PROVIDER = "CPUExecutionProvider"
 WORTH_TRYING = 64 << 20
 """Bytes of weights below which nothing is tried: every form opens in a few hundredths of a second."""
 
@@ -64,13 +66,10 @@ def choose_form(graph: Path, case: Path, session: Session) -> Iterator[tuple[Cho
         yield chosen, Path(folder) if name == PREPACKED else None
 
 
-def measure(forms: Mapping[str, Form], case: Path) -> dict[str, Measured]:
-    """Each in fresh processes, in turn, so that a drift of the machine falls on all."""
-    trials: dict[str, list[Trial]] = {name: [] for name in forms}
-    for _ in range(ROUNDS):
-        for name, form in forms.items():
-            trials[name].append(try_form(form.graph, case, form.session))
-    return {name: summarise(trials[name], forms[name].size) for name in forms}
+def measure(forms: Mapping[str, Form], case: Path) -> dict[str, Figures]:
+    graphs = {name: partial(open_session, form.graph, form.session, [PROVIDER]) for name, form in forms.items()}
+    found = try_graphs(graphs, read_inputs(case), case.parent.name)
+    return {name: Figures(*seconds, forms[name].size) for name, seconds in found.items()}
 
 
 def prepack(graph: Path, session: Session, folder: Path) -> Form:
@@ -83,6 +82,6 @@ def prepack(graph: Path, session: Session, folder: Path) -> Form:
         ("session.save_external_prepacked_constant_initializers", "1"),
     ):
         options.add_session_config_entry(name, value)
-    ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    ort.InferenceSession(str(graph), options, providers=[PROVIDER])
     size = sum(path.stat().st_size for path in folder.iterdir())
     return Form(folder / "model.onnx", replace(session, optimize="disable", prepack=True), size)

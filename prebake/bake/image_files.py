@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from prebake.bake.documents import canonical_json
+from prebake.bake.documents import sealed
 from prebake.bake.job import Files, Job
 from prebake.bake.manifest import MANIFEST, Compiled, describe, file_entry
 
@@ -20,7 +20,7 @@ def write_models(job: Job, compiled: list[Compiled], files: Files, target: Path)
             files[made.relative_to(target).as_posix()] = file_entry(made, "compiled")
     place_rest(job, files, target)
     manifest = describe(job.settings, compiled, files, job.exported.warmup)
-    (target / MANIFEST).write_bytes(canonical_json(manifest))
+    (target / MANIFEST).write_bytes(sealed(manifest))
 
 
 def place_rest(job: Job, files: Files, target: Path) -> None:

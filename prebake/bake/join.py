@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prebake.bake.digests import digests_of_bytes
-from prebake.bake.documents import canonical_json, digest_bytes
+from prebake.bake.documents import digest_bytes, sealed
 from prebake.bake.join_settings import MEMBERS, JoinSettings, place_in
 from prebake.bake.manifest import MANIFEST, SCHEMA
 
@@ -30,7 +30,7 @@ def join_image(settings: JoinSettings, members: Path, out: Path) -> None:
         for name, places in settings.models.items()
     }
     top = {"schema": SCHEMA, "name": settings.image, "target": settings.target, "models": models, "files": files}
-    _write(out / "models" / MANIFEST, canonical_json(top))
+    _write(out / "models" / MANIFEST, sealed(top))
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Mover:
                 path, manifest["files"][path], self._renamed_data(path, graphs[path]) if path in graphs else None
             )
         place = self.place(MANIFEST)
-        self._put(place, canonical_json(self._rewritten(manifest)), "asset")
+        self._put(place, sealed(self._rewritten(manifest)), "asset")
         return {"manifest": place, "places": self.places}
 
     def place(self, path: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from prebake.bake.artifact_file import FOLDER, NAME, ArtifactFile, add_artifacts
 from prebake.bake.artifacts_stage import make_artifacts
 from prebake.bake.compile import compile_image
-from prebake.bake.documents import canonical_json, digest_file
+from prebake.bake.documents import digest_file, sealed
 from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
 from prebake.bake.manifest import MANIFEST
@@ -65,7 +65,7 @@ def _compile(settings: Settings, exported: Path, models: Path, out: Path) -> Map
     if found:
         shutil.copytree(out / FOLDER, models / FOLDER, dirs_exist_ok=True)
     manifest = json.loads((models / MANIFEST).read_bytes())
-    (models / MANIFEST).write_bytes(canonical_json(add_artifacts(manifest, found)))
+    (models / MANIFEST).write_bytes(sealed(add_artifacts(manifest, found)))
     return dict(json.loads((out / REPORT).read_bytes()))
 
 

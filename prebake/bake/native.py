@@ -12,10 +12,9 @@ import onnxruntime as ort
 from entrypoints.machine import find_facts
 from prebake.bake.component import Session
 from prebake.bake.documents import digest_file, digest_json
-from prebake.bake.forms import WORTH_TRYING, choose_form
+from prebake.bake.forms import PROVIDER, WORTH_TRYING, choose_form
 
 RUNG = "native"
-PROVIDER = "CPUExecutionProvider"
 
 
 class Settled(NamedTuple):

@@ -13,13 +13,13 @@ from entrypoints.compiled import BLOCK_OPTIONS, describe_machine
 from entrypoints.compiled import CACHE as CACHE_FILE
 from prebake.bake import ahead
 from prebake.bake.artifact_file import FOLDER, ArtifactFile, label_of
-from prebake.bake.benefit import describe_benefit
 from prebake.bake.documents import digest_file, digest_json
 from prebake.bake.job import Job, weight_files
 from prebake.bake.manifest import file_entry
 from prebake.bake.networks import check_networks, device_of, key_fields, parts_of
 from prebake.bake.precompiled import Ways, precompile
-from prebake.bake.starts import AOT, CACHE, EAGER, Figures, Way
+from prebake.bake.starts import AOT, CACHE, EAGER, Way
+from prebake.bake.worth import ANSWERS, judge
 
 OPTIONS: Mapping[str, Mapping[str, object]] = {
     AOT: ahead.OPTIONS,
@@ -105,11 +105,6 @@ def describe(made: Compiled, fields: Mapping[str, object]) -> ArtifactFile:
     return ArtifactFile(made.component, entry, files)
 
 
-def figures_of(with_it: Figures, without: Figures, size: int) -> dict[str, float | int]:
-    """Seconds of the whole model's answer to the warm-up request, by this way and by blocks as they are."""
-    return describe_benefit((with_it.first, with_it.later), (without.first, without.later), size)
-
-
 def _follows(job: Job, form: str) -> dict[str, object]:
     """The request that decides for which inputs blocks are compiled, and the compiler of libraries."""
     request = digest_file(job.exported.model_file(job.exported.warmup["request"]))
@@ -117,13 +112,14 @@ def _follows(job: Job, form: str) -> dict[str, object]:
 
 
 def _place(artifact: ArtifactFile, made: Compiled, ways: Ways, kept: bool, out: Path) -> dict[str, object]:
-    figures = figures_of(ways.figures[made.rung], ways.figures[EAGER], artifact.size)
+    """What was measured is of the whole model: its components answer together."""
+    choice = judge(ways.figures, made.rung, ways.chosen)
     if kept:
-        whole = ArtifactFile(artifact.component, {**artifact.entry, "figures": figures}, artifact.files)
+        whole = ArtifactFile(artifact.component, {**artifact.entry, "choice": choice}, artifact.files)
         whole.write(made.folder, out)
-    said = (
-        f"its model answers first after {figures['first_seconds']} s, without it {figures['first_seconds_without']} s"
+    saved = f"{ways.figures[EAGER].seconds - ways.figures[made.rung].seconds:.4f} s until {ANSWERS} answers"
+    print(
+        f"{made.component}: artifact {artifact.label} {'kept' if kept else 'left out'}: saves {saved}", file=sys.stderr
     )
-    print(f"{made.component}: artifact {artifact.label} {'kept' if kept else 'left out'}: {said}", file=sys.stderr)
     told = {"component": made.component, "rung": made.rung, "key": artifact.key, "kept": kept}
-    return {**told, "for": dict(made.machine), **figures}
+    return {**told, "for": dict(made.machine), "bytes": artifact.size, "choice": choice}

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from entrypoints.networks import Misfit, Parts, build_network, find_tensors
-from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources
+from prebake.bake.documents import canonical_json, digest_file, digest_json, digest_sources, sealed
 from prebake.bake.errors import WeightsError
 from prebake.bake.image_files import place_rest
 from prebake.bake.job import Files, Job, own_weights, weight_files
@@ -37,7 +37,7 @@ def compile_networks(job: Job, out: Path) -> None:
     manifest["components"] = {name: _component(job, each, files) for name, each in parts.items()}
     runtime = {"module": job.settings.networks, "device": device_of(job.settings.target)}
     manifest["torch"] = {**runtime, "compiled": job.settings.compiled}
-    (target / MANIFEST).write_bytes(canonical_json(manifest))
+    (target / MANIFEST).write_bytes(sealed(manifest))
     (out / REPORT).write_bytes(canonical_json({name: _told(job, name, count) for name, count in tensors.items()}))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,13 +19,14 @@ from prebake.bake import ahead, parity
 from prebake.bake.errors import BakeError
 from prebake.bake.job import Job
 from prebake.bake.parity import Finding
-from prebake.bake.starts import AOT, CACHE, EAGER, Figures, Way, choose, in_fresh_process, time_start
+from prebake.bake.starts import AOT, CACHE, EAGER, Way, time_start
+from prebake.bake.trial import ROUNDS, in_fresh_process, try_in_turn
 from prebake.bake.warmed import open_model
+from prebake.bake.worth import Figures, choose
 
 NO_DEVICE = "this machine has no CUDA device"
 NO_COMPILER = "this machine has no C++ compiler, which AOTInductor asks"
 NO_BLOCKS = "no network names blocks"
-ROUNDS = 2
 
 
 @dataclass
@@ -111,8 +113,7 @@ def _make(job: Job, parts: Mapping[str, Parts], device: str, forms: tuple[str, .
 
 
 def _libraries(job: Job, parts: Mapping[str, Parts], device: str, folder: Path) -> tuple[Way, list[Finding], str]:
-    made: tuple[Way, list[Finding], str] = in_fresh_process(make_libraries, job, parts, device, folder)
-    return made
+    return in_fresh_process(make_libraries, job, parts, device, folder)
 
 
 def _caches(job: Job, parts: Mapping[str, Parts], device: str, folder: Path) -> tuple[Way, list[Finding], str]:
@@ -128,13 +129,10 @@ def _caches(job: Job, parts: Mapping[str, Parts], device: str, folder: Path) -> 
 
 
 def _measure(job: Job, parts: Mapping[str, Parts], device: str, ways: Ways) -> dict[str, Figures]:
-    """The best of each way's rounds, which are taken in turn: what else the machine does meets all alike."""
-    found: dict[str, list[Figures]] = {form: [] for form in ways.made}
-    for _ in range(ROUNDS if job.settings.compiled == "measured" else 1):
-        for form, way in ways.made.items():
-            found[form].append(in_fresh_process(time_start, job, parts, device, way))
-            first, later = found[form][-1].first, found[form][-1].later
-            print(f"torch: compiled, {form} answers first after {first:.3f} s, later in {later:.3f} s", file=sys.stderr)
-    return {
-        form: Figures(min(each.first for each in own), min(each.later for each in own)) for form, own in found.items()
-    }
+    rounds = ROUNDS if job.settings.compiled == "measured" else 1
+    starts = {form: partial(time_start, job, parts, device, way) for form, way in ways.made.items()}
+    found = {form: Figures(*each, ways.made[form].bytes) for form, each in try_in_turn(starts, rounds).items()}
+    for form, each in found.items():
+        first = each.open + each.first
+        print(f"torch: {form}: answers first after {first:.3f} s, later in {each.later:.3f} s", file=sys.stderr)
+    return found

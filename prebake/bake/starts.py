@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from entrypoints.ahead import install
 from entrypoints.compiled import compile_blocks, load_cache
 from entrypoints.contract import Network
 from entrypoints.networks import Parts
 from prebake.bake.job import Job
+from prebake.bake.trial import Ask, Seconds, time_answers
 from prebake.bake.warmed import open_model
 
 EAGER, AOT, CACHE = "eager", "aot", "compile-cache"
-FASTER = 0.95
-"""What counts as faster, of eager's seconds: less is within what two runs differ by."""
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Seconds. ``first``: what was compiled is opened and the warm-up request answered, weights being there.
-    ``later``: the least of three answers after it."""
-
-    first: float
-    later: float
-
-    def describe(self) -> dict[str, float]:
-        return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -49,39 +30,23 @@ class Way:
         """The components of which something is compiled."""
         return [*self.libraries, *self.caches]
 
-
-def choose(figures: Mapping[str, Figures]) -> str:
-    """What was compiled and answers first the soonest; eager where that is neither sooner nor faster later on."""
-    eager = figures[EAGER]
-    compiled = {form: each for form, each in figures.items() if form != EAGER}
-    if not compiled:
-        return EAGER
-    best = min(compiled, key=lambda form: compiled[form].first)
-    sooner = compiled[best].first < FASTER * eager.first
-    return best if sooner or compiled[best].later < FASTER * eager.later else EAGER
+    @property
+    def bytes(self) -> int:
+        """What it adds to the image."""
+        folders = {folder for chosen in self.libraries.values() for folder in chosen.values()}
+        files = [path for folder in folders for path in folder.iterdir()]
+        return sum(path.stat().st_size for path in [*files, *self.caches.values()])
 
 
-def in_fresh_process(function: Callable[..., Any], *arguments: object) -> Any:
-    """What ``function`` returns in a process that has compiled nothing, and holds neither weights nor a device afterwards."""
-    with (
-        tempfile.TemporaryDirectory(prefix="start-") as scratch,
-        ProcessPoolExecutor(1, get_context("spawn"), _forget, (scratch,)) as pool,
-    ):
-        return pool.submit(function, *arguments).result()
-
-
-def time_start(job: Job, parts: Mapping[str, Parts], device: str, way: Way) -> Figures:
-    """To be called in a fresh process."""
+def time_start(job: Job, parts: Mapping[str, Parts], device: str, way: Way) -> Seconds:
+    """To be called in a fresh process. Opening is of what was compiled, weights being there; it is asked the warm-up request."""
     opened = open_model(job, parts, device)
-    start = time.perf_counter()
-    _take(way, opened.networks, device)
-    opened.ask()
-    first = time.perf_counter() - start
-    return Figures(first, min(_seconds(opened.ask) for _ in range(3)))
 
+    def take() -> Ask:
+        _take(way, opened.networks, device)
+        return opened.ask
 
-def _forget(scratch: str) -> None:
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = scratch
+    return time_answers(take)
 
 
 def _take(way: Way, networks: Mapping[str, Network], device: str) -> None:
@@ -94,9 +59,3 @@ def _take(way: Way, networks: Mapping[str, Network], device: str) -> None:
 
 def _refuse(difference: str) -> None:
     raise AssertionError(f"the warm-up request is another than it was: {difference}")
-
-
-def _seconds(ask: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    ask()
-    return time.perf_counter() - start

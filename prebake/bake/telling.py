@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts, find_other
-from prebake.bake.documents import canonical_json
+from prebake.bake.documents import sealed
 from prebake.bake.errors import BakeError
 
 MANIFEST = "manifest.json"
@@ -23,7 +23,7 @@ def tell_artifacts(described: Path, models: Path) -> None:
     """
     manifest = json.loads((models / MANIFEST).read_bytes())
     fitting = list(_fitting(_read(described), manifest["components"]))
-    (models / MANIFEST).write_bytes(canonical_json(add_artifacts(manifest, fitting)))
+    (models / MANIFEST).write_bytes(sealed(add_artifacts(manifest, fitting)))
 
 
 def _read(described: Path) -> list[ArtifactFile]:

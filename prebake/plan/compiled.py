@@ -85,12 +85,12 @@ def in_order(artifacts: Sequence[ArtifactFile]) -> tuple[ArtifactFile, ...]:
     best: dict[tuple[str, str], float] = {}
     for each in artifacts:
         rung = each.component, str(each.entry["rung"])
-        best[rung] = max(_saved(each), best.get(rung, _saved(each)))
+        best[rung] = max(each.saved, best.get(rung, each.saved))
 
     def order(each: ArtifactFile) -> tuple[str, int, float, str, float, str]:
         rung = str(each.entry["rung"])
         place = BEST.index(rung) if rung in BEST else len(BEST)
-        return each.component, place, -best[each.component, rung], rung, -_saved(each), each.key
+        return each.component, place, -best[each.component, rung], rung, -each.saved, each.key
 
     return tuple(sorted(artifacts, key=order))
 
@@ -98,10 +98,6 @@ def in_order(artifacts: Sequence[ArtifactFile]) -> tuple[ArtifactFile, ...]:
 def layer_files(plan: Plan, layer: Layer) -> list[PlacedFile]:
     """The files of a layer of this plan that holds an artifact."""
     return next(files for _, name, files in _placed(plan) if name == layer.name)
-
-
-def _saved(artifact: ArtifactFile) -> float:
-    return float(artifact.entry.get("figures", {}).get("saved_seconds", 0.0))
 
 
 def _layers(plan: Plan) -> Iterator[Layer]:

@@ -45,7 +45,7 @@ def artifact_document(artifact: ArtifactFile) -> dict[str, Any]:
         "size": artifact.size,
         "for": dict(artifact.entry["fields"]),
         "least": dict(artifact.entry["least"]),
-        "figures": dict(artifact.entry.get("figures", {})),
+        "choice": dict(artifact.entry.get("choice", {})),
     }
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts, find_other
-from prebake.bake.documents import canonical_json
+from prebake.bake.documents import sealed
 from prebake.checkpoints.store import Store, default_root
 from prebake.oci.records import FileRecord, Records
 from prebake.oci.reference import parse_reference
@@ -85,7 +85,7 @@ def tell_artifacts(
     if not artifacts:
         return compiled
     before, manifest = _manifest(compiled, store)
-    content = canonical_json(add_artifacts(manifest, artifacts))
+    content = sealed(add_artifacts(manifest, artifacts))
     stored = store.add_stream([content], sha256=None, name=before.path, origin="the compile stage")
     told = FileRecord(before.path, stored.sha256, stored.size)
     return tuple(told if file == before else file for file in compiled)

@@ -107,13 +107,16 @@ def compiled_text(report: Mapping[str, Any]) -> str:
         machine = ", ".join(f"{name} {value}" for name, value in sorted(each["for"].items()))
         name, size = f"{each['rung']} {each['key'][:12]}", show_bytes(each["bytes"])
         lines.append(f"  {each['model']}/{each['component']}: {name}, {size}, for {machine}")
+        choice = each["choice"]
+        own, without = (choice["ways"][choice[way]] for way in ("way", "without"))
         lines.append(
-            f"    first {each['first_seconds']:.4f} s, without it {each['first_seconds_without']:.4f} s; "
-            f"later {each['run_seconds']:.4f} s, without it {each['run_seconds_without']:.4f} s"
+            f"    first answer after {own['open'] + own['first']:.4f} s, without it "
+            f"{without['open'] + without['first']:.4f} s; later {own['later']:.4f} s, without it {without['later']:.4f} s"
         )
-        pull = f"its pull takes {each['pull_seconds']:.4f} s at 125 MB/s"
+        pull = f"its pull takes {own['pull']:.4f} s at 125 MB/s"
         kept = "kept" if each["kept"] else "left out (--keep-all keeps it)"
-        lines.append(f"    saves {each['saved_seconds']:.4f} s at a start and 100 requests, {pull}: {kept}")
+        saved = without["seconds"] - own["seconds"]
+        lines.append(f"    saves {saved:.4f} s until ten answers, {pull}: {kept}")
     return "\n".join(lines)
 
 

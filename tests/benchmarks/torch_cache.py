@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,8 @@ from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
 from prebake.bake.job import Job
 from prebake.bake.local import bake_folder
-from prebake.bake.starts import AOT, EAGER, Figures, Way, in_fresh_process, time_start
+from prebake.bake.starts import AOT, EAGER, Way, time_start
+from prebake.bake.trial import Ask, Seconds, in_fresh_process, time_answers
 from prebake.bake.warmed import open_model
 from prebake.measure.report import write_document
 from tests.images.zimage.serving import torch_settings
@@ -49,11 +49,11 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with tempfile.TemporaryDirectory(prefix="prebake-bench-") as folder:
         baked = bake(Path(folder), device)
-        found: dict[str, list[Figures]] = {AOT: [], NOTHING: [], EAGER: []}
+        found: dict[str, list[Seconds]] = {AOT: [], NOTHING: [], EAGER: []}
         for run in range(runs):
             for way, own in found.items():
                 own.append(time_way(baked, device, way))
-                print(f"{run + 1}/{runs} {way}: {own[-1].describe()}", file=sys.stderr)
+                print(f"{run + 1}/{runs} {way}: {own[-1]}", file=sys.stderr)
     write_document(Path("build/bench/torch_cache.json"), summary := summarise(found, device))
     show(found, summary)
 
@@ -77,30 +77,28 @@ def bake(folder: Path, device: str) -> Baked:
     return Baked(Job(settings, Exported.load(exported), models), parts, Way(AOT, libraries))
 
 
-def time_way(baked: Baked, device: str, way: str) -> Figures:
+def time_way(baked: Baked, device: str, way: str) -> Seconds:
     if way == NOTHING:
-        return Figures(*in_fresh_process(time_nothing, baked, device))
+        return in_fresh_process(time_nothing, baked, device)
     chosen = baked.libraries if way == AOT else Way(EAGER)
-    figures: Figures = in_fresh_process(time_start, baked.job, baked.parts, device, chosen)
-    return figures
+    return in_fresh_process(time_start, baked.job, baked.parts, device, chosen)
 
 
-def time_nothing(baked: Baked, device: str) -> tuple[float, float]:
+def time_nothing(baked: Baked, device: str) -> Seconds:
     opened = open_model(baked.job, baked.parts, device)
-    start = time.perf_counter()
-    for network in opened.networks.values():
-        compile_blocks(network.blocks)
-    opened.ask()
-    first = time.perf_counter() - start
-    start = time.perf_counter()
-    opened.ask()
-    return first, time.perf_counter() - start
+
+    def take() -> Ask:
+        for network in opened.networks.values():
+            compile_blocks(network.blocks)
+        return opened.ask
+
+    return time_answers(take)
 
 
-def summarise(found: Mapping[str, list[Figures]], device: str) -> dict[str, object]:
-    first = {way: median(each.first for each in own) for way, own in found.items()}
+def summarise(found: Mapping[str, list[Seconds]], device: str) -> dict[str, object]:
+    first = {way: median(each.to_first for each in own) for way, own in found.items()}
     ratio = first[NOTHING] / first[AOT]
-    seconds = {way: [each.describe() for each in own] for way, own in found.items()}
+    seconds = {way: [each._asdict() for each in own] for way, own in found.items()}
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
     return {
         "device": name,
@@ -112,10 +110,10 @@ def summarise(found: Mapping[str, list[Figures]], device: str) -> dict[str, obje
     }
 
 
-def show(found: Mapping[str, list[Figures]], summary: Mapping[str, object]) -> None:
+def show(found: Mapping[str, list[Seconds]], summary: Mapping[str, object]) -> None:
     print(f"{'':28} first answer (least to most)   later")
     for way, own in found.items():
-        first = sorted(each.first for each in own)
+        first = sorted(each.to_first for each in own)
         later = median(each.later for each in own)
         print(f"{way:28} {median(first):7.3f} s ({first[0]:.3f} to {first[-1]:.3f})   {later:.3f} s")
     verdict = "met" if summary["met"] else "missed"

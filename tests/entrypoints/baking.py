@@ -113,4 +113,6 @@ def replace_file(models: Path, manifest: dict[str, Any], name: str, content: byt
 
 
 def write_manifest(models: Path, manifest: dict[str, Any]) -> None:
-    (models / "manifest.json").write_text(json.dumps(manifest, sort_keys=True) + "\n")
+    """Without the digest that a bake leaves in it: it would be another's."""
+    told = {name: value for name, value in manifest.items() if name != "digest"}
+    (models / "manifest.json").write_text(json.dumps(told, sort_keys=True) + "\n")

@@ -37,10 +37,12 @@ def install(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder to put into PYTHONPATH; the provider is registered here, too."""
+    """The folder to put into PYTHONPATH, as it is for processes that the tests start; the provider is registered here, too."""
     folder = tmp_path_factory.mktemp("plugin")
     library = install(folder)
     onnxruntime.register_execution_provider_library(NAME, library)
-    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.fspath(folder))
+        yield folder
     onnxruntime.unregister_execution_provider_library(NAME)
     shutil.rmtree(folder)  # 260 MB, which pytest would keep

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from tests.entrypoints.baking import SESSION, describe_file, make_model, write_manifest
+from tests.entrypoints.running import Server
 
 ROWS, MASK = [[1.0, 2.0, 4.0]], [[1, 1, 0]]
 Axis = int | str
@@ -105,3 +106,8 @@ def bake_pooled(models: Path, buckets: dict[str, Any] | None, graph: onnx.ModelP
     }
     write_manifest(models, manifest)
     return manifest
+
+
+def bucket_phases(server: Server) -> list[str]:
+    phases = server.get("/startup").json()["phases"]
+    return [each["name"] for each in phases if each["name"].startswith("bucket ") and each["seconds"] is not None]

@@ -22,8 +22,8 @@ from entrypoints.machine import find_facts
 from entrypoints.sessions import GraphSession
 from entrypoints.shapes import Buckets, Shapes
 from tests.entrypoints.baking import SESSION, describe_file, write_manifest
-from tests.entrypoints.pooled import MASK, ROWS, answer, bake_pooled, make_pairs, make_pooled
-from tests.entrypoints.running import Server, running, wait_until
+from tests.entrypoints.pooled import MASK, ROWS, answer, bake_pooled, bucket_phases, make_pooled
+from tests.entrypoints.running import Server, running
 
 SHAPES = [{"batch": 1, "tokens": 4}, {"batch": 4, "tokens": 8}, {"batch": 1, "tokens": 16}]
 BUCKETS = {"shapes": SHAPES, "pad": {"rows": 5.0, "mask": 0}, "outside": "error"}
@@ -71,11 +71,6 @@ def runs(server: Server) -> dict[str, float]:
     return {line.split('bucket="')[1].split('"')[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
-def bucket_phases(server: Server) -> list[str]:
-    phases = server.get("/startup").json()["phases"]
-    return [each["name"] for each in phases if each["name"].startswith("bucket ") and each["seconds"] is not None]
-
-
 @pytest.mark.parametrize(
     ("batch", "tokens", "bucket"),
     [(1, 1, [1, 4]), (1, 4, [1, 4]), (1, 5, [1, 16]), (2, 3, [4, 8]), (4, 8, [4, 8]), (1, 16, [1, 16])],
@@ -99,10 +94,8 @@ def test_what_no_bucket_holds_is_refused_with_the_limits(server: Server, batch: 
     assert runs(server)["refused"] == before + 1
 
 
-def test_every_bucket_is_warm_soon_after_ready(server: Server) -> None:
-    wait_until(lambda: len(bucket_phases(server)) == 2, "the buckets that the warm-up request did not use")
-    assert bucket_phases(server) == ["bucket pooled: batch 1, tokens 16", "bucket pooled: batch 4, tokens 8"]
-    assert server.status() == "ready"
+def test_a_processor_compiles_nothing_for_a_bucket_and_warms_none(server: Server) -> None:
+    assert bucket_phases(server) == []
 
 
 def test_runs_are_counted_by_bucket(serve: Serve) -> None:
@@ -137,16 +130,6 @@ def seen(*shape: int) -> Callable[[Path, Any], None]:
         manifest["files"]["warmup/answer.json"] = describe_file(content)
 
     return change
-
-
-def test_a_bucket_that_cannot_be_run_is_a_fault_though_the_server_was_ready(tmp_path: Path) -> None:
-    buckets = {**BUCKETS, "shapes": [{"batch": 1, "tokens": 4}, {"batch": 1, "tokens": 7}]}
-    bake_pooled(tmp_path / "models", buckets, make_pairs())
-    with running(tmp_path / "models", tmp_path, {}) as server:
-        wait_until(lambda: server.status() == "failed", "the fault")
-        assert "pooled: the bucket batch 1, tokens 7 cannot be run" in server.get("/health").json()["reason"]
-        assert server.wait() == 74
-        assert [each["event"] for each in server.events if each["event"] in ("ready", "fault")] == ["ready", "fault"]
 
 
 def compile_for_one_bucket(models: Path, manifest: Any) -> None:

@@ -26,7 +26,8 @@ from tests.entrypoints.baking import answer, describe_file, write_manifest
 from tests.entrypoints.conftest import Start
 from tests.entrypoints.nvidia import build_libraries
 from tests.entrypoints.plugin import NAME, OPTIONS, plugin
-from tests.entrypoints.running import ROOT, Server
+from tests.entrypoints.pooled import bake_pooled, bucket_phases, make_pairs
+from tests.entrypoints.running import ROOT, Server, running, wait_until
 
 __all__ = ["plugin"]
 
@@ -226,3 +227,36 @@ def test_where_tensorrt_is_not_there_the_bake_says_so(models: Path, manifest: di
     ):
         make_engine("linear", models / "linear/model.onnx", tensorrt, tmp_path, tmp_path)
     assert not list(models.rglob("*.plain.onnx"))
+
+
+BUCKETS = {
+    "shapes": [{"batch": 1, "tokens": 4}, {"batch": 4, "tokens": 8}, {"batch": 1, "tokens": 16}],
+    "pad": {"rows": 5.0, "mask": 0},
+    "outside": "error",
+}
+
+
+def compute_elsewhere(models: Path, manifest: dict[str, Any]) -> None:
+    """By the provider, as far as it takes a graph of free axes, and by the processor below it."""
+    manifest["components"]["pooled"].update(providers=[NAME, "CPUExecutionProvider"], options={NAME: OPTIONS})
+    write_manifest(models, manifest)
+
+
+def test_every_bucket_of_a_device_is_warm_soon_after_ready(plugin: Path, tmp_path: Path) -> None:
+    compute_elsewhere(tmp_path / "models", bake_pooled(tmp_path / "models", BUCKETS))
+    with running(tmp_path / "models", tmp_path, {"PYTHONPATH": f"{plugin}:{ROOT}"}) as server:
+        server.wait_for("ready")
+        wait_until(lambda: len(bucket_phases(server)) == 2, "the buckets that the warm-up request did not use")
+        assert bucket_phases(server) == ["bucket pooled: batch 1, tokens 16", "bucket pooled: batch 4, tokens 8"]
+        assert server.get("/startup").json()["opened"] == {"pooled": NAME}
+        assert server.status() == "ready"
+
+
+def test_a_bucket_that_cannot_be_run_is_a_fault_though_the_server_was_ready(plugin: Path, tmp_path: Path) -> None:
+    buckets = {**BUCKETS, "shapes": [{"batch": 1, "tokens": 4}, {"batch": 1, "tokens": 7}]}
+    compute_elsewhere(tmp_path / "models", bake_pooled(tmp_path / "models", buckets, make_pairs()))
+    with running(tmp_path / "models", tmp_path, {"PYTHONPATH": f"{plugin}:{ROOT}"}) as server:
+        wait_until(lambda: server.status() == "failed", "the fault")
+        assert "pooled: the bucket batch 1, tokens 7 cannot be run" in server.get("/health").json()["reason"]
+        assert server.wait() == 74
+        assert [each["event"] for each in server.events if each["event"] in ("ready", "fault")] == ["ready", "fault"]

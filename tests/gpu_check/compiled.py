@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from prebake.bake.component import Component, Precision
 from prebake.bake.local import bake_folder
-from prebake.bake.starts import AOT, CACHE, EAGER, in_fresh_process
+from prebake.bake.starts import AOT, CACHE, EAGER
+from prebake.bake.trial import in_fresh_process
 from prebake.errors import PrebakeError
 from tests.blocks.checkpoint import settings_for, write_checkpoint
 from tests.blocks.export import VALUES
@@ -52,6 +53,7 @@ def check_ladder(models: Path, form: str) -> Iterator[Finding]:
         changed = Path(shutil.copytree(models, models.with_name(f"{form}-{name}"), copy_function=link))
         document = read(models)
         artifact_of(document)["fields"][name] = "another"
+        del document["digest"]
         (changed / "manifest.json").unlink()
         (changed / "manifest.json").write_text(json.dumps(document))
         timeline = Timeline()
@@ -84,11 +86,14 @@ def bake(folder: Path, device: str, form: str) -> tuple[Path, str]:
     settings = replace(settings_for(checkpoint), target=device, components={"net": precision})
     settings = replace(settings, compiled="none" if form == EAGER else form)
     report = bake_folder("blocks", checkpoint, settings, folder / "models", artifacts=form != EAGER)
-    told = "".join(
-        f"; first answer {each['first_seconds']} s, without it {each['first_seconds_without']} s, {each['bytes']} bytes"
-        for each in report.get("artifacts", [])
-    )
-    return folder / "models", told
+    return folder / "models", "".join(describe(each) for each in report.get("artifacts", []))
+
+
+def describe(told: Mapping[str, Any]) -> str:
+    ways = told["choice"]["ways"]
+    own, without = (ways[told["choice"][way]] for way in ("way", "without"))
+    first, later = own["open"] + own["first"], without["open"] + without["first"]
+    return f"; first answer {first:.4f} s, without it {later:.4f} s, {told['bytes']} bytes"
 
 
 def open_and_ask(models: Path) -> tuple[str, list[object], np.ndarray]:

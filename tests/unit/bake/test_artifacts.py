@@ -21,7 +21,6 @@ from entrypoints.manifest_file import parse_manifest
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts, artifacts_of, find_other
 from prebake.bake.artifacts import Made, artifact_fields, describe, find_makers
 from prebake.bake.artifacts_stage import Stage, make_artifacts
-from prebake.bake.benefit import BYTES_PER_SECOND, REQUESTS, pays
 from prebake.bake.compile_key import key_fields
 from prebake.bake.component import Session
 from prebake.bake.documents import digest_file, digest_json
@@ -29,6 +28,7 @@ from prebake.bake.errors import BakeError, ParityFailed
 from prebake.bake.exported import Exported
 from prebake.bake.job import Job, weight_files
 from prebake.bake.settings import Settings, Shipped
+from prebake.bake.worth import ANSWERS, BANDWIDTH, GRAPH
 
 Told = list[dict[str, Any]]
 
@@ -248,31 +248,30 @@ def test_the_report_tells_what_was_left_out(
     make_artifacts(settings, exported, weights(), tmp_path)
     kept = {each["component"] for each in told(tmp_path) if each["kept"]}
     assert kept == artifacts(tmp_path).keys()
-    assert all(each["kept"] == pays(each) for each in told(tmp_path))
+    assert all(each["kept"] == (each["choice"]["chosen"] == "native") for each in told(tmp_path))
     assert {each["key"] for each in told(tmp_path)} == {each["key"] for each in told(made)}
     assert all(each["kept"] for each in told(made))
 
 
-@pytest.mark.parametrize(
-    ("saved", "pulled", "kept"), [(1.0, 0.9, True), (1.0, 1.1, False), (1.0, 1.0, False), (-0.1, 0.0, False)]
-)
-def test_bytes_are_paid_in_seconds(saved: float, pulled: float, kept: bool) -> None:
-    assert pays({"saved_seconds": saved, "pull_seconds": pulled}) is kept
-
-
 def test_figures_say_what_they_are_taken_of(made: Path) -> None:
+    """Of the start with it and without, in the manifest as in the report."""
+    choices = {each["key"]: each["choice"] for each in told(made)}
     for each in artifacts(made).values():
-        figures = each.entry["figures"]
-        assert figures["bytes"] == each.size
-        assert figures["pull_seconds"] == pytest.approx(each.size / BYTES_PER_SECOND, abs=1e-6)
-        start = figures["first_seconds_without"] - figures["first_seconds"]
-        later = figures["run_seconds_without"] - figures["run_seconds"]
-        assert figures["saved_seconds"] == pytest.approx(start + REQUESTS * later, abs=2e-4)
+        ways = each.entry["choice"]["ways"]
+        assert each.entry["choice"] == choices[each.key]
+        assert ways.keys() == {GRAPH, "native"}
+        assert (ways[GRAPH]["bytes"], ways["native"]["bytes"]) == (0, each.size)
+        assert ways["native"]["pull"] == pytest.approx(each.size / BANDWIDTH, abs=1e-4)
+        for way in ways.values():
+            assert (
+                0 < way["open"] + way["first"] + (ANSWERS - 1) * way["later"] == pytest.approx(way["seconds"], abs=1e-3)
+            )
+        assert each.saved == ways[GRAPH]["seconds"] - ways["native"]["seconds"]
 
 
 def test_a_target_that_nothing_is_compiled_for_says_so(settings: Settings) -> None:
     with pytest.raises(BakeError, match="nothing is compiled apart"):
-        find_makers(replace(settings, runtime="torch"))
+        find_makers(replace(settings, target="metal"))
 
 
 def test_another_machine_gets_another_folder(made: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +17,41 @@ from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
 from entrypoints.verification import Verification
 from prebake.bake import forms, native
-from prebake.bake.arrays import write_arrays
-from prebake.bake.choice import Measured, choose, explain
 from prebake.bake.component import Component, Session
 from prebake.bake.errors import BakeError
-from prebake.bake.exported import Exported
+from prebake.bake.graph_trials import try_graphs
 from prebake.bake.local import bake_folder
+from prebake.bake.sessions import open_session
 from prebake.bake.settings import Settings
-from prebake.bake.trial import try_form
+from prebake.bake.worth import Figures, choose, explain
 
 TRIED = Session(measure=True)
 MB = 10**6
 
 
 def test_the_simplest_form_stands_unless_another_saves_time() -> None:
-    mapped = Measured(0.05, 0.20, 0.10)
-    assert choose({"mapped": mapped, "packed": Measured(0.90, 0.10, 0.02)}) == "mapped"
-    assert choose({"mapped": mapped, "packed": Measured(0.30, 0.10, 0.05)}) == "packed"
-    assert choose({"mapped": mapped, "packed": Measured(0.05, 0.20, 0.099)}) == "mapped"  # what two runs differ by
+    mapped = Figures(0.05, 0.20, 0.10)
+    assert choose({"mapped": mapped, "packed": Figures(0.90, 0.10, 0.02)}) == "mapped"
+    assert choose({"mapped": mapped, "packed": Figures(0.30, 0.10, 0.05)}) == "packed"
+    assert choose({"mapped": mapped, "packed": Figures(0.05, 0.20, 0.099)}) == "mapped"  # what two runs differ by
 
 
 def test_what_adds_bytes_has_to_save_more_than_they_take_to_pull() -> None:
-    mapped = Measured(0.05, 0.20, 0.10)
-    ahead = Measured(0.05, 0.05, 0.05)  # saves 0.6 s until ten answers
+    mapped = Figures(0.05, 0.20, 0.10)
+    ahead = Figures(0.05, 0.05, 0.05)  # saves 0.6 s until ten answers
     assert choose({"mapped": mapped, "ahead": replace(ahead, bytes=70 * MB)}) == "ahead"
     found = {"mapped": mapped, "ahead": replace(ahead, bytes=80 * MB)}
     assert choose(found) == "mapped"
     told: dict[str, Any] = explain(found, "mapped")
     assert told["left"] == {"ahead": "-0.600 s until 10 answers, and 80000000 bytes to pull"}
-    assert told["forms"]["ahead"] == {"open": 0.05, "first": 0.05, "later": 0.05, "seconds": 0.55, "bytes": 80 * MB}
+    assert told["ways"]["ahead"] == {
+        "open": 0.05,
+        "first": 0.05,
+        "later": 0.05,
+        "seconds": 0.55,
+        "pull": 0.64,
+        "bytes": 80 * MB,
+    }
 
 
 def test_every_form_is_started_and_what_was_measured_is_in_the_manifest(
@@ -57,9 +64,9 @@ def test_every_form_is_started_and_what_was_measured_is_in_the_manifest(
     for name, component in manifest["components"].items():
         choice = component["choice"]
         assert choice == report[name]["choice"]
-        assert choice["chosen"] in choice["forms"]
-        assert choice["forms"].keys() == {forms.MAPPED, forms.PACKED, forms.PREPACKED}
-        for form in choice["forms"].values():
+        assert choice["chosen"] in choice["ways"]
+        assert choice["ways"].keys() == {forms.MAPPED, forms.PACKED, forms.PREPACKED}
+        for form in choice["ways"].values():
             assert 0 < form["open"] + form["first"] + 9 * form["later"] == pytest.approx(form["seconds"], abs=1e-3)
         assert component["session"].keys() == {"optimize", "prepack"}
     assert read_manifest(tmp_path / "models").components.keys() == settings.components.keys()
@@ -114,8 +121,9 @@ def open_all(models: Path, manifest: Any) -> dict[str, str]:
 
 def test_a_graph_that_cannot_be_started_is_named(models: Path, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no graph")
-    exported = Exported(tmp_path)
-    (tmp_path / "cases/words").mkdir(parents=True)
-    write_arrays(exported.case("words", 0), {})
-    with pytest.raises(BakeError, match="a trial start failed"):
-        try_form(tmp_path / "model.onnx", exported.case("words", 0), TRIED)
+    with pytest.raises(BakeError, match="a trial start of words failed"):
+        try_graphs(
+            {"mapped": partial(open_session, tmp_path / "model.onnx", TRIED, ["CPUExecutionProvider"])},
+            {},
+            "words",
+        )

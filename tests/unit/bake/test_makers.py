@@ -28,7 +28,6 @@ from prebake.bake.artifact_file import NAME as DESCRIPTION
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts
 from prebake.bake.artifacts import ArtifactMaker, Made, find_makers
 from prebake.bake.artifacts_stage import Stage, make_artifacts
-from prebake.bake.benefit import pays, surplus
 from prebake.bake.buckets import Tensors
 from prebake.bake.component import Component, Session
 from prebake.bake.documents import canonical_json
@@ -245,7 +244,7 @@ def test_what_an_artifact_was_made_with_is_told_and_keyed(image: Path) -> None:
     for entry in entries:
         assert entry["key_fields"]["more"] == {"compiling": OPTIONS, "profiles": {}}
         assert entry["options"] == OPTIONS
-        assert entry["figures"]["bytes"] > 0
+        assert entry["choice"]["ways"][entry["choice"]["way"]]["bytes"] > 0
     assert len({entry["key"] for entry in entries}) == 2
     (optimised,) = entries_of(image, "optimised")
     assert optimised["fields"].keys() == {"onnxruntime"}
@@ -260,8 +259,10 @@ def test_of_two_engines_the_one_is_kept_that_pays_more(
     job = Job(settings, Exported.load(tmp_path / "exported"), tmp_path / "models")
     told = list(Stage(job, weight_files(job), STAND_INS, tmp_path / "out", keep_all=False).run("net"))
     engines: list[dict[str, Any]] = [each for each in told if each["rung"] == "engine"]
-    best = max(engines, key=surplus)
-    assert [each["kept"] for each in engines] == [each is best and pays(each) for each in engines]
+    assert [each["choice"]["way"] for each in engines] == ["engine", "engine 2"]
+    chosen = {each["choice"]["chosen"] for each in engines}
+    assert len(chosen) == 1
+    assert [each["kept"] for each in engines] == [each["choice"]["way"] in chosen for each in engines]
 
 
 def test_where_the_device_is_not_here_compilation_says_so(published: Path, tiny_image: None, tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from prebake.bake.documents import digest_json
 from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
 from prebake.bake.job import Job, weight_files
-from prebake.bake.network_artifacts import OPTIONS, Compiled, describe, figures_of, network_fields
+from prebake.bake.network_artifacts import OPTIONS, Compiled, describe, network_fields
 from prebake.bake.networks import LOADER, key_fields, parts_of
 from prebake.bake.settings import Settings
-from prebake.bake.starts import AOT, Figures
+from prebake.bake.starts import AOT
 from tests.blocks.checkpoint import bake, settings_for, write_checkpoint
 
 MACHINE = {"torch": "2.13.0", "triton": "3.7.1", "python": "3.11.2", "device": "NVIDIA H100", "capability": "9.0"}
@@ -152,9 +152,3 @@ def test_a_description_that_contradicts_itself_is_refused(libraries: Compiled, c
     change(document)
     with pytest.raises(ValueError, match=r"\w"):
         ArtifactFile.from_json(json.dumps(document).encode())
-
-
-def test_figures_are_of_the_whole_models_answers() -> None:
-    figures = figures_of(Figures(1.0, 0.1), Figures(3.0, 0.2), 125_000_000)
-    assert (figures["first_seconds"], figures["first_seconds_without"], figures["pull_seconds"]) == (1.0, 3.0, 1.0)
-    assert figures["saved_seconds"] == pytest.approx(2 + 100 * 0.1)
