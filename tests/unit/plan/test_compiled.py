@@ -23,7 +23,7 @@ def artifact(machine: str, saved: float = 1.0, component: str = "net", rung: str
         "graph": f"{home}/model.onnx",
         "fields": {"processor": machine},
         "least": {},
-        "choice": {"ways": {"graph": {"seconds": saved}, rung: {"seconds": 0.0}}},
+        "choice": {"way": rung, "without": "graph", "ways": {"graph": {"seconds": saved}, rung: {"seconds": 0.0}}},
         "key": key,
         "key_fields": fields,
     }
