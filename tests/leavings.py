@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prebake.engine.connection import Connection
 from prebake.engine.container_spec import LABEL
+from prebake.engine.owners import has_ended
 from tests.projects import Project
 
 
@@ -18,6 +19,7 @@ def find_leavings(engine: Connection, project: Project, tag: str) -> list[str]:
             f"container {container.name} of {container.labels[LABEL]}"
             for container in client.containers.list(all=True, filters={"label": LABEL})
             if container.attrs["Config"]["Image"].startswith((tag, "prebake/export:"))
+            and has_ended(str(container.labels[LABEL]))  # whoever else builds at this Engine has its own
         ]
     return [*candidates, *containers, *project.half_written(), *running_builds(project)]
 
