@@ -7,7 +7,11 @@ from pathlib import Path
 
 from prebake.engine.connection import Connection
 from prebake.engine.container_spec import LABEL
+from prebake.engine.owners import has_ended
 from tests.projects import Project
+
+STAGES = ("prebake/export:", "prebake/device:", "prebake/compiler:")
+"""The images that stages run in."""
 
 
 def find_leavings(engine: Connection, project: Project, tag: str) -> list[str]:
@@ -17,7 +21,8 @@ def find_leavings(engine: Connection, project: Project, tag: str) -> list[str]:
         containers = [
             f"container {container.name} of {container.labels[LABEL]}"
             for container in client.containers.list(all=True, filters={"label": LABEL})
-            if container.attrs["Config"]["Image"].startswith((tag, "prebake/export:", "prebake/device:"))
+            if container.attrs["Config"]["Image"].startswith((tag, *STAGES))
+            and has_ended(str(container.labels[LABEL]))  # whoever else builds at this Engine has its own
         ]
     return [*candidates, *containers, *project.half_written(), *running_builds(project)]
 

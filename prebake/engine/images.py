@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from docker import DockerClient
 from docker.errors import ImageNotFound
+from docker.models.images import Image
 
 from prebake.engine.connection import Connection
 from prebake.errors import EngineError
@@ -61,7 +63,7 @@ def find_image(connection: Connection, reference: str) -> ImageFacts | None:
 def known_layers(connection: Connection) -> frozenset[str]:
     """The diff ids of every layer that an image of the Engine has."""
     with closing(connection.client()) as client:
-        images = client.images.list(all=True)
+        images = _there(client, every=True)
         return frozenset(diff for image in images for diff in image.attrs["RootFS"].get("Layers") or ())
 
 
@@ -69,10 +71,18 @@ def layers_by_name(connection: Connection) -> dict[str, frozenset[str]]:
     """The diff ids of each image that has a name, by that name."""
     with closing(connection.client()) as client:
         return {
-            tag: frozenset(image.attrs["RootFS"].get("Layers") or ())
-            for image in client.images.list()
-            for tag in image.tags
+            tag: frozenset(image.attrs["RootFS"].get("Layers") or ()) for image in _there(client) for tag in image.tags
         }
+
+
+def _there(client: DockerClient, *, every: bool = False) -> Iterator[Image]:
+    """The Engine's images; one that somebody removes while they are looked at is left out, at which ``images.list`` fails."""
+    for listed in client.api.images(all=every):
+        try:
+            image = client.images.get(listed["Id"])
+        except ImageNotFound:
+            continue
+        yield image
 
 
 def has_image(connection: Connection, reference: str) -> bool:
