@@ -85,11 +85,11 @@ LIBRARIES = record(
         "rung": one_of("aot"),
         "libraries": listing(record({"folder": path, "blocks": listing(size, least=1)}), least=1),
     },
-    optional={"figures": mapping(text, anything)},
+    optional={"choice": mapping(text, anything)},
 )
 CACHE = record(
     {**NETWORK_ARTIFACT, "rung": one_of("compile-cache"), "cache": path},
-    optional={"figures": mapping(text, anything)},
+    optional={"choice": mapping(text, anything)},
 )
 NETWORK = record(
     {

@@ -13,7 +13,10 @@ import pytest
 from prebake.engine.base import Base, bootstrapped
 from prebake.engine.connection import Connection, ensure_engine
 from tests.disks import disk_of
+from tests.entrypoints.plugin import installed, plugin
 from tests.projects import Built, Project, clone, reach
+
+__all__ = ["installed", "plugin"]
 
 # A shell that starts this in the background has it ignore SIGINT, and every process of a test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -35,14 +35,20 @@ def install(folder: Path) -> str:
     return library
 
 
-@pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder to put into PYTHONPATH, as it is for processes that the tests start; the provider is registered here, too."""
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The folder, and in it the library."""
     folder = tmp_path_factory.mktemp("plugin")
-    library = install(folder)
+    yield folder, install(folder)
+    shutil.rmtree(folder)  # 260 MB, which pytest would keep
+
+
+@pytest.fixture(scope="module")
+def plugin(installed: tuple[Path, str]) -> Iterator[Path]:
+    """The folder to put into PYTHONPATH, as it is for processes that the tests start; the provider is registered here, too."""
+    folder, library = installed
     onnxruntime.register_execution_provider_library(NAME, library)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.fspath(folder))
         yield folder
     onnxruntime.unregister_execution_provider_library(NAME)
-    shutil.rmtree(folder)  # 260 MB, which pytest would keep

@@ -25,11 +25,9 @@ from prebake.bake.provider_options import Graph
 from tests.entrypoints.baking import answer, describe_file, write_manifest
 from tests.entrypoints.conftest import Start
 from tests.entrypoints.nvidia import build_libraries
-from tests.entrypoints.plugin import NAME, OPTIONS, plugin
+from tests.entrypoints.plugin import NAME, OPTIONS
 from tests.entrypoints.pooled import bake_pooled, bucket_phases, make_pairs
 from tests.entrypoints.running import ROOT, Server, running, wait_until
-
-__all__ = ["plugin"]
 
 WEIGHTS = "linear/model.bin"
 

@@ -45,9 +45,7 @@ from prebake.bake.provider_options import CPU, Graph, Options, Range, tensorrt_o
 from prebake.bake.settings import Settings
 from prebake.errors import SpecInvalid
 from prebake.plan.compiled import in_order
-from tests.entrypoints.plugin import NAME, OPTIONS, plugin
-
-__all__ = ["plugin"]
+from tests.entrypoints.plugin import NAME, OPTIONS
 
 BUCKETS = ({"batch": 4}, {"batch": 1}, {"batch": 16})
 
