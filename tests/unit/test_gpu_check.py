@@ -40,7 +40,7 @@ def test_facts_loaders_and_starts_run_on_a_cpu(tmp_path: Path) -> None:
     (row,) = (line for line in text.splitlines() if line.startswith("| 0.05 GB"))
     assert len(row.split("|")) == 13
     assert f"torch {torch.__version__}" in text
-    for name in ("fact processor", "loader mapped", "loader pinned ring", "0.05 GB, answer"):
+    for name in ("fact processor", "loader mapped", "loader pinned ring", "loader pinned rings", "0.05 GB, answer"):
         assert re.search(rf"^met +{name}: ", text, re.MULTILINE), text
 
 
