@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from entrypoints.faults import DamagedFile
 from entrypoints.manifest_file import read_manifest
 from entrypoints.opener import Opener
 from entrypoints.timeline import Timeline
+from entrypoints.verification import Verification
 from prebake.bake.artifacts_stage import make_artifacts
 from prebake.bake.compile import compile_image
 from prebake.bake.component import Component
@@ -142,6 +145,33 @@ def test_a_cache_that_torch_cannot_read_is_a_step_down(compiled: Path, tmp_path:
     (step,) = timeline.fallbacks
     assert (step["to"], step["reason"]) == ("eager", "open")
     assert f"torch cannot read {artifact_of(manifest)['cache']}" in step["detail"]
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_flipped_byte_of_a_cache_is_refused_or_told_and_never_read(
+    compiled: Path, tmp_path: Path, verified: bool
+) -> None:
+    models = Path(shutil.copytree(compiled, tmp_path / "models"))
+    cache = models / artifact_of(json.loads((models / "manifest.json").read_bytes()))["cache"]
+    whole, draw = cache.read_bytes(), random.Random(5)
+    for _ in range(5):
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        cache.write_bytes(damaged)
+        manifest, timeline = read_manifest(models), Timeline()
+        verification = Verification(models, manifest) if verified else None
+        opener = Opener(models, manifest, timeline, verification)
+        if verification is not None:
+            verification.work(1)
+        opener.start(1)
+        if verified:
+            with pytest.raises(DamagedFile, match="corrupt"):
+                opener.components.session("net")
+        else:
+            opener.components.session("net")
+            (step,) = timeline.fallbacks
+            assert (step["to"], step["reason"]) == ("eager", "open")
+            assert "corrupt" in step["detail"]
 
 
 def test_without_a_device_nothing_is_compiled_for_it_and_the_image_is_baked_all_the_same(tmp_path: Path) -> None:
