@@ -32,7 +32,8 @@ class Made:
 
     What it has not itself, by paths under /models: ``opens`` is the component's graph, where that is opened; ``weights`` the
     folder that its own graph reads, ``folders`` those that options of the provider name, ``reads`` byte ranges of other files.
-    ``scratch``: options that get the path of a copy of its folder, in which the provider may write.
+    ``scratch``: options that get the path of a copy of its folder, in which the provider may write. ``stands_in_for``: a rung,
+    for machines that it does not fit, so that it is kept where that is.
     """
 
     rung: str
@@ -49,6 +50,7 @@ class Made:
     folders: Mapping[str, str] = field(default_factory=dict)
     reads: Mapping[str, list[list[int]]] = field(default_factory=dict)
     scratch: tuple[str, ...] | None = None
+    stands_in_for: str = ""
 
 
 class ArtifactMaker(Protocol):

@@ -124,19 +124,22 @@ class Stage:
         return bucketing.fit(inputs, bucketing.shapes[0]) if shape is None else bucketing.fill(inputs, shape)
 
     def _settle(self, name: str, made: Sequence[Made]) -> Iterator[dict[str, object]]:
-        """Of each rung the best is kept, where it pays."""
+        """Of each rung the best is kept, where it pays; and what is there for the day when a rung does not fit, where that is."""
         graph, *figures = self._measure(name, made) if made else [Figures(0, 0, 0)]
+        paid: set[str] = set()
         for rung in dict.fromkeys(each.rung for each in made):
             own = [(each, its) for each, its in zip(made, figures, strict=True) if each.rung == rung]
             named = {f"{rung} {number}" if number > 1 else rung: pair for number, pair in enumerate(own, 1)}
             ways = {GRAPH: graph, **{way: its for way, (_, its) in named.items()}}
+            chosen = choose(ways)
+            paid.update([rung] if chosen != GRAPH else [])
             for way, (each, _) in named.items():
-                yield self._keep(name, each, way, ways)
+                kept = each.stands_in_for in paid if each.stands_in_for else way == chosen
+                yield self._keep(name, each, way, ways, self.keep_all or kept)
 
-    def _keep(self, name: str, made: Made, way: str, ways: Mapping[str, Figures]) -> dict[str, object]:
+    def _keep(self, name: str, made: Made, way: str, ways: Mapping[str, Figures], kept: bool) -> dict[str, object]:
         fields = artifact_fields(key_fields(self.job, name, self.weights), made)
-        key, chosen = digest_json(fields), choose(ways)
-        choice, kept = judge(ways, way, chosen), self.keep_all or way == chosen
+        key, choice = digest_json(fields), judge(ways, way, choose(ways))
         if kept:
             describe(name, made, fields, choice).write(made.folder, self.out)
         saved = f"{ways[GRAPH].seconds - ways[way].seconds:.4f} s until {ANSWERS} answers"

@@ -145,6 +145,7 @@ def rebuilt_from(made: Made, cache: Cache, timing: Path, graph: Path, place: str
             folders={},
             reads=read_anew(graph, place),
             scratch=(cache.folder,),
+            stands_in_for=made.rung,
         )
     ]
 

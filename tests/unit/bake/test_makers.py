@@ -261,6 +261,8 @@ def test_of_two_engines_the_one_is_kept_that_pays_more(
     chosen = {each["choice"]["chosen"] for each in engines}
     assert len(chosen) == 1
     assert [each["kept"] for each in engines] == [each["choice"]["way"] in chosen for each in engines]
+    (timing,) = (each for each in told if each["rung"] == "timing-cache")
+    assert timing["kept"] == any(each["kept"] for each in engines)  # it is for machines that no engine fits
 
 
 def test_where_the_device_is_not_here_compilation_says_so(published: Path, tiny_image: None, tmp_path: Path) -> None:
