@@ -14,6 +14,9 @@ from prebake.bake.component import Component
 from prebake.bake.export import export_image
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.settings import Settings
+from tests.unit.bake.fixed import published
+
+__all__ = ["published"]
 
 TINY_IMAGES = Path(__file__).parent
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from entrypoints.faults import DamagedFile
 from entrypoints.manifest_file import read_manifest
@@ -26,10 +24,9 @@ from entrypoints.timeline import Timeline
 from entrypoints.verification import Verification
 from prebake.bake.artifact_file import NAME as DESCRIPTION
 from prebake.bake.artifact_file import ArtifactFile, add_artifacts
-from prebake.bake.artifacts import ArtifactMaker, Made, find_makers
+from prebake.bake.artifacts import ArtifactMaker, find_makers
 from prebake.bake.artifacts_stage import Stage, make_artifacts
-from prebake.bake.buckets import Tensors
-from prebake.bake.component import Component, Session
+from prebake.bake.component import Component
 from prebake.bake.documents import canonical_json
 from prebake.bake.engines import Cache, Compiler
 from prebake.bake.errors import BakeError
@@ -37,18 +34,12 @@ from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
 from prebake.bake.for_cuda import ForCuda
 from prebake.bake.for_engines import ForEngines
-from prebake.bake.graph_files import load
 from prebake.bake.job import Job, weight_files
-from prebake.bake.local import bake_folder, shipped
-from prebake.bake.profiles import find_profile
-from prebake.bake.provider_options import CPU, Graph, Options, Range, tensorrt_options
-from prebake.bake.settings import Settings
-from prebake.errors import SpecInvalid
+from prebake.bake.local import bake_folder
+from prebake.bake.provider_options import CPU, Graph, Options
 from prebake.plan.compiled import in_order
 from tests.entrypoints.plugin import NAME, OPTIONS
-
-BUCKETS = ({"batch": 4}, {"batch": 1}, {"batch": 16})
-
+from tests.unit.bake.fixed import settings_of
 
 FOLDER = "json_qnn_graph_dir"
 
@@ -62,23 +53,6 @@ def simulated(graph: Graph, said: Options, facts: Mapping[str, str]) -> list[Com
 
 
 STAND_INS: tuple[ArtifactMaker, ...] = (ForEngines(NAME, simulated), ForCuda(CPU, ("onnxruntime",)))
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("published")
-    (folder / "net").mkdir()
-    random = torch.Generator().manual_seed(3)
-    shapes = {"inner.weight": (48, 32), "inner.bias": (48,), "outer.weight": (32, 48), "outer.bias": (32,)}
-    weights = {name: torch.randn(*shape, generator=random) * 0.2 for name, shape in shapes.items()}
-    save_file(weights, folder / "net/model.safetensors")
-    return folder
-
-
-def settings_of(published: Path, **free: Any) -> Settings:
-    components = {"net": Component(), **({"free": Component(folder="net", **free)} if free else {})}
-    ship = shipped(published, ["net/model.safetensors"])
-    return Settings("fixed", "images.fixed.model", "cpu", "sample", "0" * 64, components, ship)
 
 
 @pytest.fixture(scope="module")
@@ -274,64 +248,3 @@ def test_where_the_device_is_not_here_compilation_says_so(published: Path, tiny_
         make_artifacts(settings, tmp_path / "exported", tmp_path / "models", tmp_path / "out")
     names = [type(each).__name__ for each in find_makers(settings)]
     assert names == ["ForEngines", "ForCuda"]
-
-
-@pytest.fixture(scope="module")
-def free(published: Path, tiny_image: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The export of a component of free shapes beside one of fixed ones."""
-    exported = tmp_path_factory.mktemp("free") / "exported"
-    export_image(settings_of(published, buckets=BUCKETS), published, exported)
-    return exported
-
-
-def tensors_of(exported: Path, name: str) -> Tensors:
-    return Tensors.read(load(Exported.load(exported).graph(name)))
-
-
-def test_profiles_are_the_buckets(free: Path) -> None:
-    own = Component(buckets=BUCKETS)
-    profile = find_profile(own, tensors_of(free, "free"))
-    assert profile == {"x": Range((1, 32), (1, 32), (16, 32))}
-    options = tensorrt_options(Graph("free", "fp32", fixed=False, profile=profile), {})
-    assert options["trt_profile_max_shapes"] == "x:16x32"
-    assert find_profile(Component(), tensors_of(free, "net")) == {}
-
-
-class ForOneBucket:
-    """A maker whose artifact takes four rows and no other number, as an engine takes its profile's shapes alone."""
-
-    def make(self, component: str, graph: Path, settings: Settings, out: Path) -> Sequence[Made]:
-        model = onnx.load(str(graph))
-        for value in (*model.graph.input, *model.graph.output):
-            value.type.tensor_type.shape.dim[0].dim_value = 4
-        onnx.save(model, str(out / "model.onnx"))
-        return [Made("fixed", out, "model.onnx", CPU, Session(), {"onnxruntime": "any"})]
-
-
-def test_what_takes_the_buckets_alone_is_asked_through_them(published: Path, free: Path, tmp_path: Path) -> None:
-    """The cases have two rows and four."""
-    settings = settings_of(published, buckets=({"batch": 4},), pad={"x": 0.0})
-    shutil.copytree(published, tmp_path / "models")
-    job = Job(settings, Exported.load(free), tmp_path / "models")
-    (told,) = Stage(job, weight_files(job), [ForOneBucket()], tmp_path / "out", keep_all=True).run("free")
-    assert told["kept"]
-
-
-@pytest.mark.parametrize(
-    ("buckets", "said"),
-    [
-        ((), r"the graph's input 'x' is \[batch, 32\], free along batch; there are no buckets"),
-        (({"batch": 64},), r"is 64, the graph's input 'x' is \[batch, 32\], exported for batch 1 to 16"),
-        (({"rows": 1},), "no input has a free axis 'rows'"),
-    ],
-)
-def test_shapes_that_a_graph_cannot_take_are_refused_before_anything_is_compiled(
-    published: Path, free: Path, tmp_path: Path, buckets: Any, said: str
-) -> None:
-    settings = replace(settings_of(published, buckets=buckets), target="tensorrt")
-    shutil.copytree(published, tmp_path / "models")
-    with pytest.raises(SpecInvalid) as caught:
-        make_artifacts(settings, free, tmp_path / "models", tmp_path / "out")
-    (problem,) = caught.value.problems
-    assert problem.where.startswith("components.free.buckets")
-    assert re.search(said, problem.what)
