@@ -48,7 +48,7 @@ def raise_schema(content: bytes) -> bytes:
 
 def forget_warmup(content: bytes) -> bytes:
     document = json.loads(content)
-    del document["warmup"]
+    del document["warmup"], document["digest"]
     return json.dumps(document).encode()
 
 
