@@ -20,11 +20,12 @@ from prebake.bake.artifacts import ArtifactMaker, Made, artifact_fields, describ
 from prebake.bake.buckets import Proof, Tensors, bucketing_of, check_buckets
 from prebake.bake.compile import bound_of, compare_with_cases, compile_component
 from prebake.bake.compile_key import key_fields
+from prebake.bake.component import Session
 from prebake.bake.documents import canonical_json, digest_json
 from prebake.bake.errors import BakeError, ParityFailed
 from prebake.bake.exported import Exported
 from prebake.bake.graph_files import load
-from prebake.bake.graph_trials import try_graphs
+from prebake.bake.graph_trials import Open, try_graphs
 from prebake.bake.job import Files, Job, check_components, place_graph, weight_files
 from prebake.bake.profiles import check_profiles
 from prebake.bake.provider_options import TENSORRT, Graph, is_fixed, options_for
@@ -108,7 +109,7 @@ class Stage:
         if not own.buckets:
             return compare_with_cases(self.job, name, session)
         bound, relative = bound_of(self.job, name)
-        proof = Proof(name, session, self._bucketing(name), bound, relative, open_graph(self.job, name))
+        proof = Proof(name, session, self._bucketing(name), bound, relative, graph_opener(self.job, name)())
         return tuple(proof.findings(self.job.exported.cases(name)))
 
     def _bucketing(self, name: str) -> Bucketing:
@@ -125,7 +126,9 @@ class Stage:
 
     def _settle(self, name: str, made: Sequence[Made]) -> Iterator[dict[str, object]]:
         """Of each rung the best is kept, where it pays; and what is there for the day when a rung does not fit, where that is."""
-        graph, *figures = self._measure(name, made) if made else [Figures(0, 0, 0)]
+        if not made:
+            return
+        graph, *figures = self._measure(name, made)
         paid: set[str] = set()
         for rung in dict.fromkeys(each.rung for each in made):
             own = [(each, its) for each, its in zip(made, figures, strict=True) if each.rung == rung]
@@ -151,18 +154,23 @@ class Stage:
     def _measure(self, name: str, made: Sequence[Made]) -> list[Figures]:
         """Of the graph that is opened without them, and of each."""
         sizes = [0, *(sum(path.stat().st_size for path in each.folder.rglob("*") if path.is_file()) for each in made)]
-        ways = [partial(open_graph, self.job, name), *(partial(open_made, each, self.job.models) for each in made)]
+        ways: list[Open] = [graph_opener(self.job, name), *(partial(open_made, each, self.job.models) for each in made)]
         found = try_graphs({str(number): way for number, way in enumerate(ways)}, self._asked(name), name)
         return [Figures(*seconds, size) for seconds, size in zip(found.values(), sizes, strict=True)]
 
 
-def open_graph(job: Job, name: str) -> ort.InferenceSession:
-    """As a start does without artifacts, which compiles nothing."""
+def graph_opener(job: Job, name: str) -> Open:
+    """Opens it as a start does without artifacts, which compiles nothing. What a start finds in the manifest is found here, and
+    not while the opening is timed."""
     own, graph = job.settings.components[name], job.graph(name)
     about = Graph(name, own.precision.type, is_fixed(load(graph)))
     providers = tuple(each for each in own.providers if each != TENSORRT)
     said = options_for(about, providers, own.options)
-    return open_with(graph, session_options(own.session), {each: said.get(each, {}) for each in providers})
+    return partial(open_graph, graph, own.session, {each: said.get(each, {}) for each in providers})
+
+
+def open_graph(graph: Path, session: Session, providers: Mapping[str, Mapping[str, str]]) -> ort.InferenceSession:
+    return open_with(graph, session_options(session), providers)
 
 
 def _raise(faults: Sequence[PrebakeError]) -> None:
