@@ -11,6 +11,8 @@ import numpy as np
 
 from entrypoints.contract import BadRequest, Session
 from entrypoints.shapes import (
+    ANY,
+    RANGE,
     Buckets,
     Lengths,
     Shapes,
@@ -18,12 +20,14 @@ from entrypoints.shapes import (
     describe_limits,
     find_padded,
     holds,
+    lies_between,
     sort_shapes,
 )
 
 Tensors = Mapping[str, np.ndarray]
-OUTSIDE, REFUSED = "outside", "refused"
-"""What is counted in a bucket's place: the graph took the inputs as they were, or nothing did."""
+BETWEEN, OUTSIDE, REFUSED = "between", "outside", "refused"
+"""What is counted in a bucket's place: what was compiled for the buckets took the inputs as they were, or the graph did, or
+nothing."""
 
 
 class Bucketing:
@@ -54,6 +58,10 @@ class Bucketing:
     def choose(self, lengths: Lengths) -> Lengths | None:
         """The smallest bucket that holds inputs of these lengths."""
         return next((shape for shape in self.shapes if holds(shape, lengths, self.padded)), None)
+
+    def lies_between(self, lengths: Lengths) -> bool:
+        """Whether what is compiled from the smallest bucket to the largest takes inputs of these lengths as they are."""
+        return lies_between(self.shapes, lengths)
 
     def fill(self, inputs: Tensors, shape: Lengths) -> dict[str, np.ndarray]:
         """The inputs, padded at the end of each axis to the bucket's length."""
@@ -103,15 +111,18 @@ class BucketSession:
         graph: Callable[[], Session],
         count: Callable[[str], None],
         *,
+        takes: str = ANY,
         compiles: bool = False,
     ) -> None:
-        """``graph`` opens what takes inputs of any shape; ``count`` is told the bucket of each run. ``compiles``: the first run
-        of a shape may cost more than later ones, as on a device that compiles or tries kernels for it."""
+        """``takes`` is what ``session`` takes, ``graph`` opens what takes inputs of any shape where that does not; ``count`` is
+        told the bucket of each run. ``compiles``: the first run of a shape may cost more than later ones, as on a device that
+        compiles or tries kernels for it."""
         self._session = session
         self._bucketing = bucketing
         self._graph = graph
         self._count = count
-        self._compiles = compiles
+        self._takes = takes
+        self._warming = compiles
         self._example: Tensors | None = None
         self._seen: list[Lengths] = []
 
@@ -126,6 +137,7 @@ class BucketSession:
         shape = self._bucketing.choose(lengths)
         if shape is None:
             return self._run_outside(inputs, lengths)
+        self._count(describe_lengths(shape))
         self._note(inputs, shape)
         if shape == lengths:
             return self._session.run(inputs)
@@ -133,7 +145,7 @@ class BucketSession:
 
     def find_cold(self) -> tuple[Lengths, ...]:
         """Buckets whose first run is still to be paid, where there was a run that their inputs can be made of."""
-        cold = self._compiles and self._example
+        cold = self._warming and self._example
         return tuple(each for each in self._bucketing.shapes if each not in self._seen) if cold else ()
 
     def warm(self, shape: Lengths) -> None:
@@ -143,12 +155,10 @@ class BucketSession:
 
     def end_warming(self) -> None:
         """Let go of the first run's inputs."""
-        self._example = None
-        self._seen = list(self._bucketing.shapes)
+        self._warming, self._example = False, None
 
     def _note(self, inputs: Tensors, shape: Lengths) -> None:
-        self._count(describe_lengths(shape))
-        if shape not in self._seen:
+        if self._warming:
             self._example = self._example or dict(inputs)
             self._seen.append(shape)
 
@@ -156,5 +166,9 @@ class BucketSession:
         if self._bucketing.outside == "error":
             self._count(REFUSED)
             raise self._bucketing.refuse(lengths)
-        self._count(OUTSIDE)
+        between = self._takes == RANGE and self._bucketing.lies_between(lengths)
+        self._count(BETWEEN if between else OUTSIDE)
+        if between or self._takes == ANY:
+            self._note(inputs, lengths)
+            return self._session.run(inputs)
         return self._graph().run(inputs)

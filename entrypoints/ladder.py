@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from entrypoints.faults import CompiledElsewhere, Fault, SessionFault
 from entrypoints.manifest import Artifact, Component, Scratch
+from entrypoints.shapes import ANY
 
 Opened = TypeVar("Opened")
 Facts = Callable[[str], Mapping[str, str]]
@@ -29,7 +30,8 @@ COMPILING = ("TensorrtExecutionProvider",)
 class Rung(NamedTuple):
     """One way. ``providers``: the first computes, the others take what it cannot. ``fields`` have to be this machine's own,
     ``least`` at least its own, number by number. ``weights``, ``folders``, ``scratch``: as of an artifact. ``files`` have to be
-    whole before it is opened; ``builds``: the provider compiles the component's graph there and then."""
+    whole before it is opened; ``builds``: the provider compiles the component's graph there and then. ``takes``: which shapes
+    (``entrypoints.shapes``)."""
 
     name: str
     graph: str
@@ -45,6 +47,7 @@ class Rung(NamedTuple):
     scratch: Scratch | None = None
     files: tuple[str, ...] = ()
     builds: bool = False
+    takes: str = ANY
 
 
 class Miss(NamedTuple):
@@ -84,6 +87,7 @@ def rungs_of(component: Component) -> Iterator[Rung]:
             each.scratch,
             tuple(trusted_files(each)),
             each.graph == component.graph,
+            each.takes,
         )
     for index, provider in enumerate(component.providers):
         if provider in COMPILING and any(each.provider == provider for each in component.artifacts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from entrypoints.checks import Check, anything, either, listing, mapping, matching, one_of, record, row, typed
+from entrypoints.shapes import TAKES
 
 SCHEMA = 1
 """Of the manifests that this entrypoint knows."""
@@ -43,6 +44,7 @@ ARTIFACT = record(
         "weights": path,
         "folders": mapping(text, path),
         "scratch": record({"folder": path, "options": listing(text)}),
+        "takes": one_of(*TAKES),
     },
 )
 BUCKETS = record(

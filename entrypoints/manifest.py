@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from entrypoints.shapes import Buckets
+from entrypoints.shapes import ALONE, Buckets
 
 NAME = "manifest.json"
 Reads = Mapping[str, tuple[tuple[int, int], ...]]
@@ -22,7 +22,7 @@ class Scratch(NamedTuple):
 class Artifact(NamedTuple):
     """What was compiled of a component for one kind of machine: opened before its graph where ``fields`` are this machine's
     own and ``least`` are reached. ``rung`` is its name on the ladder; ``weights`` the folder that its graph reads, empty where
-    that is its own; ``folders`` are those that options of its provider name."""
+    that is its own; ``folders`` are those that options of its provider name. ``takes``: which shapes (``entrypoints.shapes``)."""
 
     rung: str
     graph: str
@@ -37,6 +37,7 @@ class Artifact(NamedTuple):
     weights: str = ""
     folders: Mapping[str, str] = {}
     scratch: Scratch | None = None
+    takes: str = ALONE
 
     @property
     def files(self) -> tuple[str, ...]:

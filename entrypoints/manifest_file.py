@@ -28,7 +28,7 @@ from entrypoints.manifest import (
     Warmup,
 )
 from entrypoints.manifest_agreement import cross_check
-from entrypoints.shapes import Buckets
+from entrypoints.shapes import ALONE, Buckets
 
 
 def read_manifest(models: Path, member: str = "") -> Manifest:
@@ -171,6 +171,7 @@ def build_artifact(entry: Mapping[str, Any]) -> Artifact:
         weights=entry.get("weights", ""),
         folders=entry.get("folders", {}),
         scratch=build_scratch(entry["scratch"]) if "scratch" in entry else None,
+        takes=entry.get("takes", ALONE),
     )
 
 

@@ -137,33 +137,32 @@ class Opener:
         if isinstance(component, TorchComponent):
             assert self._torch is not None  # which reading the manifest made sure of  # noqa: S101
             return self._torch.open(component)
-        session, rung, steps = self._climb_down(component, threads)
-        self._timeline.note_opened(component.name, rung)
+        (session, rung), name, steps = self._climb_down(component, threads)
+        self._timeline.note_opened(component.name, name)
         for step in steps:
             self._timeline.fall_back(*step)
         if component.buckets is None:
             return session
-        compiled = any(each.rung == rung for each in component.artifacts)
         portable = without_compiled(component)
-        graph = cache(lambda: self._climb_down(portable, threads, serving=True)[0]) if compiled else None
-        return self._bucketed(component, component.buckets, session, graph)
+        graph = cache(lambda: self._climb_down(portable, threads, serving=True)[0][0])
+        return self._bucketed(component, component.buckets, session, rung.takes, graph)
 
     def _climb_down(
         self, component: Component, threads: int, *, serving: bool = False
-    ) -> tuple[Session, str, list[Fallback]]:
+    ) -> tuple[tuple[Session, Rung], str, list[Fallback]]:
         """``serving``: ready already, so that no file may be read any more before it was checked."""
         return climb_down(
             component.name,
             list(rungs_of(component)),
             lambda rung: find_miss(rung, find_facts, available_providers),
-            lambda rung: self._open_rung(rung, component, threads, serving=serving),
+            lambda rung: (self._open_rung(rung, component, threads, serving=serving), rung),
             strict=self._strict,
         )
 
     def _bucketed(
-        self, component: Component, buckets: Buckets, session: Session, graph: Callable[[], Session] | None
+        self, component: Component, buckets: Buckets, session: Session, takes: str, graph: Callable[[], Session]
     ) -> Session:
-        """What was compiled may take the buckets' shapes alone: ``graph`` opens what takes any, once that is needed."""
+        """``graph`` opens what takes any shape, once that is needed."""
         from entrypoints.buckets import Bucketing, BucketSession  # of what most images have no use for
 
         tensors = (
@@ -171,9 +170,7 @@ class Opener:
         )
         count = partial(self._timeline.show_run, component.name)
         compiles = not (isinstance(session, GraphSession) and session.by_processor)
-        return BucketSession(
-            session, Bucketing(buckets, *tensors), graph or (lambda: session), count, compiles=compiles
-        )
+        return BucketSession(session, Bucketing(buckets, *tensors), graph, count, takes=takes, compiles=compiles)
 
     def _open_rung(self, rung: Rung, component: Component, threads: int, *, serving: bool) -> Session:
         """Weights of a graph need be right only until ready."""

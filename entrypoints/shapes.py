@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -10,6 +10,11 @@ Lengths = Mapping[str, int]
 """Of free axes, by name."""
 Shapes = Mapping[str, tuple[int | str, ...]]
 """Of tensors by name; an axis is a length, or the name of a free one."""
+
+
+ANY, RANGE, ALONE = TAKES = ("any", "range", "buckets")
+"""What a form of a graph takes: every shape, every length from the smallest of a component's buckets to the largest, or those
+of the buckets alone."""
 
 
 class Buckets(NamedTuple):
@@ -38,6 +43,18 @@ def holds(shape: Lengths, lengths: Lengths, padded: frozenset[str]) -> bool:
     return all(
         1 <= lengths[axis] <= length if axis in padded else lengths[axis] == length for axis, length in shape.items()
     )
+
+
+def find_range(shapes: Sequence[Lengths]) -> tuple[Lengths, Lengths]:
+    """The smallest length of each axis, and the largest."""
+    axes = tuple(shapes[0])
+    least, most = ({axis: pick(shape[axis] for shape in shapes) for axis in axes} for pick in (min, max))
+    return least, most
+
+
+def lies_between(shapes: Sequence[Lengths], lengths: Lengths) -> bool:
+    least, most = find_range(shapes)
+    return all(least[axis] <= length <= most[axis] for axis, length in lengths.items())
 
 
 def sort_shapes(buckets: Buckets, inputs: Shapes) -> tuple[Lengths, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from entrypoints.shapes import ANY
 from prebake.bake.artifact_file import FOLDER, ArtifactFile, label_of
 from prebake.bake.component import Session
 from prebake.bake.documents import digest_json
@@ -33,7 +34,7 @@ class Made:
     What it has not itself, by paths under /models: ``opens`` is the component's graph, where that is opened; ``weights`` the
     folder that its own graph reads, ``folders`` those that options of the provider name, ``reads`` byte ranges of other files.
     ``scratch``: options that get the path of a copy of its folder, in which the provider may write. ``stands_in_for``: a rung,
-    for machines that it does not fit, so that it is kept where that is.
+    for machines that it does not fit, so that it is kept where that is. ``takes``: which shapes (``entrypoints.shapes``).
     """
 
     rung: str
@@ -51,6 +52,7 @@ class Made:
     reads: Mapping[str, list[list[int]]] = field(default_factory=dict)
     scratch: tuple[str, ...] | None = None
     stands_in_for: str = ""
+    takes: str = ANY
 
 
 class ArtifactMaker(Protocol):
@@ -108,6 +110,7 @@ def describe(name: str, made: Made, fields: Mapping[str, object], choice: Mappin
         **({"weights": made.weights} if made.weights else {}),
         **({"folders": dict(made.folders)} if made.folders else {}),
         **({} if made.scratch is None else {"scratch": {"folder": home, "options": list(made.scratch)}}),
+        "takes": made.takes,
         "reads": {**whole, **beside, **made.reads},
         "key": key,
         "key_fields": dict(fields),

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import onnxruntime as ort
 
 from entrypoints.buckets import Bucketing
+from entrypoints.shapes import RANGE
 from prebake.bake import parity
 from prebake.bake.arrays import Array
 from prebake.bake.artifact_file import label_of
@@ -109,7 +110,9 @@ class Stage:
         if not own.buckets:
             return compare_with_cases(self.job, name, session)
         bound, relative = bound_of(self.job, name)
-        proof = Proof(name, session, self._bucketing(name), bound, relative, graph_opener(self.job, name)())
+        reference = graph_opener(self.job, name)()
+        ranging = made.takes == RANGE and own.outside == "dynamic"
+        proof = Proof(name, session, self._bucketing(name), bound, relative, reference, ranging)
         return tuple(proof.findings(self.job.exported.cases(name)))
 
     def _bucketing(self, name: str) -> Bucketing:
@@ -122,7 +125,8 @@ class Stage:
             return inputs
         bucketing = self._bucketing(name)
         shape = bucketing.choose(bucketing.measure(inputs))
-        return bucketing.fit(inputs, bucketing.shapes[0]) if shape is None else bucketing.fill(inputs, shape)
+        first = self.job.settings.components[name].buckets[0]
+        return bucketing.fit(inputs, first) if shape is None else bucketing.fill(inputs, shape)
 
     def _settle(self, name: str, made: Sequence[Made]) -> Iterator[dict[str, object]]:
         """Of each rung the best is kept, where it pays; and what is there for the day when a rung does not fit, where that is."""

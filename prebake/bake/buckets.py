@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from entrypoints.buckets import Bucketing
-from entrypoints.shapes import Buckets, Lengths, Shapes, describe_lengths, holds
+from entrypoints.shapes import Buckets, Lengths, Shapes, describe_lengths, find_range, holds
 from prebake.bake.arrays import Array
 from prebake.bake.component import Component
 from prebake.bake.manifest import signature
@@ -151,7 +151,8 @@ class Padded:
 @dataclass(frozen=True)
 class Proof:
     """Of one component: that its graph, or what was compiled of it for its buckets, answers the same whatever bucket the inputs
-    are brought to. ``reference`` answers inputs that are in none: the graph, where ``session`` is not that."""
+    are brought to. ``reference`` answers inputs that are in none: the graph, where ``session`` is not that. ``ranging``: what
+    lies between buckets comes to it as it is."""
 
     component: str
     session: Runs
@@ -159,6 +160,7 @@ class Proof:
     tolerance: Tolerance
     relative: bool
     reference: Runs | None = None
+    ranging: bool = False
 
     def findings(self, cases: Sequence[Case]) -> Iterator[Finding]:
         """Of each bucket: every case that it holds, against the framework's answer; and inputs made of the first case that
@@ -174,6 +176,24 @@ class Proof:
                 answered = self._answered(fitted, tuple(cases[0].outputs))
                 if answered is not None or lengths is shape:  # which has to run, and is told why it does not
                     yield from self._compare(shape, 1, answered or Case(fitted, cases[0].outputs))
+        if self.ranging:
+            yield from self._between(cases)
+
+    def _between(self, cases: Sequence[Case]) -> Iterator[Finding]:
+        """Every case that lies between the buckets, against the framework's answer; and inputs of half way lengths, made of the
+        first, against the graph's."""
+        for number, case in enumerate(cases, start=1):
+            lengths = self.bucketing.measure(case.inputs)
+            if self._is_between(lengths):
+                yield from self._compare(lengths, number, case)
+        least, most = find_range(self.bucketing.shapes)
+        half = {axis: (least[axis] + most[axis]) // 2 for axis in least}
+        answered = self._answered(self.bucketing.fit(cases[0].inputs, half), tuple(cases[0].outputs))
+        if self._is_between(half) and answered is not None:
+            yield from self._compare(half, 1, answered)
+
+    def _is_between(self, lengths: Lengths) -> bool:
+        return self.bucketing.choose(lengths) is None and self.bucketing.lies_between(lengths)
 
     def _answered(self, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> Case | None:
         """None where the graph does not take inputs of these lengths: there may be some that its names do not tell of."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from entrypoints.shapes import ALONE, RANGE
 from prebake.bake.artifacts import Made
 from prebake.bake.component import Session
 from prebake.bake.context_models import check_context, name_source
@@ -54,6 +55,7 @@ class Compiler:
     has to be, exactly, and ``least`` what it has to be at least, as ``entrypoints.machine.find_facts`` tells it.
     dumps: it writes the EPContext model by options of its own, because it does not know ONNX Runtime's compile API.
     refits: where the engine has no weights, the option that names the folder of the component's graph and weights.
+    takes: which shapes (``entrypoints.shapes``); of its options those of a profile say so to the provider.
     """
 
     provider: str
@@ -65,6 +67,7 @@ class Compiler:
     dumps: bool = False
     refits: str = ""
     cache: Cache | None = None
+    takes: str = ALONE
 
 
 def tensorrt_compilers(graph: Graph, said: Mapping[str, str], facts: Mapping[str, str]) -> list[Compiler]:
@@ -91,7 +94,7 @@ def tensorrt_compiler(graph: Graph, said: Mapping[str, str], facts: Mapping[str,
     refits = REFITS if options.get(STRIPPED) == "1" else ""
     kin = {name: facts[name] for name in ("capability", "device", "tensorrt") if name in facts}
     cache = Cache(TIMING, {TIMED: "1"}, kin)
-    return Compiler(TENSORRT, "engine", options, options, bound, least, True, refits, cache)
+    return Compiler(TENSORRT, "engine", options, options, bound, least, True, refits, cache, RANGE)
 
 
 def make_engine(component: str, graph: Path, compiler: Compiler, out: Path, timing: Path) -> Made:
@@ -117,6 +120,7 @@ def make_engine(component: str, graph: Path, compiler: Compiler, out: Path, timi
         dict(compiler.serving),
         dict(compiler.least),
         {"compiling": dict(compiler.compiling)},
+        takes=compiler.takes,
     )
 
 

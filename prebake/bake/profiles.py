@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from entrypoints.shapes import Lengths
-from prebake.bake.buckets import Tensors, bucketing_of
+from entrypoints.shapes import Lengths, find_range
+from prebake.bake.buckets import Tensors
 from prebake.bake.component import Component
 from prebake.bake.provider_options import Range, Shape
 from prebake.bake.settings import Settings
@@ -13,15 +13,13 @@ from prebake.errors import Problem, SpecInvalid
 
 
 def find_profile(own: Component, tensors: Tensors) -> dict[str, Range]:
-    """By input with a free axis, for a component of which ``check_profiles`` found nothing wrong. The optimum is the smallest
-    bucket: the one that is warmed up before ready, and that most requests should fit into."""
+    """By input with a free axis, for a component of which ``check_profiles`` found nothing wrong. The optimum is the bucket that
+    image.yaml lists first."""
     if not tensors.free:
         return {}
-    shapes = bucketing_of(own, tensors).shapes
-    least = {axis: min(shape[axis] for shape in shapes) for axis in shapes[0]}
-    most = {axis: max(shape[axis] for shape in shapes) for axis in shapes[0]}
+    least, most = find_range(own.buckets)
     return {
-        name: Range(*(_shape(axes, lengths) for lengths in (least, shapes[0], most)))
+        name: Range(*(_shape(axes, lengths) for lengths in (least, own.buckets[0], most)))
         for name, axes in tensors.inputs.items()
         if any(isinstance(axis, str) for axis in axes)
     }

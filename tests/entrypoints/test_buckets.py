@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from hypothesis import given
@@ -133,7 +134,12 @@ def seen(*shape: int) -> Callable[[Path, Any], None]:
 
 
 def compile_for_one_bucket(models: Path, manifest: Any) -> None:
-    content = make_pooled(1, 4).SerializeToString()
+    compile_pooled(models, manifest, make_pooled(1, 4), {})
+
+
+def compile_pooled(models: Path, manifest: Any, graph: onnx.ModelProto, told: dict[str, str]) -> None:
+    """What stands in for a compiled form, and what the manifest says of the shapes that it takes."""
+    content = graph.SerializeToString()
     (models / "compiled").mkdir()
     (models / "compiled/pooled.onnx").write_bytes(content)
     manifest["files"]["compiled/pooled.onnx"] = {**describe_file(content), "origin": "compiled"}
@@ -149,6 +155,7 @@ def compile_for_one_bucket(models: Path, manifest: Any) -> None:
             "reads": {},
             "key": "1" * 64,
             "key_fields": {},
+            **told,
         }
     ]
 
@@ -163,18 +170,48 @@ def test_the_graph_is_opened_where_what_was_compiled_takes_the_buckets_alone(ser
     ]
 
 
+def damage_graph(models: Path) -> None:
+    """That of the component itself: whatever opens it is told."""
+    content = bytearray((models / "pooled/model.onnx").read_bytes())
+    content[20] ^= 1
+    (models / "pooled/model.onnx").write_bytes(content)
+
+
 def test_a_graph_that_was_damaged_is_not_opened_later_on(serve: Serve) -> None:
     def damage(models: Path, manifest: Any) -> None:
         compile_for_one_bucket(models, manifest)
-        content = bytearray((models / "pooled/model.onnx").read_bytes())
-        content[20] ^= 1
-        (models / "pooled/model.onnx").write_bytes(content)
+        damage_graph(models)
 
     server = serve({**BUCKETS, "shapes": SHAPES[:1], "outside": "dynamic"}, damage).wait_for("ready")
     assert ask(server, 1, 2).json()["outputs"]["seen"] == [1, 4]
     assert ask(server, 3, 9).status_code == 500
     assert "pooled/model.onnx: corrupt" in server.stderr
     assert server.status() == "ready"
+
+
+@pytest.mark.parametrize(("takes", "beyond"), [("range", 500), ("any", 200)])
+def test_what_was_compiled_takes_more_than_its_buckets_where_it_says_so(serve: Serve, takes: str, beyond: int) -> None:
+    """The component's own graph cannot be opened: what is answered, the compiled form answered."""
+
+    def change(models: Path, manifest: Any) -> None:
+        compile_pooled(models, manifest, make_pooled(), {"takes": takes})
+        damage_graph(models)
+
+    server = serve({**BUCKETS, "outside": "dynamic"}, change).wait_for("ready")
+    outputs = ask(server, 3, 12).json()["outputs"]  # in no bucket, from the smallest length to the largest of each axis
+    assert outputs.pop("seen") == [3, 12]
+    assert outputs == answer(*make_request(3, 12))
+    assert [ask(server, *shape).status_code for shape in ((5, 12), (3, 17))] == [beyond, beyond]
+    told = {"between": 1, "outside": 2} if takes == "range" else {"outside": 3}
+    assert runs(server) == {"batch 1, tokens 4": 1, **told}
+
+
+def test_what_takes_a_range_is_asked_nothing_beyond_its_buckets_where_those_are_the_limits(serve: Serve) -> None:
+    def change(models: Path, manifest: Any) -> None:
+        compile_pooled(models, manifest, make_pooled(), {"takes": "range"})
+
+    server = serve(BUCKETS, change).wait_for("ready")
+    assert ask(server, 3, 12).status_code == 422
 
 
 def test_faults_of_the_manifest_are_told_together(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -11,11 +12,14 @@ from typing import Any
 
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
+from entrypoints.shapes import ALONE, RANGE
 from prebake.bake.artifacts import Made
 from prebake.bake.artifacts_stage import Stage, make_artifacts
 from prebake.bake.buckets import Tensors
 from prebake.bake.component import Component, Session
+from prebake.bake.errors import ParityFailed
 from prebake.bake.export import export_image
 from prebake.bake.exported import Exported
 from prebake.bake.graph_files import load
@@ -44,7 +48,7 @@ def tensors_of(exported: Path, name: str) -> Tensors:
 def test_profiles_are_the_buckets(free: Path) -> None:
     own = Component(buckets=BUCKETS)
     profile = find_profile(own, tensors_of(free, "free"))
-    assert profile == {"x": Range((1, 32), (1, 32), (16, 32))}
+    assert profile == {"x": Range((1, 32), (4, 32), (16, 32))}  # best at the one that is listed first
     options = tensorrt_options(Graph("free", "fp32", fixed=False, profile=profile), {})
     assert options["trt_profile_max_shapes"] == "x:16x32"
     assert find_profile(Component(), tensors_of(free, "net")) == {}
@@ -58,7 +62,41 @@ class ForOneBucket:
         for value in (*model.graph.input, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_value = 4
         onnx.save(model, str(out / "model.onnx"))
-        return [Made("fixed", out, "model.onnx", CPU, Session(), {"onnxruntime": "any"})]
+        return [Made("fixed", out, "model.onnx", CPU, Session(), {"onnxruntime": "any"}, takes=ALONE)]
+
+
+class ForRange:
+    """A maker whose artifact says that it takes what lies between the buckets; ``error`` is added to its answers there."""
+
+    def __init__(self, error: float) -> None:
+        self.error = error
+
+    def make(self, component: str, graph: Path, settings: Settings, out: Path) -> Sequence[Made]:
+        model = onnx.load(str(graph))
+        (output,) = model.graph.output
+        last = next(node for node in model.graph.node if output.name in node.output)
+        last.output[list(last.output).index(output.name)] = "right"
+        numbers = {"least": 1.0, "most": 16.0, "error": self.error}
+        model.graph.initializer.extend(
+            [
+                *(helper.make_tensor(name, TensorProto.FLOAT, [], [number]) for name, number in numbers.items()),
+                helper.make_tensor("rows", TensorProto.INT64, [], [0]),
+            ]
+        )
+        model.graph.node.extend(
+            [
+                helper.make_node("Shape", [model.graph.input[0].name], ["shape"]),
+                helper.make_node("Gather", ["shape", "rows"], ["whole"]),
+                helper.make_node("Cast", ["whole"], ["number"], to=TensorProto.FLOAT),
+                helper.make_node("Sub", ["number", "least"], ["above"]),
+                helper.make_node("Sub", ["most", "number"], ["below"]),
+                helper.make_node("Mul", ["above", "below"], ["inside"]),
+                helper.make_node("Mul", ["inside", "error"], ["wrong"]),
+                helper.make_node("Add", ["right", "wrong"], [output.name]),
+            ]
+        )
+        onnx.save(model, str(out / "model.onnx"))
+        return [Made("ranging", out, "model.onnx", CPU, Session(), {"onnxruntime": "any"}, takes=RANGE)]
 
 
 def test_what_takes_the_buckets_alone_is_asked_through_them(published: Path, free: Path, tmp_path: Path) -> None:
@@ -68,6 +106,21 @@ def test_what_takes_the_buckets_alone_is_asked_through_them(published: Path, fre
     job = Job(settings, Exported.load(free), tmp_path / "models")
     (told,) = Stage(job, weight_files(job), [ForOneBucket()], tmp_path / "out", keep_all=True).run("free")
     assert told["kept"]
+
+
+def test_what_takes_a_range_is_compared_between_the_buckets_too(published: Path, free: Path, tmp_path: Path) -> None:
+    """The cases have two rows and four, and half way are eight."""
+    settings = settings_of(published, buckets=({"batch": 16}, {"batch": 1}), outside="dynamic")
+    shutil.copytree(published, tmp_path / "models")
+    job = Job(settings, Exported.load(free), tmp_path / "models")
+    (told,) = Stage(job, weight_files(job), [ForRange(0.0)], tmp_path / "out", keep_all=True).run("free")
+    (entry,) = (tmp_path / "out/compiled/free").glob("*/artifact.json")
+    assert told["kept"]
+    assert json.loads(entry.read_bytes())["artifact"]["takes"] == "range"
+    with pytest.raises(ParityFailed) as caught:
+        list(Stage(job, weight_files(job), [ForRange(0.1)], tmp_path / "wrong", keep_all=True).run("free"))
+    assert [f"batch {rows}" in str(caught.value) for rows in (1, 2, 4, 8, 16)] == [False, True, True, True, False]
+    assert not (tmp_path / "wrong").exists()
 
 
 @pytest.mark.parametrize(
