@@ -7,4 +7,6 @@ import sys
 
 
 def log_event(event: str, **details: object) -> None:
-    print(json.dumps({"event": event, **details}, ensure_ascii=False), file=sys.stderr, flush=True)
+    """In one write: the processes of several models share stderr, and ``print`` writes the end of a line apart."""
+    sys.stderr.write(json.dumps({"event": event, **details}, ensure_ascii=False) + "\n")
+    sys.stderr.flush()
