@@ -14,7 +14,7 @@ from images.foley.clip import make_clip
 from images.foley.nets import encoders, pipeline, published
 from images.foley.nets.dac import DacDecoder
 from images.foley.nets.synchformer import Synchformer
-from images.foley.nets.transformer import Transformer
+from images.foley.nets.transformer import IN_FP32, Transformer
 from images.foley.sound import WAV, write_wav
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _export_transformer(bake: Bake) -> Transformer:
     network = published.load_transformer(bake.open_pickle(name), name)
     bake.convert("transformer", network.served_tensors())
     cases = [transformer_case(network, *sizes) for sizes in TRANSFORMER_SIZES]
-    bake.graph("transformer", network, cases, ["velocity"], TRANSFORMER_AXES)
+    bake.graph("transformer", network, cases, ["velocity"], TRANSFORMER_AXES, keep_in_fp32=IN_FP32)
     return network
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -82,6 +82,7 @@ class Bake:
         dynamic: Mapping[str, Mapping[int, graphs.Axis]] | None = None,
         tolerance: Tolerance = _TOLERANCE,
         calibration: Sequence[graphs.Inputs] = (),
+        keep_in_fp32: Collection[str] = (),
     ) -> None:
         """Export ``module``, in eval mode, as the component's graph.
 
@@ -92,16 +93,19 @@ class Bake:
         tolerance: the largest absolute difference allowed for any element of any output, in fp32; or by an output's name,
             and 1e-4 for those that are not named. Another precision of image.yaml brings its own bound.
         calibration: inputs of real requests, for static int8; a set that image.yaml names takes their place.
+        keep_in_fp32: inputs, parameters and buffers that stay so where image.yaml asks for half precision and the graph
+            computes in it: what fp16 is too coarse for, such as times and positions. The module casts what it makes of them.
         """
         self._check_component(component)
         if component in self._exported.components:
             raise BakeError(f"{component}: it has a graph already.", next_action="Correct its export.py.")
         check_cases(component, module, cases, dynamic or {})
+        _check_kept(component, module, cases[0], keep_in_fp32)
         for number, case in enumerate(cases):
             self._exported.write_case(component, number, reference_of(component, module, case, outputs))
         precision = self.settings.components[component].precision
         if precision.type in HALVES and not self.settings.keeps_half(component):
-            module = Lowered(module, precision.type)
+            module = Lowered(module, precision.type, keep_in_fp32)
         model = graphs.export_graph(component, module, cases[0], outputs, dynamic or {})
         samples = [{name: to_array(component, name, each) for name, each in case.items()} for case in calibration]
         ranges = graphs.find_ranges(dynamic or {})
@@ -241,6 +245,16 @@ def _tolerance(component: str, outputs: Sequence[str], given: Tolerance) -> Tole
             next_action=f"It has: {', '.join(outputs)}.",
         )
     return {**dict.fromkeys(outputs, _TOLERANCE), **given}
+
+
+def _check_kept(component: str, module: torch.nn.Module, inputs: graphs.Inputs, kept: Collection[str]) -> None:
+    """In every precision: the names are to be right on the day when another is asked for."""
+    tensors = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
+    if unknown := [name for name in kept if name not in inputs and name not in tensors]:
+        raise BakeError(
+            f"{component}: keep_in_fp32 names '{', '.join(unknown)}', which is no input, parameter or buffer.",
+            next_action=f"Its inputs are {', '.join(inputs)}; the others are called as named_parameters and named_buffers do.",
+        )
 
 
 def export_image(settings: Settings, checkpoint: Path, out: Path, shard: int = SHARD) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -13,13 +14,20 @@ _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 class Lowered(torch.nn.Module):
     """``module`` in ``precision``. The module itself stays as it is: its parameters are converted one by one, so that memory
-    grows by half. ``forward`` takes the module's own arguments, which torch names the graph's inputs after."""
+    grows by half. ``forward`` takes the module's own arguments, which torch names the graph's inputs after.
 
-    def __init__(self, module: torch.nn.Module, precision: str) -> None:
+    ``kept``: the inputs, parameters and buffers that stay as they are, by name.
+    """
+
+    def __init__(self, module: torch.nn.Module, precision: str, kept: Collection[str] = ()) -> None:
         super().__init__()
         self._dtype = _DTYPES[precision]
-        tensors = [*module.parameters(), *module.buffers()]
-        lower: dict[int, Any] = {id(each): self._lower(each) for each in tensors if each.is_floating_point()}
+        self._kept = frozenset(kept)
+        lower: dict[int, Any] = {
+            id(each): self._lower(each)
+            for name, each in (*module.named_parameters(), *module.named_buffers())
+            if each.is_floating_point() and name not in self._kept
+        }
         self.module = copy.deepcopy(module, lower)
         signature = inspect.signature(module.forward)
 
@@ -35,7 +43,8 @@ class Lowered(torch.nn.Module):
         return torch.nn.Parameter(lower, requires_grad=False) if isinstance(tensor, torch.nn.Parameter) else lower
 
     def _run(self, inputs: dict[str, Any]) -> Any:
-        answer = self.module(**{name: _cast(each, self._dtype) for name, each in inputs.items()})
+        lower = {name: each if name in self._kept else _cast(each, self._dtype) for name, each in inputs.items()}
+        answer = self.module(**lower)
         if isinstance(answer, torch.Tensor):
             return _cast(answer, torch.float32)
         return tuple(_cast(each, torch.float32) for each in answer)

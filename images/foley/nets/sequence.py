@@ -49,10 +49,11 @@ def rotation(places: Tensor, speeds: Tensor) -> Rotation:
 
 
 def rotate(heads: Tensor, by: Rotation) -> Tensor:
-    """Turn adjacent pairs of the last axis of ``heads [B, N, H, D]``: ``(a, b)`` to ``(a cos - b sin, b cos + a sin)``.
+    """Turn adjacent pairs of the last axis of ``heads [B, N, H, D]``: ``(a, b)`` to ``(a cos - b sin, b cos + a sin)``, of the
+    type that they had.
 
     In four nodes of a graph: apart and together again, the pairs would be thirteen.
     """
     cosine, sine = by
     partners = torch.arange(heads.shape[-1], device=heads.device) ^ 1
-    return heads * cosine + heads.index_select(-1, partners) * sine
+    return (heads * cosine + heads.index_select(-1, partners) * sine).to(heads.dtype)

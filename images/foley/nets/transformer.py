@@ -15,6 +15,8 @@ from images.foley.nets.blocks import TRIPLE_EPS, SingleBlock, TripleBlock, make_
 from images.foley.nets.layers import ConvMlp, GatedUnit
 from images.foley.nets.sequence import nearest, positions, rotation, turning_speeds
 
+IN_FP32 = ("timestep", "speeds", "time_in.speeds")
+"""What half precision is too coarse for: a time of 980, and a thousand positions."""
 WINDOW_TOKENS = 8
 TIME_SIZE = 256
 VISUAL_TAIL = ("v_cond_attn_q_norm.", "v_cond_self_proj.", "v_cond_cross_", "v_cond_mlp.")
@@ -77,7 +79,8 @@ class TimeEmbedder(nn.Module):
 
     def forward(self, time: Tensor) -> Tensor:
         angles = time[:, None] * self.speeds
-        out: Tensor = self.mlp(torch.cat((angles.cos(), angles.sin()), dim=-1))
+        waves = torch.cat((angles.cos(), angles.sin()), dim=-1)
+        out: Tensor = self.mlp(waves.to(next(self.mlp.parameters()).dtype))
         return out
 
 

@@ -133,6 +133,10 @@ WRONG: dict[str, tuple[Callable[[Bake], object], str]] = {
         lambda bake: bake.graph("words", Double().eval(), TWO, ["y"], tolerance={"z": 1e-3}),
         "a tolerance of 'z', which is no output",
     ),
+    "fp32 for nothing": (
+        lambda bake: bake.graph("words", Double().eval(), TWO, ["y"], keep_in_fp32=["x", "speeds"]),
+        "keep_in_fp32 names 'speeds', which is no input, parameter or buffer",
+    ),
     "not finite": (
         lambda bake: bake.graph("words", Double().eval(), [{"x": torch.full((2, 3), torch.inf)}, TWO[1]], ["y"]),
         "not finite",

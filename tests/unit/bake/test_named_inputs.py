@@ -43,6 +43,31 @@ def test_each_input_is_the_graphs_own_by_its_name_and_grows_from_nothing(tmp_pat
             assert np.array_equal(one, wanted.detach().numpy())
 
 
+class Clock(torch.nn.Module):
+    """A hand's place after a time, which half precision would round to whole turns."""
+
+    speed: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("speed", torch.tensor([1.0009765625 + 2**-16]), persistent=False)
+        self.length = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, time: torch.Tensor) -> torch.Tensor:
+        return (time * self.speed).cos().to(self.length.dtype) * self.length
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("fp16", 0.001), ("bf16", 0.01)])
+def test_what_half_precision_is_too_coarse_for_stays(precision: str, bound: float) -> None:
+    module, inputs = Clock().eval(), {"time": torch.tensor([980.25, 517.3, 3.0])}
+    wanted = module(**inputs)
+    kept = Lowered(module, precision, ("time", "speed"))
+    assert kept.module.length.dtype is not torch.float32
+    assert (kept(**inputs) - wanted).abs().max() < bound
+    for coarse in ((), ("time",), ("speed",)):
+        assert (Lowered(module, precision, coarse)(**inputs) - wanted).abs().max() > 10 * bound
+
+
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_half_precision_reaches_inputs_by_name(precision: str) -> None:
     module = Growing().eval()
