@@ -1,7 +1,10 @@
-"""Every test, as two pytest processes side by side: ``python -m tests.whole [PYTEST'S OPTIONS]``; `make test` runs it.
+"""Every test, in two lanes side by side: ``python -m tests.whole [PYTEST'S OPTIONS]``; `make test` runs it.
 
 Those that need the Engine wait for it much of the time; the others compute. The first print as they go, what the others printed
 comes after; at the very end, each test of both that failed has its line, as a log is often cut down to that.
+
+Those that compute have a process for each folder: what one loads into its own, libraries that are compiled there and runtimes
+of several makers, is not there for all that come later, and a crash tells where it came from.
 """
 
 from __future__ import annotations
@@ -9,43 +12,90 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree as ET
 
-PARTS = ("engine", "not engine")
+TESTS = Path(__file__).parent
+NOTHING = 5
+"""pytest's exit status where no test was chosen."""
+
+
+@dataclass
+class Lane:
+    """Runs of pytest, one after the other; ``told`` is where they print, None for this process's own."""
+
+    runs: Sequence[Sequence[str]]
+    folder: Path
+    told: IO[str] | None = None
+    statuses: list[int] = field(default_factory=list)
+    process: subprocess.Popen[str] | None = None
+    ended: bool = False
+
+    def work(self) -> None:
+        for number, options in enumerate(self.runs):
+            if self.ended:
+                return
+            command = [sys.executable, "-m", "pytest", *options, f"--junitxml={self._result(number)}"]
+            self.process = subprocess.Popen(
+                command, stdout=self.told, stderr=self.told and subprocess.STDOUT, text=True
+            )
+            self.statuses.append(self.process.wait())
+
+    def end(self) -> None:
+        """No further run, and not this one."""
+        self.ended = True
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+
+    def tell(self) -> None:
+        for number, status in enumerate(self.statuses):
+            if status not in (0, NOTHING):
+                print(f"pytest {' '.join(self.runs[number])}: exit status {status}")
+                for line in find_failed(self._result(number)):
+                    print(line)
+
+    def _result(self, number: int) -> Path:
+        return self.folder / f"{number}.xml"
 
 
 def main(options: list[str]) -> int:
-    """The worse of both exit statuses; an interrupt ends both."""
+    """The worst of all exit statuses; an interrupt ends both lanes."""
     with tempfile.TemporaryDirectory(prefix="whole-") as folder, tempfile.TemporaryFile("w+") as told:
-        results = [Path(folder, f"{number}.xml") for number in range(len(PARTS))]
-        with_engine, others = (
-            [sys.executable, "-m", "pytest", *options, "-m", part, f"--junitxml={result}"]
-            for part, result in zip(PARTS, results, strict=True)
-        )
-        beside = subprocess.Popen(others, stdout=told, stderr=subprocess.STDOUT)
+        for name in ("engine", "others"):
+            Path(folder, name).mkdir()
+        engine = Lane([[*options, "-m", "engine"]], Path(folder, "engine"))
+        own = [[*options, "-m", "not engine", f"tests/{name}"] for name in find_folders()]
+        others = Lane(own, Path(folder, "others"), told)
+        beside = threading.Thread(target=others.work)
+        beside.start()
         try:
-            statuses = [subprocess.run(with_engine, check=False).returncode]
+            engine.work()
             print("The tests that need no Engine:", flush=True)
-            statuses.append(beside.wait())
-        except KeyboardInterrupt:
-            beside.wait()
-            raise
+            beside.join()
         finally:
-            if beside.poll() is None:
-                beside.terminate()
-                beside.wait()
+            others.end()
+            beside.join()
             told.seek(0)
             sys.stdout.write(told.read())
-        for part, status, result in zip(PARTS, statuses, results, strict=True):
-            print(f"pytest -m '{part}': exit status {status}")
-            for line in _failed(result):
-                print(line)
-    return max(abs(status) for status in statuses)
+        for lane in (engine, others):
+            lane.tell()
+        statuses = [abs(status) for status in (*engine.statuses, *others.statuses)]
+    if all(status == NOTHING for status in statuses):
+        return NOTHING
+    return max(status for status in statuses if status != NOTHING)
 
 
-def _failed(result: Path) -> Iterator[str]:
+def find_folders() -> list[str]:
+    """Those of ``tests/`` that have tests of their own."""
+    return sorted({path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")})
+
+
+def find_failed(result: Path) -> Iterator[str]:
     """A line for each test that failed, in the order in which they ran; none where pytest got to no result."""
     if not result.exists():
         return
