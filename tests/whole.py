@@ -12,8 +12,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -71,17 +71,18 @@ def main(options: list[str]) -> int:
         engine = Lane([[*options, "-m", "engine"]], Path(folder, "engine"))
         own = [[*options, "-m", "not engine", f"tests/{name}"] for name in find_folders()]
         others = Lane(own, Path(folder, "others"), told)
-        beside = threading.Thread(target=others.work)
-        beside.start()
-        try:
-            engine.work()
-            print("The tests that need no Engine:", flush=True)
-            beside.join()
-        finally:
-            others.end()
-            beside.join()
-            told.seek(0)
-            sys.stdout.write(told.read())
+        with ThreadPoolExecutor(1) as pool:
+            beside = pool.submit(others.work)
+            try:
+                engine.work()
+                print("The tests that need no Engine:", flush=True)
+                beside.result()
+            finally:
+                engine.end()
+                others.end()
+                wait([beside])
+                told.seek(0)
+                sys.stdout.write(told.read())
         for lane in (engine, others):
             lane.tell()
         statuses = [abs(status) for status in (*engine.statuses, *others.statuses)]

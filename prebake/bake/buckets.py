@@ -188,9 +188,10 @@ class Proof:
                 yield from self._compare(lengths, number, case)
         least, most = find_range(self.bucketing.shapes)
         half = {axis: (least[axis] + most[axis]) // 2 for axis in least}
-        answered = self._answered(self.bucketing.fit(cases[0].inputs, half), tuple(cases[0].outputs))
-        if self._is_between(half) and answered is not None:
-            yield from self._compare(half, 1, answered)
+        if self._is_between(half):
+            answered = self._answered(self.bucketing.fit(cases[0].inputs, half), tuple(cases[0].outputs))
+            if answered is not None:
+                yield from self._compare(half, 1, answered)
 
     def _is_between(self, lengths: Lengths) -> bool:
         return self.bucketing.choose(lengths) is None and self.bucketing.lies_between(lengths)
