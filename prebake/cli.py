@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from prebake.commands.parsing import parse
 from prebake.disk import path_refused
 from prebake.errors import Interrupted, PrebakeError
-from prebake.flags import parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,10 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         words.insert(0, "build")
-    run, asked = parse(words)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        run(asked)
+        run, request = parse(words)
+        run(request)
     except PrebakeError as error:
         return _fail(error)
     except KeyboardInterrupt as stop:

@@ -66,6 +66,12 @@ def library_root() -> Path:
     return shipped if shipped.is_dir() else PACKAGE.parent
 
 
+def find_root(start: Path) -> Path:
+    """The nearest folder from ``start`` upwards that holds ``images/*/image.yaml``; else ``start``."""
+    places = (start.resolve(), *start.resolve().parents)
+    return next((place for place in places if list_images(place)), places[0])
+
+
 def list_images(root: Path) -> list[str]:
     """The names of the images that a project has, in order."""
     return sorted(path.parent.name for path in (root / "images").glob("*/image.yaml"))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
-from prebake import verbs
 from prebake.cli import main
+from prebake.commands import parsing, schema
 from prebake.errors import Interrupted
 
 
@@ -20,14 +20,14 @@ def test_a_library_that_catches_every_exception_does_not_swallow_a_signal(
 ) -> None:
     """docker-py makes a DockerException of whatever happens while it asks for the API version."""
 
-    def ask(_asked: argparse.Namespace) -> None:
+    def ask(_request: object) -> None:
         try:
             os.kill(os.getpid(), number)
             time.sleep(10)
         except Exception as error:
             raise RuntimeError("while fetching the API version") from error
 
-    monkeypatch.setattr(verbs, "schema", ask)
+    monkeypatch.setattr(parsing, "COMMANDS", [replace(schema.COMMAND, run=ask)])
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert main(["schema"]) == Interrupted.exit_code

@@ -82,9 +82,8 @@ OURS: dict[str, set[str]] = {
         "prebake.bake.join_settings",
     },
     "prebake/workflow": {"prebake"},
-    "prebake/verbs.py": {"prebake"},
-    "prebake/flags.py": {"prebake.sizes", "prebake.spec", "prebake.verbs"},
-    "prebake/cli.py": {"prebake.disk", "prebake.errors", "prebake.flags"},
+    "prebake/commands": {"prebake"},
+    "prebake/cli.py": {"prebake.disk", "prebake.errors", "prebake.commands"},
     "build.py": {"prebake.cli"},
     "entrypoints": {"images"},
 }

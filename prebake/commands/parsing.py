@@ -1,0 +1,85 @@
+"""The words of a command line to a command and its request. Ends the process where they are wrong, as argparse does."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+import prebake
+from prebake.commands import (
+    bake_file,
+    bench,
+    build,
+    cache,
+    compile,
+    demo,
+    deploy,
+    engine,
+    explain,
+    init,
+    lock,
+    schema,
+    verify,
+)
+from prebake.commands.command import Command, Given
+
+COMMANDS = tuple(
+    module.COMMAND
+    for module in (build, compile, explain, init, lock, bench, demo, bake_file, deploy, verify, engine, schema)
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Without abbreviations and defaults; a word that is none is answered with the nearest."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, "argument_default": argparse.SUPPRESS, **settings})
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = list(map(str, action.choices))
+            words = f"{value!r} is none of {', '.join(known)}{_nearest(str(value), known)}"
+            raise argparse.ArgumentError(action, words)
+
+    def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        said = [word + _nearest(word.partition("=")[0], flags) for word in words]
+        loose = "" if words[0].startswith("-") else " (names stand before the flags)"
+        self.error(f"unrecognized arguments: {' '.join(said)}{loose}")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def parse(words: Sequence[str]) -> tuple[Callable[[Any], None], Any]:
+    """The command's action and its request. Raises PrebakeError where a project or a model is missing."""
+    asked, rest = make_parser().parse_known_args(words)
+    command, parser = asked.command, asked.parser
+    if rest:
+        parser.refuse_unknown(rest)
+    values = {name: value for name, value in vars(asked).items() if name not in ("command", "parser")}
+    return command.run, command.read(Given(parser, values))
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="prebake", description=prebake.__doc__)
+    parser.add_argument("--version", action="version", version=f"prebake {prebake.__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="VERB", parser_class=Parser)
+    for command in COMMANDS:
+        _add(subparsers, command)
+    group = subparsers.add_parser("cache", help=cache.WHAT, description=cache.WHAT)
+    add = partial(_add, group.add_subparsers(required=True, metavar="ACTION", parser_class=Parser))
+    for command in cache.COMMANDS:
+        add(command)
+    return parser
+
+
+def _add(group: Any, command: Command) -> None:
+    parser = group.add_parser(command.name, help=command.what, description=command.what)
+    command.add_flags(parser)
+    parser.set_defaults(command=command, parser=parser)

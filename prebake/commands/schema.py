@@ -1,0 +1,31 @@
+"""``prebake schema``: the JSON Schema of ``image.yaml``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from prebake.commands.command import Command, Given
+from prebake.commands.printing import print_json
+
+
+@dataclass(frozen=True)
+class SchemaRequest:
+    """There is one schema, and nothing to choose."""
+
+
+def add_flags(_parser: argparse.ArgumentParser) -> None:
+    """None."""
+
+
+def read(_given: Given) -> SchemaRequest:
+    return SchemaRequest()
+
+
+def run(_request: SchemaRequest) -> None:
+    from prebake.spec.reading import json_schema
+
+    print_json(json_schema())
+
+
+COMMAND = Command("schema", "print the JSON Schema of image.yaml", add_flags, read, run)
