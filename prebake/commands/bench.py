@@ -49,7 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="fail where the first answer or later ones are surely slower than they should be",
+        help="fail if the image is surely slower than it should be: the whole 95%% interval of a bound says so",
     )
     flags.add_json(parser)
 
@@ -78,11 +78,11 @@ def run(request: BenchRequest) -> None:
         size=request.size,
     )
     if request.against:
-        table, document = compare_images(order, request.against, request.runs, tell)
+        table, document = compare_images(order, request.against, request.runs, request.cache, tell)
     else:
         table, document = bench_image(order, request.runs, request.cache, tell)
     show(document, table, as_json=request.json)
-    if request.check and not request.against:
+    if request.check:
         require_bounds(document)
 
 

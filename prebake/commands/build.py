@@ -12,10 +12,8 @@ from typing import Literal
 from prebake.commands import flags
 from prebake.commands.command import Command, Given
 from prebake.commands.printing import print_json, show, tell
-from prebake.plan.values import Options
+from prebake.plan.values import STARTS, Options
 
-STARTS = 3
-"""Fresh starts that a build times."""
 _LISTED = ("list", "json", "project")
 _CHOICE = ("project", "name", "model", "target", "checkpoint", "tag")
 _RENDERED = (*_CHOICE, "render", "push", "accept_licence", "json")
@@ -52,6 +50,7 @@ class BuildRequest:
     accepted_licences: tuple[str, ...]
     outputs: tuple[str, ...]
     starts: int
+    platform: str | None
     plan: bool = False
     json: bool = False
     base: str = "auto"
@@ -69,6 +68,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_tag(parser)
     flags.add_base(parser)
     flags.add_licence(parser)
+    parser.add_argument(
+        "--platform",
+        metavar="OS/ARCH",
+        help="the platform that the image has to be for, as linux/amd64; refused if it is not the Engine's"
+        " (default: the Engine's, or DOCKER_DEFAULT_PLATFORM)",
+    )
     parser.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
     parser.add_argument(
         "--render", metavar="DIR", help="write the Dockerfile and its context for `docker buildx build`"
@@ -122,6 +127,7 @@ def read(given: Given) -> ListRequest | RenderRequest | BuildRequest:
         given.accepted_licences(),
         outputs,
         given.get("starts") or _starts(given),
+        given.get("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM") or None,
         **given.only("plan", "json", "base", "compression", "weights"),
     )
 
@@ -169,13 +175,24 @@ def _render(request: RenderRequest) -> None:
 
 def _plan(request: BuildRequest) -> None:
     from prebake.plan.making import make_plan
+    from prebake.render.asked import Asked
     from prebake.render.listing import plan_document, plan_text
     from prebake.spec.project import read_project
     from prebake.workflow.artifacts import look_up
+    from prebake.workflow.platforms import plan_platform
 
     plan = make_plan(read_project(request.root, request.model), request.options)
+    asked = Asked(
+        request.outputs,
+        request.base,
+        request.compression,
+        request.weights,
+        request.starts,
+        request.accepted_licences,
+        plan_platform(request.platform),
+    )
     found = look_up(plan, request.registries, tell)
-    show(plan_document(found), plan_text(found), as_json=request.json)
+    show(plan_document(found, asked), plan_text(found, asked), as_json=request.json)
 
 
 def _build(request: BuildRequest) -> None:
@@ -192,6 +209,7 @@ def _build(request: BuildRequest) -> None:
         compression=request.compression,
         weights=request.weights,
         starts=request.starts,
+        platform=request.platform,
     )
     report = build_image(order, tell)
     if request.json:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prebake.commands import flags
 from prebake.commands.command import Command, Given
+from prebake.commands.printing import tell
 from prebake.plan.values import Options
 
 
@@ -26,8 +27,12 @@ class DeployRequest:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_choice(parser)
-    parser.add_argument("--image", metavar="REF", help="reference by digest; the last build's where none is given")
-    parser.add_argument("--weights-image", metavar="REF", help="by digest: /models, where --image does not hold it")
+    parser.add_argument(
+        "--image", metavar="REF", help="where it was pushed, by tag or digest (default: the first place)"
+    )
+    parser.add_argument(
+        "--weights-image", metavar="REF", help="the same, of a build with --weights volume: what holds /models"
+    )
     parser.add_argument("--replicas", type=flags.positive, metavar="N", help="(default: 1)")
 
 
@@ -37,13 +42,12 @@ def read(given: Given) -> DeployRequest:
 
 
 def run(request: DeployRequest) -> None:
-    from prebake.workflow.deploy import render_objects
+    from prebake.workflow.deploy import Rollout, render_objects
 
-    sys.stdout.write(
-        render_objects(
-            request.root, request.model, request.image, request.weights_image, request.replicas, request.options
-        )
+    rollout = Rollout(
+        request.root, request.model, request.options, request.image, request.weights_image, request.replicas
     )
+    sys.stdout.write(render_objects(rollout, tell))
 
 
 COMMAND = Command("deploy", "write a Kubernetes Deployment and Service", add_flags, read, run)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from prebake.measure.bounds import AGAINST_TIMES, Bound, compare
 from prebake.measure.ports import Launcher
 from prebake.measure.starting import time_first_answer, time_ready
 from prebake.measure.statistics import ratio_interval, summarise
@@ -26,12 +27,23 @@ class Series:
 class Pair:
     ours: Series
     theirs: Series
+    cache: str = "warm"
+
+    @property
+    def bounds(self) -> tuple[Bound, Bound]:
+        """A start may be at most 5% slower than that of the other image."""
+        return (
+            compare("ready", AGAINST_TIMES, self.theirs.ready, self.ours.ready, "against"),
+            compare("first answer", AGAINST_TIMES, self.theirs.ttfi, self.ours.ttfi, "against"),
+        )
 
     def document(self) -> dict[str, Any]:
         """Ratios are theirs over ours: above 1, ours is sooner."""
         return {
             "image": self.ours.image,
             "against": self.theirs.image,
+            "page_cache": self.cache,
+            "bounds": [bound.document() for bound in self.bounds],
             "ready": _compare(self.theirs.ready, self.ours.ready),
             "ttfi": _compare(self.theirs.ttfi, self.ours.ttfi),
         }
@@ -43,30 +55,45 @@ class Pair:
             low, high = figures["ratio_interval_95"]
             before, after = figures["against_seconds"], figures["seconds"]
             rows.append(f"{name:18}{before:9.3f}{after:9.3f}   {figures['ratio']:.2f} ({low:.2f} to {high:.2f})")
-        return "\n".join([*rows, f"{len(self.ours.ready)} runs each, in turn; against {self.theirs.image}"])
+        rows += [bound.line() for bound in self.bounds]
+        runs = f"{len(self.ours.ready)} runs each, in turn, page cache {self.cache}; against {self.theirs.image}"
+        return "\n".join([*rows, runs])
 
 
-def run_pair(launcher: Launcher, image: str, against: str, *, runs: int, tell: Callable[[str], None]) -> Pair:
+def run_pair(
+    launcher: Launcher,
+    image: str,
+    against: str,
+    *,
+    runs: int,
+    tell: Callable[[str], None],
+    before: Callable[[], None] = lambda: None,
+    cache: str = "warm",
+) -> Pair:
     """Start both in turn, so that a drift of the machine falls on both; every answer is compared with the reference.
 
-    One start of each comes first and is not counted: afterwards the page cache holds both.
+    One start of each comes first and is not counted: afterwards the page cache holds both. ``before`` is called before each
+    start: to drop that cache, if it is to be ``cold``.
     """
     warmups = {name: read_warmup(launcher, name) for name in (image, against)}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in warmups}
     for run in range(runs + 1):
         for name in (image, against) if run % 2 else (against, image):
-            seconds = _start(launcher, name, warmups[name])
+            seconds = _start(launcher, name, warmups[name], before)
             if run:
                 found[name].append(seconds)
         if run:
             ours, theirs = found[image][-1], found[against][-1]
             tell(f"run {run}/{runs}: first answer {ours[1]:.2f} s, against {theirs[1]:.2f} s")
-    return Pair(_series(image, found[image]), _series(against, found[against]))
+    return Pair(_series(image, found[image]), _series(against, found[against]), cache)
 
 
-def _start(launcher: Launcher, image: str, warmup: Warmup) -> tuple[float, float]:
+def _start(launcher: Launcher, image: str, warmup: Warmup, before: Callable[[], None]) -> tuple[float, float]:
     """Ready and first answer, of a fresh container each."""
-    return time_ready(launcher, image)[0], time_first_answer(launcher, image, warmup, steady_runs=0).ttfi
+    before()
+    ready = time_ready(launcher, image)[0]
+    before()
+    return ready, time_first_answer(launcher, image, warmup, steady_runs=0).ttfi
 
 
 def _series(image: str, starts: Sequence[tuple[float, float]]) -> Series:

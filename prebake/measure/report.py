@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 2
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,32 @@ def _why(layer: BuiltLayer, earlier: Mapping[str, Any] | None) -> tuple[str, str
 def changed_inputs(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
     """The names of inputs that are new, gone or different."""
     return sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+
+
+def latest_path(root: Path, model: str) -> Path:
+    """The report of the model's latest build, of whatever target and checkpoint."""
+    return root / "build" / model / REPORT
+
+
+def report_path(root: Path, model: str, target: str, checkpoint: str) -> Path:
+    """The report of the latest build of one target and checkpoint. An image of several models is built of one checkpoint of
+    each (``toy/small,twin/small``), which image.yaml alone decides."""
+    return root / "build" / model / (target if "/" in checkpoint else f"{target}-{checkpoint}") / REPORT
+
+
+def find_report(root: Path, model: str, target: str, checkpoint: str) -> Mapping[str, Any] | None:
+    """The report of this target and checkpoint, also if it lies where the latest does; None if there is none."""
+    for path in (report_path(root, model, target, checkpoint), latest_path(root, model)):
+        report = read_report(path)
+        if report is not None and (report["target"], report["checkpoint"]) == (target, checkpoint):
+            return report
+    return None
+
+
+def list_reports(root: Path, model: str) -> list[tuple[str, str]]:
+    """Target and checkpoint of each report."""
+    found = (read_report(path) for path in (latest_path(root, model), *(root / "build" / model).glob(f"*/{REPORT}")))
+    return sorted({(report["target"], report["checkpoint"]) for report in found if report})
 
 
 def read_report(path: Path) -> Mapping[str, Any] | None:

@@ -83,8 +83,7 @@ def _plan_one(project: Project, options: Options) -> Plan:
 
 def check_licence(plan: Plan, accepted: Collection[str]) -> None:
     """Raises LicenceRequired where a checkpoint's terms ask for acceptance and it was not given by their identifier."""
-    asking = [each for each in plan.models if _licence(each).acceptance and _licence(each).id not in accepted]
-    if asking:
+    if asking := _asking(plan, accepted):
         what = (f"Checkpoint {each.checkpoint!r} of {each.name} is under {_licence(each).id}" for each in asking)
         texts = dict.fromkeys(f"images/{each.name}/{_licence(each).text}" for each in asking)
         flags = dict.fromkeys(f"--accept-licence {_licence(each).id}" for each in asking)
@@ -92,6 +91,15 @@ def check_licence(plan: Plan, accepted: Collection[str]) -> None:
             f"{', '.join(what)}, which asks to be accepted.",
             next_action=f"read {' and '.join(texts)}, then add `{' '.join(flags)}`",
         )
+
+
+def unaccepted_licences(plan: Plan, accepted: Collection[str]) -> list[str]:
+    """The identifiers of the terms that ask for acceptance, without those that were accepted."""
+    return list(dict.fromkeys(_licence(each).id for each in _asking(plan, accepted)))
+
+
+def _asking(plan: Plan, accepted: Collection[str]) -> list[Plan]:
+    return [each for each in plan.models if _licence(each).acceptance and _licence(each).id not in accepted]
 
 
 def _licence(plan: Plan) -> Licence:

@@ -18,6 +18,12 @@ LayerKind = Literal["dependencies", "weights", "derived", "compiled", "graphs", 
 ON_ANY_BASE = ("weights", "compiled")
 """The kinds of layers of files that do not come from a build: they are the same on every base."""
 
+MODEL_KINDS = ("weights", "derived", "compiled", "graphs")
+"""The kinds of layers of what lies under /models."""
+
+STARTS = 3
+"""Fresh starts that a build times, if it is not told another number."""
+
 LARGEST = 10**10 - 2**20
 """Bytes of a published file that has its layer: registries refuse those above 10 GB, and a tar is larger than its file."""
 

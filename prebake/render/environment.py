@@ -17,4 +17,10 @@ def render_template(templates: Mapping[str, str], name: str, values: Mapping[str
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["line"] = one_line
     return environment.get_template(name).render(values)
+
+
+def one_line(text: str) -> str:
+    """Free text for a comment or a heading: nothing of it can begin a line of its own."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

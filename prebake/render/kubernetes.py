@@ -1,50 +1,168 @@
-"""A Kubernetes Deployment and Service for a built image."""
+"""A Kubernetes Deployment and Service for a built image.
+
+The objects are data, and a YAML library writes them: whatever a title or a name holds, it stays a value.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from prebake.render.environment import render_template
+import yaml
+
 from prebake.render.quantities import resources_of
 from prebake.spec.image import ImageSpec, Target
 
 START_FACTOR = 10
+"""How often a measured start fits into the start budget: a node may be that much slower or busier."""
 SHORTEST_BUDGET = 60
+DISK_BYTES = 50_000_000
+"""Bytes that a slow disk reads in a second: the weights are read from it once before a container is ready."""
+LONGEST_DRAIN = 120
+PRE_STOP = 5
+MARGIN = 5
+"""Seconds that the server has to end itself in, after it waited for requests."""
+USER = 65532
 
 
 @dataclass(frozen=True)
 class Deployment:
     """What to deploy. ``image`` is a reference by digest, ``weights`` that of an image volume with /models, where the image
-    does not hold it; ``ready_seconds`` the measured start, if there is one."""
+    does not hold it; ``ready_seconds`` the measured start, if there is one; ``weight_bytes`` all that lies under /models."""
 
     image: str
     target: Target
     ready_seconds: float | None = None
     replicas: int = 1
     weights: str | None = None
+    weight_bytes: int = 0
+
+    @property
+    def start_budget(self) -> int:
+        """Seconds that a start may take: the measured one with room, and reading the weights from a slow disk."""
+        measured = math.ceil((self.ready_seconds or 0.0) * START_FACTOR)
+        return max(SHORTEST_BUDGET, measured) + math.ceil(self.weight_bytes / DISK_BYTES)
 
 
-def render_deployment(
-    spec: ImageSpec, deployment: Deployment, templates: Mapping[str, str], members: Sequence[ImageSpec] = ()
-) -> str:
+def render_deployment(spec: ImageSpec, deployment: Deployment, members: Sequence[ImageSpec] = ()) -> str:
     """The YAML of both objects; ``members`` are the models of an image of several."""
-    measured = deployment.ready_seconds or 0.0
-    return render_template(
-        templates,
-        "kubernetes/deployment.yaml.j2",
-        {
-            "name": spec.name,
-            "title": spec.title,
-            "dns_name": spec.name.replace("_", "-"),
-            "image": deployment.image,
-            "weights": deployment.weights,
-            "replicas": deployment.replicas,
-            "resources": resources_of(spec, members),
-            "gpu": deployment.target != "cpu",
-            "grace_seconds": min(spec.limits.seconds, 120) + 10,
-            "start_factor": START_FACTOR,
-            "start_budget": max(SHORTEST_BUDGET, math.ceil(measured * START_FACTOR)),
+    objects = [_deployment(spec, deployment, members), _service(spec)]
+    text = yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True, width=120)
+    return f"{_HEADER.format(name=spec.name)}{text}"
+
+
+_HEADER = f"""\
+# Written by `prebake deploy {{name}}` from image.yaml and the report of the build that was pushed.
+# startupProbe: ready means that one real inference gave the reference answer. The budget is {START_FACTOR} times the measured
+# start ({SHORTEST_BUDGET} s at least), and the time in which a disk of {DISK_BYTES // 10**6} MB/s reads the weights.
+# terminationGracePeriodSeconds: the preStop sleep (endpoints are withdrawn meanwhile), PREBAKE_GRACE, and {MARGIN} s.
+"""
+
+
+def _deployment(spec: ImageSpec, deployment: Deployment, members: Sequence[ImageSpec]) -> dict[str, Any]:
+    drain = min(LONGEST_DRAIN, max(each.limits.seconds for each in members or (spec,)))
+    pod: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": PRE_STOP + drain + MARGIN,
+        "securityContext": {
+            "runAsNonRoot": True,
+            **dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), USER),
+            "seccompProfile": {"type": "RuntimeDefault"},
         },
-    )
+        "containers": [_container(spec, deployment, members, drain)],
+        "volumes": _volumes(deployment),
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(spec),
+        "spec": {
+            "replicas": deployment.replicas,
+            "selector": {"matchLabels": _selector(spec)},
+            "template": {"metadata": {"labels": _labels(spec)}, "spec": pod},
+        },
+    }
+
+
+def _container(spec: ImageSpec, deployment: Deployment, members: Sequence[ImageSpec], drain: int) -> dict[str, Any]:
+    resources = resources_of(spec, members)
+    gpu = {} if deployment.target == "cpu" else {"nvidia.com/gpu": 1}
+    return {
+        "name": "model",
+        "image": deployment.image,
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [{"name": "http", "containerPort": 8000}],
+        "env": [{"name": "PREBAKE_GRACE", "value": str(drain)}],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "startupProbe": {**_get("ready"), "periodSeconds": 1, "failureThreshold": deployment.start_budget},
+        "readinessProbe": {**_get("ready"), "periodSeconds": 5, "failureThreshold": 2},
+        "livenessProbe": {**_get("live"), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP}}},
+        "resources": {
+            "requests": {"cpu": resources.cpu, "memory": resources.memory},
+            "limits": {"memory": resources.memory, **gpu},
+        },
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - inside the container
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
+            *(
+                [{"name": "weights", "mountPath": "/models", "subPath": "models", "readOnly": True}]
+                if deployment.weights
+                else []
+            ),
+        ],
+    }
+
+
+def _volumes(deployment: Deployment) -> list[dict[str, Any]]:
+    """An image volume (the ImageVolume feature; subPath from Kubernetes 1.33 on) is pulled and cached as images are."""
+    image = {"reference": deployment.weights, "pullPolicy": "IfNotPresent"}
+    return [
+        {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "256Mi"}},
+        *([{"name": "weights", "image": image}] if deployment.weights else []),
+    ]
+
+
+def _service(spec: ImageSpec) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(spec),
+        "spec": {
+            "selector": _selector(spec),
+            "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
+        },
+    }
+
+
+def _metadata(spec: ImageSpec) -> dict[str, Any]:
+    return {
+        "name": _dns_name(spec),
+        "labels": _labels(spec),
+        "annotations": {"kubernetes.io/description": spec.title},
+    }
+
+
+def _labels(spec: ImageSpec) -> dict[str, str]:
+    return {**_selector(spec), "app.kubernetes.io/managed-by": "prebake"}
+
+
+def _selector(spec: ImageSpec) -> dict[str, str]:
+    """A Deployment's cannot be changed once it exists."""
+    return {"app.kubernetes.io/name": _dns_name(spec)}
+
+
+def _dns_name(spec: ImageSpec) -> str:
+    return spec.name.replace("_", "-")
+
+
+def _get(what: str) -> dict[str, Any]:
+    return {"httpGet": {"path": f"/v2/health/{what}", "port": "http"}}

@@ -9,13 +9,15 @@ from typing import Any
 from prebake.bake.artifact_file import ArtifactFile
 from prebake.plan.compiled import compile_command
 from prebake.plan.values import Member, Plan
+from prebake.render.asked import Asked, asked_document, asked_lines, base_line
 from prebake.sizes import show_bytes
 from prebake.spec.image import ImageSpec
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
+def plan_document(plan: Plan, asked: Asked) -> dict[str, Any]:
     """The plan for programs."""
     return {
+        **asked_document(plan, asked),
         "image": plan.name,
         "target": plan.target,
         "checkpoint": plan.checkpoint,
@@ -82,17 +84,18 @@ def _models(plan: Plan) -> list[str]:
     return lines
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan, asked: Asked) -> str:
     """The plan for people."""
     shipped = sum(file.size for file in plan.shipped)
     lines = [
         f"{plan.spec.title}: image {plan.tag}",
         f"  target      {plan.target}",
-        f"  base        {plan.base.reference}",
+        base_line(plan, asked.base),
         *_models(plan),
         f"  checkpoint  {plan.checkpoint}, {len(plan.files)} files, {show_bytes(sum(file.size for file in plan.files))}"
         f" ({show_bytes(shipped)} shipped as published)",
         f"  licence     {plan.licence}",
+        *asked_lines(plan, asked),
         "",
         "Checkpoint",
         *(f"  {show_bytes(file.size):>10}  {file.sha256[:12]}  {file.path}  from {file.source}" for file in plan.files),
@@ -101,10 +104,14 @@ def plan_text(plan: Plan) -> str:
         *(f"  {show_bytes(layer.size):>10}  {layer.key[:12]}  {layer.name} ({layer.kind})" for layer in plan.layers),
         *artifact_lines(plan),
         "",
-        "Steps: fetch what is missing, build (packages, export, compile, image), start it, compare its answer, measure",
+        f"Steps: fetch what is missing, build (packages, export, compile, image){_proof(asked)}",
         f"Room needed at most: {show_bytes(plan.room['store'])} in the store, {show_bytes(plan.room['engine'])} at the Engine",
     ]
     return "\n".join(lines)
+
+
+def _proof(asked: Asked) -> str:
+    return ", start it, compare its answer, measure" if "docker" in asked.outputs else "; it is not started"
 
 
 def list_document(specs: Sequence[ImageSpec]) -> list[Mapping[str, Any]]:

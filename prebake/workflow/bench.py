@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,7 @@ def require_one_model(root: Path, model: str) -> None:
 def bench_image(order: BuildOrder, runs: int, cache: str, tell: Tell) -> tuple[str, Mapping[str, Any]]:
     """Build both images, start each ``runs`` times in turn; the table, and the document that was written."""
     require_one_model(order.root, order.model)
-    before = drop_page_cache if cache == "cold" else _nothing
-    if cache == "cold" and not os.access(DROP_CACHES, os.W_OK):
-        raise CannotDropCache(
-            "--cache cold drops the page cache, which only root may.", next_action="run it as root, or leave it out"
-        )
+    before = _before_each(cache)
     report = build_image(order, tell)
     image = str(report["image"])
     launcher = _launcher(order, image)
@@ -80,17 +76,20 @@ def require_bounds(document: Mapping[str, Any]) -> None:
     missed = [bound for bound in document["bounds"] if bound["state"] == "missed"]
     if missed:
         lines = (f"  {each['name']}: {each['ratio']:.2f} times, at least {each['at_least']:g}" for each in missed)
+        other = document.get("against", "the naive one")
         raise BoundMissed(
-            "\n".join(["The image is slower against the naive one than it should be:", *lines]),
+            "\n".join([f"The image is slower against {other} than it should be:", *lines]),
             next_action="GET /startup and the report's phases say where a start goes; docs/startup.md what each step costs",
         )
 
 
-def compare_images(order: BuildOrder, against: str, runs: int, tell: Tell) -> tuple[str, Mapping[str, Any]]:
+def compare_images(order: BuildOrder, against: str, runs: int, cache: str, tell: Tell) -> tuple[str, Mapping[str, Any]]:
     """Build the image and start it in turn with ``against``, a tag that the Engine has."""
     require_one_model(order.root, order.model)
+    before = _before_each(cache)
     report = build_image(order, tell)
-    pair = run_pair(_launcher(order, str(report["image"])), str(report["image"]), against, runs=runs, tell=tell)
+    image = str(report["image"])
+    pair = run_pair(_launcher(order, image), image, against, runs=runs, tell=tell, before=before, cache=cache)
     write_document(order.root / "build" / "bench" / f"{order.model}-against.json", pair.document())
     return pair.table(), pair.document()
 
@@ -101,6 +100,17 @@ def _launcher(order: BuildOrder, image: str) -> EngineLauncher:
     device = find_device(connection, order.options.target, image)
     device.require("A benchmark")
     return device.launcher(connection)
+
+
+def _before_each(cache: str) -> Callable[[], None]:
+    """What is called before each start. Raises CannotDropCache."""
+    if cache == "warm":
+        return _nothing
+    if not os.access(DROP_CACHES, os.W_OK):
+        raise CannotDropCache(
+            "--cache cold drops the page cache, which only root may.", next_action="run it as root, or leave it out"
+        )
+    return drop_page_cache
 
 
 def drop_page_cache() -> None:

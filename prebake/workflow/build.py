@@ -20,6 +20,7 @@ from prebake.engine.connection import Connection, find_engine
 from prebake.engine.container_spec import ImageMount
 from prebake.engine.containers import remove_strays
 from prebake.engine.images import layers_by_name
+from prebake.engine.platform import engine_platform, require_platform
 from prebake.engine.tags import remove_tag, tag_image
 from prebake.oci.assembly import BaseImage, assemble
 from prebake.oci.compression import Compression
@@ -29,7 +30,7 @@ from prebake.plan.compiled import with_artifacts, without_artifacts
 from prebake.plan.container import container_config
 from prebake.plan.making import check_licence, make_plan
 from prebake.plan.runtime import serving_requirements
-from prebake.plan.values import Options, Plan
+from prebake.plan.values import STARTS, Options, Plan
 from prebake.render.dockerfile import render_context
 from prebake.sizes import show_bytes
 from prebake.spec.project import Project, read_project
@@ -50,8 +51,6 @@ from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Steps, Tell, only_one
 
 Weights = Literal["baked", "volume"]
-STARTS = 3
-"""Fresh starts that a build times."""
 _SERVING = ("dependencies", "code")  # the kinds of layers that stay where weights are a volume
 
 
@@ -71,10 +70,11 @@ class BuildOrder:
     weights: Weights = "baked"
     size: str | None = None  # of the sample checkpoint, as ``1GB``; None: what the lock pins
     starts: int = STARTS
+    platform: str | None = None  # as ``linux/amd64``; None: the Engine's
 
 
 def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
-    """Build, prove and measure one image; the report, which also lies in ``build/<model>/report.json``."""
+    """Build, prove and measure one image; the report, which also lies in ``build/<model>/``."""
     project, options = read_project(order.root, order.model), order.options
     if order.size:
         project, options = size_sample(project, options, order.size, tell)
@@ -84,6 +84,8 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
     folder = order.root / "build" / plan.name
     with only_one(folder, plan.name), ExitStack() as held:
         connection = find_engine()
+        if order.platform:
+            require_platform(order.platform, engine_platform(connection))
         outputs = read_outputs(order.outputs, connection, plan.tag, tell)
         repositories = [output.repository for output in outputs if isinstance(output, ToRegistry)]
         for repository in repositories:
@@ -129,7 +131,7 @@ class Job:
             self._build_naive(maker)
         beside = self._beside() if any(isinstance(output, ToEngine) for output in outputs) else {}
         outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof, beside, maker.components())
-        return write_report(self.folder / "report.json", outcome, self.steps.seconds)
+        return write_report(self.project.root, outcome, self.steps.seconds)
 
     def _beside(self) -> Mapping[str, frozenset[str]]:
         """The Engine's other images: not this one by its several names."""

@@ -1,4 +1,4 @@
-"""The report of a build: ``build/<model>/report.json``."""
+"""The report of a build: ``build/<model>/<target>-<checkpoint>/report.json``, the latest also in ``build/<model>/``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from typing import Any
 
 from prebake.engine.build import BuildResult
 from prebake.measure.layer_picture import draw_layers
-from prebake.measure.report import SCHEMA, BuiltLayer, explain_layers, read_report, write_document, write_text
+from prebake.measure.report import (
+    SCHEMA,
+    BuiltLayer,
+    explain_layers,
+    latest_path,
+    read_report,
+    report_path,
+    write_document,
+    write_text,
+)
 from prebake.oci.assembly import BaseImage
 from prebake.oci.blobs import Image
-from prebake.plan.values import Plan
+from prebake.plan.values import MODEL_KINDS, Plan
 from prebake.render.listing import artifact_document
 from prebake.workflow.making import MadeLayer
 from prebake.workflow.outputs import Delivered
@@ -51,10 +60,11 @@ class Outcome:
     components: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> Mapping[str, Any]:
-    """Write the report and return it."""
+def write_report(root: Path, outcome: Outcome, seconds: Mapping[str, float]) -> Mapping[str, Any]:
+    """Write the report and return it. It is kept for each target and checkpoint; ``root`` is the project's."""
     plan, image, volume = outcome.plan, outcome.made.image, outcome.made.volume
-    layers = explain_layers(built_layers(outcome.made), read_report(path))
+    own, latest = report_path(root, plan.name, plan.target, plan.checkpoint), latest_path(root, plan.name)
+    layers = explain_layers(built_layers(outcome.made), read_report(own) or read_report(latest))
     document = {
         "schema": SCHEMA,
         "image": plan.tag,
@@ -82,8 +92,9 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         **({"gpu": outcome.proof.gpu} if outcome.proof.gpu else {}),
         **(_measured(outcome.proof.measured) if outcome.proof.measured else {}),
     }
-    write_text(path.with_name(PICTURE), draw_layers(layers))
-    write_document(path, document)
+    for path in (own, latest):
+        write_text(path.with_name(PICTURE), draw_layers(layers))
+        write_document(path, document)
     return document
 
 
@@ -112,7 +123,7 @@ def built_layers(made: Made) -> list[BuiltLayer]:
 
 def shared_models(layers: Sequence[BuiltLayer], beside: Mapping[str, frozenset[str]]) -> Mapping[str, Any]:
     """What lies under /models in other images too and is stored once: bytes, and by layer the names of those images."""
-    models = [layer for layer in layers if layer.kind in ("weights", "derived", "compiled", "graphs")]
+    models = [layer for layer in layers if layer.kind in MODEL_KINDS]
     found = {layer.name: sorted(name for name, diffs in beside.items() if layer.diff_id in diffs) for layer in models}
     return {
         "bytes": sum(layer.size for layer in models if found[layer.name]),

@@ -158,8 +158,8 @@ def test_rendering_does_not_replace_what_is_somebodys_own(project: Project, tmp_
 
 
 def test_nothing_to_deploy_before_a_build(project: Project) -> None:
-    assert "python build.py --model toy" in project.run("deploy", "--model", "toy").expect(44).stderr
-    assert "a tag may move" in project.run("deploy", "--model", "toy", "--image", "toy:latest").expect(44).stderr
+    for words in ((), ("--image", "toy:latest"), ("--image", f"r.invalid/toy@sha256:{'2' * 64}")):
+        assert "python build.py --model toy --push" in project.run("deploy", "--model", "toy", *words).expect(44).stderr
 
 
 def test_an_error_is_coloured_at_a_terminal_unless_it_is_asked_not_to(project: Project) -> None:

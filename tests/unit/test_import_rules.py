@@ -101,7 +101,7 @@ THEIRS: dict[str, set[str]] = {
         "ml_dtypes",
         "xxhash",
     },
-    "prebake/render": {"jinja2"},
+    "prebake/render": {"jinja2", "yaml"},
     "prebake/http_failures.py": {"httpx"},
     "prebake/checkpoints": {
         "httpx",

@@ -1,4 +1,4 @@
-# HunyuanVideo-Foley (foley) as most people deploy it: the same weights, torch and transformers, loaded by the first request.
+# foley (HunyuanVideo-Foley) as most people deploy it: the same weights, torch and transformers, loaded by the first request.
 # It is what `make bench` measures against.
 ARG BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 # Local wheels, where the builder has some: --build-context wheels=DIR puts them in this stage's place.

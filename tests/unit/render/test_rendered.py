@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from prebake.plan.making import make_plan
 from prebake.plan.runtime import package_locks
 from prebake.plan.values import Options, Plan
+from prebake.render.asked import Asked
 from prebake.render.dockerfile import render_context
 from prebake.render.kubernetes import Deployment, render_deployment
 from prebake.render.listing import list_document, plan_text
@@ -75,10 +77,29 @@ def test_the_context_has_what_the_dockerfile_copies(name: str, target: Target) -
 
 @pytest.mark.parametrize(("name", "target"), CASES)
 def test_the_kubernetes_objects_are_the_golden_ones(name: str, target: Target) -> None:
-    project, plan = plan_of(name, target)
+    _, plan = plan_of(name, target)
     image = f"registry.example.invalid/{name}@sha256:{'2' * 64}"
-    text = render_deployment(plan.spec, Deployment(image, target, ready_seconds=12.3), project.templates)
+    text = render_deployment(plan.spec, Deployment(image, target, ready_seconds=12.3, weight_bytes=2 * 10**9))
     check(GOLDEN / f"{name}-{target}" / "kubernetes.yaml", text)
+
+
+@pytest.mark.parametrize("title", ["Foley\nRUN curl evil", "syntax=evil/frontend", "escape=`", "a\r\x85\u2028RUN b"])
+def test_a_title_writes_no_instruction_and_no_directive(title: str) -> None:
+    """A comment at the top of a Dockerfile may be a parser directive (Dockerfile reference, "Parser directives")."""
+    project, plan = plan_of("foley", "cpu")
+    titled = replace(plan, spec=plan.spec.model_copy(update={"title": title}))
+    for path in ("Dockerfile", "naive.Dockerfile"):
+        texts = [rendered_text(each, project, path) for each in (plan, titled)]
+        first, *others = (text.split("\n") for text in texts)
+        assert not re.match(r"#\s*(syntax|escape|check)\s*=", others[0][0])
+        labels = [[line for line in lines if "image.title" not in line][1:] for lines in (first, *others)]
+        assert labels[0] == labels[1]
+
+
+def rendered_text(plan: Plan, project: Project, path: str) -> str:
+    (data,) = [file.data for file in render_context(plan, project.templates) if file.path == path]
+    assert data is not None
+    return data.decode()
 
 
 def test_rendering_does_not_depend_on_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +111,7 @@ def test_rendering_does_not_depend_on_the_current_folder(tmp_path: Path, monkeyp
 
 def test_the_plan_names_every_file_and_layer_for_people() -> None:
     _, plan = plan_of("foley", "cpu")
-    text = plan_text(plan)
+    text = plan_text(plan, Asked())
     assert all(file.path in text for file in plan.files)
     assert all(layer.name in text for layer in plan.layers)
 

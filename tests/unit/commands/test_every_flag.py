@@ -1,0 +1,198 @@
+"""No flag is accepted and ignored: each one, of every command, changes the request, and every field of a request is read."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prebake.commands import cache, parsing
+from prebake.commands.command import Command
+from prebake.commands.parsing import Parser, parse
+
+ROOT = Path(__file__).parents[3]
+# The shortest valid command line of each command, and what a flag without choices may be given.
+SHORTEST = {
+    "build": ["build", "toy"],
+    "compile": ["compile", "toy"],
+    "explain": ["explain", "toy"],
+    "init": ["init", "toy", "--from", "toy.onnx"],
+    "lock": ["lock", "toy"],
+    "bench": ["bench", "toy"],
+    "demo": ["demo", "toy"],
+    "bake-file": ["bake-file", "contexts"],
+    "deploy": ["deploy", "toy"],
+    "verify": ["verify", "registry.invalid/toy:v1", "toy"],
+    "engine": ["engine", "up"],
+    "schema": ["schema"],
+    "list": ["cache", "list"],
+    "cache verify": ["cache", "verify"],
+    "prune": ["cache", "prune"],
+}
+VALUES = {"--starts": "5", "--runs": "5", "--replicas": "5", "--size": "2GB", "--input": "x=float32[1]"}
+REFUSED = "REFUSED"
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that commands run in: a project without an Engine, and without any of Prebake's variables."""
+    (tmp_path / "images/toy").mkdir(parents=True)
+    (tmp_path / "images/toy/image.yaml").touch()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("PREBAKE_STARTS", "PREBAKE_ACCEPT_LICENCE", "DOCKER_DEFAULT_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def commands() -> list[tuple[str, Command]]:
+    found = [(command.name, command) for command in parsing.COMMANDS]
+    return [*found, *((each.name if each.name != "verify" else "cache verify", each) for each in cache.COMMANDS)]
+
+
+def flags(command: Command) -> Iterator[argparse.Action]:
+    parser = Parser()
+    command.add_flags(parser)
+    yield from (action for action in parser._actions if action.dest != "help")
+
+
+CASES = [
+    pytest.param(name, flag, action, id=f"{name} {flag}")
+    for name, command in commands()
+    for action in flags(command)
+    for flag in action.option_strings
+]
+
+
+def words_for(flag: str, action: argparse.Action) -> list[list[str]]:
+    """The flag with each of its values: every choice, or one that is not a default."""
+    if action.nargs == 0:
+        return [[flag]]
+    values = list(action.choices) if action.choices else [VALUES.get(flag, "elsewhere")]
+    return [[flag, str(value)] for value in values]
+
+
+def request(words: list[str]) -> Any:
+    try:
+        return parse(words)[1]
+    except SystemExit as end:
+        return (REFUSED, end.code)
+
+
+@pytest.mark.parametrize(("name", "flag", "action"), CASES)
+def test_a_flag_changes_the_request(name: str, flag: str, action: argparse.Action) -> None:
+    shortest = SHORTEST[name]
+    unnamed = flag in ("--model", "--list") and name != "bake-file"  # where a word would name an image
+    named = [word for word in shortest if word != "toy"] if unnamed else shortest
+    before = request(shortest)
+    assert dataclasses.is_dataclass(before)
+    after = [request([*named, *given]) for given in words_for(flag, action)]
+    assert all(dataclasses.is_dataclass(each) for each in after), after
+    if flag == "--engine":  # what it says is the default; --no-engine is tried by itself
+        assert after == [before]
+    else:
+        assert any(each != before for each in after)
+        assert len({repr(each) for each in after}) == len(after), "two values of it mean the same"
+
+
+@pytest.mark.parametrize(("name", "flag", "action"), CASES)
+def test_a_flag_beside_any_other_has_its_effect_or_is_refused(name: str, flag: str, action: argparse.Action) -> None:
+    """Of every pair of flags of a command: the first changes the request that the second makes, or both are refused."""
+    own = words_for(flag, action)[-1]
+    command = dict(commands())[name]
+    for other in flags(command):
+        for spelling in other.option_strings:
+            if other.dest == action.dest or "--model" in (flag, spelling) or flag == "--engine":
+                continue
+            beside = [*SHORTEST[name], *words_for(spelling, other)[-1]]
+            if REFUSED in (alone := request(beside), together := request([*beside, *own])):
+                continue
+            if isinstance(together, tuple):
+                assert together == (REFUSED, 2)
+            else:
+                assert together != alone, f"{flag} is ignored beside {spelling}"
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
+def test_every_field_of_a_request_is_read_by_the_action(name: str, command: Command) -> None:
+    tree = ast.parse(Path(inspect.getfile(command.add_flags)).read_text(encoding="utf-8"))
+    module = sys.modules[command.add_flags.__module__]
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    for node in functions:
+        for argument in node.args.args:
+            kinds = ast.unparse(argument.annotation) if argument.annotation else ""
+            for kind in kinds.split(" | ") if argument.arg in ("request", "_request") else ():
+                reached = attributes(node) | {found for other in functions for found in attributes(other)}
+                unread = [each.name for each in dataclasses.fields(getattr(module, kind)) if each.name not in reached]
+                assert not unread, f"{kind}: nothing reads {unread}"
+
+
+def attributes(node: ast.FunctionDef) -> set[str]:
+    """What a function reads of its request."""
+    found = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and is_request(each.value)}
+    return {*found, "outputs"} if "registries" in found else found
+
+
+def is_request(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "request"
+
+
+def test_there_is_a_shortest_command_line_for_every_command() -> None:
+    assert SHORTEST.keys() == {name for name, _ in commands()}
+
+
+# What contradicts each other: both names are said, and what to do.
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("build --list --plan", ["--list", "--plan", "leave the others out"]),
+        ("build --list toy --push r.invalid/x", ["--list", "NAME", "--push"]),
+        ("build --list --render out --starts 2", ["--list", "--render", "--starts"]),
+        ("build toy --plan --render out", ["--render", "--plan", "builds nothing"]),
+        ("build toy --render out --output docker", ["--render", "--output"]),
+        ("build toy --render out --base bootstrap --weights volume", ["--render", "--base", "--weights"]),
+        ("build toy --render out --platform linux/amd64", ["--render", "--platform"]),
+        ("build toy --output oci:x --starts 2", ["--starts", "--output oci:x", "add --output docker"]),
+        ("compile toy --no-engine --base bootstrap", ["--no-engine", "--base", "leave one out"]),
+        ("build toy --model foley", ["toy", "--model foley", "name one"]),
+        ("deploy toy --tag x", ["--tag"]),
+        ("deploy toy --base x", ["--base"]),
+        ("deploy toy --accept-licence x", ["--accept-licence"]),
+        ("explain toy --accept-licence x", ["--accept-licence"]),
+        ("engine up --project .", ["--project"]),
+        ("schema --project .", ["--project"]),
+        ("cache list --project .", ["--project"]),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused_by_name(
+    words: str, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert request(words.split()) == (REFUSED, 2)
+    told = capsys.readouterr().err.rpartition("error: ")[2]
+    assert all(each in told for each in said), told
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("biuld toy", "build"),
+        ("depoly toy", "deploy"),
+        ("build toy --taget cpu", "--target"),
+        ("build toy --target=cdua", "cuda"),
+        ("bench toy --agianst x", "--against"),
+        ("engine statsu", "status"),
+        ("cache prun", "prune"),
+    ],
+)
+def test_a_word_that_is_none_is_answered_with_the_nearest(
+    words: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert request(words.split()) == (REFUSED, 2)
+    assert f"did you mean {meant}?" in capsys.readouterr().err
