@@ -74,7 +74,9 @@ def check_document(content: bytes, layout: Check, name: str) -> dict[str, Any]:
     document = load_document(content, name)
     schema = document.get("schema") if isinstance(document, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
-        raise NewerSchema(f"the manifest has schema {schema}, this entrypoint knows {SCHEMA}")
+        raise NewerSchema(
+            f"the manifest is written for a newer Prebake: it has schema {schema}, this entrypoint knows {SCHEMA}"
+        )
     check_digest(content, document, name)
     problems: list[str] = []
     checked: dict[str, Any] = layout(document, "", problems)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from prebake.colour import alarming
 from prebake.commands.parsing import parse
 from prebake.disk import path_refused
 from prebake.errors import Interrupted, PrebakeError
@@ -46,6 +47,5 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 
 def _fail(error: PrebakeError) -> int:
-    bold, plain = ("\x1b[1;31m", "\x1b[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    print(f"{bold}error:{plain} {error.message}\n  next: {error.next_action}", file=sys.stderr)
+    print(f"{alarming('error:', sys.stderr)} {error.message}\n  next: {error.next_action}", file=sys.stderr)
     return error.exit_code

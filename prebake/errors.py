@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import prebake
+
 
 class PrebakeError(Exception):
     """Something that the person at the terminal can act on."""
@@ -20,6 +22,13 @@ class PrebakeError(Exception):
         super().__init__(message)
         self.message = message
         self.next_action = next_action
+
+
+def newer_schema(found: object, known: int) -> str:
+    """What to say of a file whose schema number is above the newest that this version knows; empty if it is not."""
+    if isinstance(found, bool) or not isinstance(found, int) or found <= known:
+        return ""
+    return f"is written for a newer Prebake: schema {found}; this one ({prebake.__version__}) reads up to {known}"
 
 
 @dataclass(frozen=True)

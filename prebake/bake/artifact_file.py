@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prebake.bake.documents import canonical_json, digest_json, without_seal
+from prebake.errors import newer_schema
 
 SCHEMA = 1
 NAME = "artifact.json"
@@ -79,7 +80,7 @@ class ArtifactFile:
         try:
             document = json.loads(data)
             if document["schema"] != SCHEMA:
-                raise ValueError(f"schema must be {SCHEMA}")
+                raise ValueError(newer_schema(document["schema"], SCHEMA) or f"schema must be {SCHEMA}")
             found = cls(document["component"], document["artifact"], document["files"])
             fields, home = found.entry["key_fields"], f"{FOLDER}/{found.component}/{found.label}/"
             strays = [path for path in found.files if not path.startswith(home)]

@@ -18,6 +18,7 @@ from prebake.bake.arrays import Array, read_arrays, write_arrays
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
 from prebake.bake.parity import Case, Tolerance
+from prebake.errors import newer_schema
 
 GRAPH = "model.onnx"
 WEIGHTS = "model.safetensors"
@@ -82,8 +83,8 @@ class Exported:
             content = json.loads((folder / "exported.json").read_bytes())
         except (OSError, ValueError) as error:
             raise _incomplete(folder, str(error)) from None
-        if content.pop("schema", None) != _SCHEMA:
-            raise _incomplete(folder, "exported.json has another schema")
+        if (schema := content.pop("schema", None)) != _SCHEMA:
+            raise _incomplete(folder, f"exported.json {newer_schema(schema, _SCHEMA) or 'has another schema'}")
         components = {name: ExportedComponent(**each) for name, each in content.pop("components").items()}
         return cls(folder, components, **content)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import SettingsInvalid
-from prebake.errors import Problem
+from prebake.errors import Problem, newer_schema
 
 SCHEMA = 1
 MEMBERS = "members"
@@ -40,8 +40,8 @@ class JoinSettings:
         """The reverse of ``to_json``. Raises SettingsInvalid."""
         try:
             document = json.loads(data)
-            if document.pop("schema") != SCHEMA:
-                raise ValueError(f"schema must be {SCHEMA}")
+            if (schema := document.pop("schema")) != SCHEMA:
+                raise ValueError(newer_schema(schema, SCHEMA) or f"schema must be {SCHEMA}")
             return cls(**document)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             problem = Problem("settings.json", f"{type(error).__name__}: {error}")

@@ -13,7 +13,7 @@ from typing import Any
 from prebake.bake.component import HALVES, Component, ComponentReader, Session
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import SettingsInvalid
-from prebake.errors import Problem
+from prebake.errors import Problem, newer_schema
 
 SCHEMA = 1
 RUNTIMES = ("onnxruntime", "torch")
@@ -126,7 +126,8 @@ class _Reader(ComponentReader):
             self.problems.append(Problem("settings.json", f"not JSON: {error}"))
             return {}
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-            self.problems.append(Problem("schema", f"must be {SCHEMA}"))
+            found = document.get("schema") if isinstance(document, dict) else None
+            self.problems.append(Problem("schema", newer_schema(found, SCHEMA) or f"must be {SCHEMA}"))
             return {}
         return {key: value for key, value in document.items() if key != "schema"}
 

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
+from prebake.colour import is_terminal
 from prebake.sizes import show_bytes
 
 
@@ -129,4 +130,4 @@ class Bar(Tally):
 def terminal_progress(stream: TextIO | None = None) -> Progress:
     """The form that fits the stream (stderr): a bar on a terminal, plain lines anywhere else."""
     target = stream or sys.stderr
-    return Bar(target) if target.isatty() else Lines(target)
+    return Bar(target) if is_terminal(target) else Lines(target)

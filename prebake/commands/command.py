@@ -34,10 +34,18 @@ class Given:
         """The values of these that were given: keywords for a dataclass that has the defaults."""
         return {name: self.values[name] for name in names if name in self.values}
 
-    def root(self) -> Path:
-        """The project's folder: ``--project``, else the nearest one from here upwards. Raises UnknownImage."""
+    def root(self, *, begun: bool = True) -> Path:
+        """The project's folder: ``--project``, else the nearest one from here upwards. If there is none it is this folder for a
+        command that begins one, and others raise UnknownImage."""
         given = self.get("project")
-        return Path(given).resolve() if given is not None else find_root(Path.cwd())
+        if given is not None:
+            return Path(given).resolve()
+        try:
+            return find_root(Path.cwd())
+        except UnknownImage:
+            if begun:
+                raise
+            return Path.cwd().resolve()
 
     def model(self) -> str:
         """The image that is named, by word or by ``--model``. Raises UnknownImage if none is."""

@@ -60,7 +60,9 @@ def _input(text: str) -> tuple[str, str]:
 
 def read(given: Given) -> InitRequest:
     inputs = dict(given.get("input", ()))
-    return InitRequest(given.root(), given.get("name"), given.get("origin"), inputs=inputs, **given.only("licence"))
+    return InitRequest(
+        given.root(begun=False), given.get("name"), given.get("origin"), inputs=inputs, **given.only("licence")
+    )
 
 
 def run(request: InitRequest) -> None:

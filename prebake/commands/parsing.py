@@ -6,6 +6,7 @@ import argparse
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 import prebake
@@ -25,6 +26,8 @@ from prebake.commands import (
     verify,
 )
 from prebake.commands.command import Command, Given
+from prebake.errors import PrebakeError
+from prebake.spec.project import find_root, list_images
 
 COMMANDS = tuple(
     module.COMMAND
@@ -58,12 +61,24 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 def parse(words: Sequence[str]) -> tuple[Callable[[Any], None], Any]:
     """The command's action and its request. Raises PrebakeError where a project or a model is missing."""
-    asked, rest = make_parser().parse_known_args(words)
+    top = make_parser()
+    if words and words[0] in _images():
+        top.error(f"{words[0]} is an image, and no verb: say `prebake build {' '.join(words)}`")
+    asked, rest = top.parse_known_args(words)
     command, parser = asked.command, asked.parser
     if rest:
         parser.refuse_unknown(rest)
     values = {name: value for name, value in vars(asked).items() if name not in ("command", "parser")}
     return command.run, command.read(Given(parser, values))
+
+
+def _images() -> list[str]:
+    """Of the project here, without the names that verbs have."""
+    verbs = {*(command.name for command in COMMANDS), "cache"}
+    try:
+        return [name for name in list_images(find_root(Path.cwd())) if name not in verbs]
+    except PrebakeError:
+        return []
 
 
 def make_parser() -> Parser:

@@ -16,6 +16,7 @@ from typing import Any
 
 from prebake.process import Narrator
 
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # ECMA-48 control sequences: narration and logs are plain text
 _NOISE = re.compile(r"\[internal\]|\[context |resolving provenance")  # BuildKit's own steps, none of the Dockerfile's
 _NAME = re.compile(r"^\[(?P<stage>\S+?)? ?(?P<number>\d+)/\d+\] (?P<instruction>.+)$", re.DOTALL)
 _EXIT_CODE = re.compile(r"exit code: (\d+)")  # moby/buildkit, util/grpcerrors and solver/errdefs/exec.go
@@ -118,6 +119,7 @@ class Progress:
 
     def _output(self, output: Mapping[str, Any]) -> None:
         text = base64.b64decode(output.get("data") or b"").decode(errors="replace")
+        text = _COLOURS.sub("", text)
         lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.removesuffix("\n").split("\n")]
         self._vertexes.setdefault(output["vertex"], _Vertex("")).output.extend(lines)
         self.log.extend(lines)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from prebake.errors import newer_schema
 
 SCHEMA = 2
 REPORT = "report.json"
@@ -82,10 +84,13 @@ def report_path(root: Path, model: str, target: str, checkpoint: str) -> Path:
     return root / "build" / model / (target if "/" in checkpoint else f"{target}-{checkpoint}") / REPORT
 
 
-def find_report(root: Path, model: str, target: str, checkpoint: str) -> Mapping[str, Any] | None:
-    """The report of this target and checkpoint, also if it lies where the latest does; None if there is none."""
+def find_report(
+    root: Path, model: str, target: str, checkpoint: str, say: Callable[[str], None]
+) -> Mapping[str, Any] | None:
+    """The report of this target and checkpoint, also if it lies where the latest does; None if there is none. ``say`` hears
+    of one that is too new."""
     for path in (report_path(root, model, target, checkpoint), latest_path(root, model)):
-        report = read_report(path)
+        report = read_report(path, say)
         if report is not None and (report["target"], report["checkpoint"]) == (target, checkpoint):
             return report
     return None
@@ -93,17 +98,23 @@ def find_report(root: Path, model: str, target: str, checkpoint: str) -> Mapping
 
 def list_reports(root: Path, model: str) -> list[tuple[str, str]]:
     """Target and checkpoint of each report."""
-    found = (read_report(path) for path in (latest_path(root, model), *(root / "build" / model).glob(f"*/{REPORT}")))
+    found = (
+        read_report(path, lambda _: None)
+        for path in (latest_path(root, model), *(root / "build" / model).glob(f"*/{REPORT}"))
+    )
     return sorted({(report["target"], report["checkpoint"]) for report in found if report})
 
 
-def read_report(path: Path) -> Mapping[str, Any] | None:
-    """An earlier report; None where there is none, or none that can be read."""
+def read_report(path: Path, say: Callable[[str], None]) -> Mapping[str, Any] | None:
+    """An earlier report; None where there is none, or none that can be read. ``say`` hears of one that is too new."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return document if isinstance(document, dict) and document.get("schema") == SCHEMA else None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if newer := newer_schema(schema, SCHEMA):
+        say(f"{path} {newer}")
+    return document if schema == SCHEMA else None
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:

@@ -10,8 +10,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from prebake.errors import newer_schema
+from prebake.process import narrate
 
 SCHEMA = 1
 
@@ -111,7 +115,16 @@ def _load(place: Path) -> Mapping[str, Any] | None:
         document = json.loads(place.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return document if isinstance(document, dict) and document.get("schema") == SCHEMA else None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if newer := newer_schema(schema, SCHEMA):
+        _tell_newer(newer, place)
+    return document if schema == SCHEMA else None
+
+
+@cache
+def _tell_newer(newer: str, place: Path) -> None:
+    """Once for each record: what it speaks of is made again."""
+    narrate(f"record: {place} {newer}; what it speaks of is made again")
 
 
 def _save(place: Path, document: Mapping[str, Any]) -> None:

@@ -77,6 +77,9 @@ class Model(Part):
     checkpoint: Name | None = Field(default=None, description="One of its checkpoints, if not its default")
 
 
+IMAGE_SCHEMA = 1
+"""The newest of image.yaml that this version reads."""
+
 OWN = ("checkpoint", "checkpoints", "components")
 """What an image of one model says of it; one of several says ``models`` in their place."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from prebake.errors import LockMismatch, Problem
+from prebake.errors import LockMismatch, Problem, newer_schema
 
 SCHEMA = 1
 RELOCK = "run `prebake lock --model {name}` and review the difference"
@@ -112,7 +112,8 @@ def render_lock(lock: Lock) -> str:
 def _lock(document: Any, where: str, problems: list[Problem]) -> Lock | None:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__
-        problems.append(Problem(where, f"has schema {found!r}; this version reads {SCHEMA}"))
+        what = newer_schema(found, SCHEMA) or f"has schema {found!r}; this version reads {SCHEMA}"
+        problems.append(Problem(where, what, "update Prebake" if newer_schema(found, SCHEMA) else ""))
         return None
     base = document.get("base") or {}
     checkpoints = {

@@ -67,9 +67,14 @@ def library_root() -> Path:
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder from ``start`` upwards that holds ``images/*/image.yaml``; else ``start``."""
+    """The nearest folder from ``start`` upwards that holds ``images/*/image.yaml``. Raises UnknownImage."""
     places = (start.resolve(), *start.resolve().parents)
-    return next((place for place in places if list_images(place)), places[0])
+    if found := next((place for place in places if list_images(place)), None):
+        return found
+    raise UnknownImage(
+        f"There is no project here: no images/*/image.yaml in {', '.join(map(str, places))}.",
+        next_action="change into a project's folder or name it by `--project DIR`; `prebake init NAME --from PATH` begins one",
+    )
 
 
 def list_images(root: Path) -> list[str]:

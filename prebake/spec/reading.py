@@ -10,9 +10,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from prebake.errors import Problem, SpecInvalid
+from prebake.errors import Problem, SpecInvalid, newer_schema
 from prebake.spec.combinations import find_impossible
-from prebake.spec.image import ImageSpec
+from prebake.spec.image import IMAGE_SCHEMA, ImageSpec
 from prebake.spec.sources import Source
 from prebake.spec.yamlfile import Document, read_document
 
@@ -24,6 +24,7 @@ def parse_image(text: str, where: str) -> ImageSpec:
     document, problems = read_document(text, where)
     spec: ImageSpec | None = None
     if document is not None:
+        _refuse_newer(document)
         try:
             spec = ImageSpec.model_validate_json(json.dumps(document.data, default=str))
         except ValidationError as error:
@@ -32,6 +33,14 @@ def parse_image(text: str, where: str) -> ImageSpec:
     if problems or spec is None:
         raise SpecInvalid(f"{where} cannot be built from:", problems, next_action=FIX)
     return spec
+
+
+def _refuse_newer(document: Document) -> None:
+    """Raises SpecInvalid, without the other faults: to this version every field that is new would be one."""
+    schema = document.data.get("schema") if isinstance(document.data, dict) else None
+    if newer := newer_schema(schema, IMAGE_SCHEMA):
+        problem = Problem(document.place(("schema",)), newer)
+        raise SpecInvalid(f"{document.where} cannot be read:", [problem], next_action="update Prebake")
 
 
 def parse_source(fields: Mapping[str, object]) -> Source:

@@ -131,7 +131,7 @@ class Job:
             self._build_naive(maker)
         beside = self._beside() if any(isinstance(output, ToEngine) for output in outputs) else {}
         outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof, beside, maker.components())
-        return write_report(self.project.root, outcome, self.steps.seconds)
+        return write_report(self.project.root, outcome, self.steps)
 
     def _beside(self) -> Mapping[str, frozenset[str]]:
         """The Engine's other images: not this one by its several names."""

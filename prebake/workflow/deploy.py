@@ -46,9 +46,10 @@ def render_objects(asked: Rollout, tell: Tell) -> str:
     runs. Raises NothingToDeploy or NotPushed."""
     project = read_project(asked.root, asked.model, locked=False)
     checkpoint = asked.options.checkpoint or _default_checkpoint(project)
-    report = find_report(asked.root, asked.model, asked.options.target, checkpoint)
+    newer: list[str] = []
+    report = find_report(asked.root, asked.model, asked.options.target, checkpoint, newer.append)
     if report is None:
-        raise _not_built(asked, checkpoint)
+        raise _not_built(asked, checkpoint, newer)
     image, weights = _choose(asked, report, tell)
     ready = report.get("ready_seconds")
     if ready is None:
@@ -66,12 +67,13 @@ def _default_checkpoint(project: Project) -> str:
     return ",".join(each) or project.spec.checkpoint
 
 
-def _not_built(asked: Rollout, checkpoint: str) -> NothingToDeploy:
+def _not_built(asked: Rollout, checkpoint: str, newer: Sequence[str]) -> NothingToDeploy:
     of = f" of checkpoint {checkpoint}" if checkpoint else ""
     found = [f"{target} {name}".strip() for target, name in list_reports(asked.root, asked.model)]
     others = f" There are reports of: {', '.join(found)}." if found else ""
     return NothingToDeploy(
-        f"There is no report of a build of {asked.model} for {asked.options.target}{of} in {asked.root / 'build'}.{others}",
+        f"There is no report of a build of {asked.model} for {asked.options.target}{of} in {asked.root / 'build'}.{others}"
+        + "".join(f"\n  {line}" for line in newer),
         next_action=f"{_build_command(asked)} builds and pushes it; where it was built elsewhere, copy that build's "
         f"report.json to build/{asked.model}/",
     )

@@ -40,12 +40,18 @@ def init_image(asked: Asked, tell: Tell) -> str:
         raise InitRefused(f"{folder} exists already.", next_action="choose another name, or remove it")
     with fetched(asked, tell, _check) as (path, given):
         files = _recognise(path).write(given)
+        place = given.source(path).get("folder", "")
     _check_spec(files["image.yaml"].decode(), asked)
     try:
         for name, content in files.items():
             _write(folder / name, content)
             tell(f"init: wrote {folder / name}")
         lock_image(asked.root, asked.name, None, tell)
+        if place.startswith(".."):
+            tell(
+                f"init: image.yaml names the checkpoint by its place from the project's folder, outside of it: {place}; another "
+                "clone needs it there, or another `folder`"
+            )
     except BaseException:
         _remove(folder, (*files, "weights.lock"))
         raise

@@ -27,6 +27,7 @@ from prebake.render.listing import artifact_document
 from prebake.workflow.making import MadeLayer
 from prebake.workflow.outputs import Delivered
 from prebake.workflow.proving import Measured, Proof
+from prebake.workflow.steps import Steps
 
 PICTURE = "layers.svg"
 """Beside the report."""
@@ -60,11 +61,11 @@ class Outcome:
     components: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_report(root: Path, outcome: Outcome, seconds: Mapping[str, float]) -> Mapping[str, Any]:
+def write_report(root: Path, outcome: Outcome, steps: Steps) -> Mapping[str, Any]:
     """Write the report and return it. It is kept for each target and checkpoint; ``root`` is the project's."""
     plan, image, volume = outcome.plan, outcome.made.image, outcome.made.volume
     own, latest = report_path(root, plan.name, plan.target, plan.checkpoint), latest_path(root, plan.name)
-    layers = explain_layers(built_layers(outcome.made), read_report(own) or read_report(latest))
+    layers = explain_layers(built_layers(outcome.made), read_report(own, steps.tell) or read_report(latest, steps.tell))
     document = {
         "schema": SCHEMA,
         "image": plan.tag,
@@ -86,7 +87,7 @@ def write_report(root: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         "artifacts": [artifact_document(artifact) for artifact in plan.compiled],
         "keys": {"export": plan.export_key, "compile": plan.compile_key},
         "outputs": {name: asdict(each) for name, each in outcome.delivered.items()},
-        "steps": dict(seconds),
+        "steps": dict(steps.seconds),
         "buildkit_seconds": round(sum(each.seconds for each in outcome.built), 3),
         "instructions": [asdict(step) for each in outcome.built for step in each.steps],
         **({"gpu": outcome.proof.gpu} if outcome.proof.gpu else {}),

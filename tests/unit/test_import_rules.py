@@ -22,6 +22,7 @@ OURS: dict[str, set[str]] = {
     "prebake/patience.py": {"prebake.errors", "prebake.process"},
     "prebake/http_failures.py": set(),
     "prebake/crew.py": set(),
+    "prebake/colour.py": set(),
     "prebake/spec": {"prebake.errors"},
     "prebake/bake": {
         "prebake.errors",
@@ -53,6 +54,7 @@ OURS: dict[str, set[str]] = {
     },
     "prebake/checkpoints": {
         "prebake.errors",
+        "prebake.colour",
         "prebake.disk",
         "prebake.sizes",
         "prebake.spec",
@@ -83,7 +85,7 @@ OURS: dict[str, set[str]] = {
     },
     "prebake/workflow": {"prebake"},
     "prebake/commands": {"prebake"},
-    "prebake/cli.py": {"prebake.disk", "prebake.errors", "prebake.commands"},
+    "prebake/cli.py": {"prebake.colour", "prebake.disk", "prebake.errors", "prebake.commands"},
     "build.py": {"prebake.cli"},
     "entrypoints": {"images"},
 }

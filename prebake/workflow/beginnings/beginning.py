@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,11 +50,15 @@ class Asked:
         return "published" if self.remote else "local"
 
     def source(self, path: Path) -> Mapping[str, str]:
-        """The source's fields. A folder's is relative where the project holds it, so that the spec means the same in every
-        clone."""
-        absolute = path.resolve()
-        inside = absolute.is_relative_to(self.root)
-        return self.remote or {"from": "local", "folder": str(absolute.relative_to(self.root) if inside else absolute)}
+        """The source's fields. A folder's is relative to the project's, also if it lies outside: the spec holds no path of this
+        machine alone."""
+        return self.remote or {"from": "local", "folder": self._from_root(path)}
+
+    def _from_root(self, path: Path) -> str:
+        """A link in the project stays what the project calls it, wherever it leads."""
+        named = Path(os.path.abspath(path))  # noqa: PTH100 - links are not to be followed
+        place = named if named.is_relative_to(self.root) else path.resolve()
+        return Path(os.path.relpath(place, self.root)).as_posix()
 
     def values(self, path: Path, title: str = "", licence: str = UNKNOWN) -> dict[str, object]:
         """What the templates of every kind say of the checkpoint at ``path``; ``licence`` is its own word on it."""

@@ -53,3 +53,10 @@ def test_a_failure_without_output_tells_the_error() -> None:
     progress = Progress(lambda line: None)
     progress.feed(vertex("a", "[2/2] COPY none /", started=START, completed=END, error='"/none": not found'))
     assert progress.failure == Failure("[2/2] COPY none /", ('"/none": not found',), None)
+
+
+def test_what_a_program_coloured_is_told_plainly() -> None:
+    progress = Progress(lambda _: None)
+    progress.feed(vertex("b", "[image 3/3] RUN second", started=START))
+    progress.feed(output("b", "\x1b[1;31mERROR\x1b[0m: no such package\x1b[K\n"))
+    assert progress.log == ["ERROR: no such package"]

@@ -131,7 +131,8 @@ def test_every_fault_is_reported_at_once_with_its_line_and_field() -> None:
         ("net: {}", "net: {bucket: [{n: 1}]}", "components.net.bucket: unknown key (did you mean 'buckets'?)"),
         ("net: {}", "net: {pad: {x: 0}}", "components.net.pad: there are no buckets (add `buckets`)"),
         ("targets: [cpu]", "targets: []", "at least 1 item"),
-        ("schema: 1", "schema: 2", "input should be 1"),
+        ("schema: 1", "schema: 2", "is written for a newer Prebake: schema 2"),
+        ("schema: 1", "schema: 0", "input should be 1"),
         ("targets: [cpu]", "targets: cpu", "valid array"),
     ],
 )

@@ -1,0 +1,98 @@
+"""Which project a command is about, and how it writes of places: from any folder, and the same in every clone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prebake.engine.connection import Connection
+from tests.cli.test_plan import NOWHERE
+from tests.graphs import write_graph
+from tests.projects import Ended, Project, clone, reach
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return clone(tmp_path / "project", "toy", variables=NOWHERE)
+
+
+def run_in(folder: Path, project: Project, *words: str) -> Ended:
+    """The command as somebody in ``folder`` runs it."""
+    code = f"import sys; sys.path.insert(0, {str(project.root)!r}); from prebake.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, *words]
+    environment = project.environment()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_project_is_looked_for_upwards(project: Project, tmp_path: Path) -> None:
+    inside = project.root / "images" / "toy" / "deeper"
+    inside.mkdir()
+    rows = json.loads(run_in(inside, project, "build", "--list", "--json").expect(0).stdout)
+    assert [row["model"] for row in rows] == ["toy"]
+    assert "prebake/toy:cpu-small" in run_in(inside, project, "build", "toy", "--plan").expect(0).stdout
+    elsewhere = run_in(tmp_path, project, "build", "toy", "--plan", "--project", str(project.root))
+    assert elsewhere.expect(0).stdout == run_in(inside, project, "build", "toy", "--plan").stdout
+
+
+def test_where_there_is_no_project_it_is_said_where_it_was_looked_for(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for words in (
+        ["build", "--list"],
+        ["build", "toy"],
+        ["lock", "toy"],
+        ["deploy", "toy"],
+        ["cache", "prune", "--keep"],
+    ):
+        ended = run_in(tmp_path / "a" / "b", project, *words).expect(11)
+        for place in (tmp_path / "a" / "b", tmp_path / "a", tmp_path, Path("/")):
+            assert str(place) in ended.stderr
+        assert "--project DIR" in ended.stderr
+
+
+def test_an_image_named_alone_is_answered_with_the_verb(project: Project) -> None:
+    ended = project.run("toy", "--target", "cpu").expect(2)
+    assert "say `prebake build toy --target cpu`" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("project/checkpoints/scores", "checkpoints/scores"),
+        ("beside/scores", "../beside/scores"),
+        ("project/linked", "linked"),
+    ],
+)
+def test_init_names_a_checkpoint_by_its_place_from_the_project(
+    engine: Connection, tmp_path: Path, place: str, named: str
+) -> None:
+    project = clone(tmp_path / "project", "toy", variables=reach(engine))
+    folder = tmp_path / place
+    if folder.name == "linked":
+        (tmp_path / "cache").mkdir()
+        folder.symlink_to(tmp_path / "cache", target_is_directory=True)
+    else:
+        folder.mkdir(parents=True)
+    write_graph(folder / "scores.onnx")
+    for origin in (folder, folder / "scores.onnx"):
+        name = "whole" if origin == folder else "single"
+        ended = run_in(project.root / "images", project, "init", name, "--from", str(origin)).expect(0)
+        document = yaml.safe_load((project.root / f"images/{name}/image.yaml").read_text())
+        assert [each["folder"] for each in document["checkpoints"]["local"]["sources"]] == [named]
+        for path in (project.root / "images" / name).rglob("*"):
+            assert path.is_dir() or str(tmp_path) not in path.read_text(), path
+        assert (f"outside of it: {named}" in ended.stderr) == named.startswith("..")
+
+
+def test_init_begins_a_project_where_there_is_none(engine: Connection, tmp_path: Path) -> None:
+    project = clone(tmp_path / "project", variables=reach(engine))
+    place = tmp_path / "new"
+    place.mkdir()
+    write_graph(place / "scores.onnx")
+    assert run_in(place, project, "init", "scores", "--from", "scores.onnx").expect(0).stdout == "images/scores\n"
+    assert (place / "images/scores/weights.lock").is_file()
