@@ -14,6 +14,7 @@ from prebake import verbs
 from prebake.sizes import read_bytes
 from prebake.spec.component import TENSOR_TYPE
 from prebake.spec.image import TARGETS
+from prebake.spec.licences import LicenceInvalid, canonical_licence
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -132,7 +133,10 @@ def _init_flags(init: argparse.ArgumentParser) -> None:
         help="what TorchScript takes, which it does not tell: 'pixels=float32[batch, 3, 224, 224]'; may be given again",
     )
     init.add_argument(
-        "--licence", metavar="ID", help="the weights' SPDX identifier, or LicenseRef-… (default: the model card's)"
+        "--licence",
+        type=_licence,
+        metavar="ID",
+        help="the weights' SPDX expression, or LicenseRef-… (default: the model card's)",
     )
 
 
@@ -224,6 +228,7 @@ def _licence_flag(parser: argparse.ArgumentParser) -> None:
         "--accept-licence",
         action="append",
         metavar="ID",
+        type=_licence,
         default=[id.strip() for id in given.split(",") if id.strip()],
         help="of weights whose terms ask for it, once they were read; may be given again",
     )
@@ -245,6 +250,13 @@ def _size(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
+
+
+def _licence(text: str) -> str:
+    try:
+        return canonical_licence(text)
+    except LicenceInvalid as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _input(text: str) -> tuple[str, str]:
