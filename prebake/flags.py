@@ -78,6 +78,7 @@ def _build_flags(build: argparse.ArgumentParser) -> None:
         help="volume: everything under /models as an image of its own, TAG-weights, for Kubernetes image volumes",
     )
     _compression_flag(build)
+    _label_flag(build)
     build.add_argument(
         "--starts",
         type=_positive,
@@ -170,6 +171,7 @@ def _bake_file_flags(fleet: argparse.ArgumentParser) -> None:
         "--target", action="append", default=[], choices=TARGETS, help="may be given again; all by default"
     )
     _licence_flag(fleet)
+    _label_flag(fleet)
 
 
 def _deploy_flags(deploy: argparse.ArgumentParser) -> None:
@@ -231,6 +233,16 @@ def _licence_flag(parser: argparse.ArgumentParser) -> None:
         type=_licence,
         default=[id.strip() for id in given.split(",") if id.strip()],
         help="of weights whose terms ask for it, once they were read; may be given again",
+    )
+
+
+def _label_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a label of the image, such as org.opencontainers.image.vendor=ACME; may be given again",
     )
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from prebake.errors import UnknownImage
+from prebake.plan.metadata import Metadata
 from prebake.plan.values import Options
 from prebake.spec.image import Target
 
@@ -47,7 +50,7 @@ def _plan(asked: argparse.Namespace) -> None:
     from prebake.workflow.rendering import Rendering, render_folder
 
     project = read_project(_root(asked), asked.model)
-    plan = make_plan(project, _options(asked))
+    plan = make_plan(project, _described(asked))
     if asked.render:
         rendering = Rendering(Path(asked.render), asked.accept_licence, _registries(asked))
         render_folder(project, plan, rendering, _tell)
@@ -87,7 +90,7 @@ def compile_(asked: argparse.Namespace) -> None:
 def explain(asked: argparse.Namespace) -> None:
     from prebake.workflow.explaining import Question, explain_image, explained_text
 
-    question = Question(_root(asked), asked.model, _options(asked), asked.base, asked.registry, asked.compression)
+    question = Question(_root(asked), asked.model, _described(asked), asked.base, asked.registry, asked.compression)
     explained = explain_image(question, _tell)
     if asked.json:
         _print_json(explained)
@@ -132,7 +135,7 @@ def demo(asked: argparse.Namespace) -> None:
 def bake_file(asked: argparse.Namespace) -> None:
     from prebake.workflow.fleet import Fleet, write_fleet
 
-    fleet = Fleet(_root(asked), asked.model, asked.target, asked.accept_licence)
+    fleet = Fleet(_root(asked), asked.model, asked.target, asked.accept_licence, _metadata(asked))
     print(write_fleet(fleet, Path(asked.folder), _tell))
 
 
@@ -202,7 +205,7 @@ def _order(asked: argparse.Namespace, *, naive: bool = False) -> Any:
     return BuildOrder(
         _root(asked),
         asked.model,
-        _options(asked),
+        _described(asked),
         asked.base,
         asked.accept_licence,
         naive,
@@ -226,6 +229,17 @@ def _root(asked: argparse.Namespace) -> Path:
 
 def _options(asked: argparse.Namespace) -> Options:
     return Options(cast(Target, asked.target), asked.checkpoint, asked.tag)
+
+
+def _described(asked: argparse.Namespace) -> Options:
+    """With what the image will say about itself."""
+    return replace(_options(asked), metadata=_metadata(asked))
+
+
+def _metadata(asked: argparse.Namespace) -> Metadata:
+    from prebake.workflow.metadata import read_metadata
+
+    return read_metadata(_root(asked), getattr(asked, "label", []), os.environ, _tell)
 
 
 def _tell(line: str) -> None:

@@ -79,6 +79,7 @@ def _plan_one(project: Project, options: Options) -> Plan:
         naive=bool(project.naive),
         room=_room(spec, files),
         compiler_packages=compiler_key(project, lock.base, options.target),
+        metadata=options.metadata,
     )
 
 

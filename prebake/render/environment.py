@@ -17,4 +17,13 @@ def render_template(templates: Mapping[str, str], name: str, values: Mapping[str
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["dockerfile_string"] = dockerfile_string
     return environment.get_template(name).render(values)
+
+
+def dockerfile_string(text: str) -> str:
+    """A value in double quotes, as the Dockerfile reference has them ("Environment replacement"): only the quote, ``$`` and
+    the backslash have a meaning there, and JSON's escapes have none. Raises ValueError for a line break."""
+    if "\n" in text or "\r" in text:
+        raise ValueError(f"a Dockerfile's string has one line: {text!r}")
+    return '"' + "".join(f"\\{sign}" if sign in '"$\\' else sign for sign in text) + '"'

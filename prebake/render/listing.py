@@ -8,6 +8,7 @@ from typing import Any
 
 from prebake.bake.artifact_file import ArtifactFile
 from prebake.plan.compiled import compile_command
+from prebake.plan.container import container_config
 from prebake.plan.values import Member, Plan
 from prebake.sizes import show_bytes
 from prebake.spec.image import ImageSpec
@@ -22,6 +23,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "tag": plan.tag,
         "base": asdict(plan.base),
         "licence": plan.licence,
+        "created": plan.metadata.created_text,
+        "labels": dict(container_config(plan).labels),
         "files": [asdict(file) for file in plan.files],
         "layers": [
             {"name": layer.name, "kind": layer.kind, "paths": list(layer.paths), "size": layer.size, "key": layer.key}
@@ -93,6 +96,7 @@ def plan_text(plan: Plan) -> str:
         f"  checkpoint  {plan.checkpoint}, {len(plan.files)} files, {show_bytes(sum(file.size for file in plan.files))}"
         f" ({show_bytes(shipped)} shipped as published)",
         f"  licence     {plan.licence}",
+        *(f"  label       {name}={value}" for name, value in plan.metadata.labels.items()),
         "",
         "Checkpoint",
         *(f"  {show_bytes(file.size):>10}  {file.sha256[:12]}  {file.path}  from {file.source}" for file in plan.files),

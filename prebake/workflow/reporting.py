@@ -13,6 +13,7 @@ from prebake.measure.layer_picture import draw_layers
 from prebake.measure.report import SCHEMA, BuiltLayer, explain_layers, read_report, write_document, write_text
 from prebake.oci.assembly import BaseImage
 from prebake.oci.blobs import Image
+from prebake.plan.container import container_config
 from prebake.plan.values import Plan
 from prebake.render.listing import artifact_document
 from prebake.workflow.making import MadeLayer
@@ -60,6 +61,9 @@ def write_report(path: Path, outcome: Outcome, seconds: Mapping[str, float]) -> 
         "image": plan.tag,
         "digest": image.digest,
         "config_digest": image.config.digest,
+        "created": plan.metadata.created_text,
+        "revision": plan.metadata.revision,
+        "labels": dict(container_config(plan).labels),
         **({"volume": {"image": plan.tag + VOLUME, "digest": volume.digest}} if volume else {}),
         "target": plan.target,
         "checkpoint": plan.checkpoint,
