@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prebake.commands import flags
 from prebake.commands.command import Command, Given
+from prebake.commands.labels import add_label, find_metadata
 from prebake.commands.printing import tell
 from prebake.spec.image import TARGETS, Target
 
@@ -21,6 +22,7 @@ class BakeFileRequest:
     models: tuple[str, ...]
     targets: tuple[Target, ...]
     accepted_licences: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -30,18 +32,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", action="append", metavar="NAME", help="the same; may be given again")
     parser.add_argument("--target", action="append", choices=TARGETS, help="may be given again; all by default")
     flags.add_licence(parser)
+    add_label(parser)
 
 
 def read(given: Given) -> BakeFileRequest:
     models = tuple(dict.fromkeys([*given.get("names", ()), *given.get("model", ())]))
     targets = tuple(dict.fromkeys(given.get("target", ())))
-    return BakeFileRequest(given.root(), given.get("folder"), models, targets, given.accepted_licences())
+    folder, labels = given.get("folder"), tuple(given.get("label", ()))
+    return BakeFileRequest(given.root(), folder, models, targets, given.accepted_licences(), labels)
 
 
 def run(request: BakeFileRequest) -> None:
     from prebake.workflow.fleet import Fleet, write_fleet
 
-    fleet = Fleet(request.root, request.models, request.targets, request.accepted_licences)
+    metadata = find_metadata(request.root, request.labels)
+    fleet = Fleet(request.root, request.models, request.targets, request.accepted_licences, metadata)
     print(write_fleet(fleet, Path(request.folder), tell))
 
 

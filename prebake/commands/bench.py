@@ -9,6 +9,7 @@ from typing import Literal
 
 from prebake.commands import flags
 from prebake.commands.command import Command, Given
+from prebake.commands.labels import with_metadata
 from prebake.commands.printing import show, tell
 from prebake.plan.values import Options
 
@@ -71,7 +72,7 @@ def run(request: BenchRequest) -> None:
     order = BuildOrder(
         request.root,
         request.model,
-        request.options,
+        with_metadata(request.options, request.root),
         request.base,
         request.accepted_licences,
         naive=request.against is None,

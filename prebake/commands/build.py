@@ -11,12 +11,13 @@ from typing import Literal
 
 from prebake.commands import flags
 from prebake.commands.command import Command, Given
+from prebake.commands.labels import add_label, with_metadata
 from prebake.commands.printing import print_json, show, tell
 from prebake.plan.values import STARTS, Options
 
 _LISTED = ("list", "json", "project")
 _CHOICE = ("project", "name", "model", "target", "checkpoint", "tag")
-_RENDERED = (*_CHOICE, "render", "push", "accept_licence", "json")
+_RENDERED = (*_CHOICE, "render", "push", "accept_licence", "label", "json")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class RenderRequest:
     folder: str
     accepted_licences: tuple[str, ...]
     registries: tuple[str, ...]
+    labels: tuple[str, ...]
     json: bool
 
 
@@ -51,6 +53,7 @@ class BuildRequest:
     outputs: tuple[str, ...]
     starts: int
     platform: str | None
+    labels: tuple[str, ...] = ()
     plan: bool = False
     json: bool = False
     base: str = "auto"
@@ -92,6 +95,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="volume: everything under /models as an image of its own, TAG-weights, for Kubernetes image volumes",
     )
     flags.add_compression(parser)
+    add_label(parser)
     parser.add_argument(
         "--starts",
         type=flags.positive,
@@ -106,14 +110,15 @@ def read(given: Given) -> ListRequest | RenderRequest | BuildRequest:
     if "list" in given:
         given.allow("--list", _LISTED, "it lists every image of the project; leave the others out")
         return ListRequest(given.root(), json="json" in given)
-    model, options = given.model(), flags.options_of(given)
+    model, options, labels = given.model(), flags.options_of(given), tuple(given.get("label", ()))
     if "render" in given:
         advice = (
             "it writes a context and builds nothing; leave the others out (--push names where artifacts are looked for)"
         )
         given.allow("--render", _RENDERED, advice)
         push, accepted = tuple(given.get("push", ())), given.accepted_licences()
-        return RenderRequest(given.root(), model, options, given.get("render"), accepted, push, json="json" in given)
+        folder = given.get("render")
+        return RenderRequest(given.root(), model, options, folder, accepted, push, labels, json="json" in given)
     pushed = [f"registry:{reference}" for reference in given.get("push", ())]
     outputs = tuple(dict.fromkeys([*given.get("output", ["docker"]), *pushed]))
     if "starts" in given and "docker" not in outputs:
@@ -128,6 +133,7 @@ def read(given: Given) -> ListRequest | RenderRequest | BuildRequest:
         outputs,
         given.get("starts") or _starts(given),
         given.get("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM") or None,
+        labels,
         **given.only("plan", "json", "base", "compression", "weights"),
     )
 
@@ -169,7 +175,8 @@ def _render(request: RenderRequest) -> None:
 
     project = read_project(request.root, request.model)
     rendering = Rendering(Path(request.folder), request.accepted_licences, request.registries)
-    render_folder(project, make_plan(project, request.options), rendering, tell)
+    options = with_metadata(request.options, request.root, request.labels)
+    render_folder(project, make_plan(project, options), rendering, tell)
     show({"folder": request.folder}, request.folder, as_json=request.json)
 
 
@@ -181,7 +188,8 @@ def _plan(request: BuildRequest) -> None:
     from prebake.workflow.artifacts import look_up
     from prebake.workflow.platforms import plan_platform
 
-    plan = make_plan(read_project(request.root, request.model), request.options)
+    options = with_metadata(request.options, request.root, request.labels)
+    plan = make_plan(read_project(request.root, request.model), options)
     asked = Asked(
         request.outputs,
         request.base,
@@ -202,7 +210,7 @@ def _build(request: BuildRequest) -> None:
     order = BuildOrder(
         request.root,
         request.model,
-        request.options,
+        with_metadata(request.options, request.root, request.labels),
         request.base,
         request.accepted_licences,
         outputs=request.outputs,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prebake.commands import flags
 from prebake.commands.command import Command, Given
+from prebake.commands.labels import with_metadata
 from prebake.commands.printing import tell
 from prebake.plan.values import Options
 
@@ -40,7 +41,8 @@ def run(request: DemoRequest) -> None:
     from prebake.workflow.demo import show_demo
 
     accepted = request.accepted_licences
-    order = BuildOrder(request.root, request.model, request.options, request.base, accepted, naive=True)
+    options = with_metadata(request.options, request.root)
+    order = BuildOrder(request.root, request.model, options, request.base, accepted, naive=True)
     print(show_demo(order, tell))
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from prebake.commands import flags
 from prebake.commands.command import Command, Given
+from prebake.commands.labels import with_metadata
 from prebake.commands.printing import show, tell
 from prebake.plan.values import Options
 
@@ -43,9 +44,8 @@ def read(given: Given) -> ExplainRequest:
 def run(request: ExplainRequest) -> None:
     from prebake.workflow.explaining import Question, explain_image, explained_text
 
-    question = Question(
-        request.root, request.model, request.options, request.base, request.registry, request.compression
-    )
+    options = with_metadata(request.options, request.root)
+    question = Question(request.root, request.model, options, request.base, request.registry, request.compression)
     explained = explain_image(question, tell)
     show(explained, explained_text(explained), as_json=request.json)
 

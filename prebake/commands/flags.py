@@ -9,6 +9,7 @@ from prebake.commands.command import Given
 from prebake.plan.values import Options
 from prebake.sizes import read_bytes
 from prebake.spec.image import TARGETS, Target
+from prebake.spec.licences import LicenceInvalid, canonical_licence
 
 
 def add_project(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,7 @@ def add_licence(parser: argparse.ArgumentParser) -> None:
         "--accept-licence",
         action="append",
         metavar="ID",
+        type=licence,
         help="of weights whose terms ask for it, once they were read; may be given again (also PREBAKE_ACCEPT_LICENCE)",
     )
 
@@ -74,6 +76,14 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return value
+
+
+def licence(text: str) -> str:
+    """An SPDX licence expression in its canonical spelling."""
+    try:
+        return canonical_licence(text)
+    except LicenceInvalid as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def size(text: str) -> str:

@@ -45,7 +45,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="what TorchScript takes, which it does not tell: 'pixels=float32[batch, 3, 224, 224]'; may be given again",
     )
     parser.add_argument(
-        "--licence", metavar="ID", help="the weights' SPDX identifier, or LicenseRef-… (default: the model card's)"
+        "--licence",
+        type=flags.licence,
+        metavar="ID",
+        help="the weights' SPDX expression, or LicenseRef-… (default: the model card's)",
     )
 
 

@@ -35,17 +35,22 @@ def assemble(
     layers: Sequence[Layer],
     configure: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     annotations: Mapping[str, str],
+    created: str = EPOCH,
 ) -> Image:
-    """``configure`` turns the base's ``config`` into the image's. The same parts give the same digest, whenever."""
+    """``configure`` turns the base's ``config`` into the image's; ``created`` is RFC 3339. The same parts give the same
+    digest, whenever."""
     every = (*base.layers, *layers)
     config = {
         "architecture": base.config["architecture"],
         "os": base.config["os"],
         **{key: base.config[key] for key in ("variant", "os.version") if key in base.config},
-        "created": EPOCH,
+        "created": created,
         "config": configure(base.config.get("config") or {}),
         "rootfs": {"type": "layers", "diff_ids": [layer.diff for layer in every]},
-        "history": [{"created": EPOCH, "created_by": layer.created_by} for layer in every],
+        "history": [
+            *({"created": EPOCH, "created_by": layer.created_by} for layer in base.layers),
+            *({"created": created, "created_by": layer.created_by} for layer in layers),
+        ],
     }
     blob = document_blob(CONFIG, config)
     manifest = {

@@ -11,23 +11,11 @@ from typing import Any
 
 import prebake
 from prebake.oci.provenance import Made, source_uri
+from prebake.spec.licences import canonical_licence, is_identifier, is_licence
 from prebake.spec.lock import LockedBase, LockedFile
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
 _WEIGHTS = {".safetensors", ".onnx", ".pth", ".pt", ".bin", ".ckpt", ".gguf"}
-# Those of SPDX's identifiers that checkpoints are published under; what is not here is stated by its name.
-# fmt: off
-_SPDX = frozenset((
-    "AFL-3.0", "AGPL-3.0-only", "AGPL-3.0-or-later", "Apache-2.0", "Artistic-2.0", "BSD-2-Clause",
-    "BSD-3-Clause", "BSD-3-Clause-Clear", "BSL-1.0", "CC-BY-2.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-NC-2.0",
-    "CC-BY-NC-3.0", "CC-BY-NC-4.0", "CC-BY-NC-ND-4.0", "CC-BY-NC-SA-4.0", "CC-BY-ND-4.0", "CC-BY-SA-3.0",
-    "CC-BY-SA-4.0", "CC0-1.0", "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "CDLA-Sharing-1.0", "ECL-2.0",
-    "EPL-2.0", "EUPL-1.1", "EUPL-1.2", "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-only",
-    "GPL-3.0-or-later", "ISC", "LGPL-2.1-only", "LGPL-2.1-or-later", "LGPL-3.0-only", "LGPL-3.0-or-later",
-    "MIT", "MIT-0", "MPL-2.0", "MS-PL", "NCSA", "ODbL-1.0", "ODC-By-1.0", "OFL-1.1", "PDDL-1.0",
-    "PostgreSQL", "Unlicense", "WTFPL", "Zlib",
-))
-# fmt: on
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
@@ -91,11 +79,10 @@ def read_requirements(text: str) -> Iterator[Package]:
 
 def licences(licence: str) -> list[dict[str, Any]]:
     """CycloneDX's licence choice: one SPDX identifier, an expression of several, or a name."""
-    if licence in _SPDX:
-        return [{"license": {"id": licence}}]
-    words = [word for word in re.split(r"[\s()]+", licence) if word and word not in ("AND", "OR")]
-    if words and _SPDX.issuperset(words):
-        return [{"expression": licence}]
+    if is_identifier(licence):
+        return [{"license": {"id": canonical_licence(licence)}}]
+    if is_licence(licence) and not licence.startswith("LicenseRef-"):
+        return [{"expression": canonical_licence(licence)}]
     return [{"license": {"name": licence}}] if licence else []
 
 

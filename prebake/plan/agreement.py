@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from prebake.errors import LockMismatch, Problem
 from prebake.spec.image import Checkpoint, ImageSpec
+from prebake.spec.licences import canonical_licence, is_licence
 from prebake.spec.lock import RELOCK, Lock, LockedCheckpoint, LockedFile
 from prebake.spec.sources import (
     FromGs,
@@ -91,7 +92,7 @@ def _differences(spec: ImageSpec, lock: Lock, name: str, where: str) -> Iterator
     if locked is None:
         yield Problem(f"{where}: {name}", "is a checkpoint of image.yaml that is not locked")
         return
-    if locked.licence != checkpoint.licence.id:
+    if _spelled(locked.licence) != checkpoint.licence.id:
         yield Problem(f"{where}: {name}", f"is under {locked.licence!r}, image.yaml says {checkpoint.licence.id!r}")
     expected, found = expect_files(checkpoint), {file.path: file for file in locked.files}
     for path in sorted(expected.keys() - found.keys()):
@@ -103,6 +104,11 @@ def _differences(spec: ImageSpec, lock: Lock, name: str, where: str) -> Iterator
     for path, sha256 in ((path, sha256) for layer in locked.layers for path, sha256 in layer.files.items()):
         if path not in found or found[path].sha256 != sha256:
             yield Problem(f"{where}: {name}: layers", f"one was computed of another {path} ({sha256})")
+
+
+def _spelled(licence: str) -> str:
+    """In SPDX's spelling, in which the spec has it; a lock keeps the one that it was written with."""
+    return canonical_licence(licence) if is_licence(licence) else licence
 
 
 def _file_differences(expected: Expected, found: LockedFile, where: str) -> Iterator[Problem]:

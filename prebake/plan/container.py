@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prebake.plan.metadata import OCI, OF_THE_COMMIT, OWN
 from prebake.plan.runtime import runtime_of
 from prebake.plan.values import Plan
 
@@ -44,8 +45,13 @@ class ContainerConfig:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """The manifest's: those of the labels that OCI defines, so that a registry can show them."""
+        """The manifest's: those of the labels in OCI's namespace, so that a registry can show them."""
         return {name: value for name, value in self.labels.items() if name.startswith("org.opencontainers.")}
+
+    @property
+    def stable_labels(self) -> dict[str, str]:
+        """Those that stay from commit to commit, for an image of weights alone: its digest moves only with what it holds."""
+        return {name: value for name, value in self.labels.items() if name not in OF_THE_COMMIT}
 
     def over(self, base: Mapping[str, Any]) -> dict[str, Any]:
         """The whole ``config`` of an image on a base with this one: variables replaced by name, the command dropped, as
@@ -92,14 +98,19 @@ def _env(plan: Plan) -> dict[str, str]:
 
 
 def _labels(plan: Plan) -> dict[str, str]:
-    """The OCI annotations that cost nothing to fill, as labels."""
+    """What the image is, what it was made of, and what the command line adds; one line each, as a Dockerfile can say it."""
     labels = {
-        "org.opencontainers.image.title": plan.spec.title,
-        "org.opencontainers.image.description": plan.spec.description,
-        "org.opencontainers.image.licenses": plan.licence,
-        "org.opencontainers.image.base.name": plan.base.reference,
-        "org.opencontainers.image.base.digest": plan.base.digest,
-        "dev.prebake.export-key": plan.export_key,
-        "dev.prebake.compile-key": plan.compile_key,
+        f"{OCI}.title": one_line(plan.spec.title),
+        f"{OCI}.description": one_line(plan.spec.description),
+        f"{OCI}.licenses": plan.licence,
+        f"{OCI}.base.name": plan.base.reference,
+        f"{OCI}.base.digest": plan.base.digest,
+        f"{OWN}export-key": plan.export_key,
+        f"{OWN}compile-key": plan.compile_key,
     }
-    return {key: value for key, value in labels.items() if value}
+    return {**{key: value for key, value in labels.items() if value}, **plan.metadata.labels}
+
+
+def one_line(text: str) -> str:
+    """Line breaks and what cannot be printed become spaces."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

@@ -51,6 +51,7 @@ def join_plans(project: Project, options: Options, plans: Sequence[Plan]) -> Pla
         naive=False,
         room={place: sum(plan.room[place] for plan in plans) for place in plans[0].room},
         members=members,
+        metadata=options.metadata,
     )
 
 

@@ -22,6 +22,7 @@ from prebake.plan.runtime import (
 from prebake.plan.settings import make_settings
 from prebake.plan.values import Options, Plan, converted_bytes, is_whole, weight_folders
 from prebake.spec.image import ImageSpec, Licence, Target
+from prebake.spec.licences import LicenceInvalid, canonical_licence
 from prebake.spec.lock import RELOCK, LockedFile
 from prebake.spec.members import RUNTIME, pinned_version
 from prebake.spec.project import Project
@@ -78,11 +79,13 @@ def _plan_one(project: Project, options: Options) -> Plan:
         naive=bool(project.naive),
         room=_room(spec, files),
         compiler_packages=compiler_key(project, lock.base, options.target),
+        metadata=options.metadata,
     )
 
 
 def check_licence(plan: Plan, accepted: Collection[str]) -> None:
-    """Raises LicenceRequired where a checkpoint's terms ask for acceptance and it was not given by their identifier."""
+    """Raises LicenceRequired if a checkpoint's terms ask for acceptance and it was not given by their identifier, or if an
+    accepted identifier is none."""
     if asking := _asking(plan, accepted):
         what = (f"Checkpoint {each.checkpoint!r} of {each.name} is under {_licence(each).id}" for each in asking)
         texts = dict.fromkeys(f"images/{each.name}/{_licence(each).text}" for each in asking)
@@ -99,7 +102,19 @@ def unaccepted_licences(plan: Plan, accepted: Collection[str]) -> list[str]:
 
 
 def _asking(plan: Plan, accepted: Collection[str]) -> list[Plan]:
-    return [each for each in plan.models if _licence(each).acceptance and _licence(each).id not in accepted]
+    known = _spelled(accepted)
+    return [each for each in plan.models if _licence(each).acceptance and _licence(each).id not in known]
+
+
+def _spelled(accepted: Collection[str]) -> frozenset[str]:
+    """In SPDX's spelling, whose letters' case makes no difference."""
+    try:
+        return frozenset(map(canonical_licence, accepted))
+    except LicenceInvalid as error:
+        raise LicenceRequired(
+            f"A licence is accepted that is none: {error}.",
+            next_action="correct --accept-licence or PREBAKE_ACCEPT_LICENCE (identifiers, a comma between them)",
+        ) from error
 
 
 def _licence(plan: Plan) -> Licence:

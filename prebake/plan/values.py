@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from prebake.bake.artifact_file import ArtifactFile
 from prebake.bake.join_settings import MEMBERS, place_in
+from prebake.plan.metadata import Metadata
 from prebake.spec.image import ImageSpec, Target
 from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
 
@@ -106,11 +107,12 @@ class ContextFile:
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line."""
+    """What was asked for on the command line, and what the image says about itself."""
 
     target: Target = "cpu"
     checkpoint: str | None = None
     tag: str | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ class Plan:
     members: tuple[Member, ...] = ()
     artifacts: tuple[ArtifactFile, ...] = ()
     compiler_packages: str = ""
+    metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def name(self) -> str:

@@ -27,7 +27,7 @@ def _target(folder: str, plan: Plan) -> dict[str, object]:
     return {
         "context": folder,
         "dockerfile": "Dockerfile",
-        "args": {"SOURCE_DATE_EPOCH": "0"},
+        "args": {"SOURCE_DATE_EPOCH": str(plan.metadata.created or 0)},
         "tags": [plan.tag],
         "attest": disabled,
     }

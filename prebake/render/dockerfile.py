@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prebake.plan.compiled import artifact_trees
-from prebake.plan.container import container_config
+from prebake.plan.container import container_config, one_line
 from prebake.plan.layers import model_folders
 from prebake.plan.places import trees_of
 from prebake.plan.runtime import package_locks, runtime_of
@@ -54,7 +54,8 @@ def _values(plan: Plan) -> dict[str, Any]:
     placed = [f"models/{file.path}" for tree in compiled for file in tree.files]
     return {
         "name": plan.name,
-        "title": plan.spec.title,
+        "title": one_line(plan.spec.title),
+        "created": plan.metadata.created or 0,
         "target": plan.target,
         "runtime": runtime_of(plan.spec, plan.target),
         "locks": [f"{name}.txt" for name in package_locks(plan.spec, plan.target)],

@@ -18,9 +18,18 @@ def render_template(templates: Mapping[str, str], name: str, values: Mapping[str
         keep_trailing_newline=True,
     )
     environment.filters["line"] = one_line
+    environment.filters["dockerfile_string"] = dockerfile_string
     return environment.get_template(name).render(values)
 
 
 def one_line(text: str) -> str:
     """Free text for a comment or a heading: nothing of it can begin a line of its own."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def dockerfile_string(text: str) -> str:
+    """A value in double quotes, as the Dockerfile reference has them ("Environment replacement"): only the quote, ``$`` and
+    the backslash have a meaning there, and JSON's escapes have none. Raises ValueError for a line break."""
+    if "\n" in text or "\r" in text:
+        raise ValueError(f"a Dockerfile's string has one line: {text!r}")
+    return '"' + "".join(f"\\{sign}" if sign in '"$\\' else sign for sign in text) + '"'

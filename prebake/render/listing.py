@@ -8,6 +8,7 @@ from typing import Any
 
 from prebake.bake.artifact_file import ArtifactFile
 from prebake.plan.compiled import compile_command
+from prebake.plan.container import container_config
 from prebake.plan.values import Member, Plan
 from prebake.render.asked import Asked, asked_document, asked_lines, base_line
 from prebake.sizes import show_bytes
@@ -24,6 +25,8 @@ def plan_document(plan: Plan, asked: Asked) -> dict[str, Any]:
         "tag": plan.tag,
         "base": asdict(plan.base),
         "licence": plan.licence,
+        "created": plan.metadata.created_text,
+        "labels": dict(container_config(plan).labels),
         "files": [asdict(file) for file in plan.files],
         "layers": [
             {"name": layer.name, "kind": layer.kind, "paths": list(layer.paths), "size": layer.size, "key": layer.key}
@@ -96,6 +99,7 @@ def plan_text(plan: Plan, asked: Asked) -> str:
         f" ({show_bytes(shipped)} shipped as published)",
         f"  licence     {plan.licence}",
         *asked_lines(plan, asked),
+        *(f"  label       {name}={value}" for name, value in plan.metadata.labels.items()),
         "",
         "Checkpoint",
         *(f"  {show_bytes(file.size):>10}  {file.sha256[:12]}  {file.path}  from {file.source}" for file in plan.files),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from prebake.spec.component import Component
+from prebake.spec.licences import LicenceInvalid, canonical_licence
 from prebake.spec.part import Name, Part, RelativePath
 from prebake.spec.sources import Source
 
@@ -19,10 +21,17 @@ Compiled = Literal["measured", "aot", "compile-cache", "none"]
 TARGETS: tuple[Target, ...] = ("cpu", "cuda", "tensorrt")
 
 
+def _spdx(text: str) -> str:
+    try:
+        return canonical_licence(text)
+    except LicenceInvalid as error:
+        raise PydanticCustomError("licence", "{why}", {"why": str(error)}) from error
+
+
 class Licence(Part):
     """The terms that the weights are under."""
 
-    id: str = Field(description="SPDX identifier, or LicenseRef-…")
+    id: Annotated[str, AfterValidator(_spdx)] = Field(description="SPDX expression, or LicenseRef-…")
     acceptance: bool = Field(default=False, description="Whoever builds has to say --accept-licence ID")
     text: RelativePath | None = Field(default=None, description="Where in the image's folder the terms are explained")
 

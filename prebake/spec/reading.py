@@ -89,6 +89,8 @@ def _is_tag(path: Sequence[str | int], at: int) -> bool:
 
 def _plain(detail: ErrorDetails) -> str:
     message = detail["msg"][0].lower() + detail["msg"][1:]
+    if detail["type"] == "licence":
+        return message  # it names the text itself
     value = detail.get("input")
     return message if isinstance(value, (dict, list)) else f"{message}, found {value!r}"
 

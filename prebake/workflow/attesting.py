@@ -95,10 +95,3 @@ def _attach(repository: Repository, image: Descriptor, document: Blob, known: se
         repository.push(document)
         put_referrer(repository, manifest)
     return manifest.digest
-
-
-def builder_uri(environ: Mapping[str, str]) -> str:
-    """Who vouches for a build: ``PREBAKE_BUILDER``, else the workflow that GitHub Actions runs, else nobody but its maker."""
-    server, workflow = environ.get("GITHUB_SERVER_URL"), environ.get("GITHUB_WORKFLOW_REF")
-    found = f"{server}/{workflow}" if server and workflow else "urn:prebake:builder:local"
-    return environ.get("PREBAKE_BUILDER") or found

@@ -22,7 +22,7 @@ from prebake.engine.containers import remove_strays
 from prebake.engine.images import layers_by_name
 from prebake.engine.platform import engine_platform, require_platform
 from prebake.engine.tags import remove_tag, tag_image
-from prebake.oci.assembly import BaseImage, assemble
+from prebake.oci.assembly import EPOCH, BaseImage, assemble
 from prebake.oci.compression import Compression
 from prebake.oci.records import Records
 from prebake.oci.registry import Repository
@@ -35,8 +35,9 @@ from prebake.render.dockerfile import render_context
 from prebake.sizes import show_bytes
 from prebake.spec.project import Project, read_project
 from prebake.workflow.artifacts import find_artifacts
-from prebake.workflow.attesting import Built, attest, builder_uri
+from prebake.workflow.attesting import Built, attest
 from prebake.workflow.builder import Builder
+from prebake.workflow.ci import builder_uri
 from prebake.workflow.context import write_context
 from prebake.workflow.device import find_device, why_not_on_cpu
 from prebake.workflow.library import Library
@@ -141,14 +142,16 @@ class Job:
 
     def _make(self, maker: Maker) -> Made:
         base, layers = maker.base_image(), maker.layers()
-        config = container_config(self.plan)
+        config, created = container_config(self.plan), self.plan.metadata.created_text or EPOCH
         if self.order.weights == "baked":
-            return Made(assemble(base, [each.layer for each in layers], config.over, config.annotations), base, layers)
+            whole = [each.layer for each in layers]
+            return Made(assemble(base, whole, config.over, config.annotations, created), base, layers)
         inside = [each.layer for each in layers if each.planned.kind in _SERVING]
         outside = [each.layer for each in layers if each.planned.kind not in _SERVING]
         scratch = BaseImage({key: base.config[key] for key in ("architecture", "os")}, ())
-        volume = assemble(scratch, outside, lambda _: {"Labels": dict(config.labels)}, config.annotations)
-        return Made(assemble(base, inside, config.over, config.annotations), base, layers, volume)
+        kept = replace(config, labels=config.stable_labels)
+        volume = assemble(scratch, outside, lambda _: {"Labels": dict(kept.labels)}, kept.annotations)
+        return Made(assemble(base, inside, config.over, config.annotations, created), base, layers, volume)
 
     def _require_room(self, outputs: list[Output]) -> None:
         base = self.plan.base

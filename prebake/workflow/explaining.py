@@ -81,6 +81,7 @@ def explain_image(question: Question, tell: Tell) -> Mapping[str, Any]:
         ]
     return {
         "image": plan.tag,
+        "labels": plan.metadata.labels,
         "base": asdict(base) if base else None,
         "layers": [asdict(layer) for layer in layers],
         "artifacts": [artifact_document(artifact) for artifact in plan.compiled],
@@ -109,7 +110,8 @@ def explained_text(explained: Mapping[str, Any]) -> str:
         beside = " beside its own layers" if name == "base" else ""
         compiled = f"; {', '.join(change['compiled'])} by `prebake compile`" if change["compiled"] else ""
         lines.append(f"  {name:14} {', '.join(change['layers'])}; sends {sent}{beside}{compiled}")
-    return "\n".join([f"image   {explained['image']}", "", *lines])
+    labels = [f"label   {name}={value}" for name, value in explained["labels"].items()]
+    return "\n".join([f"image   {explained['image']}", *labels, "", *lines])
 
 
 def _explain(

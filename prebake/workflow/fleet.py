@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prebake.errors import SpecInvalid
 from prebake.measure.report import write_text
 from prebake.plan.making import make_plan
+from prebake.plan.metadata import Metadata
 from prebake.plan.values import Options
 from prebake.render.bakefile import render_bake_file
 from prebake.spec.image import Target
@@ -27,6 +28,7 @@ class Fleet:
     models: Sequence[str] = ()
     targets: Sequence[Target] = ()
     accepted_licences: Collection[str] = ()
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 def write_fleet(fleet: Fleet, folder: Path, tell: Tell) -> Path:
@@ -34,7 +36,7 @@ def write_fleet(fleet: Fleet, folder: Path, tell: Tell) -> Path:
     anything is written. Raises SpecInvalid where nothing is left to build."""
     projects = {name: read_project(fleet.root, name) for name in fleet.models or list_images(fleet.root)}
     plans = {
-        f"{name}-{target}": make_plan(projects[name], Options(target=target))
+        f"{name}-{target}": make_plan(projects[name], Options(target=target, metadata=fleet.metadata))
         for name, target in _chosen(fleet, projects)
     }
     if not plans:

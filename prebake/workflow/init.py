@@ -9,10 +9,11 @@ from pathlib import Path
 
 from prebake.errors import SpecInvalid
 from prebake.spec.image import IMAGE_NAME, IMAGE_NAME_LENGTH
+from prebake.spec.licences import UNKNOWN
 from prebake.spec.project import list_images
 from prebake.spec.reading import parse_image
 from prebake.workflow.beginnings import diffusers, onnx, torch_files, transformers
-from prebake.workflow.beginnings.beginning import UNKNOWN, Asked, Beginning, InitRefused, Recognise
+from prebake.workflow.beginnings.beginning import Asked, Beginning, InitRefused, Recognise
 from prebake.workflow.lock import lock_image
 from prebake.workflow.remote import fetched
 from prebake.workflow.steps import Tell

@@ -64,4 +64,5 @@ def render_folder(project: Project, plan: Plan, asked: Rendering, tell: Tell) ->
         with open_parts(store, asked.references, tell) as parts:
             plan = find_artifacts(plan, parts, tell, bring=True)
         write_context(folder.resolve(), render_context(plan, project.templates), store)
-    tell(f"rendered: SOURCE_DATE_EPOCH=0 docker buildx build --tag {plan.tag} {folder}")
+    created = plan.metadata.created or 0
+    tell(f"rendered: SOURCE_DATE_EPOCH={created} docker buildx build --tag {plan.tag} {folder}")

@@ -22,6 +22,7 @@ from prebake.measure.report import (
 )
 from prebake.oci.assembly import BaseImage
 from prebake.oci.blobs import Image
+from prebake.plan.container import container_config
 from prebake.plan.values import MODEL_KINDS, Plan
 from prebake.render.listing import artifact_document
 from prebake.workflow.making import MadeLayer
@@ -71,6 +72,9 @@ def write_report(root: Path, outcome: Outcome, steps: Steps) -> Mapping[str, Any
         "image": plan.tag,
         "digest": image.digest,
         "config_digest": image.config.digest,
+        "created": plan.metadata.created_text,
+        "revision": plan.metadata.revision,
+        "labels": dict(container_config(plan).labels),
         **({"volume": {"image": plan.tag + VOLUME, "digest": volume.digest}} if volume else {}),
         "target": plan.target,
         "checkpoint": plan.checkpoint,

@@ -10,7 +10,8 @@ import onnxruntime as ort
 import pytest
 
 from prebake.engine.connection import Connection
-from prebake.workflow.beginnings.beginning import UNKNOWN, InitRefused
+from prebake.spec.licences import UNKNOWN
+from prebake.workflow.beginnings.beginning import InitRefused
 from tests.conftest import image_name
 from tests.graphs import write_graph
 from tests.projects import Project, clone, reach, read_lock
@@ -139,10 +140,21 @@ def test_a_files_name_that_no_spec_takes_is_refused_before_anything_is_written(e
     assert not (empty.root / "images").exists()
 
 
-def test_a_licence_is_a_word_of_the_spec_and_adds_no_keys_to_it(empty: Project) -> None:
-    words = ("init", "scores", "--from", "published", "--licence", "MIT, acceptance: true, text: README.md")
-    empty.run(*words).expect(0)
-    assert (
-        'licence: {id: "MIT, acceptance: true, text: README.md"}'
-        in (empty.root / "images/scores/image.yaml").read_text()
-    )
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("MIT, acceptance: true, text: README.md", "no SPDX licence expression"),
+        ("Apache2", "did you mean 'Apache-2.0'?"),
+    ],
+)
+def test_a_licence_that_spdx_does_not_know_is_refused_with_what_was_meant(
+    empty: Project, said: str, answer: str
+) -> None:
+    ended = empty.run("init", "scores", "--from", "published", "--licence", said).expect(2)
+    assert answer in ended.stderr
+    assert not (empty.root / "images").exists()
+
+
+def test_a_licence_is_written_in_spdx_spelling(empty: Project) -> None:
+    empty.run("init", "scores", "--from", "published", "--licence", "mit and apache-2.0").expect(0)
+    assert 'licence: {id: "MIT AND Apache-2.0"}' in (empty.root / "images/scores/image.yaml").read_text()

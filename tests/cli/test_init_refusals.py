@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from prebake.bake.errors import BakeError
-from prebake.workflow.beginnings.beginning import UNKNOWN, InitRefused
+from prebake.spec.licences import UNKNOWN
+from prebake.workflow.beginnings.beginning import InitRefused
 from tests import pretrained
 from tests.generated import bake, importable
 from tests.projects import Project, clone
@@ -183,6 +184,12 @@ CARDS: dict[str, tuple[str, str]] = {
     "bsd": ("---\nlicense: bsd-3-clause\n---\n", "BSD-3-Clause"),
     "own": ("---\nlicense: openrail\n---\n", "LicenseRef-openrail"),
     "other": ("---\nlicense: other\n---\n", UNKNOWN),
+    "named": ("---\nlicense: other\nlicense_name: tongyi qianwen\n---\n", "LicenseRef-tongyi-qianwen"),
+    "llama": ("---\nlicense: llama3.1\n---\n", "LicenseRef-llama3.1"),
+    "family": ("---\nlicense: gpl-3.0\n---\n", "GPL-3.0-only"),
+    "another word": ("---\nlicense: odbl\n---\n", "ODbL-1.0"),
+    "zero": ("---\nlicense: cc0-1.0\n---\n", "CC0-1.0"),
+    "two": ("---\nlicense: [apache-2.0, mit]\n---\n", "Apache-2.0 AND MIT"),
     "prose": ("---\nlicense: ask, please\n---\n", UNKNOWN),
     "none": ("# Model\n", UNKNOWN),
     "broken": ("---\n: [\n---\n", UNKNOWN),

@@ -4,7 +4,6 @@ from a cache but the packages: so this holds too that the same inputs give the s
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,26 +12,10 @@ import pytest
 
 from prebake.engine.connection import Connection
 from prebake.engine.images import inspect_image
-from prebake.workflow.packages import pip_inputs
 from tests.conftest import image_name
 from tests.image_files import base_of, list_files
+from tests.plain_builds import build_plainly
 from tests.projects import Built, Project, change_spec, change_weights, clone, reach
-
-FRESH = ("export", "compile", "code", "image")
-
-
-def build_plainly(engine: Connection, folder: Path, tag: str, base: str, fresh: tuple[str, ...] = FRESH) -> None:
-    """As the Dockerfile's own first lines say, with this machine's access to packages."""
-    output = f"--output=type=docker,compression=uncompressed,name={tag}"  # --tag={tag} would take its time to compress
-    words = ["buildx", "build", "--builder=default", output, f"--build-arg=BASE={base}"]
-    words += [f"--no-cache-filter={','.join(fresh)}"] if fresh else []
-    with pip_inputs() as inputs:
-        words += [f"--secret=id={name},src={path}" for name, path in inputs.secrets.items()]
-        words += [f"--build-context={name}={path}" for name, path in inputs.contexts.items()]
-        environment = {**engine.env, "SOURCE_DATE_EPOCH": "0"}
-        command = [str(engine.cli), *words, str(folder)]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from prebake.errors import PrebakeError, Problem
+from prebake.spec.licences import UNKNOWN
 
-UNKNOWN = "LicenseRef-Unknown"
 _SCHEMA = "docs/image.schema.json"
 
 

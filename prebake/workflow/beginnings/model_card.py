@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import yaml
 
-from prebake.workflow.beginnings.beginning import UNKNOWN
-
-# The hub's identifiers whose SPDX form differs by more than upper case.
-_SPDX = {"apache-2.0": "Apache-2.0"}
-_UPPER = ("mit", "bsd-", "cc-", "cc0-", "gpl-", "lgpl-", "agpl-", "isc")
+from prebake.spec.licences import UNKNOWN, hub_licence, licence_reference
 
 
 def read_licence(path: Path) -> str:
-    """An SPDX identifier, ``LicenseRef-…`` where the licence has none, or ``LicenseRef-Unknown``."""
-    said = _front_matter(path).get("license")
-    if not isinstance(said, str) or said in ("other", "unknown") or not re.fullmatch(r"[A-Za-z0-9.-]+", said):
-        return UNKNOWN
-    if said.startswith(_UPPER):
-        return said.upper().replace("-CLAUSE", "-Clause")
-    return _SPDX.get(said, f"LicenseRef-{said}")
+    """An SPDX expression, ``LicenseRef-…`` if SPDX does not list the licence, or ``LicenseRef-Unknown``.
+
+    Of several licences all are named: who keeps to each of them is right whichever was meant.
+    """
+    front = _front_matter(path)
+    said = front.get("license")
+    names = [each for each in (said if isinstance(said, list) else [said]) if isinstance(each, str)]
+    found = list(dict.fromkeys(hub_licence(each) for each in names))
+    if found in ([], [UNKNOWN]):  # `other` is named beside it ("Model cards: license_name")
+        named = front.get("license_name")
+        return licence_reference(named) if isinstance(named, str) else UNKNOWN
+    return " AND ".join(found)
 
 
 def _front_matter(path: Path) -> dict[str, object]:

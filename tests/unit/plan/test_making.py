@@ -139,9 +139,16 @@ def test_a_checkpoint_that_is_not_locked_is_refused_with_the_command_that_locks_
 def test_a_licence_that_asks_for_acceptance_stops_the_build(project: Project) -> None:
     plan = replace(make_plan(project, Options()), checkpoint="real")
     with pytest.raises(LicenceRequired) as caught:
-        check_licence(plan, "LicenseRef-Other")
+        check_licence(plan, ["LicenseRef-Other"])
     assert "--accept-licence LicenseRef-Strict" in caught.value.next_action
-    check_licence(plan, "LicenseRef-Strict")
+    check_licence(plan, ["LicenseRef-Strict"])
+    check_licence(plan, ["licenseref-Strict", "mit"])  # SPDX: the case of letters makes no difference
+
+
+def test_an_accepted_licence_that_is_none_is_named_with_what_was_meant(project: Project) -> None:
+    plan = make_plan(project, Options())
+    with pytest.raises(LicenceRequired, match=r"'Apache2' is no SPDX .* did you mean 'Apache-2.0'"):
+        check_licence(plan, ["MIT", "Apache2"])
 
 
 def test_room_counts_the_store_with_what_is_converted_and_the_engine_with_its_snapshots(project: Project) -> None:

@@ -1,0 +1,34 @@
+"""``--label``, and what an image says about itself: read from git, the CI system and the environment for a request's options."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from prebake.commands.printing import tell
+from prebake.plan.metadata import Metadata
+from prebake.plan.values import Options
+
+
+def add_label(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--label",
+        action="append",
+        metavar="KEY=VALUE",
+        help="a label of the image, such as org.opencontainers.image.vendor=ACME; may be given again",
+    )
+
+
+def find_metadata(root: Path, labels: Sequence[str] = ()) -> Metadata:
+    """Of the project at ``root``. Raises LabelsInvalid or SourceDateInvalid."""
+    from prebake.workflow.metadata import read_metadata
+
+    return read_metadata(root, labels, os.environ, tell)
+
+
+def with_metadata(options: Options, root: Path, labels: Sequence[str] = ()) -> Options:
+    """``options`` with the metadata of the project at ``root``. Raises LabelsInvalid or SourceDateInvalid."""
+    return replace(options, metadata=find_metadata(root, labels))
