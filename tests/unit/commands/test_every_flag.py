@@ -36,7 +36,15 @@ SHORTEST = {
     "cache verify": ["cache", "verify"],
     "prune": ["cache", "prune"],
 }
-VALUES = {"--starts": "5", "--runs": "5", "--replicas": "5", "--size": "2GB", "--input": "x=float32[1]"}
+VALUES = {
+    "--starts": "5",
+    "--runs": "5",
+    "--replicas": "5",
+    "--size": "2GB",
+    "--input": "x=float32[1]",
+    "--licence": "MIT",
+    "--accept-licence": "MIT",
+}
 REFUSED = "REFUSED"
 
 
