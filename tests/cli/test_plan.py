@@ -87,6 +87,12 @@ def test_another_target_and_tag(published: Project) -> None:
     assert (plan["target"], plan["tag"]) == ("tensorrt", "here/foley:1")
 
 
+def test_a_rendered_folder_is_told_to_programs_too(project: Project) -> None:
+    ended = project.run("build", "toy", "--render", "rendered", "--json").expect(0)
+    assert json.loads(ended.stdout) == {"folder": "rendered"}
+    assert (project.root / "rendered/Dockerfile").is_file()
+
+
 def test_the_list_is_a_matrix_on_one_line(published: Project) -> None:
     ended = published.run("--list", "--json").expect(0)
     assert ended.stdout.count("\n") == 1
@@ -106,6 +112,13 @@ def test_an_unknown_model_names_the_nearest(published: Project) -> None:
     assert "did you mean `--model foley`?" in ended.stderr
     assert ended.stdout == ""
     assert "there are: foley, minilm" in published.run("--model", "xyz").expect(11).stderr
+
+
+def test_no_sample_can_be_made_of_what_is_published(published: Project, project: Project) -> None:
+    ended = published.run("bench", "minilm", "--checkpoint", "published", "--size", "1GB").expect(12)
+    assert "Only a sample can be made of any size" in ended.stderr
+    assert "of published" in ended.stderr
+    assert "of small" in project.run("bench", "toy", "--size", "1GB").expect(12).stderr
 
 
 def test_no_model_at_all(published: Project) -> None:
