@@ -50,8 +50,7 @@ class Parser(argparse.ArgumentParser):
     def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
         flags = [flag for action in self._actions for flag in action.option_strings]
         said = [word + _nearest(word.partition("=")[0], flags) for word in words]
-        loose = "" if words[0].startswith("-") else " (names stand before the flags)"
-        self.error(f"unrecognized arguments: {' '.join(said)}{loose}")
+        self.error(f"unrecognized arguments: {' '.join(said)}")
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
@@ -66,10 +65,25 @@ def parse(words: Sequence[str]) -> tuple[Callable[[Any], None], Any]:
         top.error(f"{words[0]} is an image, and no verb: say `prebake build {' '.join(words)}`")
     asked, rest = top.parse_known_args(words)
     command, parser = asked.command, asked.parser
-    if rest:
-        parser.refuse_unknown(rest)
     values = {name: value for name, value in vars(asked).items() if name not in ("command", "parser")}
+    if rest and not _take_names(parser, values, rest):
+        parser.refuse_unknown(rest)
     return command.run, command.read(Given(parser, values))
+
+
+def _take_names(parser: Parser, values: dict[str, Any], words: Sequence[str]) -> bool:
+    """Take words behind the flags for the images that they name: argparse (until Python 3.12) gives optional words up at the
+    first flag behind another word. False if one of them is something else."""
+    optional = {action.dest for action in parser._actions if action.nargs in ("?", "*") and not action.option_strings}
+    if any(word.startswith("-") for word in words):
+        return False
+    if "names" in optional:
+        values["names"] = [*values.get("names", ()), *words]
+        return True
+    if "name" in optional and "name" not in values and len(words) == 1:
+        values["name"] = words[0]
+        return True
+    return False
 
 
 def _images() -> list[str]:

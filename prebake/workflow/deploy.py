@@ -13,7 +13,7 @@ from prebake.oci.reference import Reference, parse_reference
 from prebake.plan.values import MODEL_KINDS, Options
 from prebake.render.kubernetes import Deployment, render_deployment
 from prebake.spec.project import Project, read_project
-from prebake.workflow.reporting import VOLUME
+from prebake.workflow.reporting import REGISTRY, VOLUME
 from prebake.workflow.steps import Tell
 
 
@@ -91,7 +91,7 @@ def _choose(asked: Rollout, report: Mapping[str, Any], tell: Tell) -> tuple[str,
     if not pushed:
         places = ", ".join(report["outputs"]) or "nowhere"
         raise NotPushed(
-            f"{asked.model} was built and not pushed: by its report it went to {places}.",
+            f"{asked.model} was built and not pushed: by the report of its last build it went to {places}.",
             next_action=f"{_build_command(asked)} pushes it (what is built is reused), then deploy again",
         )
     image = _matching("--image", asked.image, pushed, str(report["digest"]), tell)
@@ -111,12 +111,13 @@ def _choose(asked: Rollout, report: Mapping[str, Any], tell: Tell) -> tuple[str,
 
 def _pushed(report: Mapping[str, Any]) -> list[Reference]:
     """Where the report says that this very image was pushed."""
-    outputs = report["outputs"].items()
-    return [
-        parse_reference(name.partition(":")[2])
-        for name, each in outputs
-        if name.startswith("registry:") and each["name"].endswith(f"@{report['digest']}")
-    ]
+    outputs = {
+        name.removeprefix(REGISTRY): each["name"]
+        for name, each in report["outputs"].items()
+        if name.startswith(REGISTRY)
+    }
+    found = {**outputs, **report.get("pushed", {})}
+    return [parse_reference(name) for name, digest in found.items() if digest.endswith(f"@{report['digest']}")]
 
 
 def _matching(flag: str, asked: str | None, pushed: Sequence[Reference], digest: str, tell: Tell) -> str:

@@ -33,6 +33,9 @@ from prebake.workflow.steps import Steps
 PICTURE = "layers.svg"
 """Beside the report."""
 
+REGISTRY = "registry:"
+"""What the name of an output begins with that is a registry's."""
+
 VOLUME = "-weights"
 """What the name of an image of weights alone ends in."""
 
@@ -66,7 +69,8 @@ def write_report(root: Path, outcome: Outcome, steps: Steps) -> Mapping[str, Any
     """Write the report and return it. It is kept for each target and checkpoint; ``root`` is the project's."""
     plan, image, volume = outcome.plan, outcome.made.image, outcome.made.volume
     own, latest = report_path(root, plan.name, plan.target, plan.checkpoint), latest_path(root, plan.name)
-    layers = explain_layers(built_layers(outcome.made), read_report(own, steps.tell) or read_report(latest, steps.tell))
+    before = read_report(own, steps.tell)
+    layers = explain_layers(built_layers(outcome.made), before or read_report(latest, steps.tell))
     document = {
         "schema": SCHEMA,
         "image": plan.tag,
@@ -91,6 +95,7 @@ def write_report(root: Path, outcome: Outcome, steps: Steps) -> Mapping[str, Any
         "artifacts": [artifact_document(artifact) for artifact in plan.compiled],
         "keys": {"export": plan.export_key, "compile": plan.compile_key},
         "outputs": {name: asdict(each) for name, each in outcome.delivered.items()},
+        "pushed": _pushed(outcome, before),
         "steps": dict(steps.seconds),
         "buildkit_seconds": round(sum(each.seconds for each in outcome.built), 3),
         "instructions": [asdict(step) for each in outcome.built for step in each.steps],
@@ -101,6 +106,18 @@ def write_report(root: Path, outcome: Outcome, steps: Steps) -> Mapping[str, Any
         write_text(path.with_name(PICTURE), draw_layers(layers))
         write_document(path, document)
     return document
+
+
+def _pushed(outcome: Outcome, before: Mapping[str, Any] | None) -> dict[str, str]:
+    """Where this very image was pushed, by this build or an earlier one: references by tag, and what each is by digest."""
+    made, names = outcome.made, {}
+    weights = made.volume.digest if made.volume else None
+    if before and (before["digest"], before.get("volume", {}).get("digest")) == (made.image.digest, weights):
+        names.update(before.get("pushed", {}))
+    for name, each in outcome.delivered.items():
+        if name.startswith(REGISTRY):
+            names[name.removeprefix(REGISTRY)] = each.name
+    return names
 
 
 def built_layers(made: Made) -> list[BuiltLayer]:

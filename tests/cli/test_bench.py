@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import json
 
+from prebake.engine.connection import Connection
+from prebake.measure.pair import Pair, Series, run_pair
+from prebake.process import silent
+from prebake.workflow.bench import BoundMissed
+from prebake.workflow.launching import EngineLauncher
 from tests.projects import Built, Project
 
 
-def test_a_slower_start_shows_against_what_was_there_before(project: Project, toy: Built, tag: str) -> None:
+def test_a_slower_start_shows_against_what_was_there_before_and_a_check_fails(
+    project: Project, toy: Built, tag: str
+) -> None:
     model = project.root / "images" / "toy" / "model.py"
     model.write_text(model.read_text() + "\n\nimport time\n\ntime.sleep(1)\n")
-    ended = project.run("bench", "--model", "toy", "--tag", tag, "--against", toy.tag, "--runs", "2", "--json").expect(
-        0
-    )
-    found = json.loads(ended.stdout)
+    words = ("bench", "--model", "toy", "--tag", tag, "--against", toy.tag, "--runs", "2", "--json")
+    found = json.loads(project.run(*words).expect(0).stdout)
     assert (found["image"], found["against"]) == (tag, toy.tag)
     for figures in (found["ready"], found["ttfi"]):
         assert len(figures["runs"]) == 2
@@ -19,3 +24,30 @@ def test_a_slower_start_shows_against_what_was_there_before(project: Project, to
         assert figures["ratio"] < 1
         assert figures["ratio_interval_95"][1] < 1
     assert json.loads((project.root / "build" / "bench" / "toy-against.json").read_text()) == found
+    checked = project.run(*words, "--check").expect(BoundMissed.exit_code)
+    assert {each["name"]: each["state"] for each in json.loads(checked.stdout)["bounds"]} == {
+        "ready": "missed",
+        "first answer": "missed",
+    }
+    assert f"The image is slower against {toy.tag} than it should be" in checked.stderr
+    # The other way round the change is a gain.
+    faster = ("bench", "toy", "--tag", toy.tag, "--against", tag, "--runs", "2", "--check")
+    assert "at least 0.95: met" in toy.project.run(*faster).expect(0).stdout
+
+
+def test_each_start_of_a_pair_is_made_cold_if_that_is_asked_for(engine: Connection, toy: Built) -> None:
+    dropped: list[int] = []
+    launcher = EngineLauncher(engine)
+    pair = run_pair(launcher, toy.tag, toy.tag, runs=1, tell=silent, before=lambda: dropped.append(1), cache="cold")
+    assert len(dropped) == 8  # two images, ready and first answer of each, once uncounted and once counted
+    assert pair.document()["page_cache"] == "cold"
+    assert "page cache cold" in pair.table()
+
+
+def test_what_a_machine_drifts_by_is_no_slower_start() -> None:
+    def against(seconds: float) -> list[str]:
+        ours, theirs = Series("now", [seconds] * 5, [seconds] * 5), Series("before", [1.0] * 5, [1.0] * 5)
+        return [bound.state for bound in Pair(ours, theirs).bounds]
+
+    assert against(0.5) == against(1.0) == against(1.04) == ["met", "met"]
+    assert against(1.06) == ["missed", "missed"]

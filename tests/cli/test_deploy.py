@@ -107,6 +107,27 @@ def test_the_start_budget_is_of_the_bytes_that_the_report_counts(shipped: Shippe
         own.write_text(before)
 
 
+def test_what_was_pushed_stays_so_while_it_is_the_same_image(shipped: Shipped) -> None:
+    """``prebake bench`` and ``demo`` build as well, and push nothing."""
+    pushed, report = shipped.image(), shipped.report
+    shipped.project.run("build", "toy", "--tag", report["image"]).expect(0)
+    assert not [name for name in shipped.report["outputs"] if name.startswith("registry:")]
+    assert shipped.image() == shipped.image("--image", f"{shipped.name}:v1") == pushed
+
+    model = shipped.project.root / "images/toy/model.py"
+    before = model.read_text()
+    try:
+        model.write_text(before + "\n# changed\n")
+        shipped.project.run("build", "toy", "--tag", report["image"]).expect(0)
+        assert shipped.report["digest"] != report["digest"]
+        refused = shipped.project.run("deploy", "toy").expect(NotPushed.exit_code)
+        assert "by the report of its last build" in refused.stderr
+    finally:
+        model.write_text(before)
+    shipped.project.run("build", "toy", "--tag", report["image"], "--push", f"{shipped.name}:v1").expect(0)
+    assert shipped.image() == pushed
+
+
 def test_each_target_and_checkpoint_keeps_its_report(engine: Connection, shipped: Shipped, tag: str) -> None:
     """Built after the pushed one, and not pushed: what is deployed by default stays the pushed one."""
     project, pushed = shipped.project, shipped.image()
@@ -123,7 +144,7 @@ def test_each_target_and_checkpoint_keeps_its_report(engine: Connection, shipped
     assert project.report("toy")["checkpoint"] == "other"
     assert shipped.image() == pushed
     ended = project.run("deploy", "toy", "--checkpoint", "other").expect(NotPushed.exit_code)
-    assert f"it went to docker:{tag}" in ended.stderr
+    assert f"went to docker:{tag}" in ended.stderr
     assert "--checkpoint other --push HOST/PATH:TAG" in ended.stderr
 
 

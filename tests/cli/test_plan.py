@@ -50,6 +50,32 @@ def test_a_plan_for_programs(published: Project) -> None:
     assert not (published.root / "build").exists()
 
 
+def test_a_plan_shows_what_every_flag_of_the_build_comes_to(project: Project) -> None:
+    """``--plan`` beside the words of a real build: each has its line, and none is dropped."""
+    words = ("build", "toy", "--plan", "--base", "bootstrap", "--compression", "raw", "--weights", "volume")
+    text = project.run(*words, "--output", "oci:layout").expect(0).stdout
+    for said in (
+        "made from Debian's packages, instead of python:",
+        "an image of their own, prebake/toy:cpu-small-weights; layers packed: raw",
+        "goes to     oci:layout",
+        "it is not started",
+    ):
+        assert said in text
+    assert not (project.root / "layout").exists()
+    plain = project.run("build", "toy", "--plan", "--starts", "7").expect(0).stdout
+    assert "goes to     docker:prebake/toy:cpu-small, started 7 times for the report" in plain
+
+
+def test_a_plan_says_which_terms_have_to_be_accepted(tmp_path: Path) -> None:
+    project = clone(tmp_path / "project", "foley", variables=NOWHERE)
+    pin_unseen(project, "foley", "xl")
+    words, licence = ("build", "foley", "--checkpoint", "xl", "--plan"), "LicenseRef-Tencent-Hunyuan-Community"
+    asking = f"has to be accepted: --accept-licence {licence}"
+    assert asking in project.run(*words).expect(0).stdout
+    assert asking not in project.run(*words, "--accept-licence", licence).expect(0).stdout
+    assert json.loads(project.run(*words, "--json").expect(0).stdout)["licences_to_accept"] == [licence]
+
+
 def test_the_same_inputs_give_the_same_plan(project: Project) -> None:
     first, second = (project.run("--model", "toy", "--plan", "--json").stdout for _ in range(2))
     assert first == second
@@ -59,6 +85,12 @@ def test_another_target_and_tag(published: Project) -> None:
     words = ("--model", "foley", "--target", "tensorrt", "--tag", "here/foley:1", "--plan", "--json")
     plan = json.loads(published.run(*words).expect(0).stdout)
     assert (plan["target"], plan["tag"]) == ("tensorrt", "here/foley:1")
+
+
+def test_a_rendered_folder_is_told_to_programs_too(project: Project) -> None:
+    ended = project.run("build", "toy", "--render", "rendered", "--json").expect(0)
+    assert json.loads(ended.stdout) == {"folder": "rendered"}
+    assert (project.root / "rendered/Dockerfile").is_file()
 
 
 def test_the_list_is_a_matrix_on_one_line(published: Project) -> None:
@@ -80,6 +112,13 @@ def test_an_unknown_model_names_the_nearest(published: Project) -> None:
     assert "did you mean `--model foley`?" in ended.stderr
     assert ended.stdout == ""
     assert "there are: foley, minilm" in published.run("--model", "xyz").expect(11).stderr
+
+
+def test_no_sample_can_be_made_of_what_is_published(published: Project, project: Project) -> None:
+    ended = published.run("bench", "minilm", "--checkpoint", "published", "--size", "1GB").expect(12)
+    assert "Only a sample can be made of any size" in ended.stderr
+    assert "of published" in ended.stderr
+    assert "of small" in project.run("bench", "toy", "--size", "1GB").expect(12).stderr
 
 
 def test_no_model_at_all(published: Project) -> None:

@@ -104,7 +104,7 @@ def expect_fault(engine: Connection, spec: ContainerSpec, code: int, words: str)
         (MANIFEST, cut, 70, "manifest.json is no JSON"),
         (MANIFEST, lambda _: b"", 70, "manifest.json is no JSON"),
         (MANIFEST, forget_warmup, 70, "warmup: is missing"),
-        (MANIFEST, raise_schema, 71, "schema 99, this entrypoint knows 1"),
+        (MANIFEST, raise_schema, 71, "written for a newer Prebake: it has schema 99, this entrypoint knows 1"),
         (WEIGHTS, flip(0.5), 73, "minilm/model.safetensors: corrupt"),
         (WEIGHTS, flip(1.0), 73, "minilm/model.safetensors: corrupt"),
         (WEIGHTS, cut, 73, "minilm/model.safetensors: truncated"),

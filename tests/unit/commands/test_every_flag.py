@@ -142,6 +142,31 @@ def test_every_field_of_a_request_is_read_by_the_action(name: str, command: Comm
                 assert not unread, f"{kind}: nothing reads {unread}"
 
 
+@pytest.mark.parametrize(
+    ("module", "order"),
+    [
+        ("build", "BuildOrder"),
+        ("compiling", "CompileOrder"),
+        ("explaining", "Question"),
+        ("verifying", "Claim"),
+        ("fleet", "Fleet"),
+        ("rendering", "Rendering"),
+        ("cache", "Pruning"),
+        ("deploy", "Rollout"),
+    ],
+)
+def test_every_field_of_what_an_action_orders_is_read_by_the_workflow(module: str, order: str) -> None:
+    path = ROOT / "prebake" / "workflow" / f"{module}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    (kind,) = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == order]
+    fields = {
+        node.target.id for node in kind.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert fields
+    assert fields - read == set()
+
+
 def attributes(node: ast.FunctionDef) -> set[str]:
     """What a function reads of its request."""
     found = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and is_request(each.value)}
@@ -154,6 +179,20 @@ def is_request(node: ast.expr) -> bool:
 
 def test_there_is_a_shortest_command_line_for_every_command() -> None:
     assert SHORTEST.keys() == {name for name, _ in commands()}
+
+
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        ("build --target cuda toy", "build --model toy --target cuda"),
+        ("verify r.invalid/x:1 --target cuda toy", "verify r.invalid/x:1 --model toy --target cuda"),
+        ("bake-file out --target cpu toy foley", "bake-file out --model toy --model foley --target cpu"),
+        ("bake-file out toy --target cpu foley", "bake-file out --model toy --model foley --target cpu"),
+    ],
+)
+def test_an_image_is_named_by_a_word_before_or_behind_the_flags(words: str, same: str) -> None:
+    assert request(words.split()) == request(same.split())
+    assert dataclasses.is_dataclass(request(words.split()))
 
 
 # What contradicts each other: both names are said, and what to do.
@@ -170,6 +209,8 @@ def test_there_is_a_shortest_command_line_for_every_command() -> None:
         ("build toy --output oci:x --starts 2", ["--starts", "--output oci:x", "add --output docker"]),
         ("compile toy --no-engine --base bootstrap", ["--no-engine", "--base", "leave one out"]),
         ("build toy --model foley", ["toy", "--model foley", "name one"]),
+        ("build toy foley", ["unrecognized arguments: foley"]),
+        ("engine up now", ["unrecognized arguments: now"]),
         ("deploy toy --tag x", ["--tag"]),
         ("deploy toy --base x", ["--base"]),
         ("deploy toy --accept-licence x", ["--accept-licence"]),
