@@ -120,8 +120,14 @@ def _init_flags(init: argparse.ArgumentParser) -> None:
         required=True,
         metavar="PATH",
         help="ONNX, a file or a folder; a .pt2 or TorchScript file; a transformers folder (text, token or image classification, "
-        "embeddings, speech); a diffusers pipeline; or where one is published: hub:OWNER/NAME[@REVISION], modelscope:…, s3://…, "
-        "gs://…, oci:…, a file's URL",
+        "embeddings, speech); a diffusers pipeline; or where one is published: hub:[OWNER/]NAME[/FILE][@REVISION], modelscope:…, "
+        "s3://…, gs://…, oci:…, a file's URL",
+    )
+    init.add_argument(
+        "--file",
+        default="",
+        metavar="FILE",
+        help="of what --from names, the file to begin with and what it needs beside it, such as onnx/model_q4.onnx; or a folder",
     )
     init.add_argument(
         "--input",

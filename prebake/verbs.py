@@ -99,7 +99,8 @@ def init(asked: argparse.Namespace) -> None:
     from prebake.workflow.beginnings.beginning import Asked
     from prebake.workflow.init import init_image
 
-    print(init_image(Asked(_root(asked), asked.name, asked.origin, asked.licence, dict(asked.input)), _tell))
+    wanted = Asked(_root(asked), asked.name, asked.origin, asked.licence, dict(asked.input), file=asked.file)
+    print(init_image(wanted, _tell))
 
 
 def lock(asked: argparse.Namespace) -> None:
