@@ -81,7 +81,9 @@ class ModelScope:
     def _from_cache(self, file: RemoteFile, store: Store, progress: Progress) -> Stored | None:
         """The file of the user's own cache, under the commit or the branch, if it is there and the right one."""
         found = next(filter(None, (self._cached(file, revision) for revision in _revisions(file))), None)
-        if found is None:
+        if found is None or (
+            file.sha256 is None and file.revision not in found.parts
+        ):  # older layouts have no revisions
             return None
         try:
             stored = store.add_file(found.resolve(), sha256=file.sha256, name=file.path)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def recognise(path: Path) -> PublishedGraphs | None:
     """An ONNX file, or those of a folder and of the folders in it. Raises InitRefused where some are forms of one graph."""
     if path.is_file():
-        return PublishedGraphs(path.parent, (path,)) if path.suffix == ".onnx" else None
+        graph = _beside_its_data(path)
+        return PublishedGraphs(graph.parent, (graph,)) if path.suffix == ".onnx" else None
     found = sorted([*path.glob("*.onnx"), *path.glob("*/*.onnx"), *path.glob("*/*/*.onnx")])
     _check_forms(path, found)
     return PublishedGraphs(path, tuple(found)) if found else None
@@ -52,6 +53,24 @@ class PublishedGraphs:
         beside = graph.parent.relative_to(self.folder)
         places = tuple((beside / file).as_posix() for file in files)
         return Part(name, "onnx", places[0], places, signature, _sample(session, signature))
+
+
+def _beside_its_data(path: Path) -> Path:
+    """The graph that a link leads to, if the files that it keeps tensors in lie there and not beside the link."""
+    while path.suffix == ".onnx" and path.is_symlink():
+        target = path.parent / path.readlink()
+        if target.suffix != ".onnx" or all((path.parent / name).is_file() for name in _read_data_names(path)):
+            break  # a hub's cache names its blobs by their checksums, and has the data beside the link
+        path = target
+    return path
+
+
+def _read_data_names(graph: Path) -> list[str]:
+    try:
+        from prebake.bake.graph_files import external_files
+    except ImportError as error:
+        raise needs(error, "an ONNX file") from error
+    return external_files(graph)
 
 
 def _check_forms(folder: Path, graphs: Sequence[Path]) -> None:
