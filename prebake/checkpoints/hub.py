@@ -22,7 +22,7 @@ from prebake.checkpoints.errors import unreachable, unusable
 from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
-from prebake.checkpoints.transfer import DOWNLOADS, Request, open_client
+from prebake.checkpoints.transfer import DOWNLOADS, Request, Transfer, open_client
 from prebake.errors import ChecksumMismatch, NoNetwork, SourceError
 from prebake.http_failures import Failure, explain
 from prebake.patience import Passing, Patience, Tries, persist
@@ -85,9 +85,8 @@ class Hub:
             )
 
     def _fetch(self, file: RemoteFile, store: Store, progress: Progress) -> Stored:
-        return self._from_cache(file, store, progress) or Delivery(self._client, self._patience, store, progress).bring(
-            file, self._request(file)
-        )
+        transfer = Transfer(self._client, self._patience, progress)
+        return self._from_cache(file, store, progress) or Delivery(transfer, store).bring(file, self._request(file))
 
     def _from_cache(self, file: RemoteFile, store: Store, progress: Progress) -> Stored | None:
         """The file of the user's own hub cache, if it is there and the right one."""
