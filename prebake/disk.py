@@ -17,9 +17,12 @@ _FREE_SOME = "free some space (the Engine's: `docker system prune`), or set PREB
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """``$PREBAKE_CACHE``, else ``~/.cache/prebake``."""
-    named = environ.get("PREBAKE_CACHE")
-    return (Path(named).expanduser() if named else Path.home() / ".cache" / "prebake").absolute()
+    """``$PREBAKE_CACHE``, else ``$XDG_CACHE_HOME/prebake``, else ``~/.cache/prebake``. A relative XDG_CACHE_HOME counts for
+    nothing (XDG Base Directory Specification, "Basics")."""
+    if named := environ.get("PREBAKE_CACHE"):
+        return Path(named).expanduser().absolute()
+    shared = Path(environ.get("XDG_CACHE_HOME", ""))
+    return (shared if shared.is_absolute() else Path.home() / ".cache") / "prebake"
 
 
 def free_bytes(path: Path) -> int:

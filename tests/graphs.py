@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 WIDTH = 48
 
 
-def write_graph(path: Path, *, external: bool = False, seed: int = 3) -> Path:
+def write_graph(path: Path, *, external: bool = False, seed: int = 3, data: str = "weights.bin") -> Path:
     """Rows of four ids and a number for each row to scores [rows, 4, 8]; one table is there twice, and one vector is small."""
     random = np.random.default_rng(seed)
 
@@ -40,5 +40,5 @@ def write_graph(path: Path, *, external: bool = False, seed: int = 3) -> Path:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save_model(model, str(path), save_as_external_data=external, location="weights.bin", size_threshold=0)
+    onnx.save_model(model, str(path), save_as_external_data=external, location=data, size_threshold=0)
     return path

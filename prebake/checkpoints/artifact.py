@@ -1,14 +1,18 @@
 """Files of an OCI artifact: one in ModelPack's form or ORAS's, or an image of weights as ``--weights volume`` pushes it.
 
 A layer that is a file is known by the manifest alone, and its download goes on where it stopped. What lies in a tar is known
-once the tar was read. This room knows no registry: it is handed ``Artifacts``, which ``prebake/oci`` implements and
-``prebake/workflow`` passes in, so that both rooms stay free of each other.
+once the tar was read. The media type of a tar does not make one: `oras push` gives it to every file whose type the user leaves
+out, and names the file by a title. Such a layer is a tar only if its bytes are.
+
+This room knows no registry: it is handed ``Artifacts``, which ``prebake/oci`` implements and ``prebake/workflow`` passes in, so
+that both rooms stay free of each other.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import IO, Any, Protocol
 
 from prebake.checkpoints.copying import read_blocks
@@ -18,12 +22,14 @@ from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.errors import SourceError
-from prebake.process import Narrator
+from prebake.process import Narrator, silent
 from prebake.spec.sources import FromOci
 
 _MODELS = "models/"  # where images of weights have everything
 _NAMES = ("org.cncf.model.filepath", "org.opencontainers.image.title")  # ModelPack's word for a file's path, and ORAS's
 _TAR = re.compile(r".*[.+]tar([.+](gzip|zstd))?")
+_UNPACK = "io.deis.oras.content.unpack"  # ORAS's word for a folder that it packed, whatever the media type
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 Layer = Mapping[str, Any]
@@ -39,6 +45,9 @@ class Artifacts(Protocol):
     def blob(self, reference: str, layer: Layer, offset: int, say: Narrator) -> Iterator[memoryview]:
         """A layer's bytes from ``offset`` on; a chunk is valid until the next. ``say`` is told what is tried again."""
 
+    def is_tar(self, reference: str, layer: Layer, say: Narrator) -> bool:
+        """Whether a layer's bytes begin as those of a tar, plain or packed, whatever its media type says."""
+
     def files(self, reference: str, layer: Layer, say: Narrator) -> Iterator[tuple[str, int, IO[bytes]]]:
         """The files of a tar: path, bytes, and a stream to be read before the next is asked for. Its digest is checked
         when all were."""
@@ -49,22 +58,27 @@ class Artifact:
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
+        self._begins_as_tar: dict[str, bool] = {}
 
     def resolve(self, spec: FromOci) -> list[RemoteFile]:
         digest, layers = self._layers(spec.reference, None)
-        files = {name: layer for layer in layers if (name := _name(layer)) and not _is_tar(layer)}
+        named = {name: layer for layer in layers if (name := _name(layer)) in spec.files}
+        files = {name: layer for name, layer in named.items() if self._is_file(spec.reference, layer)}
         missing = [file for file in spec.files if file not in files]
-        if missing and not any(_is_tar(layer) for layer in layers):
-            raise _lacks(spec.reference, missing)
+        if missing and not any(_may_be_tar(layer) for layer in layers):
+            raise _lacks(spec.reference, missing, layers)
         return [_remote(spec, file, digest, files.get(file)) for file in spec.files]
 
     def names(self, spec: FromOci) -> list[str]:
         """Those of layers that are files: what lies in a tar is known once it was read."""
-        _, layers = self._layers(spec.reference, None)
-        names = [name for layer in layers if (name := _name(layer)) and not _is_tar(layer)]
+        reference = spec.reference
+        _, layers = self._layers(reference, None)
+        names = [name for layer in layers if (name := _name(layer)) and self._is_file(reference, layer)]
+        if not names and not any(_may_be_tar(layer) for layer in layers):
+            raise _lacks(reference, [], layers)
         if not names:
             raise SourceError(
-                f"{spec.reference} has its files in tars, which are told by reading all of it.",
+                f"{reference} has its files in tars, which are told by reading all of it.",
                 next_action="name the files in an image.yaml (docs/sources.md)",
             )
         return names
@@ -98,9 +112,11 @@ class Artifact:
         reference, wanted, found = unit[0].origin, {file.locator: file for file in unit}, {}
         _, layers = self._layers(reference, unit[0].revision)
         unknown = any(file.sha256 is None for file in unit)
-        for layer in reversed([each for each in layers if _is_tar(each)]):
+        for layer in reversed([each for each in layers if _may_be_tar(each)]):
             if not wanted:
                 break
+            if not self._is_tar(reference, layer):
+                continue
             progress.note(reference, f"reading the layer {layer['digest']}")
             for path, size, stream in self._artifacts.files(reference, layer, _notes(reference, progress)):
                 file = wanted.pop(path, None) or wanted.pop(path.removeprefix(_MODELS), None)
@@ -110,8 +126,24 @@ class Artifact:
                 if not wanted and not unknown:
                     break
         if wanted:
-            raise _lacks(reference, list(wanted))
+            raise _lacks(reference, list(wanted), layers)
         return [found[file] for file in unit]
+
+    def _is_file(self, reference: str, layer: Layer) -> bool:
+        """Whether the layer's bytes are those of the file that it is named for."""
+        if not _may_be_tar(layer):
+            return True
+        packed = _name(layer).endswith(_ARCHIVES) and not _is_folder(layer)
+        return packed or not self._is_tar(reference, layer)
+
+    def _is_tar(self, reference: str, layer: Layer) -> bool:
+        """Of a layer that may be one. Without a name it can be nothing else, and ORAS says of a folder that it is one."""
+        if not _name(layer) or _is_folder(layer):
+            return True
+        digest = str(layer["digest"])
+        if digest not in self._begins_as_tar:
+            self._begins_as_tar[digest] = self._artifacts.is_tar(reference, layer, silent)
+        return self._begins_as_tar[digest]
 
     def _layers(self, reference: str, digest: str | None) -> tuple[str, Sequence[Layer]]:
         found = self._artifacts.manifest(reference, digest)
@@ -153,13 +185,19 @@ def _is_descriptor(layer: object) -> bool:
 
 
 def _name(layer: Layer) -> str:
-    """The path of the file that a layer is, by its annotations."""
+    """The path of the file that a layer is, by its annotations; empty if they name none."""
     annotations = layer.get("annotations") or {}
-    return next((str(annotations[name]) for name in _NAMES if name in annotations), "")
+    named = next((str(annotations[name]) for name in _NAMES if name in annotations), "")
+    return str(PurePosixPath("/", named)).lstrip("/")
 
 
-def _is_tar(layer: Layer) -> bool:
-    return _TAR.fullmatch(str(layer.get("mediaType", ""))) is not None
+def _may_be_tar(layer: Layer) -> bool:
+    return _is_folder(layer) or _TAR.fullmatch(str(layer.get("mediaType", ""))) is not None
+
+
+def _is_folder(layer: Layer) -> bool:
+    """Whether ORAS packed a folder."""
+    return str((layer.get("annotations") or {}).get(_UNPACK, "")).lower() == "true"
 
 
 def _reported(stream: IO[bytes], name: str, size: int, progress: Progress) -> Iterator[bytes]:
@@ -174,5 +212,11 @@ def _notes(name: str, progress: Progress) -> Narrator:
     return lambda text: progress.note(name, text)
 
 
-def _lacks(reference: str, missing: Sequence[str]) -> SourceError:
-    return SourceError(f"{reference} holds no file {', '.join(missing)}.", next_action="correct `files` in image.yaml")
+def _lacks(reference: str, missing: Sequence[str], layers: Sequence[Layer]) -> SourceError:
+    """Of layers without a name, their media types tell whose they are (Ollama's, Docker Model Runner's)."""
+    what = f"no file {', '.join(missing)}" if missing else "no file that has a name"
+    names = [_name(layer) or f"one without a name ({layer.get('mediaType')})" for layer in layers][:20]
+    return SourceError(
+        f"{reference} holds {what}; its layers: {', '.join(names) or 'none'}.",
+        next_action="correct `files` in image.yaml; a layer is named by the annotation org.opencontainers.image.title",
+    )

@@ -1,7 +1,8 @@
 """Objects of a bucket by fsspec: credentials, endpoint and region are those of the libraries' own environment.
 
-They come in pieces by range, so that a download goes on where it stopped. A version, where the bucket keeps versions, is
-read as such; an object that has only an ETag is looked at again at the end, as pieces of two would make a third.
+They come in pieces by range, several at a time if an object is large, so that a download goes on where it stopped. A version,
+where the bucket keeps versions, is read as such; an object that has only an ETag is looked at again at the end, as pieces of two
+would make a third.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from prebake.checkpoints.clouds import Cloud, FileSystem
@@ -18,6 +20,7 @@ from prebake.checkpoints.errors import unreachable, unusable
 from prebake.checkpoints.partial import Partial
 from prebake.checkpoints.pins import expect_size
 from prebake.checkpoints.progress import Progress
+from prebake.checkpoints.ranges import SEVERAL, Part, Ranges, Readahead
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.checkpoints.transfer import DOWNLOADS
@@ -27,17 +30,20 @@ from prebake.patience import Passing, Patience, Tries, persist
 from prebake.process import narrate
 from prebake.spec.sources import FromGs, FromS3
 
-PIECE = 16 << 20
-"""Bytes of a request: what a cut may cost, and what each of the workers holds in memory."""
+
+class _OtherSize(Passing):
+    """Fewer bytes or more than were asked for: the object is another one by now."""
 
 
 class Bucket:
     """``from: s3`` and ``from: gs``."""
 
-    def __init__(self, cloud: Cloud, patience: Patience = DOWNLOADS, *, piece: int = PIECE) -> None:
+    def __init__(
+        self, cloud: Cloud, patience: Patience = DOWNLOADS, *, piece: int = SEVERAL.piece, least: int = SEVERAL.least
+    ) -> None:
         self._cloud = cloud
         self._patience = patience
-        self._piece = piece
+        self._ranges = Ranges(piece=piece, least=least)
         self._opened: FileSystem | None = None
         self._lock = threading.Lock()
 
@@ -83,9 +89,16 @@ class Bucket:
         place = _place(file.source, file.locator)
 
         def pull(partial: Partial) -> None:
+            ranges = self._ranges
+
             def attempt() -> None:
-                with self._named_failures(place):
-                    self._pull(file, place, partial, progress)
+                nonlocal ranges
+                try:
+                    with self._named_failures(place):
+                        self._pull(file, place, partial, ranges, progress)
+                except Passing:  # some stores bear fewer requests than others
+                    ranges = replace(ranges, width=max(1, ranges.width // 2))
+                    raise
 
             def note(text: str) -> None:
                 progress.note(file.path, text)
@@ -94,24 +107,37 @@ class Bucket:
 
         return deliver(Errand(file, place, pull), store, progress)
 
-    def _pull(self, file: RemoteFile, place: str, partial: Partial, progress: Progress) -> None:
+    def _pull(self, file: RemoteFile, place: str, partial: Partial, ranges: Ranges, progress: Progress) -> None:
         pinned = self._cloud.pinned(place, file.revision)
         size, revision = self._check(file, pinned, progress)
         if partial.done > size:
             partial.restart()
         partial.resumed = partial.done > 0
-        while partial.done < size:
-            end = min(partial.done + self._piece, size)
-            data = self._files().cat_file(pinned, start=partial.done, end=end)
-            if len(data) != end - partial.done:
-                asked = f"bytes {partial.done} to {end} were asked for"
-                partial.restart()
-                raise Passing(f"{asked}, and {len(data)} bytes came", becomes=unusable)
-            partial.write(data)
-            progress.report(file.path, partial.done, size)
+        if not ranges.pay(size - partial.done):
+            ranges = replace(ranges, width=1)
+
+        def report(ahead: int) -> None:
+            progress.report(file.path, partial.done + ahead, size)
+
+        try:
+            with Readahead(lambda part: self._read(place, pinned, part), ranges, partial.done, size) as readahead:
+                for data in readahead.take(report):
+                    partial.write(data)
+                    report(0)
+        except _OtherSize:
+            partial.restart()
+            raise
         if pinned == place and self._cloud.revision(self._files().info(place)) != revision:
             partial.restart()
             raise Passing("the object was replaced while it was read", becomes=unusable, after=0.0)
+
+    def _read(self, place: str, pinned: str, part: Part) -> None:
+        with self._named_failures(place):
+            data = self._files().cat_file(pinned, start=part.start, end=part.end)
+        if len(data) != part.end - part.start:
+            asked = f"bytes {part.start} to {part.end} were asked for"
+            raise _OtherSize(f"{asked}, and {len(data)} bytes came", becomes=unusable)
+        part.data += data
 
     def _check(self, file: RemoteFile, place: str, progress: Progress) -> tuple[int, str]:
         """An object's size in bytes and revision now. One with another ETag may still be the same bytes."""

@@ -7,16 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from prebake.checkpoints.partial import Partial
 from prebake.checkpoints.pins import expect_sha256
 from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile
 from prebake.checkpoints.store import Store, Stored
-from prebake.checkpoints.transfer import Request, download, shown
+from prebake.checkpoints.transfer import Request, Transfer, download, shown
 from prebake.errors import ChecksumMismatch
-from prebake.patience import Patience
 
 
 @dataclass(frozen=True)
@@ -63,20 +60,18 @@ def _complete(errand: Errand, partial: Partial, progress: Progress) -> None:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How files come by HTTP: over which client, how patiently, into which store, and who is told."""
+    """How files come by HTTP, and into which store."""
 
-    client: httpx.Client
-    patience: Patience
+    transfer: Transfer
     store: Store
-    progress: Progress
 
     def bring(self, file: RemoteFile, request: Request) -> Stored:
         """``deliver``, by ``download``."""
 
         def pull(partial: Partial) -> None:
-            download(request, partial, self.client, self.patience, self.progress)
+            download(request, partial, self.transfer)
 
-        return deliver(Errand(file, shown(request.url), pull), self.store, self.progress)
+        return deliver(Errand(file, shown(request.url), pull), self.store, self.transfer.progress)
 
 
 def delivery_key(file: RemoteFile) -> str:

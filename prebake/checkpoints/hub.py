@@ -11,18 +11,21 @@ from huggingface_hub import HfApi, constants, get_token, hf_hub_url, try_to_load
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
-from prebake.checkpoints.delivery import Delivery
+from prebake.checkpoints.delivery import Errand, deliver
 from prebake.checkpoints.errors import unreachable, unusable
+from prebake.checkpoints.partial import Partial
 from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
-from prebake.checkpoints.transfer import DOWNLOADS, Request, open_client
+from prebake.checkpoints.transfer import DOWNLOADS, Request, Transfer, download, open_client, shown
+from prebake.checkpoints.xet import Xet
 from prebake.errors import ChecksumMismatch, NoNetwork, SourceError
 from prebake.http_failures import Failure, explain
 from prebake.patience import Passing, Patience, Tries, persist
@@ -37,7 +40,8 @@ _PASSING = (408, 429)
 
 
 class Hub:
-    """``from: hub``. ``endpoint`` and ``cache`` are HF_ENDPOINT's and HF_HOME's where they are not given."""
+    """``from: hub``. ``endpoint`` and ``cache`` are HF_ENDPOINT's and HF_HOME's where they are not given. Large files come by
+    ``xet`` if they lie in Xet storage, else by HTTP."""
 
     def __init__(
         self,
@@ -46,11 +50,13 @@ class Hub:
         cache: Path | None = None,
         patience: Patience = DOWNLOADS,
         client: httpx.Client | None = None,
+        xet: Xet | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._cache = cache
         self._patience = patience
         self._client = client or open_client(self._patience)
+        self._xet = xet or Xet(self._client, self._patience)
 
     def resolve(self, spec: FromHub) -> list[RemoteFile]:
         info = self._info(spec)
@@ -85,9 +91,16 @@ class Hub:
             )
 
     def _fetch(self, file: RemoteFile, store: Store, progress: Progress) -> Stored:
-        return self._from_cache(file, store, progress) or Delivery(self._client, self._patience, store, progress).bring(
-            file, self._request(file)
-        )
+        return self._from_cache(file, store, progress) or self._download(file, store, progress)
+
+    def _download(self, file: RemoteFile, store: Store, progress: Progress) -> Stored:
+        request = self._request(file)
+
+        def pull(partial: Partial) -> None:
+            if file.sha256 is None or not self._xet.pull(request, partial, progress):
+                download(request, partial, Transfer(self._client, self._patience, progress))
+
+        return deliver(Errand(file, shown(request.url), pull), store, progress)
 
     def _from_cache(self, file: RemoteFile, store: Store, progress: Progress) -> Stored | None:
         """The file of the user's own hub cache, if it is there and the right one."""
@@ -143,6 +156,10 @@ def _named_failures(spec: FromHub) -> Iterator[None]:
         yield
     except OfflineModeIsEnabled as error:
         raise _offline(f"{name} at {spec.revision}") from error
+    except HFValidationError as error:
+        raise SourceError(
+            f"{name}: no repository is called so.", next_action="correct `repository` in image.yaml"
+        ) from error
     except GatedRepoError as error:
         raise SourceError(f"{name} is gated, and this account may not read it.", next_action=_PERMISSION) from error
     except RepositoryNotFoundError as error:

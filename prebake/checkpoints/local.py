@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from prebake.checkpoints.links import describe_missing, foreign_links
 from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
 from prebake.errors import SourceError
+from prebake.process import narrate
 from prebake.spec.lock import LockedFile
 from prebake.spec.sources import FromLocal
 
@@ -22,11 +24,13 @@ class Local:
 
     def resolve(self, spec: FromLocal) -> list[RemoteFile]:
         folder = self._folder(spec.folder)
-        missing = [file for file in spec.files if not (folder / file).is_file()]
+        missing = [describe_missing(folder, file) for file in spec.files if not (folder / file).is_file()]
         if missing:
             raise SourceError(
                 f"{folder} has no file {', '.join(missing)}.", next_action="correct `folder` or `files` in image.yaml"
             )
+        for file, place in foreign_links(folder, spec.files):
+            narrate(f"{folder / file} is a link that leaves {folder}: the bytes of {place} are taken")
         return [RemoteFile(placed(spec.to, file), f"local:{spec.folder}", "", file) for file in spec.files]
 
     def unit(self, file: RemoteFile) -> str:

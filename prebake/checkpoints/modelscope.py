@@ -21,7 +21,7 @@ from prebake.checkpoints.errors import unreachable, unusable
 from prebake.checkpoints.progress import Progress
 from prebake.checkpoints.source import RemoteFile, placed
 from prebake.checkpoints.store import Store, Stored
-from prebake.checkpoints.transfer import DOWNLOADS, Request, open_client
+from prebake.checkpoints.transfer import DOWNLOADS, Request, Transfer, open_client
 from prebake.errors import ChecksumMismatch, SourceError
 from prebake.http_failures import Failure, explain
 from prebake.patience import Passing, Patience, Tries, persist
@@ -74,14 +74,15 @@ class ModelScope:
             return list(hub.legacy.list_repo_files(spec.repository, "model", revision=spec.revision))
 
     def _fetch(self, file: RemoteFile, store: Store, progress: Progress) -> Stored:
-        return self._from_cache(file, store, progress) or Delivery(self._client, self._patience, store, progress).bring(
-            file, self._request(file)
-        )
+        transfer = Transfer(self._client, self._patience, progress)
+        return self._from_cache(file, store, progress) or Delivery(transfer, store).bring(file, self._request(file))
 
     def _from_cache(self, file: RemoteFile, store: Store, progress: Progress) -> Stored | None:
         """The file of the user's own cache, under the commit or the branch, if it is there and the right one."""
         found = next(filter(None, (self._cached(file, revision) for revision in _revisions(file))), None)
-        if found is None:
+        if found is None or (
+            file.sha256 is None and file.revision not in found.parts
+        ):  # older layouts have no revisions
             return None
         try:
             stored = store.add_file(found.resolve(), sha256=file.sha256, name=file.path)

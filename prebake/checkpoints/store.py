@@ -43,7 +43,7 @@ class Damage:
 
 
 def default_root() -> Path:
-    """``$PREBAKE_CACHE/store``, by default ``~/.cache/prebake/store``."""
+    """The folder ``store`` of the cache folder: ``$PREBAKE_CACHE/store``, by default ``~/.cache/prebake/store``."""
     return cache_folder() / "store"
 
 

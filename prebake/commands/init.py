@@ -23,6 +23,7 @@ class InitRequest:
     origin: str
     licence: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +35,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="PATH",
         help="ONNX, a file or a folder; a .pt2 or TorchScript file; a transformers folder (text, token or image classification, "
-        "embeddings, speech); a diffusers pipeline; or where one is published: hub:OWNER/NAME[@REVISION], modelscope:…, s3://…, "
-        "gs://…, oci:…, a file's URL",
+        "embeddings, speech); a diffusers pipeline; or where one is published: hub:[OWNER/]NAME[/FILE][@REVISION], modelscope:…, "
+        "s3://…, gs://…, oci:…, a file's URL",
+    )
+    parser.add_argument(
+        "--file",
+        metavar="FILE",
+        help="of what --from names, the file to begin with and what it needs beside it, such as onnx/model_q4.onnx; or a folder",
     )
     parser.add_argument(
         "--input",
@@ -64,7 +70,7 @@ def _input(text: str) -> tuple[str, str]:
 def read(given: Given) -> InitRequest:
     inputs = dict(given.get("input", ()))
     return InitRequest(
-        given.root(begun=False), given.get("name"), given.get("origin"), inputs=inputs, **given.only("licence")
+        given.root(begun=False), given.get("name"), given.get("origin"), inputs=inputs, **given.only("licence", "file")
     )
 
 
@@ -72,7 +78,7 @@ def run(request: InitRequest) -> None:
     from prebake.workflow.beginnings.beginning import Asked
     from prebake.workflow.init import init_image
 
-    asked = Asked(request.root, request.name, request.origin, request.licence, request.inputs)
+    asked = Asked(request.root, request.name, request.origin, request.licence, request.inputs, file=request.file)
     print(init_image(asked, tell))
 
 

@@ -71,7 +71,7 @@ class PrivateEngine:
 
 
 def at(home: Path | None = None) -> PrivateEngine:
-    """The private engine of a folder, by default ``$PREBAKE_CACHE/engine``."""
+    """The private engine of a folder, by default ``engine`` in the cache folder (``$PREBAKE_CACHE``, ``prebake/disk.py``)."""
     return PrivateEngine((home or cache_folder() / "engine").absolute())
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -15,7 +15,7 @@ from prebake.oci.download import remote_blob
 from prebake.oci.errors import unusable
 from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
-from prebake.oci.unpacked import DAMAGE, files_of
+from prebake.oci.unpacked import BEGINNING, DAMAGE, begins_as_tar, files_of
 from prebake.patience import Patience
 from prebake.process import Narrator, narrate
 
@@ -47,6 +47,15 @@ class RegistryArtifacts:
 
     def blob(self, reference: str, layer: Mapping[str, Any], offset: int, say: Narrator) -> Iterator[memoryview]:
         return self._repository(reference).telling(say).open_blob(layer["digest"], layer["size"], offset)
+
+    def is_tar(self, reference: str, layer: Mapping[str, Any], say: Narrator) -> bool:
+        found = b""
+        with closing(cast(Generator[memoryview, None, None], self.blob(reference, layer, 0, say))) as chunks:
+            for chunk in chunks:
+                found += bytes(chunk[: BEGINNING - len(found)])
+                if len(found) == BEGINNING:
+                    break
+        return begins_as_tar(found)
 
     def files(self, reference: str, layer: Mapping[str, Any], say: Narrator) -> Iterator[tuple[str, int, IO[bytes]]]:
         descriptor = Descriptor.read(layer)

@@ -52,8 +52,10 @@ class Connection:
         self.patience = patience
         self.say = say
         self._client = _open_client(reference, patience, environ)
-        key = reference.credentials_key
-        self._authorizer = Authorizer(self.host, self._client, lambda: find_credentials(key, environ, say=say))
+        key, path = reference.credentials_key, reference.path
+        self._authorizer = Authorizer(
+            self.host, self._client, lambda: find_credentials(key, environ, path=path, say=say)
+        )
 
     def close(self) -> None:
         self._client.close()

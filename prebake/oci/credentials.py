@@ -1,4 +1,4 @@
-"""Credentials for registries, as the Docker CLI keeps them."""
+"""Credentials for registries, as the Docker CLI and podman keep them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
+from prebake.oci.auth_files import AuthFile, auth_files
 from prebake.oci.errors import RegistryDenied
+from prebake.oci.reference import DEFAULT_ALIAS, DEFAULT_HOST
 from prebake.process import CommandFailed, Finished, Narrator, run, silent
 
 _NOT_FOUND = "credentials not found"
@@ -33,36 +33,35 @@ class Credentials:
 
 
 def find_credentials(
-    key: str, environ: Mapping[str, str] = os.environ, *, say: Narrator = silent
+    key: str, environ: Mapping[str, str] = os.environ, *, path: str = "", say: Narrator = silent
 ) -> Credentials | None:
-    """Those for a registry (``Reference.credentials_key``): from the helper set for it, the store, or the file itself.
+    """Those for a registry (``Reference.credentials_key``), or for the repository ``path`` there if a file has an entry for it.
 
-    Raises RegistryDenied where the file or its helper cannot be used.
+    The first file that has any counts. In it the entry for the longest part of ``path`` wins; for the whole registry the helper
+    set for it comes first, then the store, then the file's own entry. Raises RegistryDenied if a file or its helper cannot be
+    used.
     """
-    path = _config_file(environ)
-    config = _read(path)
-    helper = config.get("credHelpers", {}).get(key) or config.get("credsStore")
+    for file in auth_files(environ):
+        found = _of_repository(file, key, path) or _of_registry(file, key, environ, say)
+        if found is not None:
+            return found
+    return None
+
+
+def _of_repository(file: AuthFile, key: str, path: str) -> Credentials | None:
+    """podman's keys: ``host/path/of/repository``, the longest that is there."""
+    parts = path.split("/") if path else []
+    names = [f"{_host_of(key)}/{'/'.join(parts[:length])}" for length in range(len(parts), 0, -1)]
+    return next((_read_entry(file, name) for name in names if file.auths.get(name)), None)
+
+
+def _of_registry(file: AuthFile, key: str, environ: Mapping[str, str], say: Narrator) -> Credentials | None:
+    helper = file.helpers.get(key) or file.helpers.get(_host_of(key)) or file.store
     found = _ask_helper(str(helper), key, environ, say) if helper else None
-    return found or _from_file(config.get("auths", {}), key, path)
-
-
-def _config_file(environ: Mapping[str, str]) -> Path:
-    named = environ.get("DOCKER_CONFIG")
-    return (Path(named) if named else Path.home() / ".docker") / "config.json"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The exceptions' causes are left out on purpose: a JSON error carries the whole text, passwords included."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise _unusable_file(path, f"cannot be read ({type(error).__name__})") from None
-    sections = [found.get(name) or {} for name in ("auths", "credHelpers")] if isinstance(found, dict) else [None]
-    if not all(isinstance(section, dict) for section in sections):
-        raise _unusable_file(path, "is not a Docker configuration")
-    return {name: value for name, value in found.items() if value}
+    if found is not None:
+        return found
+    names = (key, _host_of(key), *(name for name in file.auths if _is_host(name) and _host_of(name) == _host_of(key)))
+    return next((_read_entry(file, name) for name in names if file.auths.get(name)), None)
 
 
 def _ask_helper(name: str, key: str, environ: Mapping[str, str], say: Narrator) -> Credentials | None:
@@ -88,30 +87,31 @@ def _helper_answer(program: str, key: str, ended: Finished) -> Credentials:
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)
 
 
-def _from_file(auths: Mapping[str, Any], key: str, path: Path) -> Credentials | None:
-    entry = auths.get(key) or next((auths[name] for name in auths if _host_of(name) == _host_of(key)), None)
-    if not entry:
-        return None
+def _read_entry(file: AuthFile, name: str) -> Credentials | None:
+    entry = file.auths[name]
     try:
         if entry.get("identitytoken"):
             return Credentials(identity_token=str(entry["identitytoken"]))
         if entry.get("auth"):
-            name, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-            return Credentials(name, password.strip("\0"))
+            user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+            return Credentials(user, password.strip("\0"))
         if entry.get("username"):
             return Credentials(str(entry["username"]), str(entry.get("password", "")))
     except (AttributeError, TypeError, ValueError):
-        raise _unusable_file(path, f"has an entry for {key} that cannot be read") from None
+        raise file.unusable(f"has an entry for {name} that cannot be read") from None
     return None
 
 
+def _is_host(name: str) -> bool:
+    """Not podman's key of a repository; older files of Docker's name a URL, or a host with the version of its API."""
+    rest = name.partition("://")[2] if "://" in name else name
+    return rest.partition("/")[2].strip("/") in ("", "v1", "v2")
+
+
 def _host_of(name: str) -> str:
-    """Older files name a URL."""
-    return name.partition("://")[2].partition("/")[0] if "://" in name else name.partition("/")[0]
-
-
-def _unusable_file(path: Path, why: str) -> RegistryDenied:
-    return RegistryDenied(f"{path} {why}.", next_action="mend the file, or `docker login` anew")
+    rest = name.partition("://")[2] if "://" in name else name
+    host = rest.partition("/")[0]
+    return DEFAULT_HOST if host == DEFAULT_ALIAS else host
 
 
 def _unusable_helper(program: str, key: str, why: str) -> RegistryDenied:

@@ -19,6 +19,9 @@ from prebake.oci.blobs import Blob, Descriptor
 
 _BLOCK = 64 << 10  # bytes: tarfile copies what it has of a block at every header
 _KEPT_LIMIT = 64 << 20  # bytes of a member that are held
+BEGINNING = 256 << 10
+"""Bytes of a layer that ``begins_as_tar`` wants: more than one compressed block of zstd."""
+_MAGIC = (257, b"ustar")  # offset and bytes of a tar's first header (POSIX pax, "ustar Interchange Format")
 DAMAGE = (tarfile.TarError, zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError)
 """What bytes raise that cannot be unpacked."""
 
@@ -75,14 +78,15 @@ def read_layer(blob: Blob, hashed: tuple[str, ...], keep: str) -> FoundLayer:
 
 
 def files_of(blob: Blob) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """The files of a layer in one pass: path (no slash in front), bytes, and a stream that is read before the next.
+    """The files of a layer in one pass: path (no slash in front), bytes, and a stream that is read before the next. How it is
+    packed is read from its bytes, as ORAS gives a folder's layer any media type.
 
     Raises DAMAGE, and ChecksumMismatch, at the end, where the bytes are not the digest's.
     """
     if blob.content is None:
         raise ValueError(f"{blob.digest} is not here")
     packed = _Chunks(blob.content.chunks())
-    plain = _unpacked(packed, blob.descriptor.media_type)
+    plain = _unpacked(packed, _packing(packed.peek()))
     with tarfile.open(fileobj=cast(IO[bytes], plain), mode="r|", bufsize=_BLOCK) as tar:
         for info in tar:
             stream = tar.extractfile(info) if info.isreg() else None
@@ -90,6 +94,21 @@ def files_of(blob: Blob) -> Iterator[tuple[str, int, IO[bytes]]]:
                 yield str(PurePosixPath("/", info.name)).lstrip("/"), info.size, stream
     _drain(plain)
     _drain(packed)
+
+
+def begins_as_tar(data: bytes) -> bool:
+    """Whether the first bytes of a blob, BEGINNING at most, are those of a tar, plain or compressed by gzip or zstd."""
+    start, magic = _MAGIC
+    plain = _unpacked(io.BytesIO(data), _packing(data))
+    try:
+        return plain.read(start + len(magic))[start:] == magic
+    except DAMAGE:
+        return False
+
+
+def _packing(data: bytes) -> str:
+    """How bytes are compressed, by how they begin (RFC 1952, RFC 8878); empty if they are not."""
+    return "gzip" if data.startswith(b"\x1f\x8b") else "zstd" if data.startswith(b"\x28\xb5\x2f\xfd") else ""
 
 
 def _read_member(
@@ -128,16 +147,24 @@ class _Chunks(io.RawIOBase):
         self._chunks = chunks
         self._rest = memoryview(b"")
 
+    def peek(self) -> bytes:
+        """The bytes that are read next, some of them; empty at the end."""
+        self._fill()
+        return bytes(self._rest[:_BLOCK])
+
     def read(self, size: int = -1, /) -> bytes:
         """Whatever is at hand, ``size`` at most: who reads asks again."""
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._rest = memoryview(bytes(chunk))
+        self._fill()
         size = len(self._rest) if size < 0 else size
         part, self._rest = self._rest[:size], self._rest[size:]
         return bytes(part)
+
+    def _fill(self) -> None:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return
+            self._rest = memoryview(bytes(chunk))
 
 
 class _Digested:
@@ -157,7 +184,7 @@ class _Digested:
         return data
 
 
-def _unpacked(packed: _Chunks, media_type: str) -> _Readable:
+def _unpacked(packed: io.RawIOBase | io.BytesIO, media_type: str) -> _Readable:
     """A layer's plain tar. No more of it is unpacked than is asked for."""
     if media_type.endswith("zstd"):
         return zstandard.ZstdDecompressor().stream_reader(cast(IO[bytes], packed), read_across_frames=True)

@@ -31,7 +31,9 @@ class FromHub(Part):
     """Files of a Hugging Face repository at a revision; the lock pins the commit that it resolved to."""
 
     kind: Literal["hub"] = Field(alias="from")
-    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    repository: str = Field(
+        pattern=r"^[\w.-]+(/[\w.-]+)?$", description="OWNER/NAME, or a NAME that has no owner (gpt2)"
+    )
     revision: str = Field(min_length=1)
     files: tuple[RelativePath, ...] = Field(min_length=1)
     ship: tuple[RelativePath, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -13,27 +13,17 @@ from prebake.checkpoints.fetch import bring
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.source import Lister, RemoteFile, Sources, find_source
 from prebake.checkpoints.store import Store, default_root
-from prebake.errors import SpecInvalid
+from prebake.errors import SourceError
 from prebake.spec.reading import parse_source
 from prebake.spec.sources import Source
 from prebake.workflow.beginnings.beginning import Asked, InitRefused
+from prebake.workflow.origin import Origin, parse_origin
+from prebake.workflow.published import choose
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Tell
 
-_KINDS = ("hub", "modelscope", "s3", "gs", "oci", "http")
-FORMS = "hub:OWNER/NAME[@REVISION], modelscope:OWNER/NAME[@REVISION], s3://…, gs://…, oci:HOST/PATH:TAG or the URL of a file"
-_BRANCHES = {"hub": "main", "modelscope": "master"}  # what they call the one that is published
 # Paths that a spec can name, at most two folders deep.
 _PATH = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*){0,2}")
-_DOCUMENT = re.compile(r"(.*/)?([^/]+\.(json|txt|model)|README\.md|LICENSE(\.md)?|NOTICE)")
-_PART = r"(-\d+-of-\d+)?"
-_WEIGHTS = (
-    re.compile(rf"(.*/)?(model|diffusion_pytorch_model){_PART}\.safetensors"),
-    re.compile(rf"(.*/)?(pytorch_model|diffusion_pytorch_model){_PART}\.bin"),
-    re.compile(r"(.*/)?[^/]+\.onnx([._]data)?"),
-    re.compile(r"[^/]+\.(pt2|pt|pth|ts|torchscript)"),
-)
-_UNSERVED = ("safety_checker/", "image_encoder/")  # parts of a pipeline that init bakes none of
 
 
 @contextmanager
@@ -42,60 +32,50 @@ def fetched(asked: Asked, tell: Tell, check: Callable[[Path], None]) -> Iterator
 
     ``check`` looks at a folder that has the documents only. Raises InitRefused, SourceError or NoNetwork.
     """
-    where = parse_origin(asked.origin)
-    if where is None:
-        yield Path(asked.origin), asked
+    readings = parse_origin(asked.origin)
+    if not readings:
+        yield Path(asked.origin, asked.file), asked
         return
     store = Store(default_root())
     with store.in_use(), store.folder() as folder, open_sources(asked.root, asked.name) as sources:
+        origin, names = _look(readings, sources)
+        where = origin.source
+        choice = choose(names, _one_file(asked, origin), asked.origin)
         inside = folder / _title(where)
         inside.mkdir()
-        names = _names(where, sources)
-        documents = [name for name in names if _DOCUMENT.fullmatch(name)]
-        tell(f"init: {asked.origin} has {len(names)} files; fetching its documents")
-        _bring(where, documents, inside, store, sources)
-        weights = choose_weights(names)
-        if any(name.endswith((".safetensors", ".bin")) for name in weights):  # graphs and programs need no documents
+        tell(f"init: {asked.origin} has {len(names)} files; fetching {', '.join(choice.weights) or 'its documents'}")
+        if choice.left:
+            tell(f"init: --file names another form of it: {', '.join(choice.left)}")
+        _bring(where, choice.documents, inside, store, sources)
+        if choice.needs_documents:
             check(inside)
-        _bring(where, weights, inside, store, sources)
+        _bring(where, choice.weights, inside, store, sources)
         _bring(where, _beside_graphs(names, inside), inside, store, sources)
         yield inside, replace(asked, remote=where)
 
 
-def parse_origin(text: str) -> Mapping[str, str] | None:
-    """The fields of a spec's source; None for a path. Raises InitRefused for what is neither."""
-    kind, colon, rest = text.partition(":")
-    kind = "http" if kind == "https" else kind
-    if not colon or kind not in _KINDS:
-        return None
-    if kind in _BRANCHES:
-        repository, _, revision = rest.partition("@")
-        where = {"repository": repository, "revision": revision or _BRANCHES[kind]}
-    else:
-        where = {"reference": rest} if kind == "oci" else {"url": text}
-    given = {"from": kind, **where}
+def _look(readings: Sequence[Origin], sources: Sources) -> tuple[Origin, list[str]]:
+    """The first origin that is there, and the names of its files. Raises what the likeliest one raised."""
     try:
-        _spec(given, ("any",))
-    except SpecInvalid as error:
-        raise InitRefused(f"{text} names no {kind} source.", next_action=f"give a path, {FORMS}") from error
-    return given
+        return readings[0], _names(readings[0].source, sources)
+    except SourceError:
+        for origin in readings[1:]:
+            with suppress(SourceError):
+                return origin, _names(origin.source, sources)
+        raise
 
 
-def choose_weights(names: Sequence[str]) -> list[str]:
-    """Of the forms that a checkpoint is published in, the first of safetensors, pickles, ONNX and torch files: of each folder,
-    as a pipeline may have parts of either."""
-    chosen: list[str] = []
-    for form in _WEIGHTS[:2]:
-        folders = {_folder(name) for name in chosen}
-        chosen += [name for name in names if form.fullmatch(name) and _folder(name) not in folders]
-    chosen = [name for name in chosen if not name.startswith(_UNSERVED)]
-    for form in _WEIGHTS[2:]:
-        chosen = chosen or [name for name in names if form.fullmatch(name)]
-    return chosen
-
-
-def _folder(name: str) -> str:
-    return name.rpartition("/")[0]
+def _one_file(asked: Asked, origin: Origin) -> str:
+    """The file or folder that is meant; empty for all."""
+    if asked.file and (origin.file or origin.source["from"] == "http"):
+        raise InitRefused(f"{asked.origin} names a file already.", next_action="leave --file out")
+    wanted = (asked.file or origin.file).strip("/")
+    if wanted and not _PATH.fullmatch(wanted):
+        raise InitRefused(
+            f"image.yaml cannot name the file {wanted!r}.",
+            next_action="give it a plain name (letters, digits, `._@+-`), at most two folders deep",
+        )
+    return wanted
 
 
 def _beside_graphs(names: Sequence[str], folder: Path) -> list[str]:

@@ -96,7 +96,7 @@ def test_what_cannot_be_begun_leaves_nothing(empty: Project, words: tuple[str, .
 def test_forms_of_one_graph_are_to_be_chosen_from(empty: Project) -> None:
     write_graph(empty.root / "published/first/model_quantized.onnx")
     ended = empty.run("init", "scores", "--from", "published").expect(InitRefused.exit_code)
-    assert "first/model_quantized.onnx: is a form of model.onnx" in ended.stderr
+    assert "first/model_quantized.onnx: is a form of first/model.onnx" in ended.stderr
     assert "--from" in ended.stderr
 
 

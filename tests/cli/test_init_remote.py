@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from prebake.workflow.beginnings.beginning import InitRefused
-from prebake.workflow.remote import choose_weights
 from tests import pretrained
 from tests.graphs import write_graph
 from tests.projects import Project, clone, read_lock
@@ -100,7 +99,9 @@ def test_a_graphs_url_is_enough(project: Project, tmp_path: Path) -> None:
     ("origin", "said"),
     [
         ("hub:nobody/nothing", "does not exist"),
-        ("hub:nothing", "names no hub source"),
+        ("hub:nothing", "does not exist"),
+        ("hub:", "names no hub source"),
+        ("modelscope:nothing", "names no modelscope source"),
         (f"hub:{hubserver.REPOSITORY}@elsewhere", "has no revision elsewhere"),
         ("s3://", "names no s3 source"),
     ],
@@ -110,19 +111,3 @@ def test_what_is_not_there_is_named(project: Project, hub: HubServer, origin: st
     assert ended.code not in (0, 1)
     assert said in ended.stderr
     assert not (project.root / "images").exists()
-
-
-def test_of_several_forms_one_is_taken_for_each_part() -> None:
-    names = [
-        "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.bin",
-        "vae/diffusion_pytorch_model.bin", "safety_checker/model.safetensors", "tf_model.h5", "onnx/model.onnx",
-        "text_encoder/model-00001-of-00002.safetensors", "text_encoder/model-00002-of-00002.safetensors",
-    ]  # fmt: skip
-    assert sorted(choose_weights(names)) == [
-        "text_encoder/model-00001-of-00002.safetensors",
-        "text_encoder/model-00002-of-00002.safetensors",
-        "unet/diffusion_pytorch_model.safetensors",
-        "vae/diffusion_pytorch_model.bin",
-    ]
-    assert choose_weights(["a.onnx", "a.onnx_data", "net.pt2"]) == ["a.onnx", "a.onnx_data"]
-    assert choose_weights(["net.pt2", "README.md"]) == ["net.pt2"]

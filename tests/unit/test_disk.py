@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from prebake.checkpoints.store import default_root
 from prebake.disk import cache_folder, free_bytes, require_room
+from prebake.engine import private
 from prebake.errors import NoRoom
 from prebake.sizes import show_bytes
 
@@ -25,4 +27,19 @@ def test_sizes_read_well(size: int | None, text: str) -> None:
 
 def test_the_cache_is_where_the_environment_says(tmp_path: Path) -> None:
     assert cache_folder({"PREBAKE_CACHE": str(tmp_path)}) == tmp_path
-    assert cache_folder({}).name == "prebake"
+    assert cache_folder({}) == Path.home() / ".cache" / "prebake"
+
+
+def test_the_cache_follows_xdg_unless_it_is_named(tmp_path: Path) -> None:
+    assert cache_folder({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "prebake"
+    named = {"XDG_CACHE_HOME": str(tmp_path), "PREBAKE_CACHE": str(tmp_path / "mine")}
+    assert cache_folder(named) == tmp_path / "mine"
+    for ignored in ("", "relative/cache"):
+        assert cache_folder({"XDG_CACHE_HOME": ignored}) == Path.home() / ".cache" / "prebake"
+
+
+def test_the_store_and_the_private_engine_lie_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREBAKE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_root() == tmp_path / "prebake" / "store"
+    assert private.at().home == tmp_path / "prebake" / "engine"

@@ -108,6 +108,7 @@ THEIRS: dict[str, set[str]] = {
     "prebake/checkpoints": {
         "httpx",
         "huggingface_hub",
+        "hf_xet",
         "modelscope_hub",
         "s3fs",
         "botocore",

@@ -24,7 +24,8 @@ class InitRefused(PrebakeError):
 class Asked:
     """The image ``name`` of the project at ``root``, of what lies at ``origin``. ``licence`` is an SPDX identifier;
     ``inputs`` are types and shapes by name, for a checkpoint that does not tell them. ``remote`` are the fields of the
-    spec's source where the origin is none of this machine."""
+    spec's source where the origin is none of this machine. ``file`` is the file of the origin to begin with, or a folder of it;
+    empty: those that count."""
 
     root: Path
     name: str
@@ -32,6 +33,7 @@ class Asked:
     licence: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     remote: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
 
     @property
     def schema(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from prebake.errors import Problem
 from prebake.workflow.beginnings.beginning import Asked, refuse
+from prebake.workflow.beginnings.forms import group_forms
 from prebake.workflow.beginnings.graphs import SAMPLE_LIMIT, Part, name_parts, needs, write_graphs
 
 if TYPE_CHECKING:
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from prebake.bake.arrays import Array
     from prebake.bake.signature import Signature
 
-# What exporters append to the name of a graph of which they write another form.
-_FORM = re.compile(r"[_-](fp16|float16|fp32|bf16|int8|uint8|quantized|quant|q4|q4f16|bnb4|[oO][1-4]|optimized)$")
-
 
 def recognise(path: Path) -> PublishedGraphs | None:
     """An ONNX file, or those of a folder and of the folders in it. Raises InitRefused where some are forms of one graph."""
     if path.is_file():
-        return PublishedGraphs(path.parent, (path,)) if path.suffix == ".onnx" else None
-    found = sorted([*path.glob("*.onnx"), *path.glob("*/*.onnx")])
+        graph = _beside_its_data(path)
+        return PublishedGraphs(graph.parent, (graph,)) if path.suffix == ".onnx" else None
+    found = sorted([*path.glob("*.onnx"), *path.glob("*/*.onnx"), *path.glob("*/*/*.onnx")])
     _check_forms(path, found)
     return PublishedGraphs(path, tuple(found)) if found else None
 
@@ -57,16 +55,33 @@ class PublishedGraphs:
         return Part(name, "onnx", places[0], places, signature, _sample(session, signature))
 
 
+def _beside_its_data(path: Path) -> Path:
+    """The graph that a link leads to, if the files that it keeps tensors in lie there and not beside the link."""
+    while path.suffix == ".onnx" and path.is_symlink():
+        target = path.parent / path.readlink()
+        if target.suffix != ".onnx" or all((path.parent / name).is_file() for name in _read_data_names(path)):
+            break  # a hub's cache names its blobs by their checksums, and has the data beside the link
+        path = target
+    return path
+
+
+def _read_data_names(graph: Path) -> list[str]:
+    try:
+        from prebake.bake.graph_files import external_files
+    except ImportError as error:
+        raise needs(error, "an ONNX file") from error
+    return external_files(graph)
+
+
 def _check_forms(folder: Path, graphs: Sequence[Path]) -> None:
-    problems = [Problem(str(form.relative_to(folder)), f"is a form of {graph.name}") for graph, form in _forms(graphs)]
-    refuse(f"{folder} holds one graph in several forms:", problems, "name the one to be served by --from")
+    problems = list(_forms([graph.relative_to(folder).as_posix() for graph in graphs]))
+    refuse(f"{folder} holds one graph in several forms:", problems, "name the one to be served by --from, or by --file")
 
 
-def _forms(graphs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    for form in graphs:
-        plain = form.with_name(_FORM.sub("", form.stem) + ".onnx")
-        if plain != form and plain in graphs:
-            yield plain, form
+def _forms(names: Sequence[str]) -> Iterator[Problem]:
+    for group in group_forms(names):
+        plain = group.plain or group.names[0]
+        yield from (Problem(name, f"is a form of {plain}") for name in group.names if name != plain)
 
 
 def _look_into(name: str, graph: Path) -> tuple[InferenceSession, Signature, list[str]]:

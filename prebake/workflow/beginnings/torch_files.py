@@ -21,16 +21,19 @@ _SUFFIXES = (".pt2", ".pt", ".pth", ".ts", ".torchscript")
 def recognise(path: Path) -> TorchFile | None:
     """A torch file, or the one of a folder that holds nothing else to begin with."""
     if path.is_file():
-        return TorchFile(path) if path.suffix in _SUFFIXES else None
+        return TorchFile(path, path.parent) if path.suffix in _SUFFIXES else None
     found = [each for each in sorted(path.iterdir()) if each.suffix in _SUFFIXES]
-    return TorchFile(found[0]) if len(found) == 1 else None
+    if not found:  # a folder of a published checkpoint, of which --file named the one
+        found = [each for each in sorted(path.rglob("*")) if each.suffix in _SUFFIXES]
+    return TorchFile(found[0], path) if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
 class TorchFile:
-    """A ``.pt2`` or TorchScript file."""
+    """A ``.pt2`` or TorchScript file below ``folder``."""
 
     path: Path
+    folder: Path
 
     def check(self) -> None:
         """It has no documents."""
@@ -49,7 +52,7 @@ class TorchFile:
             signature = self._declared(asked)
             part = self._part(asked, signature, _sample(signature), asked.inputs)
         title = self.path.stem if self.path.stem != "model" else asked.name
-        return write_graphs(asked, self.path.parent, title, [part])
+        return write_graphs(asked, self.folder, title, [part])
 
     def _part(
         self,
@@ -58,7 +61,8 @@ class TorchFile:
         sample: Mapping[str, Array] | None = None,
         declared: Mapping[str, str] | None = None,
     ) -> Part:
-        return Part(asked.name, "torch", self.path.name, (self.path.name,), signature, sample, declared or {})
+        name = self.path.relative_to(self.folder).as_posix()
+        return Part(asked.name, "torch", name, (name,), signature, sample, declared or {})
 
     def _declared(self, asked: Asked) -> Signature:
         """TorchScript names its inputs and tells neither their types nor their shapes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -95,6 +97,33 @@ def test_an_object_replaced_while_it_is_locked_is_not_pinned_half_and_half(s3: S
     with pytest.raises(SourceError, match="was replaced while it was locked"):
         resolve(checkpoint, store, {"s3": source()}, swapped)
     assert leftovers(store) == []
+
+
+def test_a_large_object_comes_in_several_ranges_at_once(s3: S3Server, store: Store) -> None:
+    s3.front.faults.append(Fault("GET", stall=0))  # whichever is asked for first is held until all have been
+    answered = threading.Thread(target=_release_when, args=(s3, len(WHOLE)), daemon=True)
+    answered.start()
+    fetch([file_of(s3)], store, {"s3": source(least=1)}, Diary())
+    answered.join()
+    assert set(s3.ranges(FILE)) == set(WHOLE)
+    check_held(store, file_of(s3))
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("fault", [{"truncate": 400_000}, {"status": 503}])
+def test_one_of_several_ranges_breaks(s3: S3Server, store: Store, number: int, fault: dict[str, int]) -> None:
+    s3.front.faults += [*(Fault("GET") for _ in range(number)), Fault("GET", **fault)]  # type: ignore[arg-type]
+    diary = Diary()
+    fetch([file_of(s3)], store, {"s3": source(least=1)}, diary)
+    assert "trying again" in diary.notes[0][1]
+    check_held(store, file_of(s3))
+
+
+def _release_when(s3: S3Server, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(set(s3.ranges(FILE))) < count and time.monotonic() < deadline:
+        time.sleep(0.005)
+    s3.front.release.set()
 
 
 class _Swapping(Diary):

@@ -17,9 +17,10 @@ REPOSITORY = "someone/model"
 class HubServer(WebServer):
     """One repository at one commit, which is also ``main``. ``token``: who does not send it is refused."""
 
-    def __init__(self, cdn: WebServer) -> None:
+    def __init__(self, cdn: WebServer, repository: str = REPOSITORY) -> None:
         super().__init__()
         self.cdn = cdn
+        self.repository = repository
         self.token: str | None = None
         self.refusal: tuple[int, str] | None = None
         self.siblings: list[dict[str, object]] = []
@@ -27,7 +28,7 @@ class HubServer(WebServer):
     def publish(self, name: str, data: bytes, *, large: bool) -> None:
         oid = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
         sibling: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": oid}
-        path = f"/{REPOSITORY}/resolve/{COMMIT}/{name}"
+        path = f"/{self.repository}/resolve/{COMMIT}/{name}"
         self.extra[path] = {"X-Repo-Commit": COMMIT}
         if large:
             digest = hashlib.sha256(data).hexdigest()
@@ -52,12 +53,12 @@ class HubServer(WebServer):
 
     def _answer_api(self, handler: BaseHTTPRequestHandler, seen: Seen, path: str) -> None:
         start, _, revision = path.partition("/revision/")
-        if start != f"/api/models/{REPOSITORY}":
+        if start != f"/api/models/{self.repository}":
             self._refuse(handler, seen, 404, "RepoNotFound")
         elif revision not in ("main", COMMIT):
             self._refuse(handler, seen, 404, "RevisionNotFound")
         else:
-            document = {"id": REPOSITORY, "sha": COMMIT, "siblings": self.siblings, "private": False, "tags": []}
+            document = {"id": self.repository, "sha": COMMIT, "siblings": self.siblings, "private": False, "tags": []}
             body = json.dumps(document).encode()
             self._send(handler, seen, 200, {"Content-Type": "application/json"}, body, Fault())
 
@@ -66,7 +67,7 @@ class HubServer(WebServer):
 
 
 @contextmanager
-def serve_hub() -> Iterator[HubServer]:
-    with serve() as cdn, serve(HubServer(cdn)) as hub:
+def serve_hub(repository: str = REPOSITORY) -> Iterator[HubServer]:
+    with serve() as cdn, serve(HubServer(cdn, repository)) as hub:
         assert isinstance(hub, HubServer)
         yield hub

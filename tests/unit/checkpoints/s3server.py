@@ -44,9 +44,9 @@ class S3Server:
         return [seen.headers["range"] for seen in self.front.requests("GET", f"models/{file}")]
 
 
-def source() -> Bucket:
-    """It waits longer for an answer than moto takes on a busy machine."""
-    return Bucket(S3, replace(HASTY, connect=20.0, read=20.0), piece=PIECE)
+def source(least: int = 1 << 40) -> Bucket:
+    """It waits longer for an answer than moto takes on a busy machine; pieces come at the same time from ``least`` bytes on."""
+    return Bucket(S3, replace(HASTY, connect=20.0, read=20.0), piece=PIECE, least=least)
 
 
 @contextmanager

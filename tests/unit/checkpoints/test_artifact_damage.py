@@ -109,6 +109,9 @@ class OneManifest:
     def blob(self, reference: str, layer: Any, offset: int, say: Narrator) -> Iterator[memoryview]:
         raise AssertionError("nothing is to be read")
 
+    def is_tar(self, reference: str, layer: Any, say: Narrator) -> bool:
+        raise AssertionError("nothing is to be read")
+
     def files(self, reference: str, layer: Any, say: Narrator) -> Iterator[tuple[str, int, IO[bytes]]]:
         raise AssertionError("nothing is to be read")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +38,8 @@ def gs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GsServer]:
         yield server
 
 
-def source() -> Bucket:
-    return Bucket(GS, replace(HASTY, connect=20.0, read=20.0), piece=1_000_000)
+def source(least: int = 1 << 40) -> Bucket:
+    return Bucket(GS, replace(HASTY, connect=20.0, read=20.0), piece=1_000_000, least=least)
 
 
 def lock(store: Store, *files: str) -> tuple[LockedFile, ...]:
@@ -93,6 +95,21 @@ def test_a_later_run_goes_on_where_an_earlier_one_gave_up(gs: GsServer, store: S
     gs.seen.clear()
     fetch(files, other, {"gs": source()}, Diary())
     assert ranges(gs) == ["bytes=1000000-1999999", "bytes=2000000-2499999"]
+
+
+def test_a_large_object_comes_in_several_ranges_at_once(gs: GsServer, store: Store, tmp_path: Path) -> None:
+    files, other = lock(store), Store(tmp_path / "other")
+    gs.seen.clear()
+    gs.fail(PLACE, Fault(stall=1000))
+    fetcher = threading.Thread(target=fetch, args=(files, other, {"gs": source(least=1)}, Diary()))
+    fetcher.start()
+    deadline = time.monotonic() + 30
+    while len(set(ranges(gs))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    gs.release.set()  # the range that was held until the others had come
+    fetcher.join()
+    assert set(ranges(gs)) == {"bytes=0-999999", "bytes=1000000-1999999", "bytes=2000000-2499999"}
+    assert other.place(sha256(WEIGHTS)).read_bytes() == WEIGHTS
 
 
 def test_what_is_not_there_and_what_may_not_be_read(gs: GsServer, store: Store) -> None:

@@ -1,0 +1,138 @@
+"""The hub's fast path: files in Xet storage come as deduplicated chunks over many connections, by the package hf_xet.
+
+What is asked of the hub are the headers of a file and a token, as https://huggingface.co/docs/xet/index says; the rest is the
+package's. Whatever goes wrong there, the file comes, or goes on, by HTTP.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import Any
+
+import httpx
+from huggingface_hub import constants
+
+from prebake.checkpoints.partial import Partial
+from prebake.checkpoints.pins import expect_size
+from prebake.checkpoints.progress import Progress
+from prebake.checkpoints.transfer import Request, shown
+from prebake.errors import PrebakeError
+from prebake.http_failures import FAILURES
+from prebake.patience import Patience
+
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_REDIRECTS = 5  # of renamed repositories, on the hub itself
+_MEMORY = {  # bytes; the package's own values let a download hold 1.5 GB, and all of a process 6 GB
+    "reconstruction.download_buffer_size": 512_000_000,
+    "reconstruction.download_buffer_perfile_size": 128_000_000,
+    "reconstruction.download_buffer_limit": 1_000_000_000,
+}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A file in Xet storage: ``digest`` is Xet's name for it, ``tokens`` is where the hub gives tokens to read it."""
+
+    digest: str
+    tokens: str
+
+
+class Xet:
+    """Downloads of at least ``least`` bytes: a smaller file is there before its chunks are looked up."""
+
+    def __init__(self, client: httpx.Client, patience: Patience, *, least: int = 16 << 20) -> None:
+        self._client = client
+        self._patience = patience
+        self._least = least
+        self._session: Any = None
+        self._lock = threading.Lock()
+
+    def pull(self, request: Request, partial: Partial, progress: Progress) -> bool:
+        """Complete ``partial`` if the file lies in Xet storage; False if it is not complete. Raises NoRoom, Interrupted, or
+        ChecksumMismatch for another size."""
+        if request.size is None or request.size - partial.done < max(1, self._least) or not _is_wanted():
+            return False
+        place = self._find(request)
+        if place is None:
+            return False
+        try:
+            self._stream(place, request, partial, progress)
+        except PrebakeError:
+            raise
+        except Exception as error:  # the package's exceptions share no base class but this
+            partial.resumed = partial.done > 0
+            progress.note(request.name, f"the hub's fast path (hf_xet) failed, going on by HTTP: {_first_line(error)}")
+        return partial.done == request.size
+
+    def _find(self, request: Request) -> _Place | None:
+        """None: it lies elsewhere, or the hub does not say; then a download tells what is wrong."""
+        url = httpx.URL(request.url)
+        for _ in range(_REDIRECTS):
+            try:
+                response = self._client.head(url, headers=dict(request.headers), follow_redirects=False)
+            except FAILURES:
+                return None
+            if constants.HUGGINGFACE_HEADER_X_XET_HASH in response.headers:
+                return _read_place(response)
+            target = url.join(response.headers.get("Location", ""))
+            if not response.has_redirect_location or (target.host, target.port) != (url.host, url.port):
+                return None
+            url = target
+        return None
+
+    def _stream(self, place: _Place, request: Request, partial: Partial, progress: Progress) -> None:
+        from hf_xet import XetFileInfo
+
+        partial.resumed = partial.done > 0
+        with self._open().new_download_stream_group(
+            token_refresh_url=place.tokens, token_refresh_headers=dict(request.headers)
+        ) as group:
+            info = XetFileInfo(place.digest, request.size)
+            for chunk in group.download_stream(info, start=partial.done or None):
+                partial.write(chunk)
+                if request.size is not None and partial.done > request.size:
+                    expect_size(request.name, request.size, partial.done, origin=shown(request.url))
+                progress.report(request.name, partial.done, request.size)
+
+    def _open(self) -> Any:
+        from hf_xet import XetConfig, XetSession
+
+        with self._lock:
+            if self._session is None:
+                settings: dict[str, Any] = {
+                    **_MEMORY,
+                    "client.connect_timeout": timedelta(seconds=self._patience.connect),
+                    "client.read_timeout": timedelta(seconds=self._patience.read),
+                    "client.retry_base_delay": timedelta(seconds=self._patience.first),
+                    "client.retry_max_attempts": 2,
+                    "telemetry.enabled": not constants.HF_HUB_DISABLE_TELEMETRY,
+                }
+                self._session = XetSession(XetConfig().with_config(settings))
+            return self._session
+
+
+def _is_wanted() -> bool:
+    return not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet") is not None
+
+
+def _read_place(response: httpx.Response) -> _Place | None:
+    """The token is given by the hub that was asked, a mirror's as well; nobody else is shown what the request was allowed by."""
+    digest = response.headers[constants.HUGGINGFACE_HEADER_X_XET_HASH]
+    link = response.links.get(constants.HUGGINGFACE_HEADER_LINK_XET_AUTH_KEY, {}).get("url")
+    tokens = link or response.headers.get(constants.HUGGINGFACE_HEADER_X_XET_REFRESH_ROUTE)
+    if not tokens or not _HASH.fullmatch(digest):
+        return None
+    asked, home = response.request.url, constants.HUGGINGFACE_CO_URL_HOME.rstrip("/")
+    if tokens.startswith(f"{home}/"):
+        tokens = f"{asked.scheme}://{asked.netloc.decode()}{tokens.removeprefix(home)}"
+    place = asked.join(tokens)
+    ours = (place.scheme, place.host, place.port) == (asked.scheme, asked.host, asked.port)
+    return _Place(digest, str(place)) if ours else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
