@@ -73,7 +73,7 @@ def _push_manifest(repository: Repository, image: Image, tag: str | None) -> Sen
     if repository.resolve(target) == image.digest:
         return Sent(image.digest, "present")
     data = read_all(image.manifest)
-    repository.put_manifest(target, image.manifest.descriptor.media_type, data)
+    repository.put_manifest(target, image.manifest.descriptor.media_type, data, wait_for_blobs=True)
     return Sent(image.digest, "sent", len(data))
 
 

@@ -27,7 +27,9 @@ from tests.faults.registry.parts import (
     pulled,
 )
 from tests.faults.servers.front import Fault, Front
+from tests.faults.servers.habits import Habits, HabitualRegistry
 from tests.faults.servers.killable import KillableRegistry
+from tests.faults.servers.server import served
 from tests.oci_images import image_of
 
 
@@ -102,6 +104,27 @@ def test_where_nothing_can_be_mounted_it_is_sent(standing: KillableRegistry, pat
     check_forgotten(standing, path)
 
 
+@pytest.mark.parametrize(("status", "how"), [(200, "mounted"), (201, "mounted"), (202, "sent"), (204, "mounted")])
+def test_a_mount_is_believed_if_the_blob_is_there(opened: Opened, status: int, how: str) -> None:
+    """The specification has 201 for a mount and 202 for an upload in its place."""
+    registry = HabitualRegistry(Habits(mounts=status))
+    with served(registry):
+        blob = data_blob(EMPTY, DATA)
+        opened(registry.address, "one").push(blob)
+        beside = opened(registry.address, "two")
+        assert beside.push(blob, mount_from=["one"]).how == how
+        assert registry.uploads == {}
+
+
+def test_an_image_whose_blobs_are_seen_a_moment_later_is_pushed(front: Front, path: str, opened: Opened) -> None:
+    """Replicas of a registry may not see at once what one of them got."""
+    unknown = b'{"errors": [{"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown to registry"}]}'
+    front.faults.append(Fault("PUT", "manifests", status=404, data=unknown, times=2))
+    repository, image = opened(front.address, path), image_of(layer(1))
+    push_image(repository, image, "v1")
+    assert pulled(repository, "v1") == bytes_of(image)
+
+
 def test_an_empty_blob_and_one_of_a_byte_are_pushed(standing: KillableRegistry, path: str, opened: Opened) -> None:
     repository = opened(standing.address, path)
     for data in (b"", b"a", b"ab", DATA[:PIECE], DATA[: PIECE + 1]):
@@ -114,8 +137,8 @@ def test_nothing_is_referred_to_after_a_failure_and_the_next_push_ends_right(
     front: Front, path: str, opened: Opened
 ) -> None:
     image = image_of(*(layer(seed) for seed in range(4)))
-    fault = Fault("PATCH", status=400, times=100)
-    front.faults += [Fault("PATCH", times=3), fault]
+    fault = Fault("PUT", "/blobs/", status=400, times=100)
+    front.faults += [Fault("PUT", times=3), fault]
     repository = opened(front.address, path)
     with pytest.raises(RegistryError, match="400"):
         push_image(repository, image, "v1")
@@ -143,7 +166,7 @@ def test_one_failure_stops_the_other_blobs(front: Front, path: str, opened: Open
 def test_an_interrupt_ends_a_push_that_hangs(
     front: Front, standing: KillableRegistry, path: str, opened: Opened
 ) -> None:
-    front.faults.append(Fault("PATCH", stall=1000, times=100))
+    front.faults.append(Fault("PUT", stall=1000, times=100))
     main = threading.main_thread().ident
     assert main is not None
 
@@ -160,7 +183,7 @@ def test_an_interrupt_ends_a_push_that_hangs(
     finally:
         thread.join()
         signal.signal(signal.SIGINT, before)
-    assert front.requests("PUT") == []
+    assert front.requests("PUT", "manifests") == []
 
 
 def test_two_pushes_of_the_same_layers_at_once_both_end_right(

@@ -17,12 +17,13 @@ _PART = 1 << 16
 class Fault:
     """What ``times`` requests of a method get. ``cut`` and ``stall``: after so many bytes of the request's body;
     ``truncate``: after so many of the answer's; ``lose``: before the answer, which the registry has given; ``corrupt``:
-    the first byte of either is another one. ``status`` answers itself."""
+    the first byte of the request's body, or else of the answer's, is another one. ``status`` answers itself, with ``data``."""
 
     method: str
     path: str = ""
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    data: bytes = b""
     cut: int | None = None
     stall: int | None = None
     truncate: int | None = None
@@ -50,7 +51,7 @@ class Front(Server):
             handler.reply(401, {"WWW-Authenticate": self.guard.challenge})
         elif fault.status is not None:
             handler.body()
-            handler.reply(fault.status, fault.headers)
+            handler.reply(fault.status, fault.headers, fault.data)
         else:
             self._pass_on(handler, fault)
 
@@ -96,11 +97,12 @@ class Front(Server):
 
     def _pass_back(self, handler: Handler, answer: http.client.HTTPResponse, fault: Fault) -> None:
         data = answer.read()
+        corrupt = fault.corrupt and not int(handler.headers.get("Content-Length") or 0)
         headers = {name: value for name, value in answer.getheaders() if name != "Transfer-Encoding"}
         if fault.lose:
             handler.close_connection = True
         elif handler.command == "HEAD" or fault.truncate is None:
-            handler.reply(answer.status, headers, _other(data) if fault.corrupt and data else data)
+            handler.reply(answer.status, headers, _other(data) if corrupt and data else data)
         else:
             handler.reply(answer.status, headers, data[: fault.truncate])
             handler.close_connection = True
