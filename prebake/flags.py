@@ -78,6 +78,11 @@ def _build_flags(build: argparse.ArgumentParser) -> None:
     )
     _compression_flag(build)
     build.add_argument(
+        "--require-attestations",
+        action="store_true",
+        help="fail if a registry takes the image and not all that goes beside it: records of layers, SBOM, provenance",
+    )
+    build.add_argument(
         "--starts",
         type=_positive,
         default=os.environ.get("PREBAKE_STARTS", "3"),
@@ -165,6 +170,12 @@ def _bake_file_flags(fleet: argparse.ArgumentParser) -> None:
     fleet.add_argument(
         "--target", action="append", default=[], choices=TARGETS, help="may be given again; all by default"
     )
+    fleet.add_argument(
+        "--compression",
+        choices=("auto", "raw", "zstd", "gzip"),
+        default="auto",
+        help="of layers, written into the file for BuildKit (default: auto, BuildKit's own choice)",
+    )
     _licence_flag(fleet)
 
 
@@ -231,7 +242,10 @@ def _licence_flag(parser: argparse.ArgumentParser) -> None:
 
 def _compression_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--compression", choices=("auto", "raw", "zstd"), default="auto", help="of layers; auto packs what it pays for"
+        "--compression",
+        choices=("auto", "raw", "zstd", "gzip"),
+        default="auto",
+        help="of layers; auto packs by zstd what that pays for, gzip is for engines without zstd",
     )
 
 

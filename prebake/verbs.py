@@ -132,7 +132,7 @@ def demo(asked: argparse.Namespace) -> None:
 def bake_file(asked: argparse.Namespace) -> None:
     from prebake.workflow.fleet import Fleet, write_fleet
 
-    fleet = Fleet(_root(asked), asked.model, asked.target, asked.accept_licence)
+    fleet = Fleet(_root(asked), asked.model, asked.target, asked.accept_licence, asked.compression)
     print(write_fleet(fleet, Path(asked.folder), _tell))
 
 
@@ -211,6 +211,7 @@ def _order(asked: argparse.Namespace, *, naive: bool = False) -> Any:
         getattr(asked, "weights", "baked"),
         getattr(asked, "size", None),
         getattr(asked, "starts", STARTS),
+        getattr(asked, "require_attestations", False),
     )
 
 

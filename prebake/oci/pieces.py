@@ -20,6 +20,7 @@ class Pieces:
         self._piece = piece
         self._size = session.blob.size
         self._unsure = False  # whether the registry has to be asked for the offset
+        self._corrected = False  # whether the offset was set anew after a 416
         self._losses = 0
         self.offset = 0
 
@@ -41,6 +42,7 @@ class Pieces:
         answer = self._session.send("PATCH", start, end, self._session.place, {"Content-Range": f"{start}-{end - 1}"})
         if answer.status not in SUCCESS:
             self._meet_refusal(answer, count)
+        self._corrected = False
         self._go_on(answer, end)
 
     def _meet_refusal(self, answer: Answer, count: int) -> None:
@@ -55,11 +57,15 @@ class Pieces:
         self._refuse(answer.reason)
 
     def _meet_range(self, answer: Answer, count: int) -> None:
-        """Some registries say 416 for another offset, which may be gone on from, and GHCR for a piece above 4 MiB."""
-        sent = self.offset
+        """Some registries say 416 for another offset, which may be gone on from, and GHCR for a piece above 4 MiB. An offset
+        that is answered by 416 again is no offset: Amazon ECR's stays at the first piece."""
+        sent, corrected = self.offset, self._corrected
         self._ask_offset()
-        if self._session.place and self.offset != sent:
+        self._corrected = True
+        if self._session.place and self.offset != sent and not corrected:
             raise Passing(answer.reason, becomes=unusable)
+        if count <= self._session.least:
+            self._refuse(answer.reason)
         self._session.way.habits.refuse_piece(count, answer.reason)
         raise Adapted
 

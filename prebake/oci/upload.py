@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from prebake.oci.blobs import Blob
 from prebake.oci.content import Content
-from prebake.oci.errors import DigestDisputed
+from prebake.oci.errors import DigestDisputed, RegistryUnreachable
+from prebake.oci.habits import SIZES, VARIABLE
 from prebake.oci.pieces import Pieces
 from prebake.oci.session import Adapted, Session, Way
 from prebake.patience import persist
@@ -53,7 +54,13 @@ class Upload:
 
     def _accepted(self) -> bool:
         """False where the registry disputes the digest."""
-        return persist(self._attempt, self._way.connection.tries(), done=lambda: self._best)
+        try:
+            return persist(self._attempt, self._way.connection.tries(), done=lambda: self._best)
+        except RegistryUnreachable as error:
+            if self._pieces is not None or self._size <= SIZES[0]:
+                raise
+            hint = f"{error.next_action}; {VARIABLE}=16MiB sends pieces, which are gone on with after a cut"
+            raise RegistryUnreachable(error.message, next_action=hint) from error
 
     def _attempt(self) -> bool:
         """One form after the other until the host takes one: a refused form is no failure that may pass."""

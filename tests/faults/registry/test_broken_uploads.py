@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from prebake.oci.blobs import EMPTY, data_blob
-from prebake.oci.content import BLOCK
+from prebake.oci.blobs import EMPTY, Blob, Descriptor, data_blob
+from prebake.oci.content import BLOCK, Data, Joined
 from prebake.oci.errors import RegistryUnreachable
 from tests.faults.registry.parts import DATA, PIECE, PIECES, Opened, Watched, check_there
 from tests.faults.servers.front import Fault, Front
@@ -92,3 +93,16 @@ def test_a_registry_that_never_gets_further_is_given_up_on(
     with pytest.raises(RegistryUnreachable, match="4 times in a row") as caught:
         opened(front.address, path, upload=upload).push(data_blob(EMPTY, DATA))
     assert front.address in str(caught.value)
+    assert "PREBAKE_UPLOAD" not in caught.value.next_action
+
+
+def test_a_large_blob_that_never_gets_through_has_a_way_to_go_on(front: Front, path: str, opened: Opened) -> None:
+    """Larger than any piece."""
+    front.faults.append(Fault("PUT", cut=1000, times=100))
+    part = Data(bytes(BLOCK))
+    content = Joined([part] * 65)
+    digest = hashlib.sha256(bytes(65 * BLOCK)).hexdigest()
+    blob = Blob(Descriptor(EMPTY, f"sha256:{digest}", content.size), content)
+    with pytest.raises(RegistryUnreachable) as caught:
+        opened(front.address, path).push(blob)
+    assert "PREBAKE_UPLOAD=16MiB" in caught.value.next_action

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,9 @@ from prebake.errors import Interrupted
 from prebake.oci.blobs import EMPTY, Blob, Image, data_blob, read_all, sha256_digest
 from prebake.oci.content import BLOCK, FileChanged
 from prebake.oci.errors import RegistryError
-from prebake.oci.push import Pushed, push_image
+from prebake.oci.push import Pushed, push_image, short_name
 from prebake.oci.registry import Repository
+from prebake.sizes import show_bytes
 from tests.faults.registry.parts import (
     DATA,
     HASTY,
@@ -46,6 +48,40 @@ def test_what_was_pushed_is_what_is_read(standing: KillableRegistry, path: str, 
     assert pushed.bytes == sum(blob.size for blob in (image.manifest, *image.blobs))
     assert pulled(repository, "v1") == pulled(repository, image.digest) == bytes_of(image)
     assert repository.resolve("v1") == image.digest
+
+
+class Watch:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int] = {}
+        self.reports: list[tuple[str, int, int | None]] = []
+        self.notes: list[str] = []
+
+    def expect(self, totals: Mapping[str, int]) -> None:
+        self.totals.update(totals)
+
+    def report(self, name: str, done: int, total: int | None) -> None:
+        self.reports.append((name, done, total))
+
+    def note(self, name: str, text: str) -> None:
+        self.notes.append(f"{name}: {text}")
+
+
+def test_a_push_is_watched_byte_by_byte(front: Front, path: str, opened: Opened) -> None:
+    front.faults.append(Fault("PUT", "/blobs/", status=503))
+    repository, image, watch = opened(front.address, path), image_of(layer(1), layer(2)), Watch()
+    push_image(repository, image, "v1", watch=watch)
+    assert watch.totals == {short_name(blob.digest): blob.size for blob in image.blobs}
+    for blob in image.blobs:
+        positions = [done for name, done, total in watch.reports if name == short_name(blob.digest)]
+        assert positions[-1] == blob.size
+        assert {BLOCK, 2 * BLOCK} <= set(positions) or blob.size < BLOCK
+        assert f"push: {blob.digest} ({show_bytes(blob.size)}) sent" in watch.notes
+    assert [note for note in watch.notes if "503" in note and "trying again" in note]
+    again = Watch()
+    push_image(repository, image, "v1", watch=again)
+    assert {done for _, done, _ in again.reports} == set(watch.totals.values()), "what is there is not on its way"
 
 
 def test_an_image_without_a_tag_is_there_by_its_digest(standing: KillableRegistry, path: str, opened: Opened) -> None:

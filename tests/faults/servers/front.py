@@ -7,10 +7,12 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from prebake.oci.blobs import INDEX, MANIFEST
 from tests.faults.servers.server import Handler, Server
 from tests.faults.servers.tokens import TokenServer
 
 _PART = 1 << 16
+_IMMUTABLE = b'{"errors": [{"code": "TAG_INVALID", "message": "the image tag already exists and is immutable"}]}'
 
 
 @dataclass
@@ -33,12 +35,14 @@ class Fault:
 
 
 class Front(Server):
-    """Before a real registry: passes everything on, but for what ``faults`` and ``guard`` say."""
+    """Before a real registry: passes everything on, but for what ``faults`` and ``guard`` say. ``immutable``: no tag is
+    written twice."""
 
     def __init__(self, registry: str) -> None:
         super().__init__()
         self.faults: list[Fault] = []
         self.guard: TokenServer | None = None
+        self.immutable = False
         self.stalling = threading.Event()
         self.release = threading.Event()
         self._registry = registry
@@ -49,6 +53,9 @@ class Front(Server):
         if self.guard is not None and not self.guard.lets_in(handler.headers.get("Authorization", "")):
             handler.body()
             handler.reply(401, {"WWW-Authenticate": self.guard.challenge})
+        elif self.immutable and self._is_tagged(handler):
+            handler.body()
+            handler.reply(400, data=_IMMUTABLE)
         elif fault.status is not None:
             handler.body()
             handler.reply(fault.status, fault.headers, fault.data)
@@ -65,6 +72,17 @@ class Front(Server):
                     fault.times -= 1
                     return fault
         return Fault("")
+
+    def _is_tagged(self, handler: Handler) -> bool:
+        """Whether a tag that is there would be written again."""
+        if handler.command != "PUT" or "/manifests/" not in handler.path or "/manifests/sha256:" in handler.path:
+            return False
+        there = http.client.HTTPConnection(self._registry, timeout=30)
+        try:
+            there.request("HEAD", handler.path, headers={"Accept": f"{MANIFEST}, {INDEX}"})
+            return there.getresponse().status == 200
+        finally:
+            there.close()
 
     def _pass_on(self, handler: Handler, fault: Fault) -> None:
         there = http.client.HTTPConnection(self._registry, timeout=30)

@@ -36,7 +36,8 @@ class Habits:
     ``body``: bytes of a body above which it answers 413, ``early``: before it was read, and ``then reads on``
     or ``then hangs up``. ``chunk``: bytes of a ranged PATCH
     above which it answers 416. ``least``: bytes of a piece that it asks for by OCI-Chunk-Min-Length, and insists on.
-    ``forgets``: pieces after which an upload is not known any more. ``redirects``: methods that are sent on once, with 307.
+    ``forgets``: pieces after which an upload is not known any more. ``stumbles``: the third piece is answered 416, always.
+    ``redirects``: methods that are sent on once, with 307.
     ``blind``: HEAD of a blob that is there answers 404. ``mounts``: the answer to a mount; only 202 opens an upload.
     """
 
@@ -49,6 +50,7 @@ class Habits:
     chunk: int | None = None
     least: int | None = None
     forgets: int | None = None
+    stumbles: bool = False
     redirects: tuple[str, ...] = ()
     redirect: int = 307
     blind: bool = False
@@ -151,7 +153,9 @@ class HabitualRegistry(Server):
         elif held is None or self._pieces.get(upload, 0) == self.habits.forgets:
             self.uploads.pop(upload, None)
             handler.reply(404, data=b'{"errors": [{"code": "BLOB_UPLOAD_UNKNOWN", "message": "who?"}]}')
-        elif self.habits.chunk is not None and size > self.habits.chunk and "Content-Range" in handler.headers:
+        elif (self.habits.stumbles and len(held) >= 2 * size) or (
+            self.habits.chunk is not None and size > self.habits.chunk and "Content-Range" in handler.headers
+        ):
             handler.reply(416)
         elif handler.headers.get("Content-Range") not in (None, f"{len(held)}-{len(held) + size - 1}"):
             handler.reply(416, {"Range": f"0-{len(held) - 1}"})
