@@ -13,6 +13,7 @@ from prebake.commands import flags
 from prebake.commands.command import Command, Given
 from prebake.commands.labels import add_label, with_metadata
 from prebake.commands.printing import print_json, show, tell
+from prebake.oci.compression import Compression
 from prebake.plan.values import STARTS, Options
 
 _LISTED = ("list", "json", "project")
@@ -57,8 +58,9 @@ class BuildRequest:
     plan: bool = False
     json: bool = False
     base: str = "auto"
-    compression: Literal["auto", "raw", "zstd"] = "auto"
+    compression: Compression = "auto"
     weights: Literal["baked", "volume"] = "baked"
+    require_attestations: bool = False
 
     @property
     def registries(self) -> list[str]:
@@ -97,6 +99,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_compression(parser)
     add_label(parser)
     parser.add_argument(
+        "--require-attestations",
+        action="store_true",
+        help="fail if a registry takes the image and not all that goes beside it: records of layers, SBOM, provenance",
+    )
+    parser.add_argument(
         "--starts",
         type=flags.positive,
         metavar="N",
@@ -134,7 +141,7 @@ def read(given: Given) -> ListRequest | RenderRequest | BuildRequest:
         given.get("starts") or _starts(given),
         given.get("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM") or None,
         labels,
-        **given.only("plan", "json", "base", "compression", "weights"),
+        **given.only("plan", "json", "base", "compression", "weights", "require_attestations"),
     )
 
 
@@ -218,6 +225,7 @@ def _build(request: BuildRequest) -> None:
         weights=request.weights,
         starts=request.starts,
         platform=request.platform,
+        require_attestations=request.require_attestations,
     )
     report = build_image(order, tell)
     if request.json:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from prebake.commands import flags
 from prebake.commands.command import Command, Given
 from prebake.commands.labels import with_metadata
 from prebake.commands.printing import show, tell
+from prebake.oci.compression import Compression
 from prebake.plan.values import Options
 
 
@@ -23,7 +23,7 @@ class ExplainRequest:
     options: Options
     base: str = "auto"
     registry: str | None = None
-    compression: Literal["auto", "raw", "zstd"] = "auto"
+    compression: Compression = "auto"
     json: bool = False
 
 

@@ -6,6 +6,7 @@ import argparse
 from typing import cast
 
 from prebake.commands.command import Given
+from prebake.oci.compression import COMPRESSIONS
 from prebake.plan.values import Options
 from prebake.sizes import read_bytes
 from prebake.spec.image import TARGETS, Target
@@ -55,7 +56,9 @@ def add_licence(parser: argparse.ArgumentParser) -> None:
 
 def add_compression(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--compression", choices=("auto", "raw", "zstd"), help="of layers; auto (the default) packs what it pays for"
+        "--compression",
+        choices=COMPRESSIONS,
+        help="of layers; auto (the default) packs by zstd what that pays for, gzip is for engines without zstd",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -24,7 +24,11 @@ class EngineCannotReach(EngineError):
     namespace of its own."""
 
 
-def pull(connection: Connection, reference: str) -> None:
+Report = Callable[[str, int, int | None], None]
+"""Called with a layer's short name, the bytes of it that are here, and those that it has."""
+
+
+def pull(connection: Connection, reference: str, report: Report | None = None) -> None:
     """Have the Engine pull ``HOST:PORT/NAME:TAG``, from which it takes only what it lacks.
 
     Raises EngineCannotReach, or EngineError with the Engine's words.
@@ -33,6 +37,8 @@ def pull(connection: Connection, reference: str) -> None:
         # no credentials: without the argument, docker-py would ask the user's credential helpers for some
         for line in client.api.pull(reference, stream=True, decode=True, auth_config={}):
             _expect_no_error(f"does not pull {reference}", line)
+            if report is not None:
+                _report(line, report)
 
 
 def load_archive(connection: Connection, chunks: Iterable[bytes | memoryview]) -> None:
@@ -66,6 +72,13 @@ def _named(what: str) -> Iterator[None]:
         raise _refused(what, str(error.explanation or error)) from error
     except (RequestException, ProtocolError) as error:
         raise _refused(what, f"the connection to it broke ({error})") from error
+
+
+def _report(line: Mapping[str, Any], report: Report) -> None:
+    """One message of the Engine's stream (its API, "Create an image"). A small layer is complete without any before."""
+    detail = line.get("progressDetail") or {}
+    if line.get("status") == "Downloading" and "current" in detail:
+        report(line.get("id", ""), detail["current"], detail.get("total"))
 
 
 def _expect_no_error(what: str, line: Mapping[str, Any]) -> None:

@@ -24,6 +24,11 @@ def report_text(report: Mapping[str, Any]) -> str:
     if images := sorted({name for names in report["shared"]["layers"].values() for name in names}):
         lines.append(f"shared  {show_bytes(report['shared']['bytes'])} of the model with {', '.join(images)}")
     lines += [f"sent    {show_bytes(each['bytes'])} to {name}" for name, each in report["outputs"].items()]
+    lines += [
+        f"not taken by {name}: {what} ({why})"
+        for name, each in report["outputs"].items()
+        for what, why in each.get("refused", {}).items()
+    ]
     lines += _not_proved(report.get("gpu", {}))
     if "ready_seconds" not in report:
         if "gpu" in report:

@@ -16,6 +16,9 @@ from prebake.http_failures import FAILURES, Failure, classify, distrust, explain
 from prebake.oci.errors import denied, plain, unreachable, untrusted, unusable
 from prebake.patience import Passing
 
+SUCCESS = tuple(range(200, 300))
+"""Registries answer 200, 201, 202 and 204 where the specification has another of them."""
+
 _LONGEST_TEXT = 500
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import zstandard
 
 from prebake.oci.content import Content
+from prebake.oci.gzipping import gzip_members
 
-Compression = Literal["auto", "raw", "zstd"]
+Compression = Literal["auto", "raw", "zstd", "gzip"]
+COMPRESSIONS: tuple[Compression, ...] = get_args(Compression)
+Form = Literal["raw", "zstd", "gzip"]
 LEVEL = 3
 SAMPLES = 8
 SAMPLE = 256 << 10
@@ -22,9 +25,9 @@ PAYS = 0.90
 
 @dataclass(frozen=True)
 class Choice:
-    """``zstd`` or raw, and why, for the report."""
+    """The form that a layer travels in, and why, for the report."""
 
-    zstd: bool
+    form: Form
     reason: str
 
 
@@ -38,16 +41,16 @@ class Packed:
 
 
 def choose(content: Content, compression: Compression) -> Choice:
-    """Raw or zstd for one layer."""
+    """The form of one layer."""
     return decide(probe(content) if compression == "auto" else 1.0, compression)
 
 
 def decide(part: float, compression: Compression) -> Choice:
-    """Raw or zstd, where zstd takes a layer to this part of its size."""
+    """The form of one layer, if zstd takes it to this part of its size."""
     if compression != "auto":
-        return Choice(compression == "zstd", "asked for")
+        return Choice(compression, "asked for")
     saved = f"zstd takes it to {part:.0%} (of samples)"
-    return Choice(True, saved) if part <= PAYS else Choice(False, f"{saved}: not worth unpacking at every pull")
+    return Choice("zstd", saved) if part <= PAYS else Choice("raw", f"{saved}: not worth unpacking at every pull")
 
 
 def probe(content: Content) -> float:
@@ -62,22 +65,30 @@ def probe(content: Content) -> float:
     return round(sum(len(pack(sample)) for sample in samples) / max(1, sum(map(len, samples))), 2)
 
 
-def write_packed(content: Content, write: Callable[[bytes], object]) -> Packed:
-    """Pack with zstd in one pass, on as many threads as there are processors: the bytes do not depend on their number."""
-    plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
-    compressor = zstandard.ZstdCompressor(level=LEVEL, threads=-1).compressobj(size=content.size)
+def write_packed(content: Content, form: Form, write: Callable[[bytes], object]) -> Packed:
+    """Pack in one pass, on as many threads as there are processors: the bytes do not depend on their number.
 
-    def put(data: bytes) -> None:
-        nonlocal size
+    ``form`` is zstd or gzip.
+    """
+    plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
+
+    def read() -> Iterator[memoryview]:
+        for chunk in content.chunks():
+            plain.update(chunk)
+            yield chunk
+
+    for data in gzip_members(read()) if form == "gzip" else _zstd(read(), content.size):
         packed.update(data)
         size += len(data)
         write(data)
-
-    for chunk in content.chunks():
-        plain.update(chunk)
-        put(compressor.compress(chunk))
-    put(compressor.flush())
     return Packed(f"sha256:{packed.hexdigest()}", size, f"sha256:{plain.hexdigest()}")
+
+
+def _zstd(chunks: Iterator[memoryview], size: int) -> Iterator[bytes]:
+    compressor = zstandard.ZstdCompressor(level=LEVEL, threads=-1).compressobj(size=size)
+    for chunk in chunks:
+        yield compressor.compress(chunk)
+    yield compressor.flush()
 
 
 def digest_of(content: Content) -> str:

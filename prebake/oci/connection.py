@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import httpx
@@ -14,26 +14,29 @@ import httpx
 from prebake.oci.answers import Answer, named_failures, read_answer, require
 from prebake.oci.auth import CLIENT, Authorizer, Scopes
 from prebake.oci.credentials import find_credentials
-from prebake.oci.errors import denied
+from prebake.oci.errors import denied, unusable
 from prebake.oci.reference import Reference, is_loopback
 from prebake.patience import Passing, Patience, Tries, persist
 from prebake.process import Narrator, silent
 
 _LIMIT = 1 << 20
 _HERE = {"localhost", "127.0.0.1", "[::1]"}
+_REDIRECTS = (301, 302, 307, 308)  # kept to the method and the body, other than by browsers after 301 and 302
+_MOST_REDIRECTS = 5
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A request. ``content`` as an iterator can be sent once only; ``allowed`` are the statuses that are answers;
-    ``limit`` bounds the answer in bytes; ``wait`` is how long it may take in seconds, where that is not the usual."""
+    """A request. ``content`` gives its bytes, or is called for them, once for each time that they are sent; ``allowed`` are
+    the statuses that are answers; ``limit`` bounds the answer in bytes; ``wait`` is how long it may take in seconds after
+    the last byte was sent, where that is not the usual."""
 
     method: str
     url: str
     scopes: Scopes
     allowed: tuple[int, ...]
     headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes | Iterator[memoryview] = b""
+    content: bytes | Callable[[], Iterator[memoryview]] = b""
     limit: int = _LIMIT
     wait: float | None = None
 
@@ -75,9 +78,18 @@ class Connection:
     def tries(self) -> Tries:
         return Tries(self.patience, self.host, lambda text: self.say(f"{self.host}: {text}"))
 
-    def answer(self, ask: Ask) -> Answer:
-        """Raises RegistryUnreachable, RegistryDenied, or RegistryError for a status that is not allowed."""
-        return persist(lambda: self.once(ask), self.tries())
+    def answer(self, ask: Ask, judge: Callable[[Answer], object] = lambda answer: answer) -> Answer:
+        """``judge`` may raise Passing, too, for an answer that may become another.
+
+        Raises RegistryUnreachable, RegistryDenied, or RegistryError for a status that is not allowed.
+        """
+
+        def attempt() -> Answer:
+            answer = self.once(ask)
+            judge(answer)
+            return answer
+
+        return persist(attempt, self.tries())
 
     def once(self, ask: Ask) -> Answer:
         """One attempt: raises Passing besides."""
@@ -88,16 +100,41 @@ class Connection:
     def stream(self, ask: Ask) -> Iterator[httpx.Response]:
         """One attempt, of any status; what breaks while the block reads is a Passing, too."""
         with named_failures(self.host):
-            response = self._authorized(ask)
+            response = self._redirected(ask)
             try:
                 yield response
             finally:
                 response.close()
 
     def place(self, answer: Answer) -> str:
-        """The Location of an answer. Never down from https to http: a proxy that ends TLS lets registries name it."""
-        url = httpx.URL(answer.url).join(answer.headers.get("Location", ""))
-        return str(url.copy_with(scheme="https") if self._client.base_url.scheme == "https" else url)
+        """The Location of an answer, as a URL. Raises RegistryError where there is none."""
+        location = answer.headers.get("Location", "")
+        if not location:
+            raise unusable(self.host, f"{answer.reason} without a Location")
+        with named_failures(self.host):
+            return self._locate(answer.url, location)
+
+    def _locate(self, asked: str, location: str) -> str:
+        """Never down from https to http, and never to a port that a proxy forgot: a registry behind a proxy that ends TLS
+        or listens elsewhere names itself as it was called."""
+        base = self._client.base_url
+        if location.startswith(f"{base.netloc.decode()}/"):
+            location = f"{base.scheme}://{location}"  # containerd takes this form too
+        url = httpx.URL(asked).join(location)
+        if url.host == base.host and url.port in (None, base.port):
+            return str(url.copy_with(scheme=base.scheme, port=base.port))
+        return str(url.copy_with(scheme="https") if base.scheme == "https" else url)
+
+    def _redirected(self, ask: Ask) -> httpx.Response:
+        """A redirect of an upload is followed with its method and all of its bytes. httpx follows those of GET and HEAD."""
+        for _ in range(_MOST_REDIRECTS):
+            response = self._authorized(ask)
+            location = response.headers.get("Location", "")
+            if response.status_code not in _REDIRECTS or not location or ask.method in ("GET", "HEAD"):
+                return response
+            response.close()
+            ask = replace(ask, url=self._locate(str(response.url), location))
+        raise unusable(self.host, f"it redirects {ask.method} more than {_MOST_REDIRECTS} times")
 
     def _authorized(self, ask: Ask) -> httpx.Response:
         shown = self._authorizer.header(ask.scopes) if self._is_ours(ask.url) else None
@@ -114,11 +151,12 @@ class Connection:
         headers = {**ask.headers, "Accept-Encoding": "identity"}
         if authorization is not None:
             headers["Authorization"] = authorization
+        content = ask.content if isinstance(ask.content, bytes) else ask.content()
         request = self._client.build_request(
             ask.method,
             ask.url,
             headers=headers,
-            content=cast("bytes | Iterator[bytes]", ask.content),
+            content=cast("bytes | Iterator[bytes]", content),
             timeout=_timeout(self.patience, ask.wait),
         )
         return self._client.send(request, stream=True, follow_redirects=ask.method in ("GET", "HEAD"))
@@ -144,4 +182,4 @@ def _open_client(reference: Reference, patience: Patience, environ: Mapping[str,
 
 def _timeout(patience: Patience, wait: float | None) -> httpx.Timeout:
     read = patience.read if wait is None else wait
-    return httpx.Timeout(read, connect=min(patience.connect, read), pool=None)
+    return httpx.Timeout(read, write=min(patience.read, read), connect=min(patience.connect, read), pool=None)

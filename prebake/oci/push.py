@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from prebake.crew import Crew
 from prebake.errors import Interrupted
@@ -32,6 +33,19 @@ class Pushed:
         return sum(each.bytes for each in (self.manifest, *self.blobs))
 
 
+class Watch(Protocol):
+    """What a push tells while it runs; called from several threads."""
+
+    def expect(self, totals: Mapping[str, int]) -> None:
+        """The blobs of the image, by name, with their sizes in bytes."""
+
+    def report(self, name: str, done: int, total: int | None) -> None:
+        """``done`` of ``total`` bytes of a blob are on their way, or there; ``done`` may fall when it is begun again."""
+
+    def note(self, name: str, text: str) -> None:
+        """Something worth a line."""
+
+
 def push_image(
     repository: Repository,
     image: Image,
@@ -39,16 +53,19 @@ def push_image(
     *,
     mount_from: Sequence[str] = (),
     workers: int = WORKERS,
+    watch: Watch | None = None,
 ) -> Pushed:
     """Every blob, then the manifest, by its tag or else by its digest; before that, nothing refers to anything.
 
-    Raises what ``Repository.push`` raises, or Interrupted; blobs that arrived are kept, and the next call sends the
-    rest.
+    Without ``watch`` the repository's narrator hears of each blob. Raises what ``Repository.push`` raises, or Interrupted;
+    blobs that arrived are kept, and the next call sends the rest.
     """
     stop = threading.Event()
-    ours = _stoppable(repository, stop)
+    watch = watch or _Narrated(repository)
+    watch.expect({short_name(blob.digest): blob.size for blob in image.blobs})
+    ours = _stoppable(repository.telling(partial(watch.note, "push")), stop)
     try:
-        jobs = [partial(_push, ours, _stoppable_blob(blob, stop), mount_from) for blob in _ordered(image)]
+        jobs = [partial(_push, ours, _stoppable_blob(blob, stop), mount_from, watch) for blob in _ordered(image)]
         sent = Crew("push", workers, _FAREWELL).carry_out(jobs, stop)
         manifest = _push_manifest(repository, image, tag)
     except KeyboardInterrupt as interrupt:
@@ -73,7 +90,7 @@ def _push_manifest(repository: Repository, image: Image, tag: str | None) -> Sen
     if repository.resolve(target) == image.digest:
         return Sent(image.digest, "present")
     data = read_all(image.manifest)
-    repository.put_manifest(target, image.manifest.descriptor.media_type, data)
+    repository.put_manifest(target, image.manifest.descriptor.media_type, data, wait_for_blobs=True)
     return Sent(image.digest, "sent", len(data))
 
 
@@ -109,7 +126,28 @@ def _stoppable(repository: Repository, stop: threading.Event) -> Repository:
     return repository.patient(replace(repository.patience, pause=pause))
 
 
-def _push(repository: Repository, blob: Blob, mount_from: Sequence[str]) -> Sent:
-    sent = repository.push(blob, mount_from=mount_from)
-    repository.say(f"{blob.digest} ({show_bytes(blob.size)}) {sent.how}")
+def _push(repository: Repository, blob: Blob, mount_from: Sequence[str], watch: Watch) -> Sent:
+    name = short_name(blob.digest)
+    sent = repository.push(blob, mount_from=mount_from, passed=lambda done: watch.report(name, done, blob.size))
+    watch.report(name, blob.size, blob.size)
+    watch.note("push", f"{blob.digest} ({show_bytes(blob.size)}) {sent.how}")
     return sent
+
+
+@dataclass(frozen=True)
+class _Narrated:
+    """A push that nobody watches."""
+
+    repository: Repository
+
+    def expect(self, totals: Mapping[str, int]) -> None: ...
+
+    def report(self, name: str, done: int, total: int | None) -> None: ...
+
+    def note(self, name: str, text: str) -> None:  # noqa: ARG002
+        self.repository.say(text)
+
+
+def short_name(digest: str) -> str:
+    """What a blob is called in a line."""
+    return digest.removeprefix("sha256:")[:12]

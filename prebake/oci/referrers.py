@@ -14,6 +14,7 @@ from prebake.oci.errors import unusable
 from prebake.oci.registry import Repository
 
 _LIMIT = 4 << 20
+_ASKED = (200, 400, 404, 405, 406, 501)  # all but the first by registries without the API
 _ROUNDS = 5  # of reading and writing the index that registries without the API keep under a tag
 
 
@@ -31,8 +32,8 @@ class Referrer:
 
 def list_referrers(repository: Repository, digest: str) -> list[Referrer]:
     """By the registry's API, else by the index under the tag that the specification has clients keep instead."""
-    answer = repository.read(f"referrers/{digest}", (200, 404), _LIMIT)
-    if answer.status == 404:
+    answer = repository.read(f"referrers/{digest}", _ASKED, _LIMIT)
+    if answer.status != 200:
         return _under_tag(repository, digest)
     found = _read_index(repository, answer.body)
     while (following := _next_page(answer.headers.get("Link", ""))) is not None:

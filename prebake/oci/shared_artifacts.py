@@ -7,7 +7,7 @@ specification, "Listing Tags"). The manifest's config is the artifact's descript
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from prebake.errors import ChecksumMismatch
@@ -17,6 +17,7 @@ from prebake.oci.errors import unusable
 from prebake.oci.records import LayerRecord
 from prebake.oci.registry import Repository
 from prebake.oci.shared_records import describe_layer, read_layer
+from prebake.oci.upload import unwatched
 
 ARTIFACT = "application/vnd.prebake.compiled.v1+json"
 DESCRIPTION = "application/vnd.prebake.compiled.description.v1+json"
@@ -34,10 +35,16 @@ class SharedArtifact:
 
 
 def publish_artifact(
-    repository: Repository, lookup: str, key: str, description: bytes, layer: LayerRecord, blob: Blob
+    repository: Repository,
+    lookup: str,
+    key: str,
+    description: bytes,
+    layer: LayerRecord,
+    blob: Blob,
+    passed: Callable[[int], None] = unwatched,
 ) -> str:
-    """Returns the tag. What is there already is not sent."""
-    repository.push(blob)
+    """Returns the tag. What is there already is not sent. ``passed`` is called with the bytes of ``blob`` on their way."""
+    repository.push(blob, passed=passed)
     config = data_blob(DESCRIPTION, description)
     repository.push(config)
     manifest = {

@@ -10,19 +10,24 @@ from prebake.plan.values import Plan
 GROUP = "default"
 
 
-def render_bake_file(plans: Mapping[str, Plan]) -> str:
-    """One target a plan, named by its folder beside the file; the group ``default`` has them all.
+_COMPRESSION = {"raw": "uncompressed", "zstd": "zstd", "gzip": "gzip"}
+"""BuildKit's words (its README, "Image output")."""
+
+
+def render_bake_file(plans: Mapping[str, Plan], compression: str = "auto") -> str:
+    """One target a plan, named by its folder beside the file; the group ``default`` has them all. ``compression``: raw, zstd,
+    gzip, or auto for BuildKit's own choice.
 
     Attestations are off: they wrap each image in an index that holds the time of the build.
     """
     document = {
         "group": {GROUP: {"targets": list(plans)}},
-        "target": {folder: _target(folder, plan) for folder, plan in plans.items()},
+        "target": {folder: _target(folder, plan, compression) for folder, plan in plans.items()},
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _target(folder: str, plan: Plan) -> dict[str, object]:
+def _target(folder: str, plan: Plan, compression: str) -> dict[str, object]:
     disabled: Sequence[str] = ["type=provenance,disabled=true", "type=sbom,disabled=true"]
     return {
         "context": folder,
@@ -30,4 +35,12 @@ def _target(folder: str, plan: Plan) -> dict[str, object]:
         "args": {"SOURCE_DATE_EPOCH": str(plan.metadata.created or 0)},
         "tags": [plan.tag],
         "attest": disabled,
+        **_output(compression),
     }
+
+
+def _output(compression: str) -> dict[str, object]:
+    """Layers of the base are packed again, too: the engine that has no zstd reads them as well."""
+    if compression == "auto":
+        return {}
+    return {"output": [f"type=image,compression={_COMPRESSION[compression]},force-compression=true"]}

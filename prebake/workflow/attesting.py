@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from prebake.oci.sbom import CYCLONEDX, BakedFile, bill_of_materials
 from prebake.oci.unpacked import read_layer
 from prebake.plan.values import Plan
 from prebake.spec.lock import LockedBase
+from prebake.workflow.beside import PROVENANCE, SBOM
 from prebake.workflow.found_image import MODELS_MANIFEST
 
 
@@ -36,27 +37,28 @@ class Built:
     builder: str
 
 
-def attest(repository: Repository, built: Built) -> tuple[str, str]:
-    """Write both documents of an image that the repository has, and attach them. Returns their manifests' digests."""
-    made = Made(built.plan, built.image.digest, base_of(built.plan, built.base))
-    sbom = bill_of_materials(made, built.requirements, baked_files(repository, built.baked))
-    statement = provenance(made, built.compression, built.builder)
-    return attach(repository, built.image.manifest.descriptor, sbom, statement)
+def attestations(repository: Repository, built: Built) -> Mapping[str, Callable[[], str]]:
+    """What writes each document of an image that the repository has, and attaches it: it returns the digest of the
+    document's manifest, and raises what ``attach`` raises."""
+    made, image = Made(built.plan, built.image.digest, base_of(built.plan, built.base)), built.image.manifest.descriptor
+
+    def bill() -> str:
+        files = baked_files(repository, built.baked)
+        return attach(repository, image, CYCLONEDX, bill_of_materials(made, built.requirements, files))
+
+    def proof() -> str:
+        return attach(repository, image, IN_TOTO, provenance(made, built.compression, built.builder))
+
+    return {SBOM: bill, PROVENANCE: proof}
 
 
-def attach(
-    repository: Repository, image: Descriptor, sbom: Mapping[str, Any], statement: Mapping[str, Any]
-) -> tuple[str, str]:
-    """Push both as artifacts whose ``subject`` is the image; one that is there already is not written again.
+def attach(repository: Repository, image: Descriptor, kind: str, document: Mapping[str, Any]) -> str:
+    """Push a document as an artifact whose ``subject`` is the image; one that is there already is not written again.
 
-    Returns the digests of their manifests. Raises what ``put_referrer`` raises.
+    Returns the digest of its manifest. Raises what ``put_referrer`` raises.
     """
     known = {each.descriptor.digest for each in list_referrers(repository, image.digest)}
-    bill, proof = (
-        _attach(repository, image, document_blob(kind, document), known)
-        for kind, document in ((CYCLONEDX, sbom), (IN_TOTO, statement))
-    )
-    return bill, proof
+    return _attach(repository, image, document_blob(kind, document), known)
 
 
 def base_of(plan: Plan, base: Base) -> LockedBase:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,7 +25,6 @@ from prebake.engine.tags import remove_tag, tag_image
 from prebake.oci.assembly import EPOCH, BaseImage, assemble
 from prebake.oci.compression import Compression
 from prebake.oci.records import Records
-from prebake.oci.registry import Repository
 from prebake.plan.compiled import with_artifacts, without_artifacts
 from prebake.plan.container import container_config
 from prebake.plan.making import check_licence, make_plan
@@ -35,14 +34,23 @@ from prebake.render.dockerfile import render_context
 from prebake.sizes import show_bytes
 from prebake.spec.project import Project, read_project
 from prebake.workflow.artifacts import find_artifacts
-from prebake.workflow.attesting import Built, attest
+from prebake.workflow.attesting import Built, attestations
+from prebake.workflow.beside import RECORDS, put_beside, require_taken
 from prebake.workflow.builder import Builder
 from prebake.workflow.ci import builder_uri
 from prebake.workflow.context import write_context
 from prebake.workflow.device import find_device, why_not_on_cpu
 from prebake.workflow.library import Library
 from prebake.workflow.making import Maker
-from prebake.workflow.outputs import BytesMissing, Delivered, Output, ToEngine, ToRegistry, read_outputs
+from prebake.workflow.outputs import (
+    BytesMissing,
+    Delivered,
+    Output,
+    ToEngine,
+    ToRegistry,
+    read_outputs,
+    require_registry,
+)
 from prebake.workflow.parts import Parts
 from prebake.workflow.proving import Proof, measure_start, precision_told
 from prebake.workflow.reporting import VOLUME, Made, Outcome, write_report
@@ -72,6 +80,7 @@ class BuildOrder:
     size: str | None = None  # of the sample checkpoint, as ``1GB``; None: what the lock pins
     starts: int = STARTS
     platform: str | None = None  # as ``linux/amd64``; None: the Engine's
+    require_attestations: bool = False
 
 
 def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
@@ -88,6 +97,8 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
         if order.platform:
             require_platform(order.platform, engine_platform(connection))
         outputs = read_outputs(order.outputs, connection, plan.tag, tell)
+        if order.require_attestations:
+            require_registry(outputs)
         repositories = [output.repository for output in outputs if isinstance(output, ToRegistry)]
         for repository in repositories:
             held.enter_context(closing(repository))
@@ -126,13 +137,16 @@ class Job:
             with self.steps.step(output.name.partition(":")[0], output.name):
                 made, delivered[output.name] = self._deliver(maker, made, output)
                 if isinstance(output, ToRegistry):
-                    maker.publish(output.repository)
-                    self._attest(maker, made, output.repository)
+                    refused = self._put_beside(maker, made, output)
+                    delivered[output.name] = replace(delivered[output.name], refused=refused)
         if self.order.naive and self.plan.naive:
             self._build_naive(maker)
         beside = self._beside() if any(isinstance(output, ToEngine) for output in outputs) else {}
         outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof, beside, maker.components())
-        return write_report(self.project.root, outcome, self.steps)
+        report = write_report(self.project.root, outcome, self.steps)
+        if self.order.require_attestations:
+            require_taken(delivered)
+        return report
 
     def _beside(self) -> Mapping[str, frozenset[str]]:
         """The Engine's other images: not this one by its several names."""
@@ -224,13 +238,16 @@ class Job:
             made = self._make(maker)
             return made, _put(made, output)
 
-    def _attest(self, maker: Maker, made: Made, repository: Repository) -> None:
+    def _put_beside(self, maker: Maker, made: Made, output: ToRegistry) -> Mapping[str, str]:
+        """What the registry does not take of the records and attestations, with the reason."""
         requirements = serving_requirements(self.project, self.plan.target)
-        builder = builder_uri(os.environ)
-        baked = made.volume or made.image
-        attest(
-            repository, Built(self.plan, made.image, baked, maker.base, requirements, self.order.compression, builder)
-        )
+        baked, builder = made.volume or made.image, builder_uri(os.environ)
+        built = Built(self.plan, made.image, baked, maker.base, requirements, self.order.compression, builder)
+        puts: dict[str, Callable[[], object]] = {
+            RECORDS: partial(maker.publish, output.repository),
+            **attestations(output.repository, built),
+        }
+        return put_beside(output.name, puts, self.steps.tell)
 
     def _build_naive(self, maker: Maker) -> None:
         self._fetch(self.plan)

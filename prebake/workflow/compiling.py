@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 from prebake.bake.artifact_file import NAME, ArtifactFile
 from prebake.bake.settings import REPORT
 from prebake.checkpoints.fetch import fetch
-from prebake.checkpoints.progress import terminal_progress
+from prebake.checkpoints.progress import Progress, terminal_progress
 from prebake.checkpoints.store import Store, default_root
 from prebake.engine.connection import find_engine
 from prebake.oci.blobs import Blob, Descriptor
+from prebake.oci.push import short_name
 from prebake.oci.records import FileRecord, Records
 from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
@@ -35,6 +37,7 @@ from prebake.workflow.parts import Parts
 from prebake.workflow.running import OnHost
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Steps, Tell, only_one
+from prebake.workflow.transfers import showing
 
 Compiled = Iterator[tuple[Plan, Sequence[FileRecord]]]
 """What the artifacts stage left of each model."""
@@ -148,9 +151,15 @@ class Shelf:
         layer = self.parts.layer(record, artifact.label)
         blob = Blob(Descriptor(record.media_type, record.digest, record.size), layer.blob.content)
         for repository in self.repositories:
-            tag = publish_artifact(repository, lookup, artifact.key, artifact.to_json(), record, blob)
+            with showing("push") as progress:
+                passed = partial(_report, progress, blob)
+                tag = publish_artifact(repository, lookup, artifact.key, artifact.to_json(), record, blob, passed)
             self.tell(f"push: {repository.reference.name}:{tag}")
 
 
+def _report(progress: Progress, blob: Blob, done: int) -> None:
+    progress.report(short_name(blob.digest), done, blob.size)
+
+
 def _open(reference: str, tell: Tell) -> Repository:
-    return Repository(parse_reference(reference), say=tell)
+    return Repository(parse_reference(reference), say=tell, pushing=True)

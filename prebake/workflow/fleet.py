@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prebake.errors import SpecInvalid
 from prebake.measure.report import write_text
+from prebake.oci.compression import Compression
 from prebake.plan.making import make_plan
 from prebake.plan.metadata import Metadata
 from prebake.plan.values import Options
@@ -29,6 +30,7 @@ class Fleet:
     targets: Sequence[Target] = ()
     accepted_licences: Collection[str] = ()
     metadata: Metadata = field(default_factory=Metadata)
+    compression: Compression = "auto"
 
 
 def write_fleet(fleet: Fleet, folder: Path, tell: Tell) -> Path:
@@ -44,7 +46,7 @@ def write_fleet(fleet: Fleet, folder: Path, tell: Tell) -> Path:
     for name, plan in plans.items():
         render_folder(projects[plan.name], plan, Rendering(folder / name, fleet.accepted_licences), tell)
     path = folder / FILE
-    write_text(path, render_bake_file(plans))
+    write_text(path, render_bake_file(plans, fleet.compression))
     return path
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from prebake.checkpoints.progress import Progress
 from prebake.errors import ChecksumMismatch, InputProblems, Problem
-from prebake.oci.blobs import Descriptor
-from prebake.oci.download import remote_blob
+from prebake.oci.blobs import Blob, Descriptor
+from prebake.oci.download import RemoteContent
 from prebake.oci.errors import unusable
+from prebake.oci.push import short_name
 from prebake.oci.registry import Repository
 from prebake.oci.unpacked import FoundLayer, read_layer
 from prebake.sizes import show_bytes
-from prebake.workflow.steps import Tell
+from prebake.workflow.transfers import WatchedContent, showing
 
 BASE = "base"
 """What a layer is called that is none of ours."""
@@ -76,7 +79,7 @@ def joined(serving: FoundImage, weights: FoundImage) -> FoundImage:
     return FoundImage(serving.digest, config, tuple(layers), serving.faults + weights.faults)
 
 
-def read_image(repository: Repository, tell: Tell) -> FoundImage:
+def read_image(repository: Repository) -> FoundImage:
     """Raises ImageDiffers where the reference names something other than an image."""
     reference = repository.reference
     try:
@@ -93,18 +96,23 @@ def read_image(repository: Repository, tell: Tell) -> FoundImage:
         raise differ(str(reference), [Problem("manifest", fault)]) from None
     settings, faults = _read_config(repository, config)
     found = []
-    for number, layer in enumerate(layers, 1):
-        tell(f"verify: layer {number} of {len(layers)}, {show_bytes(layer.size)}")
-        found.append(_read_layer(repository, layer))
+    with showing("verify") as progress:
+        progress.expect({short_name(layer.digest): layer.size for layer in layers})
+        for number, layer in enumerate(layers, 1):
+            progress.note("verify", f"layer {number} of {len(layers)}, {show_bytes(layer.size)}")
+            found.append(_read_layer(repository, layer, progress))
     return FoundImage(answer[0].digest, settings, tuple(found), faults)
 
 
-def _read_layer(repository: Repository, descriptor: Descriptor) -> FoundLayer:
+def _read_layer(repository: Repository, descriptor: Descriptor, progress: Progress) -> FoundLayer:
     if not repository.has(descriptor.digest):
         return FoundLayer(descriptor, fault="is not there")
     if fault := _cut_short(repository, descriptor):
         return FoundLayer(descriptor, fault=fault)
-    return read_layer(remote_blob(repository, descriptor), COMPARED, MODELS_MANIFEST)
+    name = short_name(descriptor.digest)
+    watched = repository.telling(partial(progress.note, "verify"))
+    content = WatchedContent(RemoteContent(watched, descriptor), name, progress)
+    return read_layer(Blob(descriptor, content), COMPARED, MODELS_MANIFEST)
 
 
 def _cut_short(repository: Repository, descriptor: Descriptor) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from prebake.oci.registry import Repository
 from prebake.oci.serving import serve_image
 from prebake.sizes import show_bytes
 from prebake.workflow.steps import Tell
+from prebake.workflow.transfers import showing, watched_chunks
 
 _OFFERED = "prebake/offered"
 
@@ -39,10 +40,12 @@ class OutputInvalid(PrebakeError):
 
 @dataclass(frozen=True)
 class Delivered:
-    """``bytes`` that moved; ``name`` is what the image is reached by now."""
+    """``bytes`` that moved; ``name`` is what the image is reached by now; ``refused`` is what was to lie beside it and the
+    registry did not take, with the reason."""
 
     name: str
     bytes: int
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 class Output(Protocol):
@@ -75,7 +78,8 @@ class ToEngine:
     def put(self, image: Image) -> Delivered:
         with serve_image(image, name=_OFFERED, tag=image.digest[7:23]) as served:
             try:
-                pull(self.connection, served.reference)
+                with showing("pull") as progress:
+                    pull(self.connection, served.reference, progress.report)
             except EngineError as error:
                 if isinstance(error, EngineCannotReach) or not served.requests:
                     return self._load(image)
@@ -89,8 +93,11 @@ class ToEngine:
     def _load(self, image: Image) -> Delivered:
         self.tell("docker: the Engine cannot reach this machine's loopback; loading an archive instead")
         require_bytes(image)
-        load_archive(self.connection, layout_tar(image, reference=self.tag))
-        return Delivered(self.tag, sum(blob.size for blob in image.blobs))
+        size = sum(blob.size for blob in image.blobs)
+        with showing("load") as progress:
+            chunks = layout_tar(image, reference=self.tag)
+            load_archive(self.connection, watched_chunks(chunks, "archive", size, progress.report))
+        return Delivered(self.tag, size)
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,9 @@ class ToRegistry:
         lacking = {digest for digest in unknown if not self.repository.has(digest)}
         if lacking:
             raise BytesMissing(lacking)
-        pushed = push_image(self.repository, image, self.reference.tag or "latest", mount_from=self.others)
+        target = self.reference.tag or "latest"
+        with showing("push") as progress:
+            pushed = push_image(self.repository, image, target, mount_from=self.others, watch=progress)
         self.tell(
             f"push: {pushed.name}, {show_bytes(pushed.bytes)} sent of {show_bytes(sum(b.size for b in image.blobs))}"
         )
@@ -169,6 +178,15 @@ def _among(output: Output, registries: Sequence[Reference]) -> Output:
     return replace(output, others=[path for path in same if path != output.reference.path])
 
 
+def require_registry(outputs: Sequence[Output]) -> None:
+    """Raises OutputInvalid where none is a registry: attestations go nowhere else."""
+    if not any(isinstance(output, ToRegistry) for output in outputs):
+        raise OutputInvalid(
+            "--require-attestations: the image goes to no registry, and attestations go nowhere else.",
+            next_action="push it (--push REF, --output registry:REF), or leave the flag out",
+        )
+
+
 def read_output(text: str, connection: Connection, tag: str, tell: Tell) -> Output:
     """``docker``, ``oci:DIR``, ``oci:FILE.tar`` or ``registry:REF``. Raises OutputInvalid."""
     kind, _, place = text.partition(":")
@@ -178,7 +196,7 @@ def read_output(text: str, connection: Connection, tag: str, tell: Tell) -> Outp
         return ToLayout(Path(place), tag)
     if kind == "registry" and place:
         reference = parse_reference(place)
-        return ToRegistry(reference, Repository(reference, say=tell), tell)
+        return ToRegistry(reference, Repository(reference, say=tell, pushing=True), tell)
     raise OutputInvalid(
         f"--output {text} is no place for an image.",
         next_action="say docker, oci:DIR, oci:FILE.tar or registry:REFERENCE",

@@ -11,7 +11,7 @@ from pathlib import Path
 from prebake.checkpoints.store import Store
 from prebake.oci.assembly import Layer
 from prebake.oci.blobs import GZIP, LAYER, ZSTD, Blob, Descriptor
-from prebake.oci.compression import Compression, choose, decide, digest_of, write_packed
+from prebake.oci.compression import Choice, Compression, choose, decide, digest_of, write_packed
 from prebake.oci.content import Content, FileContent
 from prebake.oci.records import FileRecord, LayerRecord
 from prebake.oci.tar import Entry, tar_of
@@ -36,8 +36,8 @@ class Parts:
         if content is None:
             raise ValueError("a layer is made of objects that the store has")
         choice = choose(content, self.compression)
-        if choice.zstd:
-            return self._packed(content, choice.reason)
+        if choice.form != "raw":
+            return self._packed(content, choice)
         digest = digest_of(content)
         unpacked = sum(file.size for file in files)
         return LayerRecord(digest, LAYER, digest, content.size, choice.reason, unpacked, tuple(files), tuple(folders))
@@ -45,7 +45,7 @@ class Parts:
     def of_lock(self, locked: LockedLayer, files: Sequence[FileRecord]) -> LayerRecord | None:
         """The record of a layer that the lock describes, no file being opened; None where it is to be packed."""
         choice = decide(locked.packed, self.compression)
-        if choice.zstd:
+        if choice.form != "raw":
             return None
         unpacked = sum(file.size for file in files)
         return LayerRecord(locked.digest, LAYER, locked.digest, locked.size, choice.reason, unpacked, tuple(files))
@@ -54,7 +54,7 @@ class Parts:
         """The record of a layer whose files nobody needs one by one: the blob itself becomes an object."""
         content = tar_of(entries)
         choice = choose(content, self.compression)
-        return self._packed(content, choice.reason) if choice.zstd else self._plain(content, choice.reason)
+        return self._plain(content, choice.reason) if choice.form == "raw" else self._packed(content, choice)
 
     def of_blob(self, path: Path, media_type: str, diff: str, reason: str, unpacked: int | None = None) -> LayerRecord:
         """The record of a layer that is a blob already; the file moves into the store."""
@@ -89,13 +89,14 @@ class Parts:
             entries.append(Entry(file.path, content=FileContent(path, file.size)))
         return tar_of(entries)
 
-    def _packed(self, content: Content, reason: str) -> LayerRecord:
+    def _packed(self, content: Content, choice: Choice) -> LayerRecord:
         with self.store.folder() as folder:
             path = folder / "blob"
             with path.open("xb") as file:
-                packed = write_packed(content, file.write)
+                packed = write_packed(content, choice.form, file.write)
             self.store.adopt(path, packed.digest.removeprefix("sha256:"), packed.size)
-        return LayerRecord(packed.diff, ZSTD, packed.digest, packed.size, reason, content.size)
+        media_type = GZIP if choice.form == "gzip" else ZSTD
+        return LayerRecord(packed.diff, media_type, packed.digest, packed.size, choice.reason, content.size)
 
     def _plain(self, content: Content, reason: str) -> LayerRecord:
         with self.store.folder() as folder:

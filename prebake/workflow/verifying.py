@@ -118,7 +118,7 @@ def _with_joint(plan: Plan, image: FoundImage) -> Plan:
 def _read(reference: str, tell: Tell) -> tuple[str, FoundImage]:
     named = parse_reference(reference)
     with closing(Repository(named, say=tell)) as repository:
-        image = read_image(repository, tell)
+        image = read_image(repository)
     return f"{named.name}@{image.digest}", image
 
 

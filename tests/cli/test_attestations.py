@@ -20,7 +20,7 @@ from prebake.plan.making import make_plan
 from prebake.plan.values import Options
 from prebake.spec.project import read_project
 from prebake.workflow.attesting import Built as Attested
-from prebake.workflow.attesting import attest
+from prebake.workflow.attesting import attestations
 from tests.cli.copies import BUILDER, WEIGHTS, Copy, Pushed, read_files
 from tests.projects import read_lock
 
@@ -28,7 +28,7 @@ from tests.projects import read_lock
 @pytest.fixture(scope="module")
 def documents(pushed: Pushed, base: Base, repository: Repository) -> dict[str, Any]:
     """Both documents, attached to the image and read back from the registry, by their types."""
-    attest(repository, attested(pushed, base, repository))
+    attest(pushed, base, repository)
     found = {}
     for each in list_referrers(repository, pushed.built.report["digest"]):
         manifest = repository.get_manifest(each.descriptor.digest)
@@ -37,6 +37,11 @@ def documents(pushed: Pushed, base: Base, repository: Repository) -> dict[str, A
         assert json.loads(manifest[1])["subject"]["digest"] == pushed.built.report["digest"]
         found[each.artifact_type] = json.loads(read_all(remote_blob(repository, Descriptor.read(layer))))
     return found
+
+
+def attest(pushed: Pushed, base: Base, repository: Repository) -> None:
+    for write in attestations(repository, attested(pushed, base, repository)).values():
+        write()
 
 
 def attested(pushed: Pushed, base: Base, repository: Repository) -> Attested:
@@ -101,7 +106,7 @@ def test_attaching_the_same_documents_again_adds_nothing(
         return {path for path in (pushed.storage / "blobs").rglob("*") if path.is_file()}
 
     before, listed = stored(), list_referrers(repository, pushed.built.report["digest"])
-    attest(repository, attested(pushed, base, repository))
+    attest(pushed, base, repository)
     assert stored() == before
     assert list_referrers(repository, pushed.built.report["digest"]) == listed
     assert len(listed) == len(documents) == 2

@@ -45,6 +45,15 @@ def test_a_file_for_every_image_and_target(engine: Connection, project: Project,
     assert {path.name for path in folder.iterdir()} == {*expected, "docker-bake.json"}
 
 
+def test_the_compression_is_written_for_buildkit(engine: Connection, toy: Built, tmp_path: Path) -> None:
+    folder = tmp_path / "fleet"
+    toy.project.run("bake-file", str(folder), "--model", "toy", "--target", "cpu", "--compression", "gzip").expect(0)
+    printed = json.loads(bake(engine, folder / "docker-bake.json", "--print"))
+    (output,) = printed["target"]["toy-cpu"]["output"]
+    assert output["type"] == "image"
+    assert (output["compression"], output["force-compression"]) == ("gzip", "true")
+
+
 def test_no_such_target_writes_nothing(toy: Built, tmp_path: Path) -> None:
     ended = toy.project.run("bake-file", str(tmp_path / "fleet"), "--model", "toy", "--target", "tensorrt").expect(12)
     assert "--list" in ended.stderr

@@ -18,6 +18,7 @@ from prebake.engine.tags import remove_tag
 from prebake.oci.reference import parse_reference
 from prebake.oci.referrers import list_referrers
 from prebake.oci.registry import Repository
+from tests.image_files import list_files
 from tests.projects import Built, Project, change_weights
 from tests.registry import running_registry
 from tests.tools import oci_tools
@@ -122,14 +123,38 @@ def test_several_outputs_of_one_build_are_one_image(toy: Built, registry: str, t
 
 def test_weights_travel_plain_or_packed_as_asked(toy: Built, tmp_path: Path) -> None:
     types = {}
-    for compression in ("raw", "zstd"):
+    for compression in ("raw", "zstd", "gzip"):
         folder = tmp_path / compression
         report = run(toy.project, "--tag", toy.tag, "--compression", compression, "--output", f"oci:{folder}")
         manifest = json.loads((folder / "blobs" / "sha256" / report["digest"][7:]).read_text())
         assert manifest["annotations"]["org.opencontainers.image.base.name"] == "python:3.11-slim-bookworm"
         types[compression] = {layer["mediaType"].rpartition(".")[2] for layer in manifest["layers"][1:]}
         assert {layer["packing"] for layer in report["layers"] if layer["kind"] != "base"} == {"asked for"}
-    assert types == {"raw": {"tar"}, "zstd": {"tar+zstd"}}
+    assert types == {"raw": {"tar"}, "zstd": {"tar+zstd"}, "gzip": {"tar+gzip"}}
+
+
+def test_an_image_packed_by_gzip_is_pulled_verified_and_known_again(
+    engine: Connection, toy: Built, registry: str, tmp_path: Path
+) -> None:
+    """By another builder, too: it makes the same bytes, or takes those that the registry has under the layers' keys."""
+    name = f"{registry}/toy"
+    words = ("--tag", toy.tag, "--compression", "gzip", "--output")
+    report = run(toy.project, *words, f"registry:{name}:v1")
+    toy.project.run("verify", f"{name}:v1", "--model", "toy").expect(0)
+    pull(engine, f"{name}:v1")
+    try:
+        assert inspect_image(engine, f"{name}:v1").digest == report["digest"]
+        assert list_files(engine, f"{name}:v1") == list_files(engine, toy.tag)
+    finally:
+        remove_tag(engine, f"{name}:v1")
+    again = run(toy.project, *words, f"registry:{name}:v2", PREBAKE_CACHE=str(tmp_path / "elsewhere"))
+    assert again["digest"] == report["digest"]
+    explained = toy.project.run(
+        "explain", "--model", "toy", "--tag", toy.tag, "--compression", "gzip", "--registry", f"{name}:v1", "--json"
+    )
+    layers = json.loads(explained.expect(0).stdout)["layers"]
+    assert {layer["registry"] for layer in layers} == {True}
+    assert {layer["digest"] for layer in layers if layer["digest"]} <= {each["digest"] for each in report["layers"]}
 
 
 def test_a_place_that_is_none_is_refused_before_anything_happens(toy: Built) -> None:

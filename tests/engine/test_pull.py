@@ -56,6 +56,17 @@ def names(engine: Connection) -> set[str]:
     return {name for image in images for kind in ("RepoTags", "RepoDigests") for name in image[kind] or []}
 
 
+def test_a_pull_tells_how_far_it_is(engine: Connection, image: Image, tag: str) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    with serve_image(image, name="prebake/toy", tag="one") as served:
+        pull(engine, served.reference, lambda *each: seen.append(each))
+        adopt(engine, served.reference, tag)
+    weights = [(name, done) for name, done, total in seen if total == image.layers[1].size]
+    assert weights
+    assert {name for name, _ in weights} == {image.layers[1].digest.removeprefix("sha256:")[:12]}
+    assert all(0 < done <= image.layers[1].size for _, done in weights)
+
+
 def test_a_pulled_image_has_its_digest_its_files_and_one_name(
     engine: Connection, image: Image, tag: str, weights: Path
 ) -> None:

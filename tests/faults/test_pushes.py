@@ -39,8 +39,12 @@ def tag_of(name: str) -> str | None:
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault("PATCH", stall=1000), Fault("PUT", path="/blobs/", stall=0), Fault("PUT", path="/manifests/v1", stall=10)],
-    ids=["while a blob is sent", "before a blob is whole", "before the manifest is there"],
+    [
+        Fault("PUT", path="/blobs/", stall=1000),
+        Fault("PUT", path="/blobs/", stall=0),
+        Fault("PUT", path="/manifests/v1", stall=10),
+    ],
+    ids=["while a blob is sent", "before a blob is sent", "before the manifest is there"],
 )
 def test_a_killed_push_refers_to_nothing_and_the_rerun_ends_right(
     toy: Built, registry: str, front: Front, fault: Fault

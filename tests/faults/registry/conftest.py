@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from prebake.oci.blobs import sha256_digest
+from prebake.oci.habits import Habits
 from prebake.oci.reference import parse_reference
 from prebake.oci.registry import Repository
 from prebake.patience import Patience
-from tests.faults.registry.parts import HASTY, PIECE
+from tests.faults.registry.parts import HASTY
 from tests.faults.servers.front import Front
 from tests.faults.servers.killable import KillableRegistry, killable_registry
 from tests.faults.servers.server import served
@@ -38,12 +39,19 @@ def path(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def opened() -> Iterator[Callable[..., Repository]]:
-    """Repositories, closed at the end."""
+    """Repositories, closed at the end. Each knows nothing yet of how its host wants uploads: ports are used again."""
     repositories: list[Repository] = []
 
-    def open_one(address: str, path: str, patience: Patience = HASTY, **more: object) -> Repository:
-        environ = {"DOCKER_CONFIG": "/nowhere"}
-        arguments = {"patience": patience, "environ": environ, "piece": PIECE, **more}
+    def open_one(
+        address: str,
+        path: str,
+        patience: Patience = HASTY,
+        upload: str = "",
+        environ: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> Repository:
+        variables = {"DOCKER_CONFIG": "/nowhere", **(environ or {}), "PREBAKE_UPLOAD": upload}
+        arguments = {"patience": patience, "environ": variables, "habits": Habits(address), **more}
         repositories.append(Repository(parse_reference(f"{address}/{path}"), **arguments))  # type: ignore[arg-type]
         return repositories[-1]
 

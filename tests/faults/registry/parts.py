@@ -16,6 +16,8 @@ from tests.oci_images import layer_of
 
 HASTY = Patience(attempts=4, first=0.01, longest=0.02, connect=2.0, read=0.4, finish=5.0, retry_after=200.0)
 PIECE = BLOCK
+PIECES = "1MiB"
+"""``PREBAKE_UPLOAD`` for pieces of that many bytes."""
 DATA = random.Random(0).randbytes(4 * BLOCK + 1000)
 Opened = Callable[..., Repository]
 

@@ -15,7 +15,7 @@ from prebake.oci.content import Data, FileChanged, FileContent
 from prebake.oci.download import RemoteContent
 from prebake.oci.errors import DigestDisputed
 from prebake.oci.push import push_image
-from tests.faults.registry.parts import DATA, Opened, check_forgotten, check_there, layer
+from tests.faults.registry.parts import DATA, PIECES, Opened, check_forgotten, check_there, layer
 from tests.faults.servers.front import Fault, Front
 from tests.faults.servers.killable import KillableRegistry
 from tests.oci_images import image_of
@@ -59,26 +59,27 @@ def test_a_blob_goes_from_one_repository_to_another(front: Front, path: str, ope
     check_there(target, blob)
 
 
-def test_bytes_changed_on_their_way_are_sent_once_more(front: Front, path: str, opened: Opened) -> None:
-    front.faults.append(Fault("PATCH", corrupt=True))
-    repository, blob = opened(front.address, path), data_blob(EMPTY, DATA)
+@pytest.mark.parametrize("upload", ["", PIECES], ids=["whole", "in pieces"])
+def test_bytes_changed_on_their_way_are_sent_once_more(front: Front, path: str, opened: Opened, upload: str) -> None:
+    front.faults.append(Fault("PATCH" if upload else "PUT", corrupt=True))
+    repository, blob = opened(front.address, path, upload=upload), data_blob(EMPTY, DATA)
     assert repository.push(blob).bytes == 2 * len(DATA)
     check_there(repository, blob)
 
 
-def test_a_registry_that_disputes_a_digest_twice_is_named(
-    front: Front, standing: KillableRegistry, path: str, opened: Opened
-) -> None:
-    front.faults.append(Fault("PATCH", corrupt=True, times=100))
+def test_a_registry_that_disputes_a_digest_twice_is_named(front: Front, path: str, opened: Opened) -> None:
+    front.faults.append(Fault("PUT", corrupt=True, times=100))
     blob = data_blob(EMPTY, DATA)
     with pytest.raises(DigestDisputed, match=blob.digest) as caught:
         opened(front.address, path).push(blob)
     assert caught.value.exit_code == 63
-    check_forgotten(standing, path)
 
 
 @pytest.mark.parametrize("other", [DATA[:-1] + b"!", DATA[:-1], DATA + b"!"], ids=["other", "shorter", "longer"])
-def test_a_content_that_is_not_its_digest_is_not_stored(front: Front, path: str, opened: Opened, other: bytes) -> None:
+@pytest.mark.parametrize("upload", ["", PIECES], ids=["whole", "in pieces"])
+def test_a_content_that_is_not_its_digest_is_not_stored(
+    front: Front, path: str, opened: Opened, other: bytes, upload: str
+) -> None:
     @dataclass(frozen=True)
     class Claiming:
         size: int = len(DATA)
@@ -86,7 +87,7 @@ def test_a_content_that_is_not_its_digest_is_not_stored(front: Front, path: str,
         def chunks(self, offset: int = 0) -> Iterator[memoryview]:
             return Data(other).chunks(offset)
 
-    repository, blob = opened(front.address, path), replace(data_blob(EMPTY, DATA), content=Claiming())
+    repository, blob = opened(front.address, path, upload=upload), replace(data_blob(EMPTY, DATA), content=Claiming())
     with pytest.raises(ChecksumMismatch, match=blob.digest):
         repository.push(blob)
     assert not repository.has(blob.digest)
@@ -100,8 +101,9 @@ def test_a_content_of_another_size_is_not_even_sent(front: Front, path: str, ope
     assert front.requests("POST") == []
 
 
+@pytest.mark.parametrize("upload", ["", PIECES], ids=["whole", "in pieces"])
 def test_a_file_written_to_while_it_is_read_is_not_stored(
-    standing: KillableRegistry, tmp_path: Path, path: str, opened: Opened
+    standing: KillableRegistry, tmp_path: Path, path: str, opened: Opened, upload: str
 ) -> None:
     file = tmp_path / "weights"
     file.write_bytes(DATA)
@@ -116,8 +118,9 @@ def test_a_file_written_to_while_it_is_read_is_not_stored(
                 yield chunk
                 os.utime(file, ns=(0, 0))
 
-    repository, blob = opened(standing.address, path), replace(data_blob(EMPTY, DATA), content=Written())
+    repository, blob = opened(standing.address, path, upload=upload), replace(data_blob(EMPTY, DATA), content=Written())
     with pytest.raises(FileChanged, match="written to"):
         repository.push(blob)
     assert not repository.has(blob.digest)
-    check_forgotten(standing, path)
+    if upload:  # Debian's registry forgets no upload whose request was cut; it purges them later
+        check_forgotten(standing, path)

@@ -15,7 +15,7 @@ from prebake.errors import PrebakeError
 from prebake.oci.blobs import EMPTY, data_blob, sha256_digest
 from prebake.oci.errors import RegistryDenied
 from prebake.oci.push import push_image
-from tests.faults.registry.parts import DATA, PIECE, Opened, Watched, bytes_of, check_there, layer, pulled
+from tests.faults.registry.parts import DATA, PIECE, PIECES, Opened, Watched, bytes_of, check_there, layer, pulled
 from tests.faults.servers.front import Fault, Front
 from tests.faults.servers.keeping import KeepingRegistry
 from tests.faults.servers.killable import killable_registry
@@ -96,16 +96,28 @@ def test_podmans_entry_for_the_repository_is_shown_to_the_token_server(
     assert guarded.given
 
 
-def test_a_token_refused_half_way_is_replaced(
+def test_a_token_refused_between_pieces_is_replaced(
     front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path
 ) -> None:
     environ = configured(tmp_path / "docker", ENTRIES["name"], front.address)
-    repository = opened(front.address, path, environ=environ)
+    repository = opened(front.address, path, environ=environ, upload=PIECES)
     blob = replace(data_blob(EMPTY, DATA), content=Watched(DATA, PIECE, guarded.valid.clear))
     sent = repository.push(blob)
     assert len(guarded.given) == 2
     assert len(front.requests("POST", "uploads")) == 1, "it goes on with the same upload"
     assert sent.bytes <= len(DATA) + PIECE
+    check_there(repository, blob)
+
+
+def test_a_token_refused_in_the_middle_of_a_blob_is_replaced_and_the_blob_begun_again(
+    front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path
+) -> None:
+    front.faults.append(Fault("PUT", "/blobs/", status=401, headers={"WWW-Authenticate": guarded.challenge}))
+    environ = configured(tmp_path / "docker", ENTRIES["name"], front.address)
+    repository, blob = opened(front.address, path, environ=environ), data_blob(EMPTY, DATA)
+    assert repository.push(blob).bytes == 2 * len(DATA)
+    assert [len(front.requests(method, "uploads")) for method in ("POST", "PUT", "DELETE")] == [2, 2, 1]
+    assert len(guarded.given) == 2
     check_there(repository, blob)
 
 

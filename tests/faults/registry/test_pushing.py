@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,9 @@ from prebake.errors import Interrupted
 from prebake.oci.blobs import EMPTY, Blob, Image, data_blob, read_all, sha256_digest
 from prebake.oci.content import BLOCK, FileChanged
 from prebake.oci.errors import RegistryError
-from prebake.oci.push import Pushed, push_image
+from prebake.oci.push import Pushed, push_image, short_name
 from prebake.oci.registry import Repository
+from prebake.sizes import show_bytes
 from tests.faults.registry.parts import (
     DATA,
     HASTY,
@@ -27,7 +29,9 @@ from tests.faults.registry.parts import (
     pulled,
 )
 from tests.faults.servers.front import Fault, Front
+from tests.faults.servers.habits import Habits, HabitualRegistry
 from tests.faults.servers.killable import KillableRegistry
+from tests.faults.servers.server import served
 from tests.oci_images import image_of
 
 
@@ -44,6 +48,40 @@ def test_what_was_pushed_is_what_is_read(standing: KillableRegistry, path: str, 
     assert pushed.bytes == sum(blob.size for blob in (image.manifest, *image.blobs))
     assert pulled(repository, "v1") == pulled(repository, image.digest) == bytes_of(image)
     assert repository.resolve("v1") == image.digest
+
+
+class Watch:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int] = {}
+        self.reports: list[tuple[str, int, int | None]] = []
+        self.notes: list[str] = []
+
+    def expect(self, totals: Mapping[str, int]) -> None:
+        self.totals.update(totals)
+
+    def report(self, name: str, done: int, total: int | None) -> None:
+        self.reports.append((name, done, total))
+
+    def note(self, name: str, text: str) -> None:
+        self.notes.append(f"{name}: {text}")
+
+
+def test_a_push_is_watched_byte_by_byte(front: Front, path: str, opened: Opened) -> None:
+    front.faults.append(Fault("PUT", "/blobs/", status=503))
+    repository, image, watch = opened(front.address, path), image_of(layer(1), layer(2)), Watch()
+    push_image(repository, image, "v1", watch=watch)
+    assert watch.totals == {short_name(blob.digest): blob.size for blob in image.blobs}
+    for blob in image.blobs:
+        positions = [done for name, done, total in watch.reports if name == short_name(blob.digest)]
+        assert positions[-1] == blob.size
+        assert {BLOCK, 2 * BLOCK} <= set(positions) or blob.size < BLOCK
+        assert f"push: {blob.digest} ({show_bytes(blob.size)}) sent" in watch.notes
+    assert [note for note in watch.notes if "503" in note and "trying again" in note]
+    again = Watch()
+    push_image(repository, image, "v1", watch=again)
+    assert {done for _, done, _ in again.reports} == set(watch.totals.values()), "what is there is not on its way"
 
 
 def test_an_image_without_a_tag_is_there_by_its_digest(standing: KillableRegistry, path: str, opened: Opened) -> None:
@@ -102,6 +140,27 @@ def test_where_nothing_can_be_mounted_it_is_sent(standing: KillableRegistry, pat
     check_forgotten(standing, path)
 
 
+@pytest.mark.parametrize(("status", "how"), [(200, "mounted"), (201, "mounted"), (202, "sent"), (204, "mounted")])
+def test_a_mount_is_believed_if_the_blob_is_there(opened: Opened, status: int, how: str) -> None:
+    """The specification has 201 for a mount and 202 for an upload in its place."""
+    registry = HabitualRegistry(Habits(mounts=status))
+    with served(registry):
+        blob = data_blob(EMPTY, DATA)
+        opened(registry.address, "one").push(blob)
+        beside = opened(registry.address, "two")
+        assert beside.push(blob, mount_from=["one"]).how == how
+        assert registry.uploads == {}
+
+
+def test_an_image_whose_blobs_are_seen_a_moment_later_is_pushed(front: Front, path: str, opened: Opened) -> None:
+    """Replicas of a registry may not see at once what one of them got."""
+    unknown = b'{"errors": [{"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown to registry"}]}'
+    front.faults.append(Fault("PUT", "manifests", status=404, data=unknown, times=2))
+    repository, image = opened(front.address, path), image_of(layer(1))
+    push_image(repository, image, "v1")
+    assert pulled(repository, "v1") == bytes_of(image)
+
+
 def test_an_empty_blob_and_one_of_a_byte_are_pushed(standing: KillableRegistry, path: str, opened: Opened) -> None:
     repository = opened(standing.address, path)
     for data in (b"", b"a", b"ab", DATA[:PIECE], DATA[: PIECE + 1]):
@@ -114,8 +173,8 @@ def test_nothing_is_referred_to_after_a_failure_and_the_next_push_ends_right(
     front: Front, path: str, opened: Opened
 ) -> None:
     image = image_of(*(layer(seed) for seed in range(4)))
-    fault = Fault("PATCH", status=400, times=100)
-    front.faults += [Fault("PATCH", times=3), fault]
+    fault = Fault("PUT", "/blobs/", status=400, times=100)
+    front.faults += [Fault("PUT", times=3), fault]
     repository = opened(front.address, path)
     with pytest.raises(RegistryError, match="400"):
         push_image(repository, image, "v1")
@@ -143,7 +202,7 @@ def test_one_failure_stops_the_other_blobs(front: Front, path: str, opened: Open
 def test_an_interrupt_ends_a_push_that_hangs(
     front: Front, standing: KillableRegistry, path: str, opened: Opened
 ) -> None:
-    front.faults.append(Fault("PATCH", stall=1000, times=100))
+    front.faults.append(Fault("PUT", stall=1000, times=100))
     main = threading.main_thread().ident
     assert main is not None
 
@@ -160,7 +219,7 @@ def test_an_interrupt_ends_a_push_that_hangs(
     finally:
         thread.join()
         signal.signal(signal.SIGINT, before)
-    assert front.requests("PUT") == []
+    assert front.requests("PUT", "manifests") == []
 
 
 def test_two_pushes_of_the_same_layers_at_once_both_end_right(

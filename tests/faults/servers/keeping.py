@@ -57,6 +57,7 @@ class KeepingRegistry(Server):
 
     def finish(self, handler: Handler, upload: str) -> None:
         digest = parse_qs(urlsplit(handler.path).query)["digest"][0]
+        self.uploads[upload] += handler.body()
         if sha256_digest(bytes(self.uploads[upload])) != digest:
             handler.reply(400, data=b'{"errors": [{"code": "DIGEST_INVALID"}]}')
             return
