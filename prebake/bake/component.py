@@ -19,16 +19,23 @@ class Session:
 
     ``prepack`` copies weights into the processor's preferred layout while the session opens: later runs are faster and
     the first comes later. Where ``measure``, the compile stage tries and decides (``prebake.bake.forms``).
+    ``saturates``: 8-bit products of the graph do so on some processors; there it is opened with the option that avoids this
+    (``entrypoints.saturation``). The compile stage finds that out (``prebake.bake.saturation``).
     """
 
     optimize: str = "disable"
     prepack: bool = False
     measure: bool = False
+    saturates: bool = False
 
     @property
     def told(self) -> dict[str, object]:
         """The manifest's words."""
-        return {"optimize": self.optimize, "prepack": self.prepack}
+        return {
+            "optimize": self.optimize,
+            "prepack": self.prepack,
+            **({"saturates": True} if self.saturates else {}),
+        }
 
 
 @dataclass(frozen=True)

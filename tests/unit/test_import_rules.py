@@ -31,6 +31,7 @@ OURS: dict[str, set[str]] = {
         "entrypoints.networks",
         "entrypoints.compiled",
         "entrypoints.machine",
+        "entrypoints.saturation",
         "entrypoints.shapes",
         "entrypoints.ahead",
         "images",
