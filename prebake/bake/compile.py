@@ -149,13 +149,14 @@ def _compare(job: Job, compiled: Compiled, tensors: Tensors, target: Path) -> Co
 def compare_with_cases(job: Job, name: str, session: ort.InferenceSession) -> tuple[parity.Finding, ...]:
     """A session's answers against what the framework answered, within what the component's precision allows."""
     bound, relative = bound_of(job, name)
-    return parity.compare(name, session, job.exported.cases(name), bound, relative=relative)
+    basis = job.exported.components[name].basis
+    return parity.compare(name, session, job.exported.cases(name), bound, relative=relative, basis=basis)
 
 
 def bound_of(job: Job, name: str) -> tuple[parity.Tolerance, bool]:
     """What an answer of the component may differ by, and whether that is relative."""
     precision = job.settings.components[name].precision
-    return (precision.bound, True) if precision.reduced else (job.exported.components[name].tolerance, False)
+    return (precision.bound, True) if precision.bounded else (job.exported.components[name].tolerance, False)
 
 
 def _write_report(job: Job, made: list[tuple[Compiled, Report]], compared: Mapping[str, Compared], out: Path) -> None:
