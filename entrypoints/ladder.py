@@ -31,7 +31,7 @@ class Rung(NamedTuple):
     """One way. ``providers``: the first computes, the others take what it cannot. ``fields`` have to be this machine's own,
     ``least`` at least its own, number by number. ``weights``, ``folders``, ``scratch``: as of an artifact. ``files`` have to be
     whole before it is opened; ``builds``: the provider compiles the component's graph there and then. ``takes``: which shapes
-    (``entrypoints.shapes``)."""
+    (``entrypoints.shapes``). ``saturates``: its 8-bit products do so on some processors (``entrypoints.saturation``)."""
 
     name: str
     graph: str
@@ -48,6 +48,7 @@ class Rung(NamedTuple):
     files: tuple[str, ...] = ()
     builds: bool = False
     takes: str = ANY
+    saturates: bool = False
 
 
 class Miss(NamedTuple):
@@ -96,7 +97,8 @@ def rungs_of(component: Component) -> Iterator[Rung]:
         left = component.providers[index:]
         options = component.options.get(provider, {})
         optimize, prepack, files = component.optimize, component.prepack, (component.graph,)
-        yield Rung(name, component.graph, left, options, optimize, prepack, reads=component.reads, files=files)
+        rung = Rung(name, component.graph, left, options, optimize, prepack, reads=component.reads, files=files)
+        yield rung._replace(saturates=component.saturates and provider == "CPUExecutionProvider")
 
 
 def trusted_files(artifact: Artifact) -> Iterator[str]:

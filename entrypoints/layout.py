@@ -23,7 +23,8 @@ SESSION = record(
     {
         "optimize": one_of("disable", "basic", "extended", "layout", "all"),
         "prepack": typed(bool, "a boolean"),
-    }
+    },
+    optional={"saturates": typed(bool, "a boolean")},
 )
 READS = mapping(path, listing(row(size, size)))
 ARTIFACT = record(

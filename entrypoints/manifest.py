@@ -53,7 +53,8 @@ class Tensor(NamedTuple):
 
 
 class Component(NamedTuple):
-    """One graph. ``options``: of providers, by provider."""
+    """One graph. ``options``: of providers, by provider. ``saturates``: its 8-bit products do so on some processors
+    (``entrypoints.saturation``)."""
 
     name: str
     graph: str
@@ -68,6 +69,7 @@ class Component(NamedTuple):
     options: Mapping[str, Mapping[str, str]] = {}
     artifacts: tuple[Artifact, ...] = ()
     buckets: Buckets | None = None
+    saturates: bool = False
 
     @property
     def first(self) -> str:

@@ -151,6 +151,7 @@ def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchCom
         options=entry.get("options", {}),
         artifacts=tuple(build_artifact(each) for each in entry.get("artifacts", [])),
         buckets=build_buckets(entry["buckets"]) if "buckets" in entry else None,
+        saturates=entry["session"].get("saturates", False),
     )
 
 

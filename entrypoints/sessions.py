@@ -165,6 +165,12 @@ def make_options(rung: Rung, threads: int) -> onnxruntime.SessionOptions:
         "all": level.ORT_ENABLE_ALL,
     }[rung.optimize]
     options.add_session_config_entry("session.disable_prepacking", "0" if rung.prepack else "1")
+    if rung.saturates:
+        from entrypoints.saturation import EXACT, saturates_here  # of what most images have no use for
+
+        if saturates_here():
+            options.graph_optimization_level = level.ORT_ENABLE_EXTENDED
+            options.add_session_config_entry(EXACT, "1")
     if rung.fields and rung.providers[0] != CPU and not rung.builds:  # an engine is used or refused, never made
         options.add_session_config_entry("session.disable_model_compile", "1")
     return options

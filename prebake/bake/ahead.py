@@ -23,10 +23,11 @@ from torch._inductor.cpp_builder import get_compiler_version_info
 from torch.utils._pytree import tree_flatten, tree_map
 
 from entrypoints.ahead import CALL, LIBRARY, Call, CompiledBlock, Unfit, name_arguments
+from prebake.bake.allowances import tolerance_of
 from prebake.bake.arrays import Array
 from prebake.bake.component import Precision
 from prebake.bake.documents import canonical_json, digest_bytes
-from prebake.bake.parity import Finding, tolerance_of
+from prebake.bake.parity import Finding
 from prebake.bake.quality import measure
 from prebake.bake.warmed import Opened
 

@@ -19,7 +19,7 @@ from prebake.bake.arrays import Array
 from prebake.bake.artifact_file import label_of
 from prebake.bake.artifacts import ArtifactMaker, Made, artifact_fields, describe, find_makers
 from prebake.bake.buckets import Proof, Tensors, bucketing_of, check_buckets
-from prebake.bake.compile import bound_of, compare_with_cases, compile_component
+from prebake.bake.compile import bound_of, compare_with_cases, compile_component, session_of
 from prebake.bake.compile_key import key_fields
 from prebake.bake.component import Session
 from prebake.bake.documents import canonical_json, digest_json
@@ -167,10 +167,12 @@ def graph_opener(job: Job, name: str) -> Open:
     """Opens it as a start does without artifacts, which compiles nothing. What a start finds in the manifest is found here, and
     not while the opening is timed."""
     own, graph = job.settings.components[name], job.graph(name)
-    about = Graph(name, own.precision.type, is_fixed(load(graph)))
+    model = load(graph)
+    session, _ = session_of(job, name, model)
+    about = Graph(name, own.precision.type, is_fixed(model))
     providers = tuple(each for each in own.providers if each != TENSORRT)
     said = options_for(about, providers, own.options)
-    return partial(open_graph, graph, own.session, {each: said.get(each, {}) for each in providers})
+    return partial(open_graph, graph, session, {each: said.get(each, {}) for each in providers})
 
 
 def open_graph(graph: Path, session: Session, providers: Mapping[str, Mapping[str, str]]) -> ort.InferenceSession:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
 import onnxruntime as ort
 
 from prebake.bake import graph_files, parity
 from prebake.bake.buckets import Proof, Tensors, bucketing_of, check_buckets
 from prebake.bake.comparison import NotCompared, open_to_compare
 from prebake.bake.compile_key import key_fields
+from prebake.bake.component import Session
 from prebake.bake.documents import canonical_json, digest_json
 from prebake.bake.exported import Exported
 from prebake.bake.halves import keep_half
@@ -25,6 +27,7 @@ from prebake.bake.optimise import optimised
 from prebake.bake.provider_options import CPU
 from prebake.bake.quality_report import describe_component
 from prebake.bake.repoint import Report, WeightFiles, repoint
+from prebake.bake.saturation import Saturating, find_saturating
 from prebake.bake.settings import REPORT, Settings
 
 
@@ -73,8 +76,17 @@ def compile_component(job: Job, name: str, files: Files) -> tuple[Compiled, Repo
     fields = key_fields(job, name, files)
     final = graph_files.load(job.graph(name))
     print(f"{name}: compiled, {report}", file=sys.stderr)
-    session = job.settings.components[name].session
+    session, saturating = session_of(job, name, final)
+    if saturating:
+        print(f"{name}: {saturating}", file=sys.stderr)
     return Compiled(name, job.settings.graph(name), final, digest_json(fields), fields, session), report
+
+
+def session_of(job: Job, name: str, graph: ir.Model) -> tuple[Session, Saturating]:
+    """How the component's final graph is opened, and what of it saturates on some processors."""
+    session = job.settings.components[name].session
+    found = find_saturating(graph, optimised=session.optimize == "disable")
+    return replace(session, saturates=bool(found.avoidable)), found
 
 
 def _optimise(job: Job, name: str, files: Files) -> Report:
@@ -137,13 +149,14 @@ def _compare(job: Job, compiled: Compiled, tensors: Tensors, target: Path) -> Co
 def compare_with_cases(job: Job, name: str, session: ort.InferenceSession) -> tuple[parity.Finding, ...]:
     """A session's answers against what the framework answered, within what the component's precision allows."""
     bound, relative = bound_of(job, name)
-    return parity.compare(name, session, job.exported.cases(name), bound, relative=relative)
+    basis = job.exported.components[name].basis
+    return parity.compare(name, session, job.exported.cases(name), bound, relative=relative, basis=basis)
 
 
 def bound_of(job: Job, name: str) -> tuple[parity.Tolerance, bool]:
     """What an answer of the component may differ by, and whether that is relative."""
     precision = job.settings.components[name].precision
-    return (precision.bound, True) if precision.reduced else (job.exported.components[name].tolerance, False)
+    return (precision.bound, True) if precision.bounded else (job.exported.components[name].tolerance, False)
 
 
 def _write_report(job: Job, made: list[tuple[Compiled, Report]], compared: Mapping[str, Compared], out: Path) -> None:
@@ -155,4 +168,6 @@ def _write_report(job: Job, made: list[tuple[Compiled, Report]], compared: Mappi
 def _describe(job: Job, compiled: Compiled, report: Report, compared: Compared) -> dict[str, Any]:
     own, exported = job.settings.components[compiled.name], job.exported.components[compiled.name]
     told = describe_component(own, exported, report, compared.findings, compiled.choice)
+    _, saturating = session_of(job, compiled.name, compiled.model)
+    told |= {"saturates": asdict(saturating)} if saturating else {}
     return {**told, **({"not_compared": compared.why_not} if compared.why_not else {})}

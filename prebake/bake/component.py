@@ -19,23 +19,30 @@ class Session:
 
     ``prepack`` copies weights into the processor's preferred layout while the session opens: later runs are faster and
     the first comes later. Where ``measure``, the compile stage tries and decides (``prebake.bake.forms``).
+    ``saturates``: 8-bit products of the graph do so on some processors; there it is opened with the option that avoids this
+    (``entrypoints.saturation``). The compile stage finds that out (``prebake.bake.saturation``).
     """
 
     optimize: str = "disable"
     prepack: bool = False
     measure: bool = False
+    saturates: bool = False
 
     @property
     def told(self) -> dict[str, object]:
         """The manifest's words."""
-        return {"optimize": self.optimize, "prepack": self.prepack}
+        return {
+            "optimize": self.optimize,
+            "prepack": self.prepack,
+            **({"saturates": True} if self.saturates else {}),
+        }
 
 
 @dataclass(frozen=True)
 class Precision:
     """In which numbers weights are kept and computed: fp32, fp16, bf16, int8 or int4.
 
-    bound: the largest relative error of an output (``prebake.bake.quality``); of fp32 the export's tolerance counts instead.
+    bound: the largest relative error of an output (``prebake.bake.quality``); 0 in fp32 if the export says what is allowed.
     derived: whether the export makes the weights; else the published file has the type already.
     activations, per_channel, reduce_range, calibration: of int8; calibration is a file of the image's folder, or empty.
     block, symmetric: of int4. embeddings: of both, whether tables that are looked up in are quantised too.
@@ -55,6 +62,11 @@ class Precision:
     @property
     def reduced(self) -> bool:
         return self.type != "fp32"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether ``bound`` decides, and not what the export allows."""
+        return self.reduced or self.bound > 0
 
     @property
     def makes_weights(self) -> bool:

@@ -13,6 +13,8 @@ import onnx_ir as ir
 import torch
 
 from prebake.bake import graph_files, graphs, pickles
+from prebake.bake.allowances import Allowance, allow, settle
+from prebake.bake.answer_allowance import allow_answer
 from prebake.bake.arrays import Array, from_arrays
 from prebake.bake.cases import answer_of, check_cases, reference_of, to_array
 from prebake.bake.component import HALVES
@@ -20,9 +22,11 @@ from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
 from prebake.bake.exported import Exported, ExportedComponent
 from prebake.bake.exported_weights import ExportedWeights
+from prebake.bake.in_float64 import answer_in_float64
 from prebake.bake.lowered import Lowered
-from prebake.bake.parity import Case, Tolerance, tolerance_of
+from prebake.bake.parity import Case, Tolerance
 from prebake.bake.programs import Program
+from prebake.bake.quantisation_steps import answer_moved
 from prebake.bake.quantise import Sample
 from prebake.bake.reduced import reduced
 from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
@@ -33,9 +37,6 @@ _SUFFIXES = {
     "application/json": "json", "audio/wav": "wav", "image/jpeg": "jpg", "image/png": "png", "text/plain": "txt",
     "video/mp4": "mp4",
 }  # fmt: skip
-
-
-_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Bake:
         cases: Sequence[graphs.Inputs],
         outputs: Sequence[str],
         dynamic: Mapping[str, Mapping[int, graphs.Axis]] | None = None,
-        tolerance: Tolerance = _TOLERANCE,
+        tolerance: Tolerance | None = None,
         calibration: Sequence[graphs.Inputs] = (),
         keep_in_fp32: Collection[str] = (),
     ) -> None:
@@ -90,8 +91,10 @@ class Bake:
             is traced, and the framework's outputs of each are kept for the compile stage to compare with.
         dynamic: axes by input: a name, or a ``torch.export.Dim`` where it has bounds. In the first case they must be
             2 or longer, since torch takes 0 and 1 for constants; let another case have 1 where that may be asked for.
-        tolerance: the largest absolute difference allowed for any element of any output, in fp32; or by an output's name,
-            and 1e-4 for those that are not named. Another precision of image.yaml brings its own bound.
+        tolerance: the largest absolute difference allowed for any element of any output, in fp32; or by an output's name. By
+            default, and for outputs that are not named, it follows from the size of the output's numbers and from torch's
+            own distance from float64 (``prebake.bake.allowances``), so that it holds on any processor. A bound that
+            image.yaml gives, or another precision there, takes its place.
         calibration: inputs of real requests, for static int8; a set that image.yaml names takes their place.
         keep_in_fp32: inputs, parameters and buffers that stay so where image.yaml asks for half precision and the graph
             computes in it: what fp16 is too coarse for, such as times and positions. The module casts what it makes of them.
@@ -101,16 +104,31 @@ class Bake:
             raise BakeError(f"{component}: it has a graph already.", next_action="Correct its export.py.")
         check_cases(component, module, cases, dynamic or {})
         _check_kept(component, module, cases[0], keep_in_fp32)
-        for number, case in enumerate(cases):
-            self._exported.write_case(component, number, reference_of(component, module, case, outputs))
+        answers = [reference_of(component, module, case, outputs) for case in cases]
+        for number, answer in enumerate(answers):
+            self._exported.write_case(component, number, answer)
+        allowances = self._allow(component, module, cases, [each.outputs for each in answers])
         precision = self.settings.components[component].precision
         if precision.type in HALVES and not self.settings.keeps_half(component):
             module = Lowered(module, precision.type, keep_in_fp32)
         model = graphs.export_graph(component, module, cases[0], outputs, dynamic or {})
         samples = [{name: to_array(component, name, each) for name, each in case.items()} for case in calibration]
         ranges = graphs.find_ranges(dynamic or {})
-        about = ExportedComponent(_tolerance(component, outputs, tolerance), len(cases), ranges=ranges)
+        allowed, derived = settle(component, allowances, tolerance)
+        about = ExportedComponent(allowed, len(cases), ranges=ranges, allowances=derived)
         self._keep_graph(component, model, about, samples)
+
+    def _allow(
+        self,
+        component: str,
+        module: torch.nn.Module,
+        cases: Sequence[graphs.Inputs],
+        answers: Sequence[Mapping[str, Array]],
+    ) -> dict[str, Allowance]:
+        """A bound of image.yaml takes the place of all of it: then nothing is computed in float64."""
+        if self.settings.components[component].precision.bounded:
+            return allow(answers)
+        return allow(answers, [answer_in_float64(module, case, list(answers[0])) for case in cases])
 
     def _keep_graph(
         self, component: str, model: ir.Model, about: ExportedComponent, samples: Sequence[Sample] = ()
@@ -147,7 +165,7 @@ class Bake:
         with graph_files.copied(self.checkpoint / path) as copy:
             model = graph_files.load(copy)
             hold_small(model)
-            self._keep_whole(component, model, outputs)
+            self._keep_whole(component, model, allow(outputs, moved=answer_moved(copy, cases)), len(cases))
         return outputs
 
     def program(
@@ -161,15 +179,16 @@ class Bake:
         outputs = [program.answer(case) for case in cases]
         for number, (case, answer) in enumerate(zip(cases, outputs, strict=True)):
             self._exported.write_case(component, number, Case(case, answer))
-        self._keep_whole(component, program.graph(cases[0], list(outputs[0])), outputs)
+        self._keep_whole(component, program.graph(cases[0], list(outputs[0])), allow(outputs), len(cases))
         return outputs
 
-    def _keep_whole(self, component: str, model: ir.Model, answers: Sequence[Mapping[str, Array]]) -> None:
-        """A graph that brings its weights, and the answers that it has to give."""
+    def _keep_whole(self, component: str, model: ir.Model, allowances: Mapping[str, Allowance], cases: int) -> None:
+        """A graph that brings its weights, and what its answers may differ by."""
         if not self.settings.components[component].precision.reduced:
             weights = from_arrays(large_initialisers(model))
             self._weights.derive(self.settings.folder(component), f"{component}.safetensors", weights)
-        self._keep_graph(component, model, ExportedComponent(tolerance_of(*answers), len(answers)))
+        allowed, derived = settle(component, allowances)
+        self._keep_graph(component, model, ExportedComponent(allowed, cases, allowances=derived))
 
     def asset(self, path: str, data: bytes) -> None:
         """A further small file of the image, at ``/models/<path>``."""
@@ -178,12 +197,17 @@ class Bake:
         self._exported.assets.append(path)
 
     def reference(
-        self, fields: Mapping[str, str | int | float | WarmupFile], answer: bytes, media_type: str, tolerance: float
+        self,
+        fields: Mapping[str, str | int | float | WarmupFile],
+        answer: bytes,
+        media_type: str,
+        tolerance: float | None = None,
     ) -> None:
         """The warm-up request, and what the framework answered to it.
 
         tolerance: the largest absolute difference allowed between samples of a WAV, or between numbers at the same
-            places of a JSON document; of any other media type the bytes must be equal.
+            places of a JSON document; of any other media type the bytes must be equal. By default the answer may be as far
+            off, for its largest number, as the graphs' outputs may be for theirs: call this after ``graph``.
         """
         if self._exported.warmup:
             raise BakeError("There is a warm-up request already.", next_action="Give one.")
@@ -195,7 +219,17 @@ class Bake:
         for file in files.values():
             self._check_free(f"warmup/{file.name}")
             self._write(f"warmup/{file.name}", file.data)
-        self._exported.warmup.update(paths, media_type=media_type, tolerance=tolerance)
+        allowed = self._allow_answer(answer, media_type) if tolerance is None else tolerance
+        self._exported.warmup.update(paths, media_type=media_type, tolerance=allowed)
+
+    def _allow_answer(self, answer: bytes, media_type: str) -> float:
+        found = (each for about in self._exported.components.values() for each in about.allowances.values())
+        return allow_answer(answer, media_type, [Allowance.read(each) for each in found])
+
+    def largest_tolerance(self, component: str) -> float:
+        """Of the outputs of a component that has its graph."""
+        given = self._exported.components[component].tolerance
+        return max(given.values(), default=0.0) if isinstance(given, Mapping) else given
 
     def finish(self) -> None:
         """Check that every component got its graph, and declare the export complete."""
@@ -234,17 +268,6 @@ class Bake:
         target = self._exported.model_file(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-
-
-def _tolerance(component: str, outputs: Sequence[str], given: Tolerance) -> Tolerance:
-    if not isinstance(given, Mapping):
-        return given
-    if unknown := sorted(given.keys() - set(outputs)):
-        raise BakeError(
-            f"{component}: there is a tolerance of '{', '.join(unknown)}', which is no output.",
-            next_action=f"It has: {', '.join(outputs)}.",
-        )
-    return {**dict.fromkeys(outputs, _TOLERANCE), **given}
 
 
 def _check_kept(component: str, module: torch.nn.Module, inputs: graphs.Inputs, kept: Collection[str]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prebake.bake.allowances import Allowance
 from prebake.bake.arrays import Array, read_arrays, write_arrays
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
@@ -30,13 +31,19 @@ _IN, _OUT = "inputs/", "outputs/"
 class ExportedComponent:
     """A graph of the export stage: largest difference allowed, number of cases, where its initialisers went, where they are of
     another precision than fp32 what became of them, and the least and largest lengths of its free axes, None where there is
-    no largest."""
+    no largest. ``allowances``: by output, what the allowed difference follows from (``prebake.bake.allowances``)."""
 
     tolerance: Tolerance
     cases: int
     report: Mapping[str, int] = field(default_factory=dict)
     reduced: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
+    allowances: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+    @property
+    def basis(self) -> dict[str, str]:
+        """In words, by output."""
+        return {name: str(Allowance.read(each)) for name, each in self.allowances.items()}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class ForProcessor:
 
 
 def _optimise(component: str, graph: Path, target: Path) -> None:
-    options = session_options(Session())
+    options = session_options(Session(saturates=True))  # its 8-bit products, if any, are to be exact on this processor
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.optimized_model_filepath = str(target)
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", _DATA)

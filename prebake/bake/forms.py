@@ -84,4 +84,4 @@ def prepack(graph: Path, session: Session, folder: Path) -> Form:
         options.add_session_config_entry(name, value)
     ort.InferenceSession(str(graph), options, providers=[PROVIDER])
     size = sum(path.stat().st_size for path in folder.iterdir())
-    return Form(folder / "model.onnx", replace(session, optimize="disable", prepack=True), size)
+    return Form(folder / "model.onnx", replace(session, optimize="disable", prepack=True, saturates=False), size)

@@ -13,7 +13,11 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
+from entrypoints.saturation import saturates_here
+from prebake.bake.component import Session
 from prebake.bake.errors import BakeError
+from prebake.bake.saturation import has_products
+from prebake.bake.sessions import session_options
 
 SOURCE = "onnx_model_filename"
 """The attribute of an EPContext node for the graph that an engine without weights is refitted from."""
@@ -80,11 +84,11 @@ def _entries(message: Any) -> Iterator[onnx.StringStringEntryProto]:
 
 
 def open_published(component: str, path: Path) -> ort.InferenceSession:
-    """A published graph as its publisher meant it: nothing of it is optimised. Raises BakeError where it cannot be opened."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    """A published graph as its publisher meant it: nothing of it is optimised. If its own operators compute in 8 bits, and those
+    saturate on this processor, it is optimised as far as exact kernels need. Raises BakeError where it cannot be opened."""
     try:
+        saturates = saturates_here() and has_products(load(path))
+        options = session_options(Session("disable", prepack=True, saturates=saturates))
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
         raise BakeError(

@@ -15,6 +15,7 @@ from prebake.errors import Problem
 
 Tolerance = float | Mapping[str, float]
 """Of every output, or by an output's name."""
+NO_BASIS: Mapping[str, str] = {}
 
 
 class Runs(Protocol):
@@ -35,9 +36,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """One output of one case. ``difference`` is the largest absolute one, or where ``relative`` the relative error, and
-    ``tolerance`` what of it is allowed; it is None where ``fault`` says why. ``bucket`` is the one that the inputs were padded
-    to, and ``axes`` are those along which that alone changes the output."""
+    """One output of one case. ``difference`` is the largest absolute one, or where ``relative`` the relative error; it is None
+    where ``fault`` says why. ``tolerance`` is what of it is allowed, and ``basis`` says what that follows from. ``bucket`` is the
+    one that the inputs were padded to, and ``axes`` are those along which that alone changes the output."""
 
     component: str
     case: int
@@ -47,6 +48,7 @@ class Finding:
     fault: str = ""
     relative: bool = False
     quality: Quality | None = None
+    basis: str = ""
     bucket: str = ""
     axes: tuple[str, ...] = ()
 
@@ -62,18 +64,8 @@ class Finding:
     def _far(self) -> str:
         if self.relative:
             return f"has a relative error of {self.difference:.3g}, its bound is {self.tolerance:.3g}"
-        return f"differs by {self.difference:.3g} at most, allowed is {self.tolerance:.3g}"
-
-
-def tolerance_of(*answers: Mapping[str, Array]) -> dict[str, float]:
-    """What two ways of computing the same in fp32 may differ by, by output: rounding grows with the numbers, 1e-4 for those
-    about 1. Whole numbers are not rounded."""
-    names = dict.fromkeys(name for answer in answers for name in answer)
-    return {name: 1e-4 * max(1.0, *(_largest(answer[name]) for answer in answers)) for name in names}
-
-
-def _largest(output: Array) -> float:
-    return float(np.max(np.abs(output.astype(np.float64)), initial=0.0)) if output.dtype.kind == "f" else 0.0
+        basis = f" ({self.basis})" if self.basis else ""
+        return f"differs by {self.difference:.3g} at most, allowed is {self.tolerance:.3g}{basis}"
 
 
 def compare(
@@ -83,14 +75,21 @@ def compare(
     tolerance: Tolerance,
     *,
     relative: bool = False,
+    basis: Mapping[str, str] = NO_BASIS,
 ) -> tuple[Finding, ...]:
     """Run every case; one finding for each output of each. A case that cannot be run is a finding too.
 
     relative: ``tolerance`` is a bound of the relative error, of whole numbers of the share that differs; otherwise one of the
-        largest absolute difference, and whole numbers have to be equal.
+        largest absolute difference, and whole numbers have to be equal unless it names their output.
+    basis: by output, what its tolerance follows from.
     """
     return tuple(
-        _judge(_finding(component, number, output, tolerance, relative), wanted, answers.get(output))
+        _judge(
+            replace(_finding(component, number, output, tolerance, relative), basis=basis.get(output, "")),
+            wanted,
+            answers.get(output),
+            whole=tolerance.get(output, 0.0) // 1 if isinstance(tolerance, Mapping) else 0.0,
+        )
         for number, case in enumerate(cases, start=1)
         for answers in (_run(session, case),)
         for output, wanted in case.outputs.items()
@@ -118,7 +117,10 @@ def _advise(failed: Sequence[Finding]) -> Iterator[str]:
             "out of the buckets"
         )
     if any(not finding.relative for finding in others):
-        yield "look for a shape or a branch that the export fixed; raise the tolerance only with a reason"
+        yield (
+            "look for a shape or a branch that the export fixed; if what differs is fit for use, name the largest relative error "
+            "that you accept in image.yaml: `precision: {type: fp32, bound: 0.01}`"
+        )
     if bounds:
         yield (
             f"what is lost is a matter of the precision of {', '.join(bounds)}: choose another in image.yaml, or a `bound` "
@@ -141,7 +143,8 @@ def _finding(component: str, case: int, output: str, tolerance: Tolerance, relat
     return Finding(component, case, output, own, None, relative=relative)
 
 
-def _judge(finding: Finding, wanted: Array, got: Array | Exception | None) -> Finding:
+def _judge(finding: Finding, wanted: Array, got: Array | Exception | None, *, whole: float) -> Finding:
+    """``whole``: what whole numbers may differ by."""
     if not isinstance(got, np.ndarray):
         return replace(finding, fault=f"cannot be run: {got}")
     if wanted.shape != got.shape or wanted.dtype != got.dtype:
@@ -150,5 +153,5 @@ def _judge(finding: Finding, wanted: Array, got: Array | Exception | None) -> Fi
     quality = measure(wanted, got)
     if finding.relative:
         return replace(finding, difference=quality.relative, quality=quality)
-    allowed = 0.0 if wanted.dtype.kind in "biu" else finding.tolerance
+    allowed = whole if wanted.dtype.kind in "biu" else finding.tolerance
     return replace(finding, tolerance=allowed, difference=quality.difference, quality=quality)

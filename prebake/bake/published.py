@@ -19,7 +19,6 @@ from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
 from prebake.bake.export import Bake
 from prebake.bake.graph_files import open_published
-from prebake.bake.parity import tolerance_of
 from prebake.bake.programs import open_program
 from prebake.bake.signature import Signature, fit_inputs, infer_tensor, make_inputs, read_signature
 
@@ -44,7 +43,7 @@ def export(bake: Bake) -> None:
     inputs, answer = requests[first]
     fields = {"inputs": json.dumps(_lists(inputs))}
     fields |= {"component": first} if len(requests) > 1 else {}
-    bake.reference(fields, write_outputs(answer), "application/json", max(tolerance_of(answer).values()))
+    bake.reference(fields, write_outputs(answer), "application/json", bake.largest_tolerance(first))
 
 
 def _take_onnx(bake: Bake, name: str, sample: Any) -> Taken:

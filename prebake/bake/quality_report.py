@@ -20,7 +20,7 @@ def describe_component(
     weights = {key: value for key, value in exported.reduced.items() if key != "type"}
     return {
         "precision": own.precision.type,
-        **({"bound": own.precision.bound} if own.precision.reduced else {"tolerance": exported.tolerance}),
+        **({"bound": own.precision.bound} if own.precision.bounded else _allowed(exported)),
         "outputs": {name: _worst([each for each in found if each.output == name]) for name in _names(found)},
         **({"weights": weights} if weights else {}),
         "exported": dict(exported.report),
@@ -28,6 +28,12 @@ def describe_component(
         **({"choice": dict(choice)} if choice else {}),
         "parity": [_one(each) for each in found],
     }
+
+
+def _allowed(exported: ExportedComponent) -> dict[str, Any]:
+    """``allowances`` say by output what its tolerance follows from, unless export.py gave it."""
+    derived = {name: dict(each) for name, each in exported.allowances.items()}
+    return {"tolerance": exported.tolerance, **({"allowances": derived} if derived else {})}
 
 
 def _names(found: Sequence[Finding]) -> list[str]:

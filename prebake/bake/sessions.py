@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from entrypoints.saturation import EXACT, saturates_here
 from prebake.bake.component import Session
 from prebake.bake.errors import BakeError
 from prebake.bake.provider_options import CPU, CUDA, TENSORRT
@@ -27,6 +28,9 @@ def session_options(session: Session) -> ort.SessionOptions:
     options.log_severity_level = _ERRORS_ONLY
     options.graph_optimization_level = _LEVELS[session.optimize]
     options.add_session_config_entry("session.disable_prepacking", "0" if session.prepack else "1")
+    if session.saturates and saturates_here():
+        options.graph_optimization_level = _LEVELS["extended"]
+        options.add_session_config_entry(EXACT, "1")
     return options
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,10 +110,15 @@ def unpack(packages: Sequence[str], into: Path, say: Narrator, *, suite: str | N
 
 
 def _options(suite: str | None, folder: Path, say: Narrator) -> list[str]:
-    """apt-get options that keep another suite's lists away from the system's; root's sandbox could not write here."""
-    options = ["-o", "APT::Sandbox::User=root"]
+    """apt-get options that keep another suite's lists away from the system's; root's sandbox could not write here.
+
+    The status is empty: apt-get would otherwise look for the very version of a package that is installed on this machine, and
+    end with 100 if no source has that one.
+    """
+    (folder / "status").touch()
+    own = {"APT::Sandbox::User": "root", "Dir::State::status": folder / "status"}
     if suite is None:
-        return options
+        return _words({**own, "Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": ""})
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
@@ -124,7 +129,11 @@ def _options(suite: str | None, folder: Path, say: Narrator) -> list[str]:
         "Dir::State::Lists": folder / "lists",
         "Dir::Cache": folder / "cache",
     }
-    return options + [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    return _words({**own, **settings})
+
+
+def _words(settings: Mapping[str, str | Path]) -> list[str]:
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
 def _environment() -> dict[str, str]:

@@ -23,9 +23,11 @@ class _Part(BaseModel):
 
 
 class Fp32(_Part):
-    """As the framework computes; export.py gives the tolerance."""
+    """As the framework computes, or as a published graph does. What an answer may differ by follows from its numbers, or from
+    export.py; a ``bound`` takes the place of that."""
 
     type: Literal["fp32"] = "fp32"
+    bound: Bound | None = None
 
 
 class Fp16(_Part):

@@ -32,6 +32,7 @@ OURS: dict[str, set[str]] = {
         "entrypoints.networks",
         "entrypoints.compiled",
         "entrypoints.machine",
+        "entrypoints.saturation",
         "entrypoints.shapes",
         "entrypoints.ahead",
         "images",

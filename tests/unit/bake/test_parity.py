@@ -9,7 +9,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, save_model
 
-from prebake.bake.parity import Case, compare, tolerance_of
+from prebake.bake.allowances import tolerance_of
+from prebake.bake.parity import Case, compare
 from prebake.bake.quality import measure
 
 
