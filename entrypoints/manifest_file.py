@@ -142,14 +142,18 @@ def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchCom
         providers=tuple(entry["providers"]),
         optimize=entry["session"]["optimize"],
         prepack=entry["session"]["prepack"],
-        inputs={name: Tensor(kind, tuple(shape)) for name, (kind, shape) in entry["inputs"].items()},
-        outputs={name: Tensor(kind, tuple(shape)) for name, (kind, shape) in entry["outputs"].items()},
+        inputs=build_tensors(entry["inputs"]),
+        outputs=build_tensors(entry["outputs"]),
         reads=reads,
         key=entry["key"],
         options=entry.get("options", {}),
         artifacts=tuple(build_artifact(each) for each in entry.get("artifacts", [])),
         buckets=build_buckets(entry["buckets"]) if "buckets" in entry else None,
     )
+
+
+def build_tensors(entry: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: Tensor(kind, None if shape is None else tuple(shape)) for name, (kind, shape) in entry.items()}
 
 
 def build_buckets(entry: Mapping[str, Any]) -> Buckets:

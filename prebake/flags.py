@@ -129,7 +129,11 @@ def _init_flags(init: argparse.ArgumentParser) -> None:
         default=[],
         type=_input,
         metavar="NAME=TYPE[AXES]",
-        help="what TorchScript takes, which it does not tell: 'pixels=float32[batch, 3, 224, 224]'; may be given again",
+        help="what TorchScript takes, which it does not tell: 'pixels=float32[batch, 3, 224, 224]'; of ONNX, the sizes to try it "
+        "with: 'images=[1, 3, 640, 640]'; may be given again",
+    )
+    init.add_argument(
+        "--sample", metavar="FILE", help="real inputs of published graphs: .npz, .npy or .json (sample.json)"
     )
     init.add_argument(
         "--licence", metavar="ID", help="the weights' SPDX identifier, or LicenseRef-… (default: the model card's)"
@@ -249,7 +253,7 @@ def _size(text: str) -> str:
 
 def _input(text: str) -> tuple[str, str]:
     name, _, kind = text.partition("=")
-    if not name or not re.fullmatch(TENSOR_TYPE, kind):
+    if not name or not re.fullmatch(TENSOR_TYPE, kind if not kind.startswith("[") else f"float32{kind}"):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no NAME=TYPE[AXES], such as 'pixels=float32[batch, 3, 224, 224]'"
         )

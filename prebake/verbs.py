@@ -99,7 +99,9 @@ def init(asked: argparse.Namespace) -> None:
     from prebake.workflow.beginnings.beginning import Asked
     from prebake.workflow.init import init_image
 
-    print(init_image(Asked(_root(asked), asked.name, asked.origin, asked.licence, dict(asked.input)), _tell))
+    sample = Path(asked.sample) if asked.sample else None
+    told = Asked(_root(asked), asked.name, asked.origin, asked.licence, dict(asked.input), sample=sample)
+    print(init_image(told, _tell))
 
 
 def lock(asked: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ class InitRefused(PrebakeError):
 class Asked:
     """The image ``name`` of the project at ``root``, of what lies at ``origin``. ``licence`` is an SPDX identifier;
     ``inputs`` are types and shapes by name, for a checkpoint that does not tell them. ``remote`` are the fields of the
-    spec's source where the origin is none of this machine."""
+    spec's source where the origin is none of this machine; ``sample`` is a file of real inputs. ``tell`` narrates."""
 
     root: Path
     name: str
@@ -31,6 +31,8 @@ class Asked:
     licence: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     remote: Mapping[str, str] = field(default_factory=dict)
+    sample: Path | None = None
+    tell: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
     @property
     def schema(self) -> str:
