@@ -64,6 +64,15 @@ def listing(item: Check, *, least: int = 0) -> Check:
     return check
 
 
+def nullable(item: Check) -> Check:
+    """Such a value, or null."""
+
+    def check(value: Any, where: str, problems: list[str]) -> Any:
+        return None if value is None else item(value, where, problems)
+
+    return check
+
+
 def row(*items: Check) -> Check:
     """A list of exactly these, in this order."""
 

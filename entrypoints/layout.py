@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from entrypoints.checks import Check, anything, either, listing, mapping, matching, one_of, record, row, typed
+from entrypoints.checks import Check, anything, either, listing, mapping, matching, nullable, one_of, record, row, typed
 from entrypoints.shapes import TAKES
 
 SCHEMA = 1
@@ -15,7 +15,7 @@ sha256 = matching(r"[0-9a-f]{64}", "a sha256 in lower-case hexadecimal")
 size = typed(int, "a whole number of bytes", lambda value: value >= 0)
 path = matching(r"(?!/)(?!.*(^|/)\.{0,2}(/|$))[^\\\0]+", "a relative path without empty, . or .. parts")
 dotted = matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "a module's dotted name")
-tensor: Check = row(matching(r"[a-z0-9]+", "an element type"), listing(typed((str, int), "an axis")))
+tensor: Check = row(matching(r"[a-z0-9]+", "an element type"), nullable(listing(typed((str, int), "an axis"))))
 finite = typed((int, float), "a number, 0 or more", lambda value: value >= 0 and math.isfinite(value))
 number = typed((int, float), "a number", math.isfinite)
 

@@ -46,10 +46,11 @@ class Artifact(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """``dtype`` is numpy's word; an axis of ``shape`` is a length, or the name of one that is free."""
+    """``dtype`` is numpy's word, or ``string``; an axis of ``shape`` is a length, or the name of one that is free. A shape of
+    None stands for a tensor of any rank."""
 
     dtype: str
-    shape: tuple[int | str, ...]
+    shape: tuple[int | str, ...] | None
 
 
 class Component(NamedTuple):

@@ -51,7 +51,7 @@ def check_buckets(component: Mapping[str, Any]) -> Iterator[str]:
     if "buckets" not in component:
         return
     shapes, axes = component["buckets"]["shapes"], list(component["buckets"]["shapes"][0])
-    free = {axis for _, shape in component["inputs"].values() for axis in shape if isinstance(axis, str)}
+    free = {axis for _, shape in component["inputs"].values() for axis in shape or () if isinstance(axis, str)}
     for axis in (axis for axis in axes if axis not in free):
         yield f"shapes: no input has an axis {axis}{suggest(axis, sorted(free))}"
     for number, shape in enumerate(shapes):

@@ -144,8 +144,8 @@ def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchCom
         providers=tuple(entry["providers"]),
         optimize=entry["session"]["optimize"],
         prepack=entry["session"]["prepack"],
-        inputs={name: Tensor(kind, tuple(shape)) for name, (kind, shape) in entry["inputs"].items()},
-        outputs={name: Tensor(kind, tuple(shape)) for name, (kind, shape) in entry["outputs"].items()},
+        inputs=build_tensors(entry["inputs"]),
+        outputs=build_tensors(entry["outputs"]),
         reads=reads,
         key=entry["key"],
         options=entry.get("options", {}),
@@ -153,6 +153,10 @@ def build_component(name: str, entry: Mapping[str, Any]) -> Component | TorchCom
         buckets=build_buckets(entry["buckets"]) if "buckets" in entry else None,
         saturates=entry["session"].get("saturates", False),
     )
+
+
+def build_tensors(entry: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: Tensor(kind, None if shape is None else tuple(shape)) for name, (kind, shape) in entry.items()}
 
 
 def build_buckets(entry: Mapping[str, Any]) -> Buckets:

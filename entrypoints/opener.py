@@ -166,7 +166,8 @@ class Opener:
         from entrypoints.buckets import Bucketing, BucketSession  # of what most images have no use for
 
         tensors = (
-            {name: tensor.shape for name, tensor in each.items()} for each in (component.inputs, component.outputs)
+            {name: tensor.shape or () for name, tensor in each.items()}
+            for each in (component.inputs, component.outputs)
         )
         count = partial(self._timeline.show_run, component.name)
         compiles = not (isinstance(session, GraphSession) and session.by_processor)

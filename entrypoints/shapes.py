@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 Lengths = Mapping[str, int]
 """Of free axes, by name."""
-Shapes = Mapping[str, tuple[int | str, ...]]
-"""Of tensors by name; an axis is a length, or the name of a free one."""
-
+Axes = tuple[int | str, ...]
+"""Of one tensor; an axis is a length, or the name of a free one."""
+Shapes = Mapping[str, Axes]
+"""Of tensors by name."""
+_NAMELESS = ("", "?", "-1", "None")
+"""Names that exporters give to an axis that they know no name for: Paddle2ONNX calls every one `?`."""
 
 ANY, RANGE, ALONE = TAKES = ("any", "range", "buckets")
 """What a form of a graph takes: every shape, every length from the smallest of a component's buckets to the largest, or those
@@ -28,6 +31,35 @@ class Buckets(NamedTuple):
     @property
     def axes(self) -> tuple[str, ...]:
         return tuple(self.shapes[0])
+
+
+def is_named(axis: int | str) -> bool:
+    """Whether an axis is free and its name tells it from others. tf2onnx counts axes without a name: `unk__12`."""
+    return isinstance(axis, str) and axis not in _NAMELESS and not axis.startswith("unk__")
+
+
+def find_misfits(given: Mapping[str, Sequence[int]], wanted: Mapping[str, Axes | None]) -> dict[str, str]:
+    """What is wrong with the shapes of ``given``, by tensor; those that are not ``wanted`` are left out. None stands for any
+    shape.
+
+    The builder judges samples by this, and the container requests. Axes of the same name have the same length in all tensors.
+    A name that tells nothing, or that one tensor has twice, promises nothing: ONNX Runtime judges those.
+    """
+    wrong: dict[str, str] = {}
+    lengths: dict[int | str, int] = {}
+    for name, axes in wanted.items():
+        shape = given.get(name)
+        if shape is None or axes is None:
+            continue
+        if len(shape) != len(axes):
+            wrong[name] = f"has {len(shape)} axes, should have {len(axes)}"
+            continue
+        for length, axis in zip(shape, axes, strict=True):
+            bound = is_named(axis) and axes.count(axis) == 1
+            expected = axis if isinstance(axis, int) else lengths.setdefault(axis, length) if bound else length
+            if length != expected:
+                wrong[name] = f"has the shape {list(shape)}, should have {list(axes)}"
+    return wrong
 
 
 def find_padded(buckets: Buckets, inputs: Shapes) -> frozenset[str]:

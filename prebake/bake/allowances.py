@@ -114,7 +114,10 @@ def tolerance_of(*answers: Answers) -> dict[str, float]:
 
 
 def _scale(output: Array) -> float:
-    return float(np.max(np.abs(output.astype(np.float64)), initial=0.0)) if output.dtype.kind == "f" else 0.0
+    """The largest finite number; 0 if the output has no floating point numbers."""
+    if output.dtype.kind != "f":
+        return 0.0
+    return float(np.max(np.abs(output.astype(np.float64)), initial=0.0, where=np.isfinite(output)))
 
 
 def _error(name: str, answers: Sequence[Answers], exact: Sequence[Answers | None]) -> float | None:
@@ -128,6 +131,11 @@ def _error(name: str, answers: Sequence[Answers], exact: Sequence[Answers | None
 
 
 def _distance(left: Array, right: Array) -> float:
+    """NaN for outputs of different shapes; 0 for text. Numbers that are not finite in both are compared as equal or not."""
     if left.shape != right.shape:
         return math.nan
-    return float(np.max(np.abs(left.astype(np.float64) - right.astype(np.float64)), initial=0.0))
+    if left.dtype.kind == "O":
+        return 0.0
+    one, other = left.astype(np.float64), right.astype(np.float64)
+    both = np.isfinite(one) & np.isfinite(other)
+    return float(np.max(np.abs(np.where(both, one, 0.0) - np.where(both, other, 0.0)), initial=0.0))

@@ -36,7 +36,11 @@ class Tensors:
     def read(cls, model: ir.Model) -> Tensors:
         inputs = {str(value.name): signature(value) for value in model.graph.inputs}
         outputs = {str(value.name): signature(value) for value in model.graph.outputs}
-        return cls({name: np.dtype(kind) for name, (kind, _) in inputs.items()}, _shapes(inputs), _shapes(outputs))
+        return cls(
+            {name: np.dtype(object if kind == "string" else kind) for name, (kind, _) in inputs.items()},
+            _shapes(inputs),
+            _shapes(outputs),
+        )
 
     @property
     def free(self) -> set[str]:
@@ -44,7 +48,7 @@ class Tensors:
 
 
 def _shapes(signatures: Mapping[str, list[Any]]) -> dict[str, tuple[int | str, ...]]:
-    return {name: tuple(shape) for name, (_, shape) in signatures.items()}
+    return {name: tuple(shape or ()) for name, (_, shape) in signatures.items()}
 
 
 def bucketing_of(own: Component, tensors: Tensors) -> Bucketing:

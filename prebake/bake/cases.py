@@ -1,36 +1,15 @@
-"""What a component is asked, and what the framework or the published graph answers to it."""
+"""What a component is asked, and what the framework answers to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import onnxruntime as ort
 import torch
 
 from prebake.bake.arrays import Array
 from prebake.bake.errors import BakeError
 from prebake.bake.graphs import Axis, Inputs
 from prebake.bake.parity import Case
-
-
-def answer_of(component: str, session: ort.InferenceSession, case: Mapping[str, Array]) -> dict[str, Array]:
-    names = [each.name for each in session.get_outputs()]
-    try:
-        answers = session.run(names, dict(case))
-    except Exception as error:  # ONNX Runtime's exceptions share no base class but this
-        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in case.items())
-        raise BakeError(
-            f"{component}: the published graph does not run on {shapes}: {error}",
-            next_action="Give inputs that it takes in the image's sample.json.",
-        ) from error
-    for name, answer in zip(names, answers, strict=True):
-        if answer.dtype.kind == "f" and not np.all(np.isfinite(answer)):
-            raise BakeError(
-                f"{component}: '{name}' is not finite for made-up inputs.",
-                next_action="Give inputs whose answer is finite in the image's sample.json.",
-            )
-    return dict(zip(names, answers, strict=True))
 
 
 def reference_of(component: str, module: torch.nn.Module, case: Inputs, outputs: Sequence[str]) -> Case:

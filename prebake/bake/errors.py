@@ -18,6 +18,12 @@ class BakeError(PrebakeError):
     exit_code = 25
 
 
+class GraphRefused(BakeError):
+    """A published graph that cannot be served as it is, or that runs on no made-up input; every problem of it."""
+
+    exit_code = 15
+
+
 class SettingsInvalid(InputProblems):
     """``settings.json`` is not what the plan should have written."""
 
@@ -37,7 +43,8 @@ class ParityFailed(InputProblems):
 
 
 _KINDS: dict[int, type[PrebakeError]] = {
-    kind.exit_code: kind for kind in (SpecInvalid, BakeError, SettingsInvalid, UnsafePickle, WeightsError, ParityFailed)
+    kind.exit_code: kind
+    for kind in (SpecInvalid, BakeError, GraphRefused, SettingsInvalid, UnsafePickle, WeightsError, ParityFailed)
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,11 +13,11 @@ from typing import Any
 import onnx_ir as ir
 import torch
 
-from prebake.bake import graph_files, graphs, pickles
+from prebake.bake import graph_files, graphs, pickles, published_graph
 from prebake.bake.allowances import Allowance, allow, settle
 from prebake.bake.answer_allowance import allow_answer
 from prebake.bake.arrays import Array, from_arrays
-from prebake.bake.cases import answer_of, check_cases, reference_of, to_array
+from prebake.bake.cases import check_cases, reference_of, to_array
 from prebake.bake.component import HALVES
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
@@ -26,6 +27,9 @@ from prebake.bake.in_float64 import answer_in_float64
 from prebake.bake.lowered import Lowered
 from prebake.bake.parity import Case, Tolerance
 from prebake.bake.programs import Program
+from prebake.bake.provider_options import CPU
+from prebake.bake.published_file import Published
+from prebake.bake.published_graph import Folding
 from prebake.bake.quantisation_steps import answer_moved
 from prebake.bake.quantise import Sample
 from prebake.bake.reduced import reduced
@@ -149,24 +153,35 @@ class Bake:
         self._exported.components[component] = about
         print(f"{component}: exported, {report}{f', {reduction}' if reduction else ''}", file=sys.stderr)
 
-    def graph_file(
-        self, component: str, path: str, cases: Sequence[Mapping[str, Array]]
-    ) -> Sequence[Mapping[str, Array]]:
-        """Take a published ONNX file of the checkpoint for the component's graph; its weights become derived ones.
+    def graph_file(self, published: Published, path: str, cases: Sequence[Case]) -> None:
+        """Take a published ONNX file, at ``path`` of the checkpoint, for a component's graph; its weights become derived ones.
 
-        cases: inputs by name, the published graph's outputs of which are kept for the compile stage to compare with, and
-            returned. The tolerance of each output follows from its size.
+        cases: inputs and the published graph's outputs, kept for the compile stage to compare with. The tolerance of each output
+            follows from its size.
         """
+        component = published.component
         self._check_component(component)
-        session = graph_files.open_published(component, self.checkpoint / path)
-        outputs = [answer_of(component, session, case) for case in cases]
-        for number, (case, answer) in enumerate(zip(cases, outputs, strict=True)):
-            self._exported.write_case(component, number, Case(case, answer))
+        for number, case in enumerate(cases):
+            self._exported.write_case(component, number, case)
         with graph_files.copied(self.checkpoint / path) as copy:
             model = graph_files.load(copy)
             hold_small(model)
-            self._keep_whole(component, model, allow(outputs, moved=answer_moved(copy, cases)), len(cases))
-        return outputs
+            allowances = allow(
+                [case.outputs for case in cases], moved=answer_moved(copy, [case.inputs for case in cases])
+            )
+            lifted = published_graph.prepare(model, published.signature, published.locale)
+            with self._folded(component, model, lifted) as (model, folding):
+                self._keep_whole(component, model, allowances, len(cases), folding.to_dict())
+
+    @contextmanager
+    def _folded(self, component: str, model: ir.Model, lifted: int) -> Iterator[tuple[ir.Model, Folding]]:
+        """Weights as the image will read them, unless a graph of another target or precision reads them as published."""
+        own = self.settings.components[component]
+        if own.precision.reduced or own.providers[0] != CPU or self.settings.keep_published:
+            yield model, Folding(sum(each.nbytes for each in large_initialisers(model).values()), lifted)
+            return
+        with published_graph.folded(component, model, lifted) as found:
+            yield found
 
     def program(
         self, component: str, program: Program, cases: Sequence[Mapping[str, Array]]
@@ -182,13 +197,21 @@ class Bake:
         self._keep_whole(component, program.graph(cases[0], list(outputs[0])), allow(outputs), len(cases))
         return outputs
 
-    def _keep_whole(self, component: str, model: ir.Model, allowances: Mapping[str, Allowance], cases: int) -> None:
+    def _keep_whole(
+        self,
+        component: str,
+        model: ir.Model,
+        allowances: Mapping[str, Allowance],
+        cases: int,
+        published: Mapping[str, int] | None = None,
+    ) -> None:
         """A graph that brings its weights, and what its answers may differ by."""
         if not self.settings.components[component].precision.reduced:
             weights = from_arrays(large_initialisers(model))
             self._weights.derive(self.settings.folder(component), f"{component}.safetensors", weights)
         allowed, derived = settle(component, allowances)
-        self._keep_graph(component, model, ExportedComponent(allowed, cases, allowances=derived))
+        about = ExportedComponent(allowed, cases, allowances=derived, published=published or {})
+        self._keep_graph(component, model, about)
 
     def asset(self, path: str, data: bytes) -> None:
         """A further small file of the image, at ``/models/<path>``."""

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from prebake.bake.allowances import Allowance
 from prebake.bake.arrays import Array, read_arrays, write_arrays
 from prebake.bake.documents import canonical_json
@@ -24,7 +26,7 @@ from prebake.errors import newer_schema
 GRAPH = "model.onnx"
 WEIGHTS = "model.safetensors"
 _SCHEMA = 1
-_IN, _OUT = "inputs/", "outputs/"
+_IN, _OUT, _TEXT = "inputs/", "outputs/", "text/"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class ExportedComponent:
     reduced: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
     allowances: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    published: Mapping[str, int] = field(default_factory=dict)
+    """Of a published graph, the bytes of its weights and what became of them (``prebake.bake.published_graph.Folding``)."""
 
     @property
     def basis(self) -> dict[str, str]:
@@ -72,7 +76,7 @@ class Exported:
     def write_case(self, component: str, number: int, case: Case) -> None:
         arrays: dict[str, Array] = {_IN + name: each for name, each in case.inputs.items()}
         arrays |= {_OUT + name: each for name, each in case.outputs.items()}
-        write_arrays(self.case(component, number), arrays)
+        write_arrays(self.case(component, number), dict(_stored(*each) for each in arrays.items()))
 
     def cases(self, component: str) -> Sequence[Case]:
         """The component's cases, in the order in which ``export.py`` gave them."""
@@ -100,7 +104,7 @@ class Exported:
         return self.folder / "cases" / component / f"{number}.safetensors"
 
     def _read_case(self, component: str, number: int) -> Case:
-        arrays = read_arrays(self.case(component, number))
+        arrays = _read(self.case(component, number))
         return Case(_part(arrays, _IN), _part(arrays, _OUT))
 
 
@@ -110,7 +114,26 @@ def _incomplete(folder: Path, why: str) -> BakeError:
 
 def read_inputs(case: Path) -> dict[str, Array]:
     """Of a case's file."""
-    return _part(read_arrays(case), _IN)
+    return _part(_read(case), _IN)
+
+
+def _read(case: Path) -> dict[str, Array]:
+    return dict(_restored(*each) for each in read_arrays(case).items())
+
+
+def _stored(name: str, array: Array) -> tuple[str, Array]:
+    """safetensors has no type for text: that becomes the bytes of a JSON document, and its name says so."""
+    if array.dtype != object:
+        return name, array
+    text = json.dumps({"shape": list(array.shape), "text": array.reshape(-1).tolist()})
+    return _TEXT + name, np.frombuffer(text.encode(), np.uint8)
+
+
+def _restored(name: str, array: Array) -> tuple[str, Array]:
+    if not name.startswith(_TEXT):
+        return name, array
+    found = json.loads(array.tobytes())
+    return name.removeprefix(_TEXT), np.array(found["text"], object).reshape(found["shape"])
 
 
 def _part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:

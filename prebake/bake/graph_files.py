@@ -83,13 +83,15 @@ def _entries(message: Any) -> Iterator[onnx.StringStringEntryProto]:
                 yield from _entries(each)
 
 
-def open_published(component: str, path: Path) -> ort.InferenceSession:
+def open_published(component: str, path: Path, content: bytes | None = None) -> ort.InferenceSession:
     """A published graph as its publisher meant it: nothing of it is optimised. If its own operators compute in 8 bits, and those
-    saturate on this processor, it is optimised as far as exact kernels need. Raises BakeError where it cannot be opened."""
+    saturate on this processor, it is optimised as far as exact kernels need. ``content`` stands in for the file's own bytes.
+    Raises BakeError if it cannot be opened."""
     try:
         saturates = saturates_here() and has_products(load(path))
         options = session_options(Session("disable", prepack=True, saturates=saturates))
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = 4  # the error that is raised says it
+        return ort.InferenceSession(content or str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
         raise BakeError(
             f"{component}: ONNX Runtime does not open {path.name}: {error}",

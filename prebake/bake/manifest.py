@@ -92,13 +92,16 @@ def _buckets(own: Component) -> dict[str, object]:
 
 def signature(value: ir.Value) -> list[Any]:
     """Element type and axes: lengths, and names of free ones. One without a name is called by its tensor and its place, as in
-    ``prebake.bake.signature``."""
+    ``prebake.bake.signature``. None in place of the axes stands for a tensor of any rank."""
     dtype = value.dtype or ir.DataType.UNDEFINED  # which numpy() refuses
-    dims = [] if value.shape is None else list(value.shape)
+    kind = "string" if dtype == ir.DataType.STRING else dtype.numpy().name
+    if value.shape is None:
+        return [kind, None]
+    dims = list(value.shape)
     named = [
         each if isinstance(each, int) else each.value or f"{value.name}.{place}" for place, each in enumerate(dims)
     ]
-    return [dtype.numpy().name, named]
+    return [kind, named]
 
 
 def reads(model: ir.Model, folder: str) -> dict[str, list[list[int]]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from prebake.bake.arrays import Array
 from prebake.bake.errors import ParityFailed
-from prebake.bake.quality import Quality, measure
+from prebake.bake.quality import Quality, find_not_finite, measure
 from prebake.errors import Problem
 
 Tolerance = float | Mapping[str, float]
@@ -150,8 +150,10 @@ def _judge(finding: Finding, wanted: Array, got: Array | Exception | None, *, wh
     if wanted.shape != got.shape or wanted.dtype != got.dtype:
         fault = f"is {got.dtype} {list(got.shape)}, the framework's {wanted.dtype} {list(wanted.shape)}"
         return replace(finding, fault=fault)
+    if nowhere := find_not_finite(wanted, got):
+        return replace(finding, fault=nowhere)
     quality = measure(wanted, got)
     if finding.relative:
         return replace(finding, difference=quality.relative, quality=quality)
-    allowed = whole if wanted.dtype.kind in "biu" else finding.tolerance
+    allowed = whole if wanted.dtype.kind in "biu" else 0.0 if wanted.dtype.kind == "O" else finding.tolerance
     return replace(finding, tolerance=allowed, difference=quality.difference, quality=quality)

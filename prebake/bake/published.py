@@ -1,37 +1,46 @@
 """The export of an image that brings no code: its published graphs as they are, and one real request to the first of them.
 
-``images/<name>/sample.json``, where there is one, holds an input of each component by name (``{"net": {"x": [[...]]}}``);
-otherwise inputs are made up from the graph's signature.
+``images/<name>/sample.json`` (or ``.npz``, ``.npy``), if there is one, holds an input of each component by name
+(``{"net": {"x": [[...]]}}``, ``prebake.bake.sample_file``); otherwise inputs are made up, of the first size that the graph takes.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+import math
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxruntime import InferenceSession
+import numpy as np
 
 from prebake.bake.arrays import Array
+from prebake.bake.axes import settle_axes, unbound
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
 from prebake.bake.export import Bake
-from prebake.bake.graph_files import open_published
+from prebake.bake.made_up import make_inputs
+from prebake.bake.parity import Case
 from prebake.bake.programs import open_program
-from prebake.bake.signature import Signature, fit_inputs, infer_tensor, make_inputs, read_signature
+from prebake.bake.published_file import examine
+from prebake.bake.repeats import check_repeats
+from prebake.bake.sample_file import LITERAL, fill_sample, read_samples
+from prebake.bake.sampling import answer_of, find_cases
+from prebake.bake.signature import Signature, fit_inputs, infer_tensor
 
 TENSORS = "tensors.json"
 """Under /models: what each component takes and gives, for ``entrypoints.tensors``."""
-SAMPLE = "sample.json"
 _SIZES = (2, 3)
 Taken = tuple[Signature, Mapping[str, Array], Mapping[str, Array]]  # and the first case with its answer
 
 
 def export(bake: Bake) -> None:
     """Every component of image.yaml that names a published graph; the answer to the request is that graph's own."""
-    samples = _samples(bake.settings.image, bake.settings.components)
+    samples = read_samples(_folder(bake.settings.image), bake.settings.components)
     signatures, requests = {}, {}
     for name, component in bake.settings.components.items():
         take = _take_onnx if component.onnx else _take_torch
@@ -41,25 +50,29 @@ def export(bake: Bake) -> None:
     bake.asset(TENSORS, canonical_json(signatures))
     first = next(iter(requests))
     inputs, answer = requests[first]
-    fields = {"inputs": json.dumps(_lists(inputs))}
+    fields = {"inputs": write_request(inputs)}
     fields |= {"component": first} if len(requests) > 1 else {}
     bake.reference(fields, write_outputs(answer), "application/json", bake.largest_tolerance(first))
 
 
-def _take_onnx(bake: Bake, name: str, sample: Any) -> Taken:
+def _take_onnx(bake: Bake, name: str, sample: Mapping[str, Any] | None) -> Taken:
     path = bake.settings.components[name].onnx
-    session = open_published(name, bake.checkpoint / path)
-    signature = read_signature(name, session)
-    given = [fit_inputs(name, signature, sample)] if sample is not None else []
-    cases = _cases(signature, given, lambda case: _runs(session, case))
-    return signature, cases[0], bake.graph_file(name, path, cases)[0]
+    published = examine(name, bake.checkpoint / path).asking(sample or ())
+    given = [_given(bake, name, unbound(published.signature), sample)] if sample is not None else []
+    cases = find_cases(published, given)
+    answers = [answer_of(published, case) for case in cases]
+    for note in check_repeats(published, cases, answers):
+        print(f"{name}: {note}", file=sys.stderr)
+    published = replace(published, signature=settle_axes(published, cases))
+    bake.graph_file(published, path, [Case(case, answer) for case, answer in zip(cases, answers, strict=True)])
+    return published.signature, cases[0], answers[0]
 
 
 def _take_torch(bake: Bake, name: str, sample: Any) -> Taken:
     component = bake.settings.components[name]
     program = open_program(name, bake.checkpoint / component.torch, component.inputs)
     takes = Signature(program.inputs, ())
-    given = [fit_inputs(name, takes, sample)] if sample is not None else []
+    given = [_given(bake, name, takes, sample)] if sample is not None else []
     cases = _cases(takes, [*given, *([program.example] if program.example else [])], program.runs)
     if not _vary(takes, cases):
         raise BakeError(
@@ -82,7 +95,7 @@ def _cases(
 
 def _vary(signature: Signature, cases: Sequence[Mapping[str, Array]]) -> bool:
     """Whether the cases show that free axes are free."""
-    free = any(isinstance(axis, str) for each in signature.inputs for axis in each.shape)
+    free = any(isinstance(axis, str) for each in signature.inputs for axis in each.axes)
     return not free or len({_show(case) for case in cases}) > 1
 
 
@@ -90,36 +103,37 @@ def _show(case: Mapping[str, Array]) -> str:
     return ", ".join(f"{name} {list(array.shape)}" for name, array in case.items())
 
 
-def _runs(session: InferenceSession, case: Mapping[str, Array]) -> bool:
-    try:
-        session.run(None, dict(case))
-    except Exception:  # ONNX Runtime's exceptions share no base class but this
-        return False
-    return True
+def _given(bake: Bake, component: str, signature: Signature, sample: Mapping[str, Any]) -> Mapping[str, Array]:
+    folder = _folder(bake.settings.image)
+    return fit_inputs(component, signature, fill_sample(component, signature, sample, folder))
+
+
+def write_request(inputs: Mapping[str, Array]) -> str:
+    """As a client sends them: small inputs in nested lists, larger ones in base64."""
+    return json.dumps({name: _written(array) for name, array in inputs.items()})
 
 
 def write_outputs(outputs: Mapping[str, Array]) -> bytes:
-    """As the server answers."""
-    return json.dumps({"outputs": _lists(outputs)}).encode()
+    """As the server answers: what is no finite number is null."""
+    return json.dumps({"outputs": {name: _plain(array.tolist()) for name, array in outputs.items()}}).encode()
 
 
-def _lists(arrays: Mapping[str, Array]) -> dict[str, Any]:
-    return {name: array.tolist() for name, array in arrays.items()}
+def _written(array: Array) -> Any:
+    if 0 < array.size <= LITERAL or array.dtype == object:
+        return array.tolist()
+    data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+    return {"shape": list(array.shape), "data": b64encode(data).decode()}
 
 
-def _samples(image: str, components: Collection[str]) -> Mapping[str, Any]:
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _folder(image: str) -> Path:
+    """The folder of the image's own files in this stage; one that is not there if it has none."""
     try:
-        folder = Path(next(iter(importlib.import_module(f"images.{image}").__path__)))
-        found = json.loads((folder / SAMPLE).read_bytes())
-    except (ModuleNotFoundError, FileNotFoundError):
-        return {}
-    except ValueError as error:
-        raise BakeError(f"images/{image}/{SAMPLE} is no JSON: {error}.", next_action="Correct it.") from error
-    if not isinstance(found, dict):
-        raise BakeError(f"images/{image}/{SAMPLE} is no object.", next_action="Give inputs by component and name.")
-    if unknown := sorted(found.keys() - set(components)):
-        raise BakeError(
-            f"images/{image}/{SAMPLE} names {', '.join(unknown)}: image.yaml has no such component.",
-            next_action=f"Give inputs by component: {', '.join(components)}.",
-        )
-    return found
+        return Path(next(iter(importlib.import_module(f"images.{image}").__path__)))
+    except ModuleNotFoundError:
+        return Path("no-such-folder")

@@ -26,9 +26,29 @@ class Quality:
         return -20 * math.log10(self.relative) if self.relative else None
 
 
+def find_not_finite(wanted: Array, got: Array) -> str:
+    """Where one of two outputs is infinite or no number and the other is not, or otherwise; empty if there is no such place."""
+    if wanted.dtype.kind != "f":
+        return ""
+    left, right = wanted.astype(np.float64), got.astype(np.float64)
+    same = (np.isnan(left) & np.isnan(right)) | (left == right) | (np.isfinite(left) & np.isfinite(right))
+    places = np.argwhere(~same)
+    if not len(places):
+        return ""
+    first = tuple(int(each) for each in places[0])
+    return f"is {right[first]:g} at {list(first)}, the framework's {left[first]:g}, as at {len(places)} of {left.size} places"
+
+
 def measure(wanted: Array, got: Array) -> Quality:
-    """``got``, of the shape and type of ``wanted``, against it. NaN where either is not finite, which is below no bound."""
+    """``got``, of the shape and type of ``wanted``, against it. Places at which both are the same infinity, or no number,
+    are left out. The measures are NaN, which is below no bound, if one alone is not finite. Of text, as of whole numbers, the
+    share that differs counts."""
+    if wanted.dtype == object:
+        share = float(np.mean(wanted != got)) if wanted.size else 0.0
+        return Quality(share, 1.0 - share, float(share > 0))
     left, right = (each.astype(np.float64).reshape(-1) for each in (wanted, got))
+    alike = ~np.isfinite(left) & ((left == right) | (np.isnan(left) & np.isnan(right)))
+    left, right = left[~alike], right[~alike]
     if not left.size:
         return Quality(0.0, 1.0, 0.0)
     with np.errstate(all="ignore"):

@@ -23,6 +23,7 @@ def describe_component(
         **({"bound": own.precision.bound} if own.precision.bounded else _allowed(exported)),
         "outputs": {name: _worst([each for each in found if each.output == name]) for name in _names(found)},
         **({"weights": weights} if weights else {}),
+        **({"published": dict(exported.published)} if exported.published else {}),
         "exported": dict(exported.report),
         "compiled": report.to_dict(),
         **({"choice": dict(choice)} if choice else {}),

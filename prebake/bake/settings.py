@@ -47,7 +47,8 @@ class Settings:
     ``ship`` are files that the image holds as published, ``reshard`` those that it holds in parts, as they are too large.
     ``warmup_tolerance`` is image.yaml's, where it gives one. ``runtime`` is what opens the components, ``onnxruntime`` or
     ``torch``; ``networks`` is the module that builds them in torch, and ``compiled`` what is compiled of them then. ``fallback``
-    is what a start does that cannot take the best way: ``announce`` or ``error``."""
+    is what a start does that cannot take the best way: ``announce`` or ``error``. ``keep_published``: another target of the image
+    reads the weights of published graphs as they are, so that none is left out."""
 
     image: str
     module: str
@@ -63,6 +64,7 @@ class Settings:
     compiled: str = "none"
     warmup_tolerance: float | None = None
     fallback: str = "announce"
+    keep_published: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def folder(self, component: str) -> str:
@@ -156,6 +158,7 @@ class _Reader(ComponentReader):
             self.problems.append(Problem("runtime", f"must be one of {', '.join(RUNTIMES)}"))
         if given.get("compiled", "none") not in COMPILED:
             self.problems.append(Problem("compiled", f"must be one of {', '.join(COMPILED)}"))
+        self._typed(given, "keep_published", bool, "")
         if given.get("warmup_tolerance") is not None:
             self._typed(given, "warmup_tolerance", float, "")
         return None if self.problems else Settings(**given)

@@ -1,34 +1,43 @@
-"""What a graph takes and gives: names, element types and shapes, and inputs made up to fit."""
+"""What a graph takes and gives: names, element types and shapes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
+from entrypoints.shapes import Axes, find_misfits, is_named
 from prebake.bake.arrays import Array
 from prebake.bake.errors import BakeError
 
+STRING = "string"
 _TYPES = {
     "float": "float32", "double": "float64", "float16": "float16", "bool": "bool", "int8": "int8", "int16": "int16",
     "int32": "int32", "int64": "int64", "uint8": "uint8", "uint16": "uint16", "uint32": "uint32", "uint64": "uint64",
+    "string": STRING,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TensorSignature:
-    """``dtype`` is numpy's word. An axis of ``shape`` is a length, or the name of one that is free."""
+    """``dtype`` is numpy's word, or ``string``. An axis of ``shape`` is a length, or the name of one that is free; None stands
+    for a tensor of any rank."""
 
     name: str
     dtype: str
-    shape: tuple[int | str, ...]
+    shape: Axes | None
+
+    @property
+    def axes(self) -> Axes:
+        """None of a tensor of any rank."""
+        return self.shape or ()
 
     def document(self) -> dict[str, Any]:
-        return {"dtype": self.dtype, "shape": list(self.shape)}
+        return {"dtype": self.dtype, "shape": None if self.shape is None else list(self.shape)}
 
 
 @dataclass(frozen=True)
@@ -45,10 +54,12 @@ class Signature:
         }
 
 
-def read_signature(component: str, session: ort.InferenceSession) -> Signature:
-    """Raises BakeError for what is no tensor of numbers: strings, sequences, maps."""
+def read_signature(component: str, session: ort.InferenceSession, rankless: Collection[str] = ()) -> Signature:
+    """``rankless`` tensors have no shape, which ONNX Runtime describes as a scalar's. Raises BakeError for what is no tensor of
+    numbers or text: sequences, maps."""
     return Signature(
-        tuple(_tensors(component, session.get_inputs())), tuple(_tensors(component, session.get_outputs()))
+        tuple(read_tensors(component, session.get_inputs(), rankless)),
+        tuple(read_tensors(component, session.get_outputs(), rankless)),
     )
 
 
@@ -66,55 +77,56 @@ def infer_tensor(name: str, arrays: Sequence[Array]) -> TensorSignature:
     return TensorSignature(name, str(arrays[0].dtype), shape)
 
 
-def make_inputs(signature: Signature, size: int, seed: int) -> dict[str, Array]:
-    """Inputs with ``size`` for every free axis: normal numbers; whole ones of 0 and 1, which are words of any vocabulary and
-    a mask's, the first of each row 1 so that no row is masked out."""
-    random = np.random.default_rng(seed)
-    return {each.name: _values(random, each, size) for each in signature.inputs}
-
-
 def fit_inputs(component: str, signature: Signature, given: Mapping[str, Any]) -> dict[str, Array]:
-    """A sample's nested lists as arrays. Raises BakeError where they do not fit, naming each input."""
+    """A sample's nested lists or arrays as arrays, their shapes judged as the container judges a request's. Raises BakeError
+    where they do not fit, naming each input."""
     wanted = {each.name: each for each in signature.inputs}
     faults = [f"{name} is no input" for name in given if name not in wanted]
     faults += [f"{name} is missing" for name in wanted if name not in given]
     arrays: dict[str, Array] = {}
-    for name in wanted.keys() & given.keys():
+    for name in (each for each in wanted if each in given):
         try:
-            arrays[name] = np.asarray(given[name], dtype=wanted[name].dtype)
-        except (ValueError, TypeError) as error:
+            arrays[name] = _fitted(given[name], wanted[name].dtype)
+        except (ValueError, TypeError, OverflowError) as error:
             faults.append(f"{name}: {error}")
-        else:
-            if not _fits(arrays[name].shape, wanted[name].shape):
-                faults.append(f"{name} has the shape {list(arrays[name].shape)}, not {list(wanted[name].shape)}")
+    shapes = {name: array.shape for name, array in arrays.items()}
+    misfits = find_misfits(shapes, {name: each.shape for name, each in wanted.items()})
+    faults += [f"{name} {misfit}" for name, misfit in misfits.items()]
     if faults:
-        raise BakeError(f"{component}: sample.json does not fit: {'; '.join(faults)}.", next_action="Correct it.")
+        raise BakeError(f"{component}: its sample does not fit: {'; '.join(faults)}.", next_action="Correct it.")
     return arrays
 
 
-def _tensors(component: str, nodes: Sequence[Any]) -> Iterator[TensorSignature]:
+def _fitted(value: Any, dtype: str) -> Array:
+    found = np.asarray(value)
+    if dtype == STRING:
+        if found.dtype.kind not in "UO" or not all(isinstance(each, str) for each in found.reshape(-1).tolist()):
+            raise ValueError("should be text")
+        return found.astype(object)
+    return found.astype(dtype) if isinstance(value, np.ndarray) else np.asarray(value, dtype=dtype)
+
+
+def read_tensors(component: str, nodes: Sequence[Any], rankless: Collection[str] = ()) -> Iterator[TensorSignature]:
+    """Of ONNX Runtime's descriptions of inputs or outputs. Raises as ``read_signature``."""
     for node in nodes:
         kind = re.fullmatch(r"tensor\((\w+)\)", node.type)
         if kind is None or kind[1] not in _TYPES:
             raise BakeError(
-                f"{component}: '{node.name}' is {node.type}, which is no tensor of numbers.",
+                f"{component}: '{node.name}' is {node.type}, which is no tensor of numbers or text.",
                 next_action="Give the image an export.py and a model.py that make numbers of it.",
             )
-        shape = [axis if isinstance(axis, int) else axis or f"{node.name}.{n}" for n, axis in enumerate(node.shape)]
-        yield TensorSignature(node.name, _TYPES[kind[1]], tuple(shape))
+        shape = None if node.name in rankless else name_axes(node.name, node.shape)
+        yield TensorSignature(node.name, _TYPES[kind[1]], shape)
 
 
-def _values(random: np.random.Generator, tensor: TensorSignature, size: int) -> Array:
-    shape = [axis if isinstance(axis, int) else size for axis in tensor.shape]
-    if tensor.dtype.startswith("float"):
-        return random.standard_normal(shape).astype(tensor.dtype)
-    values = random.integers(0, 2, shape).astype(tensor.dtype)
-    if values.ndim:
-        values[..., :1] = 1
-    return values
+def name_axes(tensor: str, axes: Sequence[int | str | None]) -> Axes:
+    """Axes whose names tell them from others: one without such a name is called by its tensor and its place."""
+    given = list(axes)
 
+    def name(place: int, axis: int | str | None) -> int | str:
+        if isinstance(axis, int) and axis >= 0:
+            return axis
+        own = axis if isinstance(axis, str) and is_named(axis) and given.count(axis) == 1 else None
+        return own or f"{tensor}.{place}"
 
-def _fits(shape: Sequence[int], wanted: Sequence[int | str]) -> bool:
-    return len(shape) == len(wanted) and all(
-        isinstance(axis, str) or axis == length for length, axis in zip(shape, wanted, strict=True)
-    )
+    return tuple(name(place, axis) for place, axis in enumerate(given))

@@ -24,6 +24,7 @@ class InitRequest:
     licence: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
+    sample: Path | None = None
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_input,
         metavar="NAME=TYPE[AXES]",
-        help="what TorchScript takes, which it does not tell: 'pixels=float32[batch, 3, 224, 224]'; may be given again",
+        help="what TorchScript takes, which it does not tell: 'pixels=float32[batch, 3, 224, 224]'; of ONNX, the sizes to try it "
+        "with: 'images=[1, 3, 640, 640]'; may be given again",
+    )
+    parser.add_argument(
+        "--sample", metavar="FILE", help="real inputs of published graphs: .npz, .npy or .json (sample.json)"
     )
     parser.add_argument(
         "--licence",
@@ -60,7 +65,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _input(text: str) -> tuple[str, str]:
     name, _, kind = text.partition("=")
-    if not name or not re.fullmatch(TENSOR_TYPE, kind):
+    if not name or not re.fullmatch(TENSOR_TYPE, kind if not kind.startswith("[") else f"float32{kind}"):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no NAME=TYPE[AXES], such as 'pixels=float32[batch, 3, 224, 224]'"
         )
@@ -68,9 +73,14 @@ def _input(text: str) -> tuple[str, str]:
 
 
 def read(given: Given) -> InitRequest:
-    inputs = dict(given.get("input", ()))
+    inputs, sample = dict(given.get("input", ())), given.get("sample")
     return InitRequest(
-        given.root(begun=False), given.get("name"), given.get("origin"), inputs=inputs, **given.only("licence", "file")
+        given.root(begun=False),
+        given.get("name"),
+        given.get("origin"),
+        inputs=inputs,
+        sample=Path(sample) if sample else None,
+        **given.only("licence", "file"),
     )
 
 
@@ -78,7 +88,15 @@ def run(request: InitRequest) -> None:
     from prebake.workflow.beginnings.beginning import Asked
     from prebake.workflow.init import init_image
 
-    asked = Asked(request.root, request.name, request.origin, request.licence, request.inputs, file=request.file)
+    asked = Asked(
+        request.root,
+        request.name,
+        request.origin,
+        request.licence,
+        request.inputs,
+        file=request.file,
+        sample=request.sample,
+    )
     print(init_image(asked, tell))
 
 

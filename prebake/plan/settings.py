@@ -59,6 +59,7 @@ def make_settings(project: Project, target: Target, checkpoint: str, files: tupl
         reshard=tuple(_shipped(file) for file in files if file.ship and not is_whole(file)),
         warmup_tolerance=spec.warmup.tolerance,
         fallback=spec.fallback,
+        keep_published=any(each != "cpu" and runtime_of(spec, each) == "onnxruntime" for each in spec.targets),
         limits=Limits(spec.limits.body_bytes, spec.limits.queue, spec.limits.seconds),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from keyword import iskeyword
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def init_image(asked: Asked, tell: Tell) -> str:
     if asked.name in list_images(asked.root) or folder.exists():
         raise InitRefused(f"{folder} exists already.", next_action="choose another name, or remove it")
     with fetched(asked, tell, _check) as (path, given):
-        files = _recognise(path).write(given)
+        files = _recognise(path).write(replace(given, tell=tell))
         place = given.source(path).get("folder", "")
     _check_spec(files["image.yaml"].decode(), asked)
     try:

@@ -25,7 +25,7 @@ class Asked:
     """The image ``name`` of the project at ``root``, of what lies at ``origin``. ``licence`` is an SPDX identifier;
     ``inputs`` are types and shapes by name, for a checkpoint that does not tell them. ``remote`` are the fields of the
     spec's source where the origin is none of this machine. ``file`` is the file of the origin to begin with, or a folder of it;
-    empty: those that count."""
+    empty: those that count. ``sample`` is a file of real inputs. ``tell`` narrates."""
 
     root: Path
     name: str
@@ -34,6 +34,8 @@ class Asked:
     inputs: Mapping[str, str] = field(default_factory=dict)
     remote: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
+    sample: Path | None = None
+    tell: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
     @property
     def schema(self) -> str:

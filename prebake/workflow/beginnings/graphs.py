@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from prebake.spec.project import read_templates
 from prebake.workflow.beginnings.beginning import Asked, InitRefused, refuse
 
 if TYPE_CHECKING:
-    from prebake.bake.arrays import Array
     from prebake.bake.signature import Signature
 
 SAMPLE_LIMIT = 4096  # numbers of a sample that a person would still want to read
@@ -27,25 +26,28 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 @dataclass(frozen=True)
 class Part:
     """A graph of the checkpoint: its component's ``name``, the ``kind`` of field that names it in the spec (``onnx``,
-    ``torch``), its ``file`` and every file that it needs, relative to the folder; what it was ``declared`` to take."""
+    ``torch``), its ``file`` and every file that it needs, relative to the folder; a ``sample`` as sample.json has it; what it was
+    ``declared`` to take."""
 
     name: str
     kind: str
     file: str
     files: tuple[str, ...]
     signature: Signature
-    sample: Mapping[str, Array] | None = None
+    sample: Mapping[str, Any] | None = None
     declared: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_graphs(asked: Asked, folder: Path, title: str, parts: Sequence[Part]) -> Mapping[str, bytes]:
-    """The files of the image's folder."""
-    samples = {part.name: _lists(part.sample) for part in parts if part.sample is not None}
+def write_graphs(
+    asked: Asked, folder: Path, title: str, parts: Sequence[Part], given: Iterable[str] = ()
+) -> Mapping[str, bytes]:
+    """The files of the image's folder, beside those of a sample that the user has ``given``."""
+    samples = {part.name: dict(part.sample) for part in parts if part.sample is not None}
     values: dict[str, Any] = {
         **asked.values(folder, title),
         "files": sorted({file for part in parts for file in part.files}),
         "parts": parts,
-        "samples": samples,
+        "samples": sorted([*given, *(["sample.json"] if samples else [])]),
     }
     templates = read_templates(asked.root)
     files = {name: render_template(templates, template, values).encode() for name, template in _TEXTS.items()}
@@ -83,7 +85,3 @@ def needs(error: ImportError, what: str) -> InitRefused:
 
 def _name(words: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "_", words.lower()).strip("_")
-
-
-def _lists(arrays: Mapping[str, Array]) -> dict[str, Any]:
-    return {name: array.tolist() for name, array in arrays.items()}

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prebake.errors import Problem
 from prebake.workflow.beginnings.beginning import Asked, refuse
 from prebake.workflow.beginnings.forms import group_forms
-from prebake.workflow.beginnings.graphs import SAMPLE_LIMIT, Part, name_parts, needs, write_graphs
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
-    from prebake.bake.arrays import Array
-    from prebake.bake.signature import Signature
+from prebake.workflow.beginnings.graphs import name_parts, needs, write_graphs
 
 
 def recognise(path: Path) -> PublishedGraphs | None:
@@ -40,19 +33,16 @@ class PublishedGraphs:
         """It has no documents."""
 
     def write(self, asked: Asked) -> Mapping[str, bytes]:
-        """Spec, README and, where they are small enough to be read, sample inputs."""
-        asked.refuse_inputs("an ONNX file tells them itself")
+        """Spec, README, and a sample that every graph runs on. Raises GraphRefused with every problem of all graphs."""
         alone = len(self.graphs) == 1
         names = {asked.name: self.graphs[0]} if alone else name_parts(self.folder, self.graphs)
         title = self.graphs[0].stem if alone and self.graphs[0].stem != "model" else asked.name
-        parts = [self._part(name, graph) for name, graph in names.items()]
-        return write_graphs(asked, self.folder, title, parts)
-
-    def _part(self, name: str, graph: Path) -> Part:
-        session, signature, files = _look_into(name, graph)
-        beside = graph.parent.relative_to(self.folder)
-        places = tuple((beside / file).as_posix() for file in files)
-        return Part(name, "onnx", places[0], places, signature, _sample(session, signature))
+        try:
+            from prebake.workflow.beginnings.onnx_samples import look_into
+        except ImportError as error:
+            raise needs(error, "an ONNX file") from error
+        parts, given = look_into(asked, self.folder, names)
+        return {**write_graphs(asked, self.folder, title, parts, given), **given}
 
 
 def _beside_its_data(path: Path) -> Path:
@@ -82,28 +72,3 @@ def _forms(names: Sequence[str]) -> Iterator[Problem]:
     for group in group_forms(names):
         plain = group.plain or group.names[0]
         yield from (Problem(name, f"is a form of {plain}") for name in group.names if name != plain)
-
-
-def _look_into(name: str, graph: Path) -> tuple[InferenceSession, Signature, list[str]]:
-    """The graph opened, what it takes and gives, and its files."""
-    try:
-        from prebake.bake.graph_files import external_files, open_published
-        from prebake.bake.signature import read_signature
-    except ImportError as error:
-        raise needs(error, "an ONNX file") from error
-    session = open_published(name, graph)
-    return session, read_signature(name, session), [graph.name, *external_files(graph)]
-
-
-def _sample(session: InferenceSession, signature: Signature) -> dict[str, Array] | None:
-    """None where it would be too large for a person to read, or the graph does not take what is made up."""
-    from prebake.bake.signature import make_inputs
-
-    inputs = make_inputs(signature, size=1, seed=1)
-    if sum(array.size for array in inputs.values()) > SAMPLE_LIMIT:
-        return None
-    try:
-        session.run(None, inputs)
-    except Exception:  # ONNX Runtime's exceptions share no base class but this
-        return None
-    return inputs

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prebake.errors import Problem
 from prebake.workflow.beginnings.beginning import Asked, refuse
 from prebake.workflow.beginnings.graphs import SAMPLE_LIMIT, Part, needs, write_graphs
 
 if TYPE_CHECKING:
-    from prebake.bake.arrays import Array
     from prebake.bake.signature import Signature
 
 _SUFFIXES = (".pt2", ".pt", ".pth", ".ts", ".torchscript")
@@ -58,7 +57,7 @@ class TorchFile:
         self,
         asked: Asked,
         signature: Signature,
-        sample: Mapping[str, Array] | None = None,
+        sample: Mapping[str, Any] | None = None,
         declared: Mapping[str, str] | None = None,
     ) -> Part:
         name = self.path.relative_to(self.folder).as_posix()
@@ -83,8 +82,9 @@ class TorchFile:
         return Signature(tuple(read_tensor(name, asked.inputs[name]) for name in names), ())
 
 
-def _sample(signature: Signature) -> Mapping[str, Array] | None:
-    from prebake.bake.signature import make_inputs
+def _sample(signature: Signature) -> Mapping[str, Any] | None:
+    from prebake.bake.made_up import make_inputs
 
     inputs = make_inputs(signature, size=2, seed=1)
-    return inputs if sum(array.size for array in inputs.values()) <= SAMPLE_LIMIT else None
+    small = sum(array.size for array in inputs.values()) <= SAMPLE_LIMIT
+    return {name: array.tolist() for name, array in inputs.items()} if small else None
