@@ -113,7 +113,8 @@ def write_tokenizer(folder: Path, family: str, **settings: Any) -> int:
     classes = {"bert": "BertTokenizer", "roberta": "RobertaTokenizer", "xlm": "XLMRobertaTokenizer"}
     document = {"tokenizer_class": classes.get(family, "PreTrainedTokenizerFast"), **names, **settings}
     (folder / "tokenizer_config.json").write_text(json.dumps(document))
-    return max(transformers.AutoTokenizer.from_pretrained(folder).get_vocab().values()) + 1
+    ids: dict[str, int] = transformers.AutoTokenizer.from_pretrained(folder).get_vocab()
+    return max(ids.values()) + 1
 
 
 def write_network(folder: Path, kind: str, ids: int, **config: Any) -> None:

@@ -90,7 +90,7 @@ def bake_tokenizer(
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
         find = lambda path: Path(folder, path) if path in files else bake.checkpoint / path  # noqa: E731
-        _compare(name, tokenizer, limit, opened(find))
+        compare_tokens(name, tokenizer, limit, opened(find))
     for path, content in files.items():
         bake.asset(path, content)
     return limit
@@ -172,8 +172,9 @@ def _plain(document: str) -> str:
     return str(tokenizer.to_str())
 
 
-def _compare(name: str, tokenizer: Any, limit: TokenLimit, tokens: Tokens) -> None:
-    """Every text alone, and all as one batch."""
+def compare_tokens(name: str, tokenizer: Any, limit: TokenLimit, tokens: Tokens) -> None:
+    """Read hard texts by the framework's ``tokenizer`` and by the container's ``tokens``: every text alone, and all as one
+    batch. Raises ParityFailed with every text on which they differ."""
     texts = texts_to_prove(tokenizer, limit, longest=limit.most)
     options = {"truncation": True, "max_length": limit.most} if limit.cut else {}
     problems = []

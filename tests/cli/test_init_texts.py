@@ -1,4 +1,4 @@
-"""``prebake init`` from classifiers of texts and of tokens: the image answers as transformers' pipeline does, in every setting."""
+"""``prebake init`` from classifiers of texts and of tokens: it answers as transformers' pipeline does, in every setting."""
 
 from __future__ import annotations
 
