@@ -95,11 +95,15 @@ def keep_case(folder: Path) -> None:
 def write_sentence_modules(folder: Path, *, cls: bool, lower: bool = False, pooling: str = "1_Pooling") -> None:
     """What sentence-transformers writes beside an encoder: pooling, normalisation, and how many tokens count."""
     kinds = [("", "Transformer"), (pooling, "Pooling"), ("2_Normalize", "Normalize")]
-    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds]
+    modules = [
+        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for index, (path, kind) in enumerate(kinds)
+    ]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 48, "do_lower_case": lower}))
     (folder / pooling).mkdir()
-    modes = {"pooling_mode_cls_token": cls, "pooling_mode_mean_tokens": not cls}
+    width = SIZES["hidden_size"]
+    modes = {"word_embedding_dimension": width, "pooling_mode_cls_token": cls, "pooling_mode_mean_tokens": not cls}
     (folder / pooling / "config.json").write_text(json.dumps(modes))
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModel
 
 from images.minilm import naive
+from images.minilm.model import create, open_tokenizer, to_arrays
 from prebake.bake.export import Bake
+from prebake.bake.rehearsal import TorchSession, rehearse
+from prebake.bake.tokenization import compare_tokens, find_limit, texts_to_prove
 
 NOTICES = ("NOTICE", "LICENSE-APACHE-2.0")
 WARMUP = "A container starts warm.\nIts weights lie in the image."
@@ -29,13 +34,26 @@ class SentenceEmbedding(torch.nn.Module):
         return torch.nn.functional.normalize(mean, dim=1)
 
 
+class Tokens:
+    """What the served model reads sentences by, to be compared with the framework's tokenizer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.encode = open_tokenizer(folder / "tokenizer.json", folder / "sentence_bert_config.json").encode_batch
+
+    def batch(self, encodings: Sequence[Any]) -> Mapping[str, Any]:
+        """Of sentences that were encoded together, which pads them."""
+        return to_arrays(encodings)
+
+
 def export(bake: Bake) -> None:
-    """The graph, the licence notices and the warm-up request with the published model's answer."""
-    encoder = AutoModel.from_pretrained(bake.checkpoint / "minilm", local_files_only=True)
+    """The graph, the licence notices, and the framework's answers: to hard sentences for comparison, to the warm-up request
+    for each start."""
+    encoder = AutoModel.from_pretrained(bake.checkpoint / "minilm", local_files_only=True).eval()
+    module = SentenceEmbedding(encoder).eval()
     batch, tokens = torch.export.Dim("batch", max=1024), torch.export.Dim("tokens", max=512)
     bake.graph(
         "minilm",
-        SentenceEmbedding(encoder).eval(),
+        module,
         cases=[_case([7, 5, 4]), _case([19]), _case([256, 130])],
         outputs=["embeddings"],
         dynamic={name: {0: batch, 1: tokens} for name in ("input_ids", "attention_mask")},
@@ -43,7 +61,13 @@ def export(bake: Bake) -> None:
     )
     for name in NOTICES:
         bake.asset(f"minilm/{name}", Path(__file__).with_name(name).read_bytes())
-    body, media_type = naive.load(bake.checkpoint).generate({"texts": WARMUP})
+    framework = naive.load(bake.checkpoint)
+    tokenizer = framework.model.tokenizer
+    limit = find_limit(tokenizer, encoder, most=512)
+    compare_tokens("minilm", tokenizer, limit, Tokens(bake.checkpoint / "minilm"))
+    sentences = {"texts": "\n".join(texts_to_prove(tokenizer, limit))}
+    rehearse(bake, create, {"minilm": TorchSession(module, ("embeddings",))}, framework.generate, [sentences])
+    body, media_type = framework.generate({"texts": WARMUP})
     bake.reference({"texts": WARMUP}, body, media_type, tolerance=1e-5)
 
 

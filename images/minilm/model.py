@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from entrypoints.contract import Answer, Cancellation, Cancelled, Components, Field
 from images.minilm.texts import FIELDS, read_sentences, write_answer
@@ -21,7 +21,7 @@ class MiniLm:
 
     def __init__(self, components: Components) -> None:
         self._components = components
-        self._tokenizer = _open_tokenizer(
+        self._tokenizer = open_tokenizer(
             components.path("minilm/tokenizer.json"), components.path("minilm/sentence_bert_config.json")
         )
 
@@ -41,11 +41,7 @@ class MiniLm:
 
     def _embed(self, sentences: list[str]) -> npt.NDArray[np.float32]:
         """Embeddings [sentences, 384] of a batch, padded to its longest sentence."""
-        encodings = self._tokenizer.encode_batch(sentences)
-        inputs = {
-            "input_ids": np.array([each.ids for each in encodings], dtype=np.int64),
-            "attention_mask": np.array([each.attention_mask for each in encodings], dtype=np.int64),
-        }
+        inputs = to_arrays(self._tokenizer.encode_batch(sentences))
         return self._components.session("minilm").run(inputs)["embeddings"]
 
 
@@ -54,9 +50,17 @@ def create(components: Components) -> MiniLm:
     return MiniLm(components)
 
 
-def _open_tokenizer(path: Path, config: Path) -> Tokenizer:
+def open_tokenizer(path: Path, config: Path) -> Tokenizer:
     """The published tokenizer, whose own truncation and padding were for training: the configuration decides."""
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.enable_truncation(json.loads(config.read_bytes())["max_seq_length"])
     tokenizer.enable_padding(pad_id=tokenizer.token_to_id("[PAD]"), pad_token="[PAD]")  # noqa: S106
     return tokenizer
+
+
+def to_arrays(encodings: Sequence[Encoding]) -> dict[str, npt.NDArray[np.int64]]:
+    """What the graph takes [sentences, tokens], of sentences that are padded to one length."""
+    return {
+        "input_ids": np.array([each.ids for each in encodings], dtype=np.int64),
+        "attention_mask": np.array([each.attention_mask for each in encodings], dtype=np.int64),
+    }

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 the way most people deploy it: torch and transformers, from the published folder."""
+"""all-MiniLM-L6-v2 the way most people deploy it: sentence-transformers in torch, from the published folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-from transformers import AutoModel, AutoTokenizer
+import numpy as np
+import numpy.typing as npt
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
 from images.minilm.texts import read_sentences, write_answer
 
@@ -16,25 +18,21 @@ class NaiveMiniLm:
     """The published model and tokenizer in torch."""
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
-        self._tokens = json.loads((folder / "sentence_bert_config.json").read_bytes())["max_seq_length"]
+        # The package that the weights come from leaves out modules.json: these are its modules.
+        tokens = json.loads((folder / "sentence_bert_config.json").read_bytes())["max_seq_length"]
+        network = Transformer(str(folder), max_seq_length=tokens)
+        pooling = Pooling(network.get_embedding_dimension(), "mean")
+        self.model = SentenceTransformer(modules=[network, pooling, Normalize()], device="cpu")
 
     def generate(self, fields: Mapping[str, object]) -> tuple[bytes, str]:
-        """The answer's body and media type, all sentences in one batch. Raises BadRequest."""
-        answer = write_answer(self.embed(read_sentences(fields)).numpy())
+        """The answer's body and media type. Raises BadRequest."""
+        answer = write_answer(self.embed(read_sentences(fields)))
         return answer.body, answer.media_type
 
-    @torch.no_grad()
-    def embed(self, sentences: Sequence[str]) -> torch.Tensor:
-        """Unit vectors [sentences, 384]: the mean over each sentence's tokens, as the model's card shows it."""
-        batch = self._tokenizer(
-            list(sentences), padding=True, truncation=True, max_length=self._tokens, return_tensors="pt"
-        )
-        hidden = self._model(**batch).last_hidden_state
-        weights = batch["attention_mask"].unsqueeze(-1).expand(hidden.size()).float()
-        mean = torch.sum(hidden * weights, 1) / torch.clamp(weights.sum(1), min=1e-9)
-        return torch.nn.functional.normalize(mean, p=2, dim=1)
+    def embed(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Unit vectors [sentences, 384]."""
+        embeddings: npt.NDArray[np.float32] = self.model.encode(list(sentences), show_progress_bar=False)
+        return embeddings
 
 
 def load(checkpoint: Path) -> NaiveMiniLm:

@@ -219,6 +219,14 @@ class Bake:
         self._write(path, data)
         self._exported.assets.append(path)
 
+    def path(self, name: str) -> Path:
+        """A file of the image where it lies in this stage, by the name that ``Components.path`` takes: an asset that was
+        given, or a file of the checkpoint that is shipped."""
+        shipped = {each.path for each in self.settings.ship}
+        if name not in self._exported.assets and name not in shipped:
+            raise BakeError(f"The image has no file '{name}'.", next_action="Give it by bake.asset, or ship it.")
+        return self.checkpoint / name if name in shipped else self._exported.model_file(name)
+
     def reference(
         self,
         fields: Mapping[str, str | int | float | WarmupFile],

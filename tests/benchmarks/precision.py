@@ -100,9 +100,9 @@ def fetch_checkpoint(folder: Path) -> Path:
 def questions(checkpoint: Path) -> tuple[dict[str, Array], Array]:
     """A batch as the server makes it, and torch's embeddings of it."""
     model = naive.load(checkpoint)
-    tokens = model._tokenizer(SENTENCES, padding=True, truncation=True, return_tensors="np")
+    tokens = model.model.tokenizer(SENTENCES, padding=True, truncation=True, return_tensors="np")
     inputs = {name: tokens[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
-    return inputs, model.embed(SENTENCES).numpy()
+    return inputs, model.embed(SENTENCES)
 
 
 def bake(checkpoint: Path, name: str, said: Precision, folder: Path) -> Baked:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prebake.workflow.beginnings import listeners, pictures, sounds, texts
+from prebake.workflow.beginnings import listeners, pictures, sentences, sounds, texts
 from prebake.workflow.beginnings.facts import Facts
 from prebake.workflow.beginnings.folder import Folder
 
@@ -30,16 +30,20 @@ class Task:
 
     @property
     def export(self) -> tuple[str, ...]:
-        return ("export.py", "naive.py", *self.modules)
+        return ("export.py", "naive.py", "model.py", *self.modules)
 
     @property
     def code(self) -> tuple[str, ...]:
         return ("model.py", "export.py", "naive.py", *self.modules)
 
 
+EMBEDDINGS = Task("Model", "feature_extraction", "cpu-text", ("texts.py", "tokens.py"), sentences.read_encoder)
+
 TASKS = (
-    Task("ForSequenceClassification", "text_classification", "cpu-text", ("texts.py",), texts.read_classifier),
-    Task("ForTokenClassification", "token_classification", "cpu-text", ("texts.py",), texts.read_tagger),
+    Task(
+        "ForSequenceClassification", "text_classification", "cpu-text", ("texts.py", "tokens.py"), texts.read_classifier
+    ),
+    Task("ForTokenClassification", "token_classification", "cpu-text", ("texts.py", "tokens.py"), texts.read_tagger),
     Task("ForImageClassification", "image_classification", "cpu-image", ("pictures.py",), pictures.read_classifier),
     Task("ForCTC", "speech_recognition", "cpu-sound", ("letters.py", "sound.py"), sounds.read_recogniser),
     Task(
@@ -50,7 +54,7 @@ TASKS = (
         listeners.read_listener,
         ("encoder", "decoder"),
     ),
-    Task("Model", "feature_extraction", "cpu-text", ("texts.py",), texts.read_encoder),
+    EMBEDDINGS,
 )
 
 # They end in Model, and are none that encodes text.

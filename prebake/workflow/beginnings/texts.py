@@ -1,8 +1,11 @@
-"""What a checkpoint that reads text says of its tokens, its pooling and its labels."""
+"""What a checkpoint that reads text says of its tokens and its labels.
+
+The export stage takes the tokenizer from the framework. Here its documents are read for what rules it out already, and for
+how much memory the longest text takes.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +15,15 @@ from prebake.workflow.beginnings.folder import CONFIG, Folder
 from prebake.workflow.beginnings.labels import activation, check_labels
 
 TOKENIZER, _TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-_SLOW = (
-    "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt",
-    "sentencepiece.bpe.model", "spiece.model", "tokenizer.model",
+# What AutoTokenizer and AutoProcessor read besides: the export has to see the folder as the framework would.
+_BESIDES = (
+    "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "spm.model",
+    "sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "chat_template.jinja", "chat_template.json",
+    "processor_config.json", "preprocessor_config.json",
 )  # fmt: skip
-_SENTENCE, _MODULES, _POOLING = "sentence_bert_config.json", "modules.json", "1_Pooling"
+# transformers makes a fast tokenizer of each of these without a further package.
+_VOCABULARIES = (("vocab.txt",), ("vocab.json", "merges.txt"))
+_SENTENCE = "sentence_bert_config.json"
 # Their positions begin behind the padding's.
 _OFFSET = {"roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer"}
 _MOST_TOKENS, _UNSAID_TOKENS = 8192, 512
@@ -26,72 +33,28 @@ _BUDGET, _FLOATS = 16 * 512**2, 3 * 4
 
 def read_classifier(folder: Folder, config: Mapping[str, Any]) -> Facts:
     """Text classification."""
-    return _facts(folder, config, activation=activation(config, check_labels(folder, config)))
+    function = activation(config, check_labels(folder, config))
+    return read_texts(folder, config, activation=function, unit=function != "none")
 
 
 def read_tagger(folder: Folder, config: Mapping[str, Any]) -> Facts:
     """Token classification."""
     check_labels(folder, config)
-    return _facts(folder, config)
+    return read_texts(folder, config, unit=True)
 
 
-def read_encoder(folder: Folder, config: Mapping[str, Any]) -> Facts:
-    """Feature extraction: pooled and normalised as the documents of sentence-transformers say, else the plain mean."""
-    if config.get("is_encoder_decoder"):
-        folder.problems.append(Problem(CONFIG, "is_encoder_decoder: the model is none that encodes alone"))
-    modules = _modules(folder)
-    normalised = "Normalize" in modules if modules else folder.has(_SENTENCE)
-    lower = folder.document(_SENTENCE).get("do_lower_case") is True
-    where = f"{modules.get('Pooling', _POOLING)}/{CONFIG}"
-    return _facts(folder, config, pooling=_pooling(folder, where), normalised=normalised, lower=lower)
-
-
-def _modules(folder: Folder) -> Mapping[str, str]:
-    """The steps of sentence-transformers, each with its folder; none where the checkpoint is plain transformers'."""
-    modules: dict[str, str] = {}
-    for each in folder.document(_MODULES, or_else=[]):
-        said = each if isinstance(each, dict) else {}
-        modules[str(said.get("type", "")).rpartition(".")[2]] = str(said.get("path", ""))
-    if modules and list(modules) not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        what = f"has the modules {', '.join(modules)}"
-        folder.problems.append(
-            Problem(_MODULES, what, "known are Transformer, Pooling and perhaps Normalize, in this order")
-        )
-    if modules.get("Transformer"):
-        what = f"the network lies in {modules['Transformer']}"
-        folder.problems.append(Problem(_MODULES, what, "known are checkpoints that have it in the folder itself"))
-    return modules
-
-
-def _pooling(folder: Folder, where: str) -> str:
-    said = folder.document(where)
-    asked = sorted(name for name, value in said.items() if name.startswith("pooling_mode_") and value is True)
-    known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    if not asked:
-        return "mean"
-    if len(asked) > 1 or asked[0] not in known:
-        folder.problems.append(Problem(where, f"asks for {', '.join(asked)}", f"known is one of {', '.join(known)}"))
-    return known.get(asked[0], "mean")
-
-
-def _facts(folder: Folder, config: Mapping[str, Any], **values: Any) -> Facts:
-    if folder.require(TOKENIZER, "load it by AutoTokenizer and save it by save_pretrained"):
+def read_texts(folder: Folder, config: Mapping[str, Any], files: tuple[str, ...] = (), **values: Any) -> Facts:
+    """What every task of texts has. ``files``: what the export reads besides."""
+    if folder.has(TOKENIZER):
         check_vocabulary(folder, config)
-    says = folder.document(_TOKENIZER_CONFIG)
-    pad, tokens = _padding(folder, says), _most_tokens(folder, config)
-    if pad and folder.has(TOKENIZER) and pad not in _tokens(folder):
-        folder.problems.append(Problem(TOKENIZER, f"has no token {pad!r}", f"{_TOKENIZER_CONFIG} names it to pad with"))
+    elif not any(folder.present(*names) == names for names in _VOCABULARIES):
+        folder.require(TOKENIZER, "load it by AutoTokenizer and save it by save_pretrained")
+    folder.document(_TOKENIZER_CONFIG)
+    tokens = _most_tokens(folder, config)
     return Facts(
-        files=folder.present(TOKENIZER, _TOKENIZER_CONFIG, *_SLOW),
-        ship=(TOKENIZER,),
-        values={
-            "tokens": tokens,
-            "pad": json.dumps(pad, ensure_ascii=False),
-            "side": "left" if says.get("padding_side") == "left" else "right",
-            "budget": _BUDGET,
-            "lower": False,
-            **values,
-        },
+        files=(*folder.present(TOKENIZER, _TOKENIZER_CONFIG, *_BESIDES), *files),
+        ship=folder.present(TOKENIZER),
+        values={"tokens": tokens, "budget": _BUDGET, **values},
         memory=_FLOATS * max(_BUDGET, tokens**2) * int(config.get("num_attention_heads") or 1),
     )
 
@@ -119,19 +82,8 @@ def _tokens(folder: Folder) -> dict[str, int]:
     return {str(token): index for token, index in named.items() if isinstance(index, int)}
 
 
-def _padding(folder: Folder, says: Mapping[str, Any]) -> str:
-    """The token that fills a batch."""
-    for document in (says, folder.document("special_tokens_map.json")):
-        token = document.get("pad_token")
-        content = token.get("content") if isinstance(token, dict) else token
-        if isinstance(content, str):
-            return content
-    folder.problems.append(Problem(_TOKENIZER_CONFIG, "names no pad_token", "texts of a batch are padded by it"))
-    return ""
-
-
 def _most_tokens(folder: Folder, config: Mapping[str, Any]) -> int:
-    """Of one text, the special ones included; what follows is cut off."""
+    """Of one text, the special ones included: the least that a document says. The export asks the framework."""
     positions = config.get("max_position_embeddings", config.get("n_positions"))
     if isinstance(positions, int) and config.get("model_type") in _OFFSET:
         pad = config.get("pad_token_id")

@@ -15,7 +15,8 @@ from prebake.workflow.beginnings.beginning import Asked, InitRefused, refuse
 from prebake.workflow.beginnings.facts import Facts
 from prebake.workflow.beginnings.folder import CONFIG, Folder, Weights
 from prebake.workflow.beginnings.model_card import read_licence
-from prebake.workflow.beginnings.tasks import TASKS, Task, find_task
+from prebake.workflow.beginnings.sentences import MODULES
+from prebake.workflow.beginnings.tasks import EMBEDDINGS, TASKS, Task, find_task
 
 _GIB = 2**30
 _MEND, _ELSE = "mend the checkpoint", "write the image by docs/adding-a-model.md"
@@ -29,7 +30,8 @@ def recognise(path: Path) -> Pretrained | None:
         refuse(f"{path} cannot be read:", folder.problems, "give the folder that save_pretrained wrote")
     graphs = [*path.glob("*.onnx"), *path.glob("*/*.onnx")]
     graphs_alone = graphs and not any(path.glob("*.safetensors")) and not any(path.glob("*.bin"))
-    if graphs_alone or not config.keys() & {"architectures", "model_type"}:
+    known = config.keys() & {"architectures", "model_type"} or folder.has(MODULES)
+    if graphs_alone or not known:
         return None
     return Pretrained(folder, config)
 
@@ -64,7 +66,7 @@ class Pretrained:
         return str(next(iter(self.config.get("architectures") or ()), ""))
 
     def _task(self, architecture: str) -> Task:
-        task = find_task(architecture)
+        task = EMBEDDINGS if self.folder.has(MODULES) else find_task(architecture)
         if task is None:
             known = ", ".join(f"…{each.suffix}" for each in TASKS)
             raise InitRefused(

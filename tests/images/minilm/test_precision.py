@@ -51,7 +51,7 @@ def test_the_image_is_smaller_and_its_answers_within_the_bound(
     assert "minilm/model.safetensors" not in layers
     assert layers["minilm (derived)"]["size"] < part * PUBLISHED
 
-    wanted = naive.load(lay_out_checkpoint(image, tmp_path)).embed(SENTENCES).numpy()
+    wanted = naive.load(lay_out_checkpoint(image, tmp_path)).embed(SENTENCES)
     with serving(engine, image.tag) as service:
         response = service.post(json={"texts": "\n".join(SENTENCES)})
     answer = np.array(response.json()["embeddings"], np.float32)

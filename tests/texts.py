@@ -1,0 +1,156 @@
+"""Small checkpoints that read text, from a seed: every family of tokenizers, and settings of the published ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+TEXTS = [
+    "A container starts warm.",
+    "GRÖSSE, Größe, naïve CAFÉ, Łódź and cafe\u0301",
+    "東京で始まる containers 很快 and 컨테이너",
+    "warm 🙂 👩‍👩‍👧‍👦 start 👍🏽",
+    "Its weights lie in [MASK] the image, </s> <mask> <|image|> and <x>marked</x> text.",
+    "two  spaces , don't (stop) 12,345.67 snake_case https://example.org/a?b=c",
+    "first",
+    "The beginning " + "of the layer that is warm " * 40 + "and there the very end counts.",
+]
+CORPUS = [
+    *TEXTS, "container image layer weights start warm compile graph first request", "Größe naïve café Łódź", "東京 很快 시작",
+    "query: passage: the a of that is and there Its lie in", "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789",
+]  # fmt: skip
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "initializer_range": 0.4,
+}
+_BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+
+
+def word_pieces(*, lower: bool = True) -> tuple[Tokenizer, list[str]]:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    # Both forms of each word, so that a setting of the normaliser decides which token it is.
+    corpus = [*CORPUS, *(text.lower() for text in CORPUS)]
+    plain = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    plain.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    plain.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    plain.train_from_iterator(
+        corpus, trainers.WordPieceTrainer(vocab_size=400, special_tokens=_BERT, show_progress=False)
+    )
+    vocabulary = plain.get_vocab()
+    tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
+    ends = [(each, vocabulary[each]) for each in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return tokenizer, sorted(vocabulary, key=vocabulary.__getitem__)
+
+
+def byte_pairs(special: Sequence[str] = _ROBERTA) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=450,
+        special_tokens=list(special),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return tokenizer
+
+
+def unigram() -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(" {2,}", " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=250, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return tokenizer
+
+
+_NAMES = {
+    "bert": {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"},
+    "roberta": {
+        "bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>",
+        "unk_token": "<unk>", "mask_token": "<mask>",
+    },
+    "qwen": {"pad_token": "<|end|>", "eos_token": "<|end|>"},
+}  # fmt: skip
+
+
+def write_tokenizer(folder: Path, family: str, **settings: Any) -> int:
+    """``tokenizer.json``, ``tokenizer_config.json`` as published ones are: with the class, and ``settings`` that the file does
+    not say. The number of ids."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = _NAMES.get(family, _NAMES["roberta"])
+    if family == "bert":
+        tokenizer, _ = word_pieces()
+    elif family == "xlm":
+        tokenizer = unigram()
+    else:
+        tokenizer = byte_pairs(["<|end|>", "<|image|>"] if family == "qwen" else _ROBERTA)
+    if family in ("roberta", "xlm"):
+        ends = [(each, tokenizer.token_to_id(each)) for each in ("<s>", "</s>")]
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
+    if family == "qwen":
+        end = [("<|end|>", tokenizer.token_to_id("<|end|>"))]
+        tokenizer.post_processor = processors.TemplateProcessing(single="$A <|end|>", special_tokens=end)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    classes = {"bert": "BertTokenizer", "roberta": "RobertaTokenizer", "xlm": "XLMRobertaTokenizer"}
+    document = {"tokenizer_class": classes.get(family, "PreTrainedTokenizerFast"), **names, **settings}
+    (folder / "tokenizer_config.json").write_text(json.dumps(document))
+    ids: dict[str, int] = transformers.AutoTokenizer.from_pretrained(folder).get_vocab()
+    return max(ids.values()) + 1
+
+
+def write_network(folder: Path, kind: str, ids: int, **config: Any) -> None:
+    """A network of the class ``kind``, such as BertModel, with random weights that tell texts apart."""
+    torch.manual_seed(7)
+    network = getattr(transformers, kind)
+    sizes: dict[str, Any] = {"vocab_size": ids, **SIZES, **config}
+    made = network(network.config_class(**sizes))
+    made.save_pretrained(folder)
+
+
+Module = tuple[str, Mapping[str, Any]]
+
+
+def write_modules(
+    folder: Path, *modules: Module, settings: Mapping[str, Any] | None = None, **transformer: Any
+) -> None:
+    """``modules.json`` with a Transformer and these modules by their configuration; Dense and others with random weights.
+    ``settings`` of config_sentence_transformers.json, ``transformer`` those of sentence_bert_config.json."""
+    import sentence_transformers.sentence_transformer.modules as kinds
+
+    named = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
+    for index, (kind, config) in enumerate(modules, start=1):
+        path = f"{index}_{kind}"
+        named.append({"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"})
+        (folder / path).mkdir()
+        if kind in ("Dense", "LayerNorm", "WeightedLayerPooling"):
+            torch.manual_seed(index)
+            module = getattr(kinds, kind)(**config)
+            for parameter in module.parameters():
+                torch.nn.init.normal_(parameter, std=0.5)
+            module.save(str(folder / path))
+        else:
+            (folder / path / "config.json").write_text(json.dumps(config))
+    (folder / "modules.json").write_text(json.dumps(named))
+    if transformer:
+        (folder / "sentence_bert_config.json").write_text(json.dumps(transformer))
+    if settings:
+        (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
