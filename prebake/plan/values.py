@@ -12,6 +12,7 @@ from prebake.bake.artifact_file import ArtifactFile
 from prebake.bake.join_settings import MEMBERS, place_in
 from prebake.spec.image import ImageSpec, Target
 from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
+from prebake.spec.system import NO_SYSTEM, LockedSystem
 
 LayerKind = Literal["dependencies", "weights", "derived", "compiled", "graphs", "notices", "code"]
 
@@ -149,6 +150,7 @@ class Plan:
     members: tuple[Member, ...] = ()
     artifacts: tuple[ArtifactFile, ...] = ()
     compiler_packages: str = ""
+    system: LockedSystem = NO_SYSTEM
 
     @property
     def name(self) -> str:

@@ -32,7 +32,9 @@ RENDERED = {
     "naive",
     "published",
     "requirements",
+    "cleanup",
     "slim.py",
+    "system",
 }
 
 
