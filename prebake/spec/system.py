@@ -20,13 +20,14 @@ _PATH = re.compile(r"[\w.+~%:-]+(/[\w.+~%:-]+)*\.deb")
 
 @dataclass(frozen=True)
 class LockedPackage:
-    """A Debian package: ``path`` is its file's below an archive, ``size`` is in bytes."""
+    """A Debian package: ``path`` is its file's below ``archive`` (a URL), ``size`` is in bytes."""
 
     name: str
     version: str
     path: str
     size: int
     sha256: str
+    archive: str
 
     def file(self, architecture: str) -> str:
         """Its place in the build's context."""
@@ -36,7 +37,7 @@ class LockedPackage:
 @dataclass(frozen=True)
 class LockedSystem:
     """``names`` are image.yaml's words; ``packages`` are these and what they depend on, by architecture (``amd64``);
-    ``archives`` are URLs that ``path`` is relative to, the first one being the one that was locked from."""
+    ``archives`` are other URLs by which a package may be had."""
 
     names: tuple[str, ...] = ()
     archives: tuple[str, ...] = ()
