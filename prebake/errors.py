@@ -113,6 +113,12 @@ class BuildFailed(PrebakeError):
         self.status = status
 
 
+class BuilderUnfit(PrebakeError):
+    """The builder that BUILDX_BUILDER names is not there, or cannot build for this Engine."""
+
+    exit_code = 49
+
+
 class NoRoom(PrebakeError):
     """Not enough room on a disk."""
 
@@ -141,6 +147,18 @@ class UnsafePickle(PrebakeError):
     """A checkpoint's pickle holds code."""
 
     exit_code = 33
+
+
+class LibraryMissing(PrebakeError):
+    """A Python package of the image needs a system library that the image lacks."""
+
+    exit_code = 35
+
+
+class SystemPackageError(PrebakeError):
+    """A Debian package that image.yaml names by ``system`` cannot be found, pinned or downloaded."""
+
+    exit_code = 39
 
 
 class StartFailed(PrebakeError):

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prebake.errors import InputProblems, PrebakeError, SpecInvalid, UnsafePickle
+from prebake.errors import (
+    InputProblems,
+    LibraryMissing,
+    PrebakeError,
+    SpecInvalid,
+    SystemPackageError,
+    UnsafePickle,
+)
 
 _ERROR, _NEXT = "error: ", "  next: "
 
@@ -44,7 +51,17 @@ class ParityFailed(InputProblems):
 
 _KINDS: dict[int, type[PrebakeError]] = {
     kind.exit_code: kind
-    for kind in (SpecInvalid, BakeError, GraphRefused, SettingsInvalid, UnsafePickle, WeightsError, ParityFailed)
+    for kind in (
+        SpecInvalid,
+        BakeError,
+        GraphRefused,
+        SettingsInvalid,
+        UnsafePickle,
+        WeightsError,
+        ParityFailed,
+        LibraryMissing,
+        SystemPackageError,
+    )
 }
 
 

@@ -1,4 +1,4 @@
-"""The door to BuildKit: one build of a context folder by ``docker buildx build`` with the Engine's own builder."""
+"""The door to BuildKit: one build of a context folder by ``docker buildx build``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prebake import process
+from prebake.engine.builders import Builder, as_layout, builder_environment, find_builder, local_image
 from prebake.engine.connection import Connection
 from prebake.engine.progress import Failure, Progress, Step
 from prebake.errors import BuildFailed
@@ -58,14 +59,16 @@ def build(connection: Connection, request: BuildRequest, *, say: Narrator = narr
     An interrupt ends buildx and with it the build; a tag is set only by a build that ended well.
     """
     progress = Progress(say)
+    builder = find_builder(connection)
     with tempfile.TemporaryDirectory(prefix="prebake-build-") as folder:
         metadata = Path(folder) / "metadata.json"
+        request = request if builder.sees_images else _handed_over(connection, request, Path(folder))
         begin = time.monotonic()
         code = process.stream(
-            [connection.cli, *_arguments(request, metadata)],
+            [connection.cli, *_arguments(request, builder, metadata)],
             on_stdout=progress.log.append,
             on_stderr=progress.feed,
-            env=connection.env,
+            env=builder_environment(connection),
             check=False,
             say=say,
         )
@@ -82,14 +85,24 @@ def build(connection: Connection, request: BuildRequest, *, say: Narrator = narr
     )
 
 
-def _arguments(request: BuildRequest, metadata: Path) -> list[str]:
+def _handed_over(connection: Connection, request: BuildRequest, folder: Path) -> BuildRequest:
+    """With the Engine's images among the named contexts as OCI layouts, for a builder that sees none of the Engine's."""
+    contexts = dict(request.named_contexts)
+    for number, (name, place) in enumerate(sorted(request.named_contexts.items())):
+        if reference := local_image(place):
+            contexts[name] = as_layout(connection, reference, folder / f"image-{number}") or place
+    return replace(request, named_contexts=contexts)
+
+
+def _arguments(request: BuildRequest, builder: Builder, metadata: Path) -> list[str]:
     """Attestations are off: they wrap the image in an index that holds the time of the build."""
-    words = ["buildx", "build", "--builder=default", "--progress=rawjson", f"--metadata-file={metadata}"]
+    words = ["buildx", "build", f"--builder={builder.name}", "--progress=rawjson", f"--metadata-file={metadata}"]
     words += ["--provenance=false", "--sbom=false", f"--network={request.network}"]
     words += [f"--tag={request.tag}"] if request.tag else []
     words += [f"--target={request.target}"] if request.target else []
     words += [f"--file={request.dockerfile}"] if request.dockerfile else []
     words += [f"--platform={request.platform}"] if request.platform else []
+    words += ["--allow=network.host"] if request.network == "host" else []
     words += ["--no-cache"] if request.no_cache else []
     words += [f"--build-arg={name}={value}" for name, value in sorted(request.args.items())]
     words += [f"--label={name}={value}" for name, value in sorted(request.labels.items())]

@@ -43,9 +43,8 @@ def require_debian() -> None:
         )
 
 
-def release() -> dict[str, str]:
-    """``/etc/os-release``: ``ID``, ``VERSION_CODENAME`` …"""
-    file = Path("/etc/os-release")
+def release(file: Path = Path("/etc/os-release")) -> dict[str, str]:
+    """``/etc/os-release``, or another's: ``ID``, ``VERSION_CODENAME`` …"""
     lines = file.read_text().splitlines() if file.exists() else []
     return {name: value.strip('"') for name, _, value in (line.partition("=") for line in lines) if value}
 
@@ -56,7 +55,7 @@ def sources(say: Narrator) -> tuple[Source, ...]:
     codename = release()["VERSION_CODENAME"]
     found = _sources_of(codename)
     if not found:
-        process.run(["apt-get", "-qq", "update"], env=_environment(), say=say)
+        process.run(["apt-get", "-qq", "update"], env=environment(), say=say)
         found = _sources_of(codename)
     if not any(source.codename == codename for source in found):
         raise EngineUnavailable(
@@ -75,7 +74,7 @@ def _sources_of(codename: str) -> tuple[Source, ...]:
         "Created-By: Packages",
         "Component: main",
     ]
-    pairs = {tuple(line.split()) for line in process.run(command, env=_environment()).stdout.splitlines()}
+    pairs = {tuple(line.split()) for line in process.run(command, env=environment()).stdout.splitlines()}
     wanted = (codename, f"{codename}-updates", f"{codename}-security")
     return tuple(
         Source(pair[0], pair[1]) for name in wanted for pair in sorted(pairs) if len(pair) == 2 and pair[1] == name
@@ -84,13 +83,13 @@ def _sources_of(codename: str) -> tuple[Source, ...]:
 
 def has_package(name: str) -> bool:
     """Whether apt knows the package from this machine's own sources."""
-    return bool(process.run(["apt-cache", "search", "--names-only", f"^{name}$"], env=_environment()).stdout.strip())
+    return bool(process.run(["apt-cache", "search", "--names-only", f"^{name}$"], env=environment()).stdout.strip())
 
 
 def install(packages: Sequence[str], say: Narrator) -> None:
     """Install into the system, for what cannot run from a folder of its own."""
-    process.run(["apt-get", "-qq", "update"], env=_environment(), say=say)
-    process.run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", *packages], env=_environment(), say=say)
+    process.run(["apt-get", "-qq", "update"], env=environment(), say=say)
+    process.run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", *packages], env=environment(), say=say)
 
 
 def unpack(packages: Sequence[str], into: Path, say: Narrator, *, suite: str | None = None) -> None:
@@ -103,8 +102,8 @@ def unpack(packages: Sequence[str], into: Path, say: Narrator, *, suite: str | N
         debs = Path(folder) / "debs"
         debs.mkdir()
         if suite or not has_package(packages[0]):
-            process.run(["apt-get", "-qq", *options, "update"], env=_environment(), say=say)
-        process.run(["apt-get", "-qq", *options, "download", *packages], cwd=debs, env=_environment(), say=say)
+            process.run(["apt-get", "-qq", *options, "update"], env=environment(), say=say)
+        process.run(["apt-get", "-qq", *options, "download", *packages], cwd=debs, env=environment(), say=say)
         for deb in sorted(debs.glob("*.deb")):
             process.run(["dpkg-deb", "-x", deb, into])
 
@@ -136,5 +135,14 @@ def _words(settings: Mapping[str, str | Path]) -> list[str]:
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
-def _environment() -> dict[str, str]:
+def suite_options(suite: str, folder: Path, say: Narrator) -> list[str]:
+    """apt-get options by which it reads another suite alone, its updates included, from this machine's mirrors."""
+    own = release()["VERSION_CODENAME"]
+    signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
+    lines = [f"deb {signed}{each.mirror} {each.codename.replace(own, suite)} main\n" for each in sources(say)]
+    (folder / "sources.list").write_text("".join(lines))
+    return ["-o", f"Dir::Etc::sourcelist={folder}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null"]
+
+
+def environment() -> dict[str, str]:
     return {**os.environ, **_QUIET}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from prebake.plan.metadata import OCI, OF_THE_COMMIT, OWN
-from prebake.plan.runtime import runtime_of
+from prebake.plan.runtime import package_locks, runtime_of
 from prebake.plan.values import Plan
 
 # Where the CUDA packages of PyPI put their libraries, below the folder that pip installs into.
@@ -30,6 +31,13 @@ FOR_TORCH = {
     "TMPDIR": "/dev/shm",  # noqa: S108
     "TORCHINDUCTOR_CACHE_DIR": "/tmp/torchinductor",  # noqa: S108
     "TRITON_CACHE_DIR": "/tmp/triton",  # noqa: S108
+}
+
+
+# Packages that write to a folder of their user's when they are imported, who has none.
+CACHES = {
+    "numba": {"NUMBA_CACHE_DIR": "/dev/shm/numba"},  # noqa: S108
+    "matplotlib": {"MPLCONFIGDIR": "/dev/shm/matplotlib"},  # noqa: S108
 }
 
 
@@ -83,6 +91,7 @@ def _env(plan: Plan) -> dict[str, str]:
     }
     if runtime_of(plan.spec, plan.target) == "torch":
         env |= FOR_TORCH
+    env |= {name: value for package in CACHES if _serves(plan, package) for name, value in CACHES[package].items()}
     if plan.members:
         env["PREBAKE_MEMBERS"] = ",".join(member.name for member in plan.members)
     if plan.target == "cpu":
@@ -95,6 +104,13 @@ def _env(plan: Plan) -> dict[str, str]:
         "CUDA_MODULE_LOADING": "LAZY",
         "LD_LIBRARY_PATH": ":".join([*libraries, "/opt/prebake/tensorrt_libs"]),
     }
+
+
+def _serves(plan: Plan, package: str) -> bool:
+    """Whether a package is locked for the image that serves."""
+    locks = {f"requirements/{name}.txt" for name in package_locks(plan.spec, plan.target)}
+    texts = ((file.data or b"").decode() for file in plan.context if file.path in locks)
+    return any(re.search(rf"^{package}==", text, re.MULTILINE) for text in texts)
 
 
 def _labels(plan: Plan) -> dict[str, str]:

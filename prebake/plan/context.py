@@ -8,9 +8,13 @@ from prebake.plan.runtime import package_locks, runtime_of
 from prebake.plan.values import ContextFile
 from prebake.spec.image import ImageSpec, Target
 from prebake.spec.project import Project, SourceFile
+from prebake.spec.system import LockedSystem
 
 EXPORT_LOCKS = ("export", "torch-cpu", "torch-cuda")
 """The requirements locks of the export packages."""
+
+
+UNPACK = "system/unpack.py"
 
 
 def compiler_locks(spec: ImageSpec, target: Target) -> tuple[str, ...]:
@@ -22,7 +26,12 @@ def compiler_locks(spec: ImageSpec, target: Target) -> tuple[str, ...]:
 
 
 def context_of(
-    project: Project, code: Iterable[SourceFile], app: Iterable[SourceFile], settings: bytes, target: Target
+    project: Project,
+    code: Iterable[SourceFile],
+    app: Iterable[SourceFile],
+    settings: bytes,
+    target: Target,
+    system: LockedSystem,
 ) -> tuple[ContextFile, ...]:
     """``code`` is what the stages run, ``app`` what is served; both with their paths in the context."""
     files = [ContextFile(file.path, file.data) for file in (*code, *app)]
@@ -31,10 +40,27 @@ def context_of(
         (*package_locks(project.spec, target), *EXPORT_LOCKS, *compiler_locks(project.spec, target))
     ):
         files.append(ContextFile(f"requirements/{name}.txt", project.requirements[name].encode()))
-    files.append(ContextFile("slim.py", project.templates["slim.py"].encode()))
+    files += [*cleanup_files(project), *system_files(project, system)]
     if project.naive:
         files += _naive(project)
     return tuple(sorted(files, key=lambda file: file.path))
+
+
+def cleanup_files(project: Project) -> list[ContextFile]:
+    """The programs that clean what pip installed."""
+    return [ContextFile(name, text.encode()) for name, text in project.templates.items() if name.startswith("cleanup/")]
+
+
+def system_files(project: Project, system: LockedSystem) -> list[ContextFile]:
+    """System packages by sha256, and what unpacks them; none if the image names none."""
+    if not system.names:
+        return []
+    packages = [
+        ContextFile(each.file(architecture), sha256=each.sha256)
+        for architecture, entries in system.packages.items()
+        for each in entries
+    ]
+    return [ContextFile(UNPACK, project.templates[UNPACK].encode()), *packages]
 
 
 def _naive(project: Project) -> Iterator[ContextFile]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from prebake.bake.join_settings import MEMBERS, JoinSettings
-from prebake.plan.context import EXPORT_LOCKS, prefixed
+from prebake.plan.context import EXPORT_LOCKS, cleanup_files, prefixed, system_files
 from prebake.plan.keys import serving_keys, stages
 from prebake.plan.layers import (
     code_layer,
@@ -21,6 +21,7 @@ from prebake.plan.values import ContextFile, Layer, Member, Options, Plan, diges
 from prebake.spec.image import Target
 from prebake.spec.lock import LockedFile, LockedLayer
 from prebake.spec.project import Project, SourceFile
+from prebake.spec.system import join_systems
 
 
 def join_plans(project: Project, options: Options, plans: Sequence[Plan]) -> Plan:
@@ -29,7 +30,8 @@ def join_plans(project: Project, options: Options, plans: Sequence[Plan]) -> Pla
     settings = JoinSettings(spec.name, options.target, {member.name: member.places for member in members}).to_json()
     code = prefixed("bake/", project.bake)
     app = prefixed("app/", tuple(_served(project)))
-    keys = {**serving_keys(project, plans[0].base), **_keys(project, plans, settings, code)}
+    system = join_systems([plan.system for plan in plans])
+    keys = {**serving_keys(project, plans[0].base, system), **_keys(project, plans, settings, code)}
     return Plan(
         spec=spec,
         target=options.target,
@@ -47,11 +49,12 @@ def join_plans(project: Project, options: Options, plans: Sequence[Plan]) -> Pla
         export_packages=plans[0].export_packages,
         export_key=keys["export"],
         compile_key=keys["compile"],
-        context=_context(project, options.target, members, (*code, *app), settings),
+        context=(*_context(project, options.target, members, (*code, *app), settings), *system_files(project, system)),
         naive=False,
         room={place: sum(plan.room[place] for plan in plans) for place in plans[0].room},
         members=members,
         metadata=options.metadata,
+        system=system,
     )
 
 
@@ -100,7 +103,7 @@ def _context(
     files = [ContextFile(file.path, file.data) for file in sources]
     files.append(ContextFile("bake/settings.json", settings))
     files.append(ContextFile(lock, project.requirements[target].encode()))
-    files.append(ContextFile("slim.py", project.templates["slim.py"].encode()))
+    files += cleanup_files(project)
     files += _export_locks([member.plan for member in members])
     for member in members:
         own = (file for file in member.plan.context if file.path.startswith("bake/"))

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prebake.bake.settings import Settings
-from prebake.plan.context import EXPORT_LOCKS, compiler_locks
+from prebake.plan.context import EXPORT_LOCKS, UNPACK, cleanup_files, compiler_locks
 from prebake.plan.layers import sources_digest
 from prebake.plan.values import digest
 from prebake.spec.image import Target
 from prebake.spec.lock import LockedBase, LockedFile
 from prebake.spec.project import Project, SourceFile
+from prebake.spec.system import LockedSystem
 
 
 @dataclass(frozen=True)
@@ -23,32 +24,36 @@ class Inputs:
     files: Iterable[LockedFile]
 
 
-def serving_keys(project: Project, base: LockedBase) -> dict[str, str]:
-    """Of the base, and of the stages that an image's packages and code come from."""
+def serving_keys(project: Project, base: LockedBase, system: LockedSystem) -> dict[str, str]:
+    """Of the base with its system packages, and of the stages that an image's packages and code come from."""
+    below = [system.digests, project.templates[UNPACK]] if system.names else []
+    cleanup = {file.path: (file.data or b"").decode() for file in cleanup_files(project)}
     return {
-        "base": digest([base.reference, base.digest]),
-        "packages": digest([stages(project, "base", "pip", "runtime", "settle"), project.templates["slim.py"]]),
+        "base": digest([base.reference, base.digest, *below]),
+        "packages": digest([stages(project, "base", "pip", "runtime", "settle"), cleanup]),
         "code": digest(stages(project, "image", "settle")),
     }
 
 
-def compiler_key(project: Project, base: LockedBase, target: Target) -> str:
+def compiler_key(project: Project, base: LockedBase, target: Target, system: LockedSystem) -> str:
     """Of the packages that compile for a target where torch serves it; empty elsewhere."""
     locks = compiler_locks(project.spec, target)
     if not locks:
         return ""
     return digest(
         {
-            "base": serving_keys(project, base)["base"],
+            "base": serving_keys(project, base, system)["base"],
             "requirements": [project.requirements[name] for name in locks],
             "stage": stages(project, "base", "pip", "export_packages", "compiler"),
         }
     )
 
 
-def stage_keys(project: Project, base: LockedBase, target: Target, inputs: Inputs) -> dict[str, str]:
+def stage_keys(
+    project: Project, base: LockedBase, target: Target, inputs: Inputs, system: LockedSystem
+) -> dict[str, str]:
     """Those of serving, of the export stage and its packages, and of the compile stage on top of it."""
-    serving = serving_keys(project, base)
+    serving = serving_keys(project, base, system)
     packages = digest(
         {
             "base": serving["base"],

@@ -62,7 +62,7 @@ def _plan_one(project: Project, options: Options) -> Plan:
     settings = make_settings(project, options.target, checkpoint, files)
     code = prefixed("bake/", unique((*project.bake, *baked_code(project, options.target))))
     app = prefixed("app/", (*project.entrypoints, *served_code(project, options.target), *project.notices))
-    keys = stage_keys(project, lock.base, options.target, Inputs(settings, code, files))
+    keys = stage_keys(project, lock.base, options.target, Inputs(settings, code, files), lock.system)
     layers = assign_layers(spec, files, keys, app, serving_requirements(project, options.target), pinned.layers)
     return Plan(
         spec=spec,
@@ -75,11 +75,12 @@ def _plan_one(project: Project, options: Options) -> Plan:
         export_packages=keys["export packages"],
         export_key=keys["export"],
         compile_key=keys["compile"],
-        context=context_of(project, code, app, settings.to_json(), options.target),
+        context=context_of(project, code, app, settings.to_json(), options.target, lock.system),
         naive=bool(project.naive),
         room=_room(spec, files),
-        compiler_packages=compiler_key(project, lock.base, options.target),
+        compiler_packages=compiler_key(project, lock.base, options.target, lock.system),
         metadata=options.metadata,
+        system=lock.system,
     )
 
 

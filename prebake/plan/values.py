@@ -13,6 +13,7 @@ from prebake.bake.join_settings import MEMBERS, place_in
 from prebake.plan.metadata import Metadata
 from prebake.spec.image import ImageSpec, Target
 from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
+from prebake.spec.system import NO_SYSTEM, LockedSystem
 
 LayerKind = Literal["dependencies", "weights", "derived", "compiled", "graphs", "notices", "code"]
 
@@ -158,6 +159,7 @@ class Plan:
     artifacts: tuple[ArtifactFile, ...] = ()
     compiler_packages: str = ""
     metadata: Metadata = field(default_factory=Metadata)
+    system: LockedSystem = NO_SYSTEM
 
     @property
     def name(self) -> str:

@@ -70,6 +70,8 @@ def _values(plan: Plan) -> dict[str, Any]:
         "compiled": [tree.folder for tree in compiled],
         "folders": model_folders(plan.shipped, plan.folders, placed),
         "env": config.env,
+        "environment": [f"{name}={value}" for name, value in config.env.items() if not name.startswith("PREBAKE_")],
+        "system": list(plan.system.names),
         "labels": config.labels,
         "user": config.user,
         "port": config.port,

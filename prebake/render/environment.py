@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
+from prebake.plan.container import one_line
+
 
 def render_template(templates: Mapping[str, str], name: str, values: Mapping[str, Any]) -> str:
     """Render one template of a set; includes and imports resolve within the set."""
@@ -20,11 +22,6 @@ def render_template(templates: Mapping[str, str], name: str, values: Mapping[str
     environment.filters["line"] = one_line
     environment.filters["dockerfile_string"] = dockerfile_string
     return environment.get_template(name).render(values)
-
-
-def one_line(text: str) -> str:
-    """Free text for a comment or a heading: nothing of it can begin a line of its own."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def dockerfile_string(text: str) -> str:

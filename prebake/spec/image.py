@@ -11,6 +11,7 @@ from prebake.spec.component import Component
 from prebake.spec.licences import LicenceInvalid, canonical_licence
 from prebake.spec.part import Name, Part, RelativePath
 from prebake.spec.sources import Source
+from prebake.spec.system import SystemPackage
 
 # A part of an image's reference: no _ at its end, and no three of them.
 IMAGE_NAME, IMAGE_NAME_LENGTH = r"^[a-z][a-z0-9]*(_{1,2}[a-z0-9]+)*$", 40
@@ -109,6 +110,10 @@ class ImageSpec(Part):
     description: str = ""
     base: str = Field(
         default="python:3.11-slim-bookworm", description="Base image; its digest is pinned in weights.lock"
+    )
+    system: tuple[SystemPackage, ...] = Field(
+        default=(),
+        description="Debian packages of system libraries, such as libgl1; weights.lock pins them with what they depend on",
     )
     targets: tuple[Target, ...] = Field(default=("cpu",), min_length=1)
     runtime: dict[Target, Runtime] = Field(

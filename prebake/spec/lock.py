@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prebake.errors import LockMismatch, Problem, newer_schema
+from prebake.spec.system import NO_SYSTEM, LockedSystem, parse_system
 
 SCHEMA = 1
 RELOCK = "run `prebake lock --model {name}` and review the difference"
@@ -75,6 +76,7 @@ class LockedBase:
 class Lock:
     base: LockedBase
     checkpoints: Mapping[str, LockedCheckpoint] = field(default_factory=dict)
+    system: LockedSystem = NO_SYSTEM
 
 
 def parse_lock(text: str, where: str) -> Lock:
@@ -105,6 +107,7 @@ def render_lock(lock: Lock) -> str:
             }
             for name, checkpoint in lock.checkpoints.items()
         },
+        **({"system": lock.system.document()} if lock.system.names else {}),
     }
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -129,7 +132,8 @@ def _lock(document: Any, where: str, problems: list[Problem]) -> Lock | None:
         )
         for name, entry in (document.get("checkpoints") or {}).items()
     }
-    return Lock(LockedBase(str(base.get("reference", "")), str(base.get("digest", ""))), checkpoints)
+    system = parse_system(document.get("system"), where, problems)
+    return Lock(LockedBase(str(base.get("reference", "")), str(base.get("digest", ""))), checkpoints, system)
 
 
 def _layer(item: Mapping[str, Any], where: str, problems: list[Problem]) -> LockedLayer:

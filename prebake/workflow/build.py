@@ -58,6 +58,7 @@ from prebake.workflow.room import layers_known, require_engine_room, require_sto
 from prebake.workflow.sizing import size_sample
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Steps, Tell, only_one
+from prebake.workflow.system import fetch_system
 
 Weights = Literal["baked", "volume"]
 _SERVING = ("dependencies", "code")  # the kinds of layers that stay where weights are a volume
@@ -192,7 +193,9 @@ class Job:
 
     def _maker_of(self, plan: Plan, base: Base, folder: Path, results: list[BuildResult]) -> Maker:
         store, tell = self.parts.store, self.steps.tell
-        small = [file for file in render_context(plan, self.project.templates) if file.sha256 is None]
+        fetch_system(plan.system, store, tell)
+        rendered = render_context(plan, self.project.templates)
+        small = [file for file in rendered if file.sha256 is None or file.path.startswith("system/")]
         context = write_context(folder / "context", small, store)
         builder = Builder(self.connection, context, base.reference, store.folder, tell, results)
         return Maker(plan, self.connection, base, builder, self.parts, partial(self._fetch, plan), tell)

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from prebake.bake.errors import read_error
 from prebake.disk import disk_full
 from prebake.engine.build import BuildRequest, BuildResult, build
+from prebake.engine.builders import find_builder
 from prebake.engine.connection import Connection
 from prebake.errors import BuildFailed
 from prebake.oci.content import Data, FilePart
@@ -68,7 +69,8 @@ class Builder:
                 outputs=(output,),
                 args={"BASE": self.base, "SOURCE_DATE_EPOCH": "0"},
                 secrets=inputs.secrets,
-                named_contexts={**inputs.contexts, **contexts},
+                network=inputs.network,
+                named_contexts={**inputs.contexts, **contexts, **self._base_context()},
             )
             try:
                 result = build(self.connection, request, say=self.tell)
@@ -76,6 +78,10 @@ class Builder:
                 raise read_error(failed.output, failed.status) or failed from failed
         self.results.append(result)
         return result
+
+    def _base_context(self) -> Mapping[str, str]:
+        """The base in the place of the stage of that name, if the builder does not see the Engine's images."""
+        return {} if find_builder(self.connection).sees_images else {"base": f"docker-image://{self.base}"}
 
 
 def _entries(archive: Path) -> list[Entry]:

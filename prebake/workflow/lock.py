@@ -24,8 +24,10 @@ from prebake.plan.runtime import files_for
 from prebake.spec.image import ImageSpec
 from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedLayer, parse_lock, render_lock
 from prebake.spec.project import Project, read_project
+from prebake.spec.system import NO_SYSTEM
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Tell
+from prebake.workflow.system import lock_system
 
 
 def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> str:
@@ -52,7 +54,9 @@ def lock_image(root: Path, model: str, checkpoint: str | None, tell: Tell) -> st
             resolved = resolve(project.spec.checkpoints[name], store, sources, terminal_progress())
             pinned[name] = replace(resolved, layers=lock_layers(project.spec, resolved, store, sources))
     kept = {name: pinned[name] for name in project.spec.checkpoints if name in pinned}
-    write_text(path, render_lock(Lock(_base(project, before, tell), kept)))
+    base = _base(project, before, tell)
+    system = lock_system(project.spec.system, base, before.system if before else NO_SYSTEM, tell)
+    write_text(path, render_lock(Lock(base, kept, system)))
     return str(path.relative_to(root))
 
 

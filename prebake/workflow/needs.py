@@ -56,7 +56,7 @@ def _pinned(root: Path, name: str) -> set[str]:
     if not path.is_file():
         return set()
     lock = parse_lock(path.read_text(encoding="utf-8"), str(path))
-    return {file.sha256 for checkpoint in lock.checkpoints.values() for file in checkpoint.files}
+    return {*lock.system.digests, *(file.sha256 for each in lock.checkpoints.values() for file in each.files)}
 
 
 def _keys(root: Path, name: str, connection: Connection | None, tell: Tell) -> set[str] | None:

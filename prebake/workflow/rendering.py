@@ -18,6 +18,7 @@ from prebake.workflow.artifacts import find_artifacts, open_parts
 from prebake.workflow.context import write_context
 from prebake.workflow.sources import open_sources
 from prebake.workflow.steps import Tell
+from prebake.workflow.system import fetch_system
 
 # What an earlier rendering leaves at a folder's top; anything else there is somebody's own.
 RENDERED = {
@@ -32,7 +33,9 @@ RENDERED = {
     "naive",
     "published",
     "requirements",
+    "cleanup",
     "slim.py",
+    "system",
 }
 
 
@@ -61,6 +64,7 @@ def render_folder(project: Project, plan: Plan, asked: Rendering, tell: Tell) ->
         for model in plan.models:
             with open_sources(project.root, model.name) as sources:
                 fetch(model.files, store, sources, terminal_progress())
+        fetch_system(plan.system, store, tell)
         with open_parts(store, asked.references, tell) as parts:
             plan = find_artifacts(plan, parts, tell, bring=True)
         write_context(folder.resolve(), render_context(plan, project.templates), store)

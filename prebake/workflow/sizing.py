@@ -34,7 +34,7 @@ def size_sample(project: Project, options: Options, size: str, tell: Tell) -> tu
     checkpoint = _sized(spec.checkpoints[sample], read_bytes(size))
     sized = replace(project, spec=spec.model_copy(update={"checkpoints": {**spec.checkpoints, name: checkpoint}}))
     pinned = _pin(sized, lock, name, tell)
-    locked = Lock(lock.base, {**lock.checkpoints, name: pinned})
+    locked = replace(lock, checkpoints={**lock.checkpoints, name: pinned})
     return replace(sized, lock=locked), replace(options, checkpoint=name)
 
 

@@ -21,9 +21,9 @@ def test_the_environment_is_read(tmp_path: Path) -> None:
     )
     assert access.ca == tmp_path / "ca.pem"
     assert access.wheelhouse == tmp_path / "wheels"
-    assert access.indexes == {
-        "PIP_INDEX_URL": "https://example.org/simple",
-        "PIP_EXTRA_INDEX_URL": "https://example.org/more",
+    assert access.options == {
+        "index-url": "https://example.org/simple",
+        "extra-index-url": "https://example.org/more",
     }
     assert access.left_out == ("file:///local/simple", "https://example.org/wheels")
 
@@ -39,10 +39,10 @@ def test_a_configuration_file_is_read_and_the_environment_wins(tmp_path: Path) -
     access = pip_access(environ)
     assert access.wheelhouse == tmp_path / "one"
     assert access.left_out[-1:] == (f"{tmp_path}/two",)
-    assert access.indexes["PIP_INDEX_URL"] == "https://example.org/simple"
+    assert access.options["index-url"] == "https://example.org/simple"
     assert pip_access({**environ, "PIP_FIND_LINKS": f"file://{tmp_path}/two"}).wheelhouse == tmp_path / "two"
 
 
 def test_nothing_set_is_nothing(tmp_path: Path) -> None:
     access = pip_access({"HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null"})
-    assert (access.ca, access.wheelhouse, dict(access.indexes), access.left_out) == (None, None, {}, ())
+    assert (access.ca, access.wheelhouse, dict(access.options), access.left_out) == (None, None, {}, ())

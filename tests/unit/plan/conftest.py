@@ -66,7 +66,7 @@ def project() -> Project:
         ),
         templates={
             "naive/serve.py": "server",
-            "slim.py": "slim",
+            "cleanup/slim.py": "slim",
             **{
                 f"stages/{name}.j2": name
                 for name in (

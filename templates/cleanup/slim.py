@@ -1,7 +1,5 @@
 """Drop from shared libraries what nothing loads: debug information, symbol tables, section headers.
 
-    python3 slim.py FOLDER
-
 A process is loaded by program headers alone (ELF gABI, "Program Loading"), so a file needs no byte outside its segments.
 Wheels are often shipped unstripped, and `strip` is neither in the base image nor safe on files that patchelf has
 rewritten: it moves contents that the dynamic section points to. Here every segment keeps its address and its contents;
@@ -9,9 +7,12 @@ only file offsets change, congruent to the address modulo the alignment, as the 
 unexpected in it is left as it is.
 """
 
+from __future__ import annotations
+
 import struct
-import sys
 from pathlib import Path
+
+from shelf import Shelf
 
 HEADER, LOAD = 64, 1
 
@@ -55,9 +56,10 @@ def slim(data: bytes) -> bytes | None:
     return bytes(out)
 
 
-def main(folder: str) -> None:
+def slim_folder(folder: Path, shelf: Shelf) -> None:
+    """Slim every shared library of a folder; the originals go on the shelf."""
     before = after = 0
-    for path in sorted(Path(folder).rglob("*.so*")):
+    for path in sorted(folder.rglob("*.so*")):
         if path.is_symlink() or not path.is_file():
             continue
         data = path.read_bytes()
@@ -65,10 +67,7 @@ def main(folder: str) -> None:
         before, after = before + len(data), after + len(slimmer or data)
         if slimmer is not None:
             mode = path.stat().st_mode
+            shelf.take(path.relative_to(folder).as_posix())
             path.write_bytes(slimmer)
             path.chmod(mode)
     print(f"shared libraries: {before} bytes before, {after} after")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
