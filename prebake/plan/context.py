@@ -13,6 +13,15 @@ EXPORT_LOCKS = ("export", "torch-cpu", "torch-cuda")
 """The requirements locks of the export packages."""
 
 
+SCRIPTS = ("slim.py", "wheels.py")
+"""What the stage of the image's packages runs."""
+
+
+def stage_scripts(project: Project) -> list[ContextFile]:
+    """The scripts as files of the context."""
+    return [ContextFile(name, project.templates[name].encode()) for name in SCRIPTS]
+
+
 def compiler_locks(spec: ImageSpec, target: Target) -> tuple[str, ...]:
     """Those of what compiles for a target where torch serves it: on a GPU the torch that serves, and what its libraries are
     compiled with."""
@@ -31,7 +40,7 @@ def context_of(
         (*package_locks(project.spec, target), *EXPORT_LOCKS, *compiler_locks(project.spec, target))
     ):
         files.append(ContextFile(f"requirements/{name}.txt", project.requirements[name].encode()))
-    files.append(ContextFile("slim.py", project.templates["slim.py"].encode()))
+    files += stage_scripts(project)
     if project.naive:
         files += _naive(project)
     return tuple(sorted(files, key=lambda file: file.path))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from prebake.bake.join_settings import MEMBERS, JoinSettings
-from prebake.plan.context import EXPORT_LOCKS, prefixed
+from prebake.plan.context import EXPORT_LOCKS, prefixed, stage_scripts
 from prebake.plan.keys import serving_keys, stages
 from prebake.plan.layers import (
     code_layer,
@@ -100,7 +100,7 @@ def _context(
     files = [ContextFile(file.path, file.data) for file in sources]
     files.append(ContextFile("bake/settings.json", settings))
     files.append(ContextFile(lock, project.requirements[target].encode()))
-    files.append(ContextFile("slim.py", project.templates["slim.py"].encode()))
+    files += stage_scripts(project)
     files += _export_locks([member.plan for member in members])
     for member in members:
         own = (file for file in member.plan.context if file.path.startswith("bake/"))

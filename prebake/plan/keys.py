@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prebake.bake.settings import Settings
-from prebake.plan.context import EXPORT_LOCKS, compiler_locks
+from prebake.plan.context import EXPORT_LOCKS, SCRIPTS, compiler_locks
 from prebake.plan.layers import sources_digest
 from prebake.plan.values import digest
 from prebake.spec.image import Target
@@ -27,7 +27,9 @@ def serving_keys(project: Project, base: LockedBase) -> dict[str, str]:
     """Of the base, and of the stages that an image's packages and code come from."""
     return {
         "base": digest([base.reference, base.digest]),
-        "packages": digest([stages(project, "base", "pip", "runtime", "settle"), project.templates["slim.py"]]),
+        "packages": digest(
+            [stages(project, "base", "pip", "runtime", "settle"), *(project.templates[name] for name in SCRIPTS)]
+        ),
         "code": digest(stages(project, "image", "settle")),
     }
 

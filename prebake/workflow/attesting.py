@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from prebake.engine.base import Base
-from prebake.oci.blobs import EMPTY, MANIFEST, Blob, Descriptor, Image, data_blob, document_blob
+from prebake.oci.blobs import EMPTY, MANIFEST, Blob, Descriptor, Image, data_blob, document_blob, read_all
 from prebake.oci.compression import Compression
 from prebake.oci.download import Blobs, remote_blob
+from prebake.oci.installed import installed_packages, read_installed
+from prebake.oci.package import Package
 from prebake.oci.provenance import IN_TOTO, Made, provenance
 from prebake.oci.referrers import list_referrers, put_referrer
 from prebake.oci.registry import Repository
@@ -39,7 +41,7 @@ class Built:
 def attest(repository: Repository, built: Built) -> tuple[str, str]:
     """Write both documents of an image that the repository has, and attach them. Returns their manifests' digests."""
     made = Made(built.plan, built.image.digest, base_of(built.plan, built.base))
-    sbom = bill_of_materials(made, built.requirements, baked_files(repository, built.baked))
+    sbom = bill_of_materials(made, packages_of(repository, built), baked_files(repository, built.baked))
     statement = provenance(made, built.compression, built.builder)
     return attach(repository, built.image.manifest.descriptor, sbom, statement)
 
@@ -74,6 +76,19 @@ def baked_files(blobs: Blobs, image: Image) -> list[BakedFile]:
             baked = [BakedFile(path, each["sha256"], each["size"], each["origin"]) for path, each in files]
             return [each for each in baked if each.origin != "published"]
     return []
+
+
+def packages_of(blobs: Blobs, built: Built) -> list[Package]:
+    """What is installed in the image, by its own layers: those that hold neither a model nor its code are read once."""
+    config = json.loads(read_all(built.image.config))
+    kinds = {f"prebake: {layer.name}": layer.kind for layer in built.plan.layers}
+    names = [str(entry.get("created_by", "")) for entry in config["history"]]
+    layers = [
+        layer if layer.content is not None else remote_blob(blobs, layer.descriptor)
+        for name, layer in zip(names, built.image.layers, strict=True)
+        if kinds.get(name, "dependencies") == "dependencies"
+    ]
+    return installed_packages(read_installed(layers), config["config"].get("Env") or [], built.requirements)
 
 
 def _attach(repository: Repository, image: Descriptor, document: Blob, known: set[str]) -> str:

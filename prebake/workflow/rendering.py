@@ -10,6 +10,7 @@ from prebake.checkpoints.fetch import fetch, missing
 from prebake.checkpoints.progress import terminal_progress
 from prebake.checkpoints.store import Store, default_root
 from prebake.errors import SourceError
+from prebake.plan.context import SCRIPTS
 from prebake.plan.making import check_licence
 from prebake.plan.values import Plan
 from prebake.render.dockerfile import render_context
@@ -32,7 +33,7 @@ RENDERED = {
     "naive",
     "published",
     "requirements",
-    "slim.py",
+    *SCRIPTS,
 }
 
 

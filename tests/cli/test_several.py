@@ -27,9 +27,9 @@ from prebake.oci.sbom import CYCLONEDX
 from prebake.process import silent
 from prebake.workflow.bench import SeveralModels
 from prebake.workflow.launching import EngineLauncher
-from tests.cli.test_render import build_plainly
 from tests.conftest import image_name
 from tests.image_files import base_of, list_files
+from tests.plain_builds import build_plainly
 from tests.projects import Built, add_pair, clone, reach
 from tests.registry import running_registry
 

@@ -114,7 +114,7 @@ THEIRS: dict[str, set[str]] = {
         "google",
         "aiohttp",
     },
-    "prebake/oci": {"httpx", "zstandard"},
+    "prebake/oci": {"httpx", "packaging", "zstandard"},
     "prebake/engine": {"docker", "requests"},
     "prebake/workflow": {"onnxruntime", "yaml"},
     "entrypoints": {"numpy", "onnxruntime", "torch", "safetensors", "uvicorn", "python_multipart", "xxhash"},

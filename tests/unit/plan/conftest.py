@@ -67,6 +67,7 @@ def project() -> Project:
         templates={
             "naive/serve.py": "server",
             "slim.py": "slim",
+            "wheels.py": "wheels",
             **{
                 f"stages/{name}.j2": name
                 for name in (
