@@ -90,7 +90,9 @@ def _licence(copyright: bytes) -> str:
     if _FORMAT not in copyright[:500]:
         return ""
     names = re.findall(r"^License:[ \t]*(\S.*)$", copyright.decode("utf-8", "replace"), re.MULTILINE)
-    found = list(dict.fromkeys(_expression(name.strip()) for name in names))
+    expressions = [_expression(name.strip()) for name in names]
+    terms = [term for each in expressions for term in ([each] if " OR " in each else each.split(" AND "))]
+    found = list(dict.fromkeys(terms))
     return " AND ".join(f"({each})" if " OR " in each and len(found) > 1 else each for each in found)
 
 

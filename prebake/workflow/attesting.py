@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prebake.engine.base import Base
@@ -13,7 +13,7 @@ from prebake.oci.compression import Compression
 from prebake.oci.download import Blobs, remote_blob
 from prebake.oci.installed import installed_packages, read_installed
 from prebake.oci.package import Package
-from prebake.oci.provenance import IN_TOTO, Made, provenance
+from prebake.oci.provenance import IN_TOTO, Made, Run, provenance
 from prebake.oci.referrers import list_referrers, put_referrer
 from prebake.oci.registry import Repository
 from prebake.oci.sbom import CYCLONEDX, BakedFile, bill_of_materials
@@ -27,7 +27,7 @@ from prebake.workflow.found_image import MODELS_MANIFEST
 class Built:
     """An image, and what its documents are made of. ``baked`` is the image that has what the build made for ``/models``,
     the same one but where weights are a volume; ``requirements`` is its target's lock of packages; ``builder`` the URI of
-    who vouches for the build."""
+    who vouches for the build, ``run`` the run of the CI system that made it."""
 
     plan: Plan
     image: Image
@@ -36,13 +36,14 @@ class Built:
     requirements: str
     compression: Compression
     builder: str
+    run: Run = field(default_factory=Run)
 
 
 def attest(repository: Repository, built: Built) -> tuple[str, str]:
     """Write both documents of an image that the repository has, and attach them. Returns their manifests' digests."""
     made = Made(built.plan, built.image.digest, base_of(built.plan, built.base))
     sbom = bill_of_materials(made, packages_of(repository, built), baked_files(repository, built.baked))
-    statement = provenance(made, built.compression, built.builder)
+    statement = provenance(made, built.compression, built.builder, built.run)
     return attach(repository, built.image.manifest.descriptor, sbom, statement)
 
 

@@ -36,7 +36,7 @@ from prebake.spec.project import Project, read_project
 from prebake.workflow.artifacts import find_artifacts
 from prebake.workflow.attesting import Built, attest
 from prebake.workflow.builder import Builder
-from prebake.workflow.ci import builder_uri
+from prebake.workflow.ci import builder_uri, read_run
 from prebake.workflow.context import write_context
 from prebake.workflow.device import find_device, why_not_on_cpu
 from prebake.workflow.library import Library
@@ -224,11 +224,10 @@ class Job:
 
     def _attest(self, maker: Maker, made: Made, repository: Repository) -> None:
         requirements = serving_requirements(self.project, self.plan.target)
-        builder = builder_uri(os.environ)
+        builder, run = builder_uri(os.environ), read_run(os.environ, self.steps.begun)
         baked = made.volume or made.image
-        attest(
-            repository, Built(self.plan, made.image, baked, maker.base, requirements, self.order.compression, builder)
-        )
+        built = Built(self.plan, made.image, baked, maker.base, requirements, self.order.compression, builder, run)
+        attest(repository, built)
 
     def _build_naive(self, maker: Maker) -> None:
         self._fetch(self.plan)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from prebake.oci.provenance import Run
 from prebake.plan.metadata import Metadata
-from prebake.workflow.ci import builder_uri, read_ci
+from prebake.workflow.ci import builder_uri, read_ci, read_run
 from prebake.workflow.git import public_url, read_checkout
 from prebake.workflow.metadata import read_metadata
 
@@ -193,3 +194,10 @@ def test_without_a_repository_ci_is_believed(tmp_path: Path) -> None:
 def test_a_builder_may_be_named_and_else_is_its_own(tmp_path: Path) -> None:
     assert builder_uri({**github("a" * 40), "PREBAKE_BUILDER": "https://own.example"}) == "https://own.example"
     assert builder_uri({}) == "urn:prebake:builder:local"
+
+
+def test_a_run_has_its_uri_and_times_and_outside_of_ci_there_is_none() -> None:
+    run = read_run(github("a" * 40), 1_700_000_000.9)
+    assert (run.invocation, run.started) == (read_ci(github("a" * 40)).run, "2023-11-14T22:13:20Z")
+    assert run.finished > run.started
+    assert read_run({}, 0.0) == Run()
