@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def licences(licence: str) -> list[dict[str, Any]]:
     """CycloneDX's licence choice: one SPDX identifier, an expression of several, or a name."""
     if is_identifier(licence):
         return [{"license": {"id": canonical_licence(licence)}}]
-    if is_licence(licence) and not licence.startswith("LicenseRef-"):
+    if is_licence(licence) and not re.fullmatch(r"LicenseRef-\S+", licence):
         return [{"expression": canonical_licence(licence)}]
     return [{"license": {"name": licence}}] if licence else []
 

@@ -135,6 +135,7 @@ def test_what_the_build_made_is_listed_as_that(bill: dict[str, Any]) -> None:
         ("Apache-2.0", [{"license": {"id": "Apache-2.0"}}]),
         ("MIT AND Apache-2.0", [{"expression": "MIT AND Apache-2.0"}]),
         ("(MIT OR CC0-1.0) AND ISC", [{"expression": "(MIT OR CC0-1.0) AND ISC"}]),
+        ("LicenseRef-Own AND MIT", [{"expression": "LicenseRef-Own AND MIT"}]),
         ("LicenseRef-Some-Community", [{"license": {"name": "LicenseRef-Some-Community"}}]),
         ("MIT AND their own", [{"license": {"name": "MIT AND their own"}}]),
         ("", []),
