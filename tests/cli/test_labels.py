@@ -206,3 +206,14 @@ def test_what_cannot_be_said_is_refused_before_anything_is_built(built: Built) -
     for verb in (("--model", "toy"), ("--model", "toy", "--plan"), ("explain", "--model", "toy")):
         ended = built.project.run(*verb, SOURCE_DATE_EPOCH="now").expect(SourceDateInvalid.exit_code)
         assert "SOURCE_DATE_EPOCH='now'" in ended.stderr
+
+
+def test_a_bake_file_has_labels_and_time_of_every_image(built: Built, tmp_path: Path) -> None:
+    folder = tmp_path / "fleet"
+    built.project.run("bake-file", str(folder), "--model", "toy", "--label", "team=a").expect(0)
+    (target,) = json.loads((folder / "docker-bake.json").read_text())["target"].values()
+    assert target["args"] == {"SOURCE_DATE_EPOCH": str(TIME)}
+    lines = (folder / target["context"] / "Dockerfile").read_text().splitlines()
+    assert 'LABEL team="a"' in lines
+    assert f'LABEL {OCI}.version="v1.0.0"' in lines
+    built.project.run("bake-file", str(folder), "--model", "toy", "--label", "team").expect(LabelsInvalid.exit_code)
