@@ -106,6 +106,17 @@ def test_where_there_is_no_repository_nothing_is_named(tmp_path: Path, checkout:
     assert read(tmp_path / "empty") == Metadata()
 
 
+def test_a_hook_of_another_repository_changes_nothing(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "-q", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other/.git/index"))
+    found = read(checkout)
+    monkeypatch.undo()
+    assert found == Metadata(created=TIME, commit=git(checkout, "rev-parse", "HEAD"))
+
+
 def test_a_folder_of_a_larger_repository_is_judged_by_itself(checkout: Path) -> None:
     project = checkout / "models"
     (project / "images/a").mkdir(parents=True)
