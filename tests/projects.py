@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 TOY = ROOT / "tests" / "toy"
 _PARTS = ("build.py", "prebake", "entrypoints", "templates")
 _PATIENCE = 120.0
+_LEFT_OUT = ("PYTHONPATH", "SOURCE_DATE_EPOCH", "GITHUB_", "CI_")
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = _PATIENCE) -> None:
@@ -119,11 +120,11 @@ class Project:
             process.communicate()
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """This process's own, with a folder for temporary files in which nothing may be left; a start of an image is timed once,
-        as no test is about its figures."""
+        """This process's own without what a CI system says of its run, and with a folder for temporary files in which
+        nothing may be left; a start of an image is timed once, as no test is about its figures."""
         temporary = self.root / "temporary"
         temporary.mkdir(exist_ok=True)
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
         return {**kept, "TMPDIR": str(temporary), "PREBAKE_STARTS": "1", **self.variables, **variables}
 
     def report(self, model: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import prebake
+from prebake.plan.metadata import Metadata
 from prebake.plan.values import Plan
 from prebake.spec.lock import LockedBase, LockedFile
 
@@ -26,9 +27,26 @@ class Made:
     base: LockedBase
 
 
-def provenance(made: Made, compression: str, builder: str) -> dict[str, Any]:
-    """``builder`` is the URI of who vouches for the build (SLSA's ``builder.id``). No time is told: the same image by the
-    same builder has the same statement."""
+@dataclass(frozen=True)
+class Run:
+    """One run of a CI system: ``invocation`` is its URI, the times are RFC 3339. All empty for a build that nobody can look
+    up: then the same image by the same builder has the same statement."""
+
+    invocation: str = ""
+    started: str = ""
+    finished: str = ""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """SLSA's ``runDetails.metadata``, if there is any."""
+        if not self.invocation:
+            return {}
+        found = {"invocationId": self.invocation, "startedOn": self.started, "finishedOn": self.finished}
+        return {"metadata": {key: value for key, value in found.items() if value}}
+
+
+def provenance(made: Made, compression: str, builder: str, run: Run | None = None) -> dict[str, Any]:
+    """``builder`` is the URI of who vouches for the build (SLSA's ``builder.id``)."""
     plan = made.plan
     return {
         "_type": STATEMENT,
@@ -42,15 +60,16 @@ def provenance(made: Made, compression: str, builder: str) -> dict[str, Any]:
                     "target": plan.target,
                     "checkpoint": plan.checkpoint,
                     "compression": compression,
+                    **_asked(plan.metadata),
                 },
                 "internalParameters": {
                     "exportKey": plan.export_key,
                     "compileKey": plan.compile_key,
                     "prebakeVersion": prebake.__version__,
                 },
-                "resolvedDependencies": [_base(made.base), *_files(plan.files)],
+                "resolvedDependencies": [*_source(plan.metadata), _base(made.base), *_files(plan.files)],
             },
-            "runDetails": {"builder": {"id": builder}},
+            "runDetails": {"builder": {"id": builder}, **(run or Run()).metadata},
         },
     }
 
@@ -67,6 +86,28 @@ def source_uri(file: LockedFile) -> str:
     if kind == "http":
         return f"{origin}{place}" if file.locator else origin
     return f"{kind}:{quote(origin or file.revision)}{place}"
+
+
+def _asked(metadata: Metadata) -> dict[str, Any]:
+    """What of the image's metadata came from outside."""
+    asked = {"source": _source_of(metadata), "created": metadata.created_text, "labels": dict(metadata.given)}
+    return {key: value for key, value in asked.items() if value}
+
+
+def _source(metadata: Metadata) -> list[dict[str, Any]]:
+    """The repository at its commit. A tree that differs from the commit is not what the commit's digest stands for."""
+    if not metadata.commit:
+        return []
+    uri = {"uri": uri} if (uri := _source_of(metadata)) else {}
+    if metadata.dirty:
+        return [{"name": "source", **uri, "annotations": {"revision": metadata.revision}}] if uri else []
+    return [{"name": "source", **uri, "digest": {"gitCommit": metadata.commit}}]
+
+
+def _source_of(metadata: Metadata) -> str:
+    """SPDX's form of a repository's URI (``git+https://…@refs/heads/main``)."""
+    ref = f"@{metadata.ref}" if metadata.ref else ""
+    return f"git+{metadata.source}{ref}" if metadata.source else ""
 
 
 def _base(base: LockedBase) -> dict[str, Any]:

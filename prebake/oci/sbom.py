@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 import prebake
+from prebake.oci.package import Package
 from prebake.oci.provenance import Made, source_uri
 from prebake.spec.licences import canonical_licence, is_identifier, is_licence
 from prebake.spec.lock import LockedBase, LockedFile
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
 _WEIGHTS = {".safetensors", ".onnx", ".pth", ".pt", ".bin", ".ckpt", ".gguf"}
-_REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)")
-_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-
-
-@dataclass(frozen=True)
-class Package:
-    """A Python package as a lock pins it; ``hashes`` are the sha256 of every file that it may come as."""
-
-    name: str
-    version: str
-    hashes: tuple[str, ...]
-
-    @property
-    def purl(self) -> str:
-        """The package URL, with the name as PyPI compares it."""
-        return f"pkg:pypi/{re.sub(r'[-_.]+', '-', self.name).lower()}@{self.version.replace('+', '%2B')}"
 
 
 @dataclass(frozen=True)
@@ -44,14 +29,14 @@ class BakedFile:
     origin: str
 
 
-def bill_of_materials(made: Made, requirements: str, baked: Iterable[BakedFile] = ()) -> dict[str, Any]:
-    """``requirements`` is the lock that the image's packages were installed from. No time is told: the same image has the
-    same bill, its serial number included."""
+def bill_of_materials(made: Made, packages: Iterable[Package], baked: Iterable[BakedFile] = ()) -> dict[str, Any]:
+    """``packages`` are those that the image holds. The only time is the image's own, so that the same image has the same
+    bill, its serial number included."""
     plan = made.plan
     licence = plan.licence
     components = [
         _base(made.base),
-        *(_package(each) for each in read_requirements(requirements)),
+        *(_package(each) for each in packages),
         *(_published(file) for file in plan.shipped),
         *(_baked(file, licence) for file in sorted(baked, key=lambda file: file.path)),
     ]
@@ -62,6 +47,7 @@ def bill_of_materials(made: Made, requirements: str, baked: Iterable[BakedFile] 
         "serialNumber": uuid.uuid5(uuid.NAMESPACE_URL, f"oci:{made.digest}").urn,
         "version": 1,
         "metadata": {
+            **({"timestamp": plan.metadata.created_text} if plan.metadata.created_text else {}),
             "tools": {"components": [{"type": "application", "name": "prebake", "version": prebake.__version__}]},
             "component": _model(made, licence),
         },
@@ -70,18 +56,11 @@ def bill_of_materials(made: Made, requirements: str, baked: Iterable[BakedFile] 
     }
 
 
-def read_requirements(text: str) -> Iterator[Package]:
-    """The packages that a requirements lock pins, in its order."""
-    for line in text.replace("\\\n", " ").splitlines():
-        if found := _REQUIREMENT.match(line):
-            yield Package(found[1], found[2], tuple(_HASH.findall(line)))
-
-
 def licences(licence: str) -> list[dict[str, Any]]:
     """CycloneDX's licence choice: one SPDX identifier, an expression of several, or a name."""
     if is_identifier(licence):
         return [{"license": {"id": canonical_licence(licence)}}]
-    if is_licence(licence) and not licence.startswith("LicenseRef-"):
+    if is_licence(licence) and not re.fullmatch(r"LicenseRef-\S+", licence):
         return [{"expression": canonical_licence(licence)}]
     return [{"license": {"name": licence}}] if licence else []
 
@@ -116,7 +95,9 @@ def _package(package: Package) -> dict[str, Any]:
         "name": package.name,
         "version": package.version,
         "purl": package.purl,
-        "hashes": [_sha256(each) for each in package.hashes],
+        **({"hashes": [_sha256(package.sha256)]} if package.sha256 else {}),
+        **({"licenses": licences(package.licence)} if package.licence else {}),
+        **({"properties": found} if (found := _properties({"file": package.file, "path": package.path})) else {}),
     }
 
 

@@ -63,12 +63,14 @@ class ContainerConfig:
 
     def over(self, base: Mapping[str, Any]) -> dict[str, Any]:
         """The whole ``config`` of an image on a base with this one: variables replaced by name, the command dropped, as
-        a Dockerfile's instructions do it."""
+        a Dockerfile's instructions do it. OCI's labels of the base are about the base, and stay with it."""
         kept = [entry for entry in base.get("Env") or [] if entry.partition("=")[0] not in self.env]
+        labels = base.get("Labels") or {}
+        inherited = {name: value for name, value in labels.items() if not name.startswith(f"{OCI}.")}
         return {
             **{key: value for key, value in base.items() if key not in ("Cmd", "Healthcheck") and value},
             "Env": [*kept, *(f"{name}={value}" for name, value in self.env.items())],
-            "Labels": {**(base.get("Labels") or {}), **self.labels},
+            "Labels": {**inherited, **self.labels},
             "ExposedPorts": {**(base.get("ExposedPorts") or {}), f"{self.port}/tcp": {}},
             "User": self.user,
             "Entrypoint": list(self.entrypoint),

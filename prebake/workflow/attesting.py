@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prebake.engine.base import Base
-from prebake.oci.blobs import EMPTY, MANIFEST, Blob, Descriptor, Image, data_blob, document_blob
+from prebake.oci.blobs import EMPTY, MANIFEST, Blob, Descriptor, Image, data_blob, document_blob, read_all
 from prebake.oci.compression import Compression
 from prebake.oci.download import Blobs, remote_blob
-from prebake.oci.provenance import IN_TOTO, Made, provenance
+from prebake.oci.installed import installed_packages, read_installed
+from prebake.oci.package import Package
+from prebake.oci.provenance import IN_TOTO, Made, Run, provenance
 from prebake.oci.referrers import list_referrers, put_referrer
 from prebake.oci.registry import Repository
 from prebake.oci.sbom import CYCLONEDX, BakedFile, bill_of_materials
@@ -26,7 +28,7 @@ from prebake.workflow.found_image import MODELS_MANIFEST
 class Built:
     """An image, and what its documents are made of. ``baked`` is the image that has what the build made for ``/models``,
     the same one but where weights are a volume; ``requirements`` is its target's lock of packages; ``builder`` the URI of
-    who vouches for the build."""
+    who vouches for the build, ``run`` the run of the CI system that made it."""
 
     plan: Plan
     image: Image
@@ -35,6 +37,7 @@ class Built:
     requirements: str
     compression: Compression
     builder: str
+    run: Run = field(default_factory=Run)
 
 
 def attestations(repository: Repository, built: Built) -> Mapping[str, Callable[[], str]]:
@@ -43,11 +46,11 @@ def attestations(repository: Repository, built: Built) -> Mapping[str, Callable[
     made, image = Made(built.plan, built.image.digest, base_of(built.plan, built.base)), built.image.manifest.descriptor
 
     def bill() -> str:
-        files = baked_files(repository, built.baked)
-        return attach(repository, image, CYCLONEDX, bill_of_materials(made, built.requirements, files))
+        sbom = bill_of_materials(made, packages_of(repository, built), baked_files(repository, built.baked))
+        return attach(repository, image, CYCLONEDX, sbom)
 
     def proof() -> str:
-        return attach(repository, image, IN_TOTO, provenance(made, built.compression, built.builder))
+        return attach(repository, image, IN_TOTO, provenance(made, built.compression, built.builder, built.run))
 
     return {SBOM: bill, PROVENANCE: proof}
 
@@ -76,6 +79,19 @@ def baked_files(blobs: Blobs, image: Image) -> list[BakedFile]:
             baked = [BakedFile(path, each["sha256"], each["size"], each["origin"]) for path, each in files]
             return [each for each in baked if each.origin != "published"]
     return []
+
+
+def packages_of(blobs: Blobs, built: Built) -> list[Package]:
+    """What is installed in the image, by its own layers: those that hold neither a model nor its code are read once."""
+    config = json.loads(read_all(built.image.config))
+    kinds = {f"prebake: {layer.name}": layer.kind for layer in built.plan.layers}
+    names = [str(entry.get("created_by", "")) for entry in config["history"]]
+    layers = [
+        layer if layer.content is not None else remote_blob(blobs, layer.descriptor)
+        for name, layer in zip(names, built.image.layers, strict=True)
+        if kinds.get(name, "dependencies") == "dependencies"
+    ]
+    return installed_packages(read_installed(layers), config["config"].get("Env") or [], built.requirements)
 
 
 def _attach(repository: Repository, image: Descriptor, document: Blob, known: set[str]) -> str:

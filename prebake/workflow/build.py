@@ -37,7 +37,7 @@ from prebake.workflow.artifacts import find_artifacts
 from prebake.workflow.attesting import Built, attestations
 from prebake.workflow.beside import RECORDS, put_beside, require_taken
 from prebake.workflow.builder import Builder
-from prebake.workflow.ci import builder_uri
+from prebake.workflow.ci import builder_uri, read_run
 from prebake.workflow.context import write_context
 from prebake.workflow.device import find_device, why_not_on_cpu
 from prebake.workflow.library import Library
@@ -245,7 +245,8 @@ class Job:
         """What the registry does not take of the records and attestations, with the reason."""
         requirements = serving_requirements(self.project, self.plan.target)
         baked, builder = made.volume or made.image, builder_uri(os.environ)
-        built = Built(self.plan, made.image, baked, maker.base, requirements, self.order.compression, builder)
+        run = read_run(os.environ, self.steps.begun)
+        built = Built(self.plan, made.image, baked, maker.base, requirements, self.order.compression, builder, run)
         puts: dict[str, Callable[[], object]] = {
             RECORDS: partial(maker.publish, output.repository),
             **attestations(output.repository, built),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from prebake.oci.provenance import Run
+from prebake.plan.metadata import rfc3339
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,12 @@ def read_ci(environ: Mapping[str, str]) -> Ci:
 def builder_uri(environ: Mapping[str, str]) -> str:
     """Who vouches for a build: ``PREBAKE_BUILDER``, else the CI system's workflow or runner, else nobody but its maker."""
     return environ.get("PREBAKE_BUILDER") or read_ci(environ).builder or "urn:prebake:builder:local"
+
+
+def read_run(environ: Mapping[str, str], begun: float) -> Run:
+    """The run that this process is part of, from ``begun`` (seconds since the epoch) until now; empty outside of CI."""
+    uri = read_ci(environ).run
+    return Run(uri, rfc3339(int(begun)), rfc3339(int(time.time()))) if uri else Run()
 
 
 def _github(environ: Mapping[str, str]) -> Ci:

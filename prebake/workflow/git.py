@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from prebake.process import CommandFailed, silent
 from prebake.workflow.steps import Tell
 
 _SECONDS = 60.0
+_OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+"""What git sets for a hook: they would point to the repository whose hook this is, and not to the project's."""
 _SCP = re.compile(r"(?:[^@/\s]+@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!/)(\S+)")
 
 
@@ -83,7 +86,8 @@ def _is_dirty(root: Path) -> bool:
 
 def _git(root: Path, *words: str, ok: tuple[int, ...] = (0,)) -> process.Finished:
     command = ["git", "--no-optional-locks", "-C", str(root), *words]
-    done = process.run(command, timeout=_SECONDS, check=False, say=silent)
+    environ = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
+    done = process.run(command, env=environ, timeout=_SECONDS, check=False, say=silent)
     if done.exit_code not in ok:
         raise CommandFailed(done, f"ended with code {done.exit_code}")
     return done

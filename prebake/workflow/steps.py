@@ -16,10 +16,11 @@ Tell = Callable[[str], None]
 
 @dataclass
 class Steps:
-    """Narrates and times steps; ``seconds`` by name, in the order they ran."""
+    """Narrates and times steps; ``seconds`` by name, in the order they ran. ``begun`` is in seconds since the epoch."""
 
     tell: Tell
     seconds: dict[str, float] = field(default_factory=dict)
+    begun: float = field(default_factory=time.time)
 
     @contextmanager
     def step(self, name: str, what: str) -> Iterator[None]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from prebake.engine.base import Base
+from prebake.engine.connection import Connection
 from prebake.oci.blobs import Blob, Descriptor, Image, read_all
 from prebake.oci.content import Data
 from prebake.oci.download import remote_blob
@@ -48,8 +52,9 @@ def attested(pushed: Pushed, base: Base, repository: Repository) -> Attested:
     project = read_project(pushed.built.project.root, "toy")
     found = repository.get_manifest("v1")
     assert found is not None
-    layers = Copy.of(repository).layers
-    image = Image(Blob(found[0], Data(found[1])), layers[0], layers)
+    copy = Copy.of(repository)
+    config = remote_blob(repository, Descriptor.read(json.loads(found[1])["config"]))
+    image = Image(Blob(found[0], Data(found[1])), config, copy.layers)
     return Attested(make_plan(project, Options()), image, image, base, project.requirements["cpu"], "auto", BUILDER)
 
 
@@ -65,10 +70,54 @@ def test_the_bill_lists_every_package_that_pip_would_see(documents: dict[str, An
     listed = {
         (re.sub(r"[-_.]+", "-", each["name"]).lower(), each["version"])
         for each in bill["components"]
-        if each["type"] == "library"
+        if each.get("purl", "").startswith("pkg:pypi/")
     }
     assert seen
     assert listed == seen
+
+
+def test_the_bill_is_valid_and_has_of_each_wheel_the_hash_that_pip_checked(
+    pushed: Pushed, documents: dict[str, Any], repository: Repository
+) -> None:
+    bill = documents["application/vnd.cyclonedx+json"]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
+    lock = (pushed.built.project.root / "images/toy/requirements/cpu.txt").read_text()
+    wheels = {each["name"]: each for each in bill["components"] if each.get("purl", "").startswith("pkg:pypi/")}
+    for wheel in wheels.values():
+        (found,) = wheel["hashes"]
+        assert f"--hash=sha256:{found['content']}" in lock
+        assert properties(wheel)["prebake:file"].endswith(".whl")
+        assert wheel["licenses"], wheel["name"]
+    assert wheels["numpy"]["licenses"][0]["expression"].startswith("BSD-3-Clause")
+    copy = Copy.of(repository)
+    assert "opt/prebake/prebake-wheels.json" in read_files(copy.layers[copy.index("packages")])
+
+
+def test_the_bill_lists_python_and_every_package_of_the_base(
+    documents: dict[str, Any], engine: Connection, base: Base
+) -> None:
+    """Held against what the base's own container says of its dpkg status."""
+    command = ["docker", "run", "--rm", "--network=none", base.reference, "cat", "/var/lib/dpkg/status"]
+    done = subprocess.run([engine.cli, *command[1:]], env=dict(engine.env), check=True, capture_output=True, text=True)
+    status = {
+        (re.findall(r"^Package: (.*)$", entry, re.M)[0], re.findall(r"^Version: (.*)$", entry, re.M)[0])
+        for entry in done.stdout.split("\n\n")
+        if "Status: install ok installed" in entry
+    }
+    bill = documents["application/vnd.cyclonedx+json"]
+    debian = [each for each in bill["components"] if each.get("purl", "").startswith("pkg:deb/debian/")]
+    assert len(status) > 20
+    assert {(each["name"], each["version"]) for each in debian} == status
+    libc = next(each for each in debian if each["name"] == "libstdc++6")
+    assert re.fullmatch(r"pkg:deb/debian/libstdc%2B%2B6@12\.2\.0-\S+\?arch=\w+&distro=debian-12", libc["purl"])
+    licensed = [each for each in debian if "licenses" in each]
+    assert len(licensed) > len(debian) / 3
+    (python,) = [each for each in bill["components"] if each["name"] == "python"]
+    assert python["version"].startswith("3.11.")
+
+
+def properties(component: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in component["properties"]}
 
 
 def test_the_bill_lists_every_file_below_models_with_its_bytes_digest(

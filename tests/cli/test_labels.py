@@ -14,17 +14,22 @@ import pytest
 
 from prebake.engine.connection import Connection
 from prebake.engine.images import inspect_image
+from prebake.oci.blobs import Descriptor, read_all
+from prebake.oci.download import remote_blob
+from prebake.oci.reference import parse_reference
+from prebake.oci.referrers import list_referrers
+from prebake.oci.registry import Repository
 from prebake.plan.metadata import LabelsInvalid, SourceDateInvalid
 from tests.conftest import image_name
 from tests.image_files import base_of, list_files
 from tests.plain_builds import build_plainly
 from tests.projects import Built, Project, change_spec, clone, reach
+from tests.registry import running_registry
 
 OCI = "org.opencontainers.image"
 TIME = 1_700_000_000
 NOTE = 'it\'s 5 $HOME \\ "quoted" <é> & a=b'
 LABELS = ("--label", f"com.example.note={NOTE}", "--label", f"{OCI}.vendor=ACME")
-CI = ("GITHUB_", "CI_", "GIT_")
 
 
 def git(folder: Path, *words: str) -> str:
@@ -36,20 +41,17 @@ def git(folder: Path, *words: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def committed(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The toy in a repository with a tag and a remote that has a token in it, outside of any CI system."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(CI)]:
-            patch.delenv(name)
-        project = clone(tmp_path_factory.mktemp("committed") / "project", "toy", variables=reach(engine))
-        change_spec(project, lambda document: document.update(title='A "toy" for $1', description="Two\nlines\n"))
-        (project.root / ".gitignore").write_text("build\ncheckpoint\ntemporary\nnarration-*\n__pycache__\n")
-        git(project.root, "init", "-q")
-        git(project.root, "add", "-A")
-        git(project.root, "commit", "-q", "-m", "first")
-        git(project.root, "tag", "v1.0.0")
-        git(project.root, "remote", "add", "origin", "https://user:t0ken@host.example/owner/name.git")
-        yield project
+def committed(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The toy in a repository with a tag and a remote that has a token in it."""
+    project = clone(tmp_path_factory.mktemp("committed") / "project", "toy", variables=reach(engine))
+    change_spec(project, lambda document: document.update(title='A "toy" for $1', description="Two\nlines\n"))
+    (project.root / ".gitignore").write_text("build\ncheckpoint\ntemporary\nnarration-*\n__pycache__\n")
+    git(project.root, "init", "-q")
+    git(project.root, "add", "-A")
+    git(project.root, "commit", "-q", "-m", "first")
+    git(project.root, "tag", "v1.0.0")
+    git(project.root, "remote", "add", "origin", "https://user:t0ken@host.example/owner/name.git")
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +151,53 @@ def test_weights_of_their_own_keep_their_digest_from_commit_to_commit(built: Bui
     assert digests[0][1] == digests[1][1]
 
 
+def test_the_provenance_of_a_push_from_ci_names_commit_and_run(built: Built, tmp_path: Path) -> None:
+    root = built.project.root
+    run = {
+        "GITHUB_SERVER_URL": "https://github.example",
+        "GITHUB_REPOSITORY": "owner/name",
+        "GITHUB_SHA": git(root, "rev-parse", "HEAD"),
+        "GITHUB_REF": "refs/tags/v1.0.0",
+        "GITHUB_REF_NAME": "v1.0.0",
+        "GITHUB_REF_TYPE": "tag",
+        "GITHUB_RUN_ID": "7",
+        "GITHUB_WORKFLOW_REF": "owner/name/.github/workflows/images.yml@refs/tags/v1.0.0",
+    }
+    with running_registry(tmp_path) as address:
+        name = f"{address}/models/toy:v1"
+        built.project.run("--model", "toy", "--output", f"registry:{name}", *LABELS, **run).expect(0)
+        digest = built.project.report("toy")["digest"]
+        built.project.run("verify", name, "--model", "toy").expect(0)
+        with closing(Repository(parse_reference(name))) as repository:
+            found = documents(repository, digest)
+            answer = repository.get_manifest("v1")
+            assert answer is not None
+    statement = found["application/vnd.in-toto+json"]["predicate"]
+    source = statement["buildDefinition"]["resolvedDependencies"][0]
+    assert source["uri"] == "git+https://github.example/owner/name@refs/tags/v1.0.0"
+    assert source["digest"] == {"gitCommit": run["GITHUB_SHA"]}
+    details = statement["runDetails"]
+    assert details["builder"]["id"] == f"https://github.example/{run['GITHUB_WORKFLOW_REF']}"
+    assert details["metadata"]["invocationId"] == "https://github.example/owner/name/actions/runs/7/attempts/1"
+    assert details["metadata"]["startedOn"] <= details["metadata"]["finishedOn"]
+    assert found["application/vnd.cyclonedx+json"]["metadata"]["timestamp"] == "2023-11-14T22:13:20Z"
+    annotations = json.loads(answer[1])["annotations"]
+    assert annotations[f"{OCI}.source"] == "https://github.example/owner/name"
+    assert annotations[f"{OCI}.vendor"] == "ACME"
+    assert "com.example.note" not in annotations
+
+
+def documents(repository: Repository, digest: str) -> dict[str, Any]:
+    """What is attached to an image, by type."""
+    found = {}
+    for each in list_referrers(repository, digest):
+        manifest = repository.get_manifest(each.descriptor.digest)
+        assert manifest is not None
+        (layer,) = json.loads(manifest[1])["layers"]
+        found[each.artifact_type] = json.loads(read_all(remote_blob(repository, Descriptor.read(layer))))
+    return found
+
+
 def test_what_cannot_be_said_is_refused_before_anything_is_built(built: Built) -> None:
     words = ("--model", "toy", "--label", "a", "--label", f"{OCI}.title=x")
     ended = built.project.run(*words).expect(LabelsInvalid.exit_code)
@@ -157,3 +206,14 @@ def test_what_cannot_be_said_is_refused_before_anything_is_built(built: Built) -
     for verb in (("--model", "toy"), ("--model", "toy", "--plan"), ("explain", "--model", "toy")):
         ended = built.project.run(*verb, SOURCE_DATE_EPOCH="now").expect(SourceDateInvalid.exit_code)
         assert "SOURCE_DATE_EPOCH='now'" in ended.stderr
+
+
+def test_a_bake_file_has_labels_and_time_of_every_image(built: Built, tmp_path: Path) -> None:
+    folder = tmp_path / "fleet"
+    built.project.run("bake-file", str(folder), "--model", "toy", "--label", "team=a").expect(0)
+    (target,) = json.loads((folder / "docker-bake.json").read_text())["target"].values()
+    assert target["args"] == {"SOURCE_DATE_EPOCH": str(TIME)}
+    lines = (folder / target["context"] / "Dockerfile").read_text().splitlines()
+    assert 'LABEL team="a"' in lines
+    assert f'LABEL {OCI}.version="v1.0.0"' in lines
+    built.project.run("bake-file", str(folder), "--model", "toy", "--label", "team").expect(LabelsInvalid.exit_code)

@@ -120,7 +120,7 @@ THEIRS: dict[str, set[str]] = {
         "google",
         "aiohttp",
     },
-    "prebake/oci": {"deflate", "httpx", "zstandard"},
+    "prebake/oci": {"deflate", "httpx", "packaging", "zstandard"},
     "prebake/engine": {"docker", "requests"},
     "prebake/workflow": {"onnxruntime", "yaml"},
     "entrypoints": {"numpy", "onnxruntime", "torch", "safetensors", "uvicorn", "python_multipart", "xxhash"},

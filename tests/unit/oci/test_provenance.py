@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import prebake
-from prebake.oci.provenance import Made, provenance, source_uri
+from prebake.oci.provenance import Made, Run, provenance, source_uri
 from prebake.plan.making import make_plan
+from prebake.plan.metadata import Metadata
 from prebake.plan.values import Options
 from prebake.spec.lock import LockedBase, LockedFile
 from prebake.spec.project import read_project
@@ -70,6 +72,53 @@ def test_it_names_the_base_and_every_file_of_the_checkpoint_by_digest(made: Made
 def test_the_same_image_by_the_same_builder_has_the_same_statement(made: Made, statement: dict[str, Any]) -> None:
     assert json.dumps(provenance(made, "zstd", BUILDER)) == json.dumps(statement)
     assert provenance(made, "zstd", "https://builder.example/other") != statement
+
+
+def of_commit(made: Made, **changes: Any) -> dict[str, Any]:
+    metadata = Metadata(
+        created=1_700_000_000,
+        source="https://host.example/owner/name",
+        commit="c" * 40,
+        ref="refs/tags/v1",
+        given={"team": "a"},
+    )
+    plan = replace(made.plan, metadata=replace(metadata, **changes))
+    definition = provenance(replace(made, plan=plan), "zstd", BUILDER)["predicate"]["buildDefinition"]
+    return dict(definition)
+
+
+def test_it_names_the_repository_and_its_commit(made: Made) -> None:
+    definition = of_commit(made)
+    uri = "git+https://host.example/owner/name@refs/tags/v1"
+    source, base, *_ = definition["resolvedDependencies"]
+    assert source == {"name": "source", "uri": uri, "digest": {"gitCommit": "c" * 40}}
+    assert base["name"] == "host/python:3.11"
+    asked = definition["externalParameters"]
+    assert (asked["source"], asked["created"], asked["labels"]) == (uri, "2023-11-14T22:13:20Z", {"team": "a"})
+    assert of_commit(made, source="", ref="")["resolvedDependencies"][0] == {
+        "name": "source",
+        "digest": {"gitCommit": "c" * 40},
+    }
+
+
+def test_a_changed_tree_is_not_called_its_commit(made: Made) -> None:
+    source = of_commit(made, dirty=True)["resolvedDependencies"][0]
+    assert "digest" not in source
+    assert source["annotations"] == {"revision": "c" * 40 + "-dirty"}
+    assert of_commit(made, dirty=True, source="")["resolvedDependencies"][0]["name"] == "host/python:3.11"
+
+
+def test_a_run_that_can_be_looked_up_has_its_times(made: Made) -> None:
+    run = Run("https://host.example/runs/7", "2026-12-01T14:00:00Z", "2026-12-01T14:05:00Z")
+    details = provenance(made, "zstd", BUILDER, run)["predicate"]["runDetails"]
+    assert details == {
+        "builder": {"id": BUILDER},
+        "metadata": {
+            "invocationId": "https://host.example/runs/7",
+            "startedOn": "2026-12-01T14:00:00Z",
+            "finishedOn": "2026-12-01T14:05:00Z",
+        },
+    }
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def project() -> Project:
         templates={
             "naive/serve.py": "server",
             "cleanup/slim.py": "slim",
+            "cleanup/wheels.py": "wheels",
             **{
                 f"stages/{name}.j2": name
                 for name in (

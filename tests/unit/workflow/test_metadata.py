@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from prebake.oci.provenance import Run
 from prebake.plan.metadata import Metadata
-from prebake.workflow.ci import builder_uri, read_ci
+from prebake.workflow.ci import builder_uri, read_ci, read_run
 from prebake.workflow.git import public_url, read_checkout
 from prebake.workflow.metadata import read_metadata
 
@@ -105,6 +106,17 @@ def test_where_there_is_no_repository_nothing_is_named(tmp_path: Path, checkout:
     assert read(tmp_path / "empty") == Metadata()
 
 
+def test_a_hook_of_another_repository_changes_nothing(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "-q", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other/.git/index"))
+    found = read(checkout)
+    monkeypatch.undo()
+    assert found == Metadata(created=TIME, commit=git(checkout, "rev-parse", "HEAD"))
+
+
 def test_a_folder_of_a_larger_repository_is_judged_by_itself(checkout: Path) -> None:
     project = checkout / "models"
     (project / "images/a").mkdir(parents=True)
@@ -193,3 +205,10 @@ def test_without_a_repository_ci_is_believed(tmp_path: Path) -> None:
 def test_a_builder_may_be_named_and_else_is_its_own(tmp_path: Path) -> None:
     assert builder_uri({**github("a" * 40), "PREBAKE_BUILDER": "https://own.example"}) == "https://own.example"
     assert builder_uri({}) == "urn:prebake:builder:local"
+
+
+def test_a_run_has_its_uri_and_times_and_outside_of_ci_there_is_none() -> None:
+    run = read_run(github("a" * 40), 1_700_000_000.9)
+    assert (run.invocation, run.started) == (read_ci(github("a" * 40)).run, "2023-11-14T22:13:20Z")
+    assert run.finished > run.started
+    assert read_run({}, 0.0) == Run()
