@@ -27,6 +27,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "registry").mkdir()
     with running_registry(tmp_path / "registry") as address:
         yield address
 
