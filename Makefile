@@ -43,6 +43,7 @@ ifeq ($(BENCH_SIZE),)
 	$(BIN)/python -m tests.benchmarks.memory
 	$(BIN)/python -m tests.benchmarks.sessions
 	$(BIN)/python -m tests.benchmarks.torch_cache
+	$(BIN)/python -m tests.benchmarks.ranges
 endif
 
 gpu-check:  ## PYTHON=python3, one with torch for CUDA, safetensors and numpy: what only a GPU can tell, into docs/gpu.md; no Docker

@@ -1,4 +1,4 @@
-"""Sizes as people write and read them."""
+"""Sizes and times as people write and read them."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ def show_bytes(count: int | None) -> str:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def show_seconds(seconds: float) -> str:
+    """``40 s``, ``3 min`` or ``2 h 5 min``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

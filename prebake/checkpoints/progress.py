@@ -7,11 +7,15 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
 from prebake.colour import is_terminal
-from prebake.sizes import show_bytes
+from prebake.sizes import show_bytes, show_seconds
+
+_RECENT = 20.0  # seconds that the time left is judged by: connections become faster and slower
+_SETTLED = 2.0  # seconds before it is judged at all
 
 
 class Progress(Protocol):
@@ -55,6 +59,7 @@ class Tally(ABC):
         self._totals: dict[str, int] = {}
         self._began: float | None = None
         self._brought = 0  # bytes that came during this run: what the speed is taken of
+        self._recent: deque[tuple[float, int]] = deque()  # when how many bytes had come: what the time left is taken of
         self._drawn = float("-inf")
 
     def expect(self, totals: Mapping[str, int]) -> None:
@@ -67,6 +72,7 @@ class Tally(ABC):
             self._began = now if self._began is None else self._began
             self._brought += max(0, done - self._done.get(name, done))
             self._done[name] = done
+            self._remember(now)
             if total is not None:
                 self._totals[name] = total
             if now - self._drawn >= self.interval:
@@ -80,13 +86,27 @@ class Tally(ABC):
     def close(self) -> None:
         with self._lock:
             if self._done:
-                self._say(f"{len(self._done)} files, {show_bytes(sum(self._done.values()))}{self._pace()}")
+                files = "1 file" if len(self._done) == 1 else f"{len(self._done)} files"
+                self._say(f"{files}, {show_bytes(sum(self._done.values()))}{self._pace()}")
 
     def _figures(self) -> str:
         done, total = sum(self._done.values()), sum(self._totals.values())
         finished = sum(1 for name, size in self._totals.items() if self._done.get(name) == size)
         files = f"{finished}/{max(len(self._totals), len(self._done))} files"
-        return f"{files}, {show_bytes(done)} of {show_bytes(total)}{self._pace()}"
+        return f"{files}, {show_bytes(done)} of {show_bytes(total)}{self._pace()}{self._left()}"
+
+    def _left(self) -> str:
+        """The time until all is there at the speed of the last seconds; nothing as long as a size or the speed is not known."""
+        left = sum(self._totals.values()) - sum(self._done.values())
+        (since, before), (now, after) = self._recent[0], self._recent[-1]
+        if left <= 0 or self._done.keys() - self._totals.keys() or now - since < _SETTLED or after == before:
+            return ""
+        return f", {show_seconds(left * (now - since) / (after - before))} left"
+
+    def _remember(self, now: float) -> None:
+        self._recent.append((now, self._brought))
+        while len(self._recent) > 2 and self._recent[1][0] < now - _RECENT:
+            self._recent.popleft()
 
     def _pace(self) -> str:
         seconds = self._clock() - (self._began or 0.0)
@@ -128,6 +148,6 @@ class Bar(Tally):
 
 
 def terminal_progress(stream: TextIO | None = None) -> Progress:
-    """The form that fits the stream (stderr): a bar on a terminal, plain lines anywhere else."""
+    """The form that fits the stream (stderr): a bar on a terminal that can draw over a line, plain lines anywhere else."""
     target = stream or sys.stderr
     return Bar(target) if is_terminal(target) else Lines(target)

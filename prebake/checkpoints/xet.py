@@ -64,9 +64,15 @@ class Xet:
         except PrebakeError:
             raise
         except Exception as error:  # the package's exceptions share no base class but this
-            partial.resumed = partial.done > 0
-            progress.note(request.name, f"the hub's fast path (hf_xet) failed, going on by HTTP: {_first_line(error)}")
-        return partial.done == request.size
+            return self._give_up(request, partial, progress, _first_line(error))
+        if partial.done == request.size:
+            return True
+        return self._give_up(request, partial, progress, f"it ended after {partial.done} of {request.size} bytes")
+
+    def _give_up(self, request: Request, partial: Partial, progress: Progress, why: str) -> bool:
+        partial.resumed = partial.done > 0
+        progress.note(request.name, f"the hub's fast path (hf_xet) failed, going on by HTTP: {why}")
+        return False
 
     def _find(self, request: Request) -> _Place | None:
         """None: it lies elsewhere, or the hub does not say; then a download tells what is wrong."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TextIO, TypeVar
 
 from prebake.checkpoints.progress import Bar, Lines, Progress, Tally
+from prebake.colour import is_terminal
 from prebake.oci.content import Content
 from prebake.sizes import show_bytes
 
@@ -29,7 +30,7 @@ class _Layers(Tally):
         done, total = sum(self._done.values()), sum(self._totals.values())
         finished = sum(self._done.get(name) == size for name, size in self._totals.items())
         layers = f"{finished}/{max(len(self._totals), len(self._done))} layers"
-        return f"{self.what}: {layers}, {show_bytes(done)} of {show_bytes(total)}{self._pace()}"
+        return f"{self.what}: {layers}, {show_bytes(done)} of {show_bytes(total)}{self._pace()}{self._left()}"
 
     def close(self) -> None: ...
 
@@ -51,7 +52,7 @@ class LayerBar(_Layers, Bar):
 def showing(what: str, stream: TextIO | None = None) -> Iterator[Progress]:
     """The progress of ``what`` (push, pull, verify) while the block lasts, in the form that fits the stream (stderr)."""
     target = stream or sys.stderr
-    progress: _Layers = LayerBar(target) if target.isatty() else LayerLines(target)
+    progress: _Layers = LayerBar(target) if is_terminal(target) else LayerLines(target)
     progress.what = what
     try:
         yield progress

@@ -8,7 +8,7 @@ from prebake.checkpoints.store import default_root
 from prebake.disk import cache_folder, free_bytes, require_room
 from prebake.engine import private
 from prebake.errors import NoRoom
-from prebake.sizes import show_bytes
+from prebake.sizes import show_bytes, show_seconds
 
 
 def test_too_little_room_is_told_in_figures(tmp_path: Path) -> None:
@@ -23,6 +23,14 @@ def test_too_little_room_is_told_in_figures(tmp_path: Path) -> None:
 )
 def test_sizes_read_well(size: int | None, text: str) -> None:
     assert show_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (89.4, "89 s"), (90, "2 min"), (3590, "1 h 0 min"), (3300, "55 min"), (7500, "2 h 5 min")],
+)
+def test_times_read_well(seconds: float, text: str) -> None:
+    assert show_seconds(seconds) == text
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path: Path) -> None:

@@ -85,17 +85,6 @@ def test_a_registry_that_wants_tokens_gets_them_from_its_server(
     assert not [each for each in (*guarded.given, SECRET, "an-identity-token") if each in text]
 
 
-def test_podmans_entry_for_the_repository_is_shown_to_the_token_server(
-    front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path
-) -> None:
-    file = tmp_path / "auth.json"
-    auths = {front.address: named("baker", "another-password"), f"{front.address}/{path}": named("baker", SECRET)}
-    file.write_text(json.dumps({"auths": auths}))
-    repository = opened(front.address, path, environ={"REGISTRY_AUTH_FILE": str(file)})
-    push_image(repository, image_of(layer(1)), "v1")
-    assert guarded.given
-
-
 def test_a_token_refused_between_pieces_is_replaced(
     front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path
 ) -> None:
