@@ -31,6 +31,8 @@ ROOT = Path(__file__).parents[1]
 TOY = ROOT / "tests" / "toy"
 _PARTS = ("build.py", "prebake", "entrypoints", "templates")
 _PATIENCE = 120.0
+# Variables of the person who runs the tests, not of those who run the command in them.
+_OTHERS = ("PYTHONPATH", "NO_COLOR", "FORCE_COLOR", "DOCKER_DEFAULT_PLATFORM", "PREBAKE_ACCEPT_LICENCE")
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = _PATIENCE) -> None:
@@ -123,7 +125,7 @@ class Project:
         as no test is about its figures."""
         temporary = self.root / "temporary"
         temporary.mkdir(exist_ok=True)
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        kept = {name: value for name, value in os.environ.items() if name not in _OTHERS}
         return {**kept, "TMPDIR": str(temporary), "PREBAKE_STARTS": "1", **self.variables, **variables}
 
     def report(self, model: str) -> dict[str, Any]:
