@@ -31,7 +31,18 @@ ROOT = Path(__file__).parents[1]
 TOY = ROOT / "tests" / "toy"
 _PARTS = ("build.py", "prebake", "entrypoints", "templates")
 _PATIENCE = 120.0
-_LEFT_OUT = ("PYTHONPATH", "SOURCE_DATE_EPOCH", "GITHUB_", "CI_")
+# Variables of the person or the CI system that runs the tests, not of those who run the command in them.
+_OTHERS = (
+    *(
+        "PYTHONPATH",
+        "SOURCE_DATE_EPOCH",
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "DOCKER_DEFAULT_PLATFORM",
+        "PREBAKE_ACCEPT_LICENCE",
+    ),
+    *("GITHUB_", "CI_"),
+)
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = _PATIENCE) -> None:
@@ -124,7 +135,7 @@ class Project:
         nothing may be left; a start of an image is timed once, as no test is about its figures."""
         temporary = self.root / "temporary"
         temporary.mkdir(exist_ok=True)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         return {**kept, "TMPDIR": str(temporary), "PREBAKE_STARTS": "1", **self.variables, **variables}
 
     def report(self, model: str) -> dict[str, Any]:

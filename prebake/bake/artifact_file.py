@@ -80,7 +80,8 @@ class ArtifactFile:
         try:
             document = json.loads(data)
             if document["schema"] != SCHEMA:
-                raise ValueError(newer_schema(document["schema"], SCHEMA) or f"schema must be {SCHEMA}")
+                newer = newer_schema(document["schema"], SCHEMA)
+                raise ValueError(f"{NAME} {newer}" if newer else f"schema must be {SCHEMA}")
             found = cls(document["component"], document["artifact"], document["files"])
             fields, home = found.entry["key_fields"], f"{FOLDER}/{found.component}/{found.label}/"
             strays = [path for path in found.files if not path.startswith(home)]

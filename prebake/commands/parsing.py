@@ -60,10 +60,9 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 def parse(words: Sequence[str]) -> tuple[Callable[[Any], None], Any]:
     """The command's action and its request. Raises PrebakeError where a project or a model is missing."""
-    top = make_parser()
     if words and words[0] in _images():
-        top.error(f"{words[0]} is an image, and no verb: say `prebake build {' '.join(words)}`")
-    asked, rest = top.parse_known_args(words)
+        words = ("build", *words)  # the default verb
+    asked, rest = make_parser().parse_known_args(words)
     command, parser = asked.command, asked.parser
     values = {name: value for name, value in vars(asked).items() if name not in ("command", "parser")}
     if rest and not _take_names(parser, values, rest):

@@ -87,13 +87,14 @@ def report_path(root: Path, model: str, target: str, checkpoint: str) -> Path:
 def find_report(
     root: Path, model: str, target: str, checkpoint: str, say: Callable[[str], None]
 ) -> Mapping[str, Any] | None:
-    """The report of this target and checkpoint, also if it lies where the latest does; None if there is none. ``say`` hears
-    of one that is too new."""
-    for path in (report_path(root, model, target, checkpoint), latest_path(root, model)):
+    """The report of this target and checkpoint; None if there is none. One that somebody put where the latest lies counts too,
+    and the file that was written last is taken. ``say`` hears of one that is too new."""
+    found: dict[float, Mapping[str, Any]] = {}
+    for path in (latest_path(root, model), report_path(root, model, target, checkpoint)):
         report = read_report(path, say)
         if report is not None and (report["target"], report["checkpoint"]) == (target, checkpoint):
-            return report
-    return None
+            found[path.stat().st_mtime] = report
+    return found[max(found)] if found else None
 
 
 def list_reports(root: Path, model: str) -> list[tuple[str, str]]:

@@ -204,13 +204,22 @@ def test_nothing_to_deploy_before_a_build(project: Project) -> None:
 def test_an_error_is_coloured_at_a_terminal_unless_it_is_asked_not_to(project: Project) -> None:
     assert show_at_terminal(project).startswith("\x1b[1;31merror:\x1b[0m No image is called")
     assert show_at_terminal(project, NO_COLOR="1").startswith("error: No image is called")
+    assert show_at_terminal(project, TERM="dumb").startswith("error: No image is called")
+
+
+def test_an_error_in_a_log_is_coloured_if_that_is_forced(project: Project) -> None:
+    assert project.run("build", "toys").expect(11).stderr.startswith("error: No image")
+    forced = project.run("build", "toys", FORCE_COLOR="1").expect(11).stderr
+    assert forced.startswith("\x1b[1;31merror:\x1b[0m No image")
+    both = project.run("build", "toys", FORCE_COLOR="1", NO_COLOR="1").expect(11).stderr
+    assert both.startswith("error: No image")
 
 
 def show_at_terminal(project: Project, **variables: str) -> str:
     """What a person sees of a mistyped name."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "build.py", "--model", "toys"]
-    environment = project.environment(**variables)
+    environment = project.environment(**{"TERM": "xterm", **variables})
     subprocess.run(command, cwd=project.root, env=environment, stdout=theirs, stderr=theirs, check=False)
     os.close(theirs)
     shown = os.read(ours, 65536).decode()

@@ -55,9 +55,9 @@ def test_where_there_is_no_project_it_is_said_where_it_was_looked_for(project: P
         assert "--project DIR" in ended.stderr
 
 
-def test_an_image_named_alone_is_answered_with_the_verb(project: Project) -> None:
-    ended = project.run("toy", "--target", "cpu").expect(2)
-    assert "say `prebake build toy --target cpu`" in ended.stderr
+def test_an_image_named_alone_is_built_as_by_the_default_verb(project: Project) -> None:
+    assert project.run("toy", "--plan").expect(0).stdout == project.run("build", "toy", "--plan").expect(0).stdout
+    assert "'toys' is none of build" in project.run("toys", "--plan").expect(2).stderr
 
 
 @pytest.mark.parametrize(
