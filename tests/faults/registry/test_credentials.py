@@ -174,17 +174,18 @@ def test_a_registry_that_wants_a_password_gets_it(
         assert not [each for each in (SECRET, "another-password", named("baker", SECRET)["auth"]) if each in text]
 
 
+@pytest.mark.parametrize(("status", "place"), [(202, "0?signed=yes"), (307, "")], ids=["Location", "redirect"])
 def test_credentials_do_not_follow_an_upload_to_another_host(
-    front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path
+    front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path, status: int, place: str
 ) -> None:
     elsewhere = KeepingRegistry()
     with served(elsewhere):
         elsewhere.uploads["0"] = bytearray()
-        place = {"Location": f"http://{elsewhere.address}/v2/kept/blobs/uploads/0?signed=yes"}
+        there = {"Location": f"http://{elsewhere.address}/v2/kept/blobs/uploads/{place}"}
         environ = configured(tmp_path / "docker", ENTRIES["name"], front.address)
         repository = opened(front.address, path, environ=environ)
         repository.has(sha256_digest(b"1"))
-        front.faults.append(Fault("POST", status=202, headers=place))
+        front.faults.append(Fault("POST", status=status, headers=there))
         repository.push(data_blob(EMPTY, DATA))
         assert len(elsewhere.blobs) == 1
         assert [seen for seen in elsewhere.seen if "authorization" in seen.headers] == []
