@@ -30,6 +30,7 @@ from prebake.bake.quantisation_steps import answer_moved
 from prebake.bake.quantise import Sample
 from prebake.bake.reduced import reduced
 from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
+from prebake.bake.saturation import unshare
 from prebake.bake.settings import Settings
 from prebake.bake.shards import SHARD, tensors_of
 
@@ -134,6 +135,7 @@ class Bake:
         self, component: str, model: ir.Model, about: ExportedComponent, samples: Sequence[Sample] = ()
     ) -> None:
         with reduced(self.settings, component, model, samples, self._exported.folder) as (model, reduction):
+            unshare(model)
             if reduction and self.settings.components[component].precision.makes_weights:
                 stem = f"{component}.{reduction.type}.safetensors"
                 weights = self._weights.derive(

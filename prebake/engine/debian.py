@@ -116,14 +116,14 @@ def _options(suite: str | None, folder: Path, say: Narrator) -> list[str]:
     end with 100 if no source has that one.
     """
     (folder / "status").touch()
-    own = {"APT::Sandbox::User": "root", "Dir::State::status": folder / "status"}
+    own: dict[str, str | Path] = {"APT::Sandbox::User": "root", "Dir::State::status": folder / "status"}
     if suite is None:
         return _words({**own, "Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": ""})
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
     (folder / "sources.list").write_text(f"deb {signed}{sources(say)[0].mirror} {suite} main\n")
-    settings = {
+    settings: dict[str, str | Path] = {
         "Dir::Etc::sourcelist": folder / "sources.list",
         "Dir::Etc::sourceparts": "/dev/null",
         "Dir::State::Lists": folder / "lists",
