@@ -225,13 +225,14 @@ class Bake:
         self._exported.warmup.update(paths, media_type=media_type, tolerance=allowed)
 
     def _allow_answer(self, answer: bytes, media_type: str) -> float:
-        found = (each for about in self._exported.components.values() for each in about.allowances.values())
-        return allow_answer(answer, media_type, [Allowance.read(each) for each in found])
+        found = [about.allowances.values() for about in self._exported.components.values()]
+        return allow_answer(answer, media_type, [[Allowance.read(each) for each in outputs] for outputs in found])
 
-    def largest_tolerance(self, component: str) -> float:
-        """Of the outputs of a component that has its graph."""
-        given = self._exported.components[component].tolerance
-        return max(given.values(), default=0.0) if isinstance(given, Mapping) else given
+    @property
+    def tolerances(self) -> dict[str, float]:
+        """By component that has its graph, the largest of its outputs'."""
+        given = {name: about.tolerance for name, about in self._exported.components.items()}
+        return {name: max(each.values()) if isinstance(each, Mapping) else each for name, each in given.items()}
 
     def finish(self) -> None:
         """Check that every component got its graph, and declare the export complete."""

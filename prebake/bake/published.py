@@ -43,7 +43,7 @@ def export(bake: Bake) -> None:
     inputs, answer = requests[first]
     fields = {"inputs": json.dumps(_lists(inputs))}
     fields |= {"component": first} if len(requests) > 1 else {}
-    bake.reference(fields, write_outputs(answer), "application/json", bake.largest_tolerance(first))
+    bake.reference(fields, write_outputs(answer), "application/json", bake.tolerances[first])
 
 
 def _take_onnx(bake: Bake, name: str, sample: Any) -> Taken:
