@@ -243,3 +243,17 @@ class _Quiet:
 
     def __exit__(self, *_: object) -> None:
         logging.disable(logging.NOTSET)
+
+
+def write_product(path: Path, width: int, *, signed: bool) -> tuple[Path, Array]:
+    """A MatMulInteger of [rows, width] by a square matrix, and that matrix as plain numbers; the zero point of ``x`` is 128."""
+    weight = _Weights(signed, bits=8)
+    matrix = weight.tensor("w", width, width)
+    node = helper.make_node("MatMulInteger", ["x", "w", "xz", "wz"], ["y"])
+    values = [
+        helper.make_tensor_value_info("x", TensorProto.UINT8, ["rows", width]),
+        helper.make_tensor_value_info("y", TensorProto.INT32, ["rows", width]),
+    ]
+    graph = helper.make_graph([node], "product", values[:1], values[1:], [matrix, weight.zero(), *_zero_points("xz")])
+    onnx.save(helper.make_model(graph, opset_imports=_OPSETS, ir_version=9), str(path))
+    return path, numpy_helper.to_array(matrix).astype(np.int64) - (0 if signed else 128)

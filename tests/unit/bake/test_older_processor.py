@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from prebake import process
 from prebake.bake.arrays import read_arrays, write_arrays
 from prebake.bake.component import Component
 from prebake.bake.export import export_image
@@ -23,6 +27,7 @@ from prebake.bake.settings import Settings
 from tests.eight_bits import make_input, share_constants, write_operator, write_published
 from tests.older_processor import OlderProcessor, older_processor
 
+ROOT = Path(__file__).parents[3]
 ANSWERS = Path(__file__).with_name("answers.py")
 PUBLISHED = [("products", "u8s8"), ("products", "dynamic"), ("convolutions", "u8s8"), ("convolutions", "s8s8")]
 Answers = Mapping[str, Any]
@@ -125,3 +130,39 @@ def test_a_network_is_compiled_and_compared_there(
         *("--models", models, "--out", tmp_path / "out"),
     )
     assert (tmp_path / "out/models/manifest.json").exists()
+
+
+KERNELS = {
+    "without AVX": {"ATEN_CPU_CAPABILITY": "default", "DNNL_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    "with AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "DNNL_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+}
+"""torch's own kernels, oneDNN's and MKL's; numpy has OpenBLAS."""
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_the_framework_may_have_computed_with_other_kernels(
+    checkpoint: Path, settings: Settings, tmp_path: Path, kernels: str
+) -> None:
+    """It exported with those of an older processor, and the graph is compared with it by this one's."""
+    said = replace(settings, exporter="images.tiny.export")
+    (tmp_path / "settings.json").write_bytes(said.to_json())
+    words: list[str | Path] = [
+        "--settings",
+        tmp_path / "settings.json",
+        "--checkpoint",
+        checkpoint,
+        "--out",
+        tmp_path / "exported",
+    ]
+    paths = f"{ROOT}:{Path(__file__).parent}"
+    process.run(
+        [sys.executable, "-m", "prebake.bake", "export", "--image", "tiny", *words],
+        cwd=tmp_path,
+        env={**os.environ, **KERNELS[kernels], "OPENBLAS_CORETYPE": "Haswell", "PYTHONPATH": paths},
+        timeout=300,
+    )
+    (tmp_path / "models").mkdir()
+    report = compile_folder(said, checkpoint, tmp_path / "exported", tmp_path / "models")
+    for component in report.values():
+        for output, told in component["outputs"].items():
+            assert told["difference"] <= component["tolerance"][output]
