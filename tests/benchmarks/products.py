@@ -1,5 +1,5 @@
-"""``python -m tests.benchmarks.products``: 8-bit products of signed and of unsigned weights on this processor, and whether they are
-exact (docs/decisions/0024)."""
+"""``python -m tests.benchmarks.products``: 8-bit products of signed and of unsigned weights on this processor, and whether they
+are exact (docs/decisions/0024)."""
 
 from __future__ import annotations
 

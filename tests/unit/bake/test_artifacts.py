@@ -29,6 +29,7 @@ from prebake.bake.exported import Exported
 from prebake.bake.job import Job, weight_files
 from prebake.bake.settings import Settings, Shipped
 from prebake.bake.worth import ANSWERS, BANDWIDTH, GRAPH
+from tests.distance import ROUNDING
 
 Told = list[dict[str, Any]]
 
