@@ -12,6 +12,7 @@ from entrypoints.contract import Session
 from entrypoints.device_memory import ON_DEVICE, count_bytes, is_shortage
 from entrypoints.faults import DeviceMemoryFault, SessionFault
 from entrypoints.ladder import Rung, Unopened, find_miss, rungs_of
+from entrypoints.log import log_event
 from entrypoints.machine import find_facts
 from entrypoints.manifest import Component
 
@@ -169,6 +170,7 @@ def make_options(rung: Rung, threads: int) -> onnxruntime.SessionOptions:
         from entrypoints.saturation import EXACT, saturates_here  # of what most images have no use for
 
         if saturates_here():
+            log_event("exact products", graph=rung.graph, detail="8-bit products would saturate on this processor")
             options.graph_optimization_level = level.ORT_ENABLE_EXTENDED
             options.add_session_config_entry(EXACT, "1")
     if rung.fields and rung.providers[0] != CPU and not rung.builds:  # an engine is used or refused, never made

@@ -252,7 +252,7 @@ def _judge(title: str, output: str, precision: Precision, wanted: Array, got: Ar
         fault = f"is {got.dtype} {list(got.shape)}, should be {wanted.dtype} {list(wanted.shape)}"
         return Finding(title, 1, output, precision.bound, None, fault)
     quality = measure(wanted, got)
-    if precision.reduced:
+    if precision.bounded:
         return Finding(title, 1, output, precision.bound, quality.relative, relative=True, quality=quality)
     tolerance = tolerance_of({output: wanted})[output]
     return Finding(title, 1, output, tolerance, quality.difference, quality=quality)

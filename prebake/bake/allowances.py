@@ -48,11 +48,6 @@ class Allowance:
             return SHARE * max(1.0, self.scale) + step
         return SHARE * self.scale + min(ERRORS * self.framework_error, _MOST_ERROR * self.scale) + step
 
-    @property
-    def relative(self) -> float:
-        """The tolerance over the scale; 0 for an output of zeros or of whole numbers."""
-        return self.tolerance / self.scale if self.scale else 0.0
-
     @classmethod
     def read(cls, told: Mapping[str, float | None]) -> Allowance:
         """What ``to_dict`` gave."""

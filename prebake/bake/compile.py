@@ -27,7 +27,7 @@ from prebake.bake.optimise import optimised
 from prebake.bake.provider_options import CPU
 from prebake.bake.quality_report import describe_component
 from prebake.bake.repoint import Report, WeightFiles, repoint
-from prebake.bake.saturation import Saturating, find_saturating
+from prebake.bake.saturation import Saturating, find_saturating, unshare
 from prebake.bake.settings import REPORT, Settings
 
 
@@ -92,6 +92,7 @@ def session_of(job: Job, name: str, graph: ir.Model) -> tuple[Session, Saturatin
 def _optimise(job: Job, name: str, files: Files) -> Report:
     graph, own = job.graph(name), own_weights(job.settings.folder(name), files)
     with optimised(graph, name, job.settings.components[name].providers) as model:
+        unshare(model)
         if job.settings.keeps_half(name):  # the optimiser folded the casts
             keep_half(model, job.settings.components[name].precision.type, exact=True)
         report = repoint(model, WeightFiles([job.models / path for path in own]), job.constants(name))

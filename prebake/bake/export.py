@@ -34,6 +34,7 @@ from prebake.bake.quantisation_steps import answer_moved
 from prebake.bake.quantise import Sample
 from prebake.bake.reduced import reduced
 from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
+from prebake.bake.saturation import unshare
 from prebake.bake.settings import Settings
 from prebake.bake.shards import SHARD, tensors_of
 
@@ -138,6 +139,7 @@ class Bake:
         self, component: str, model: ir.Model, about: ExportedComponent, samples: Sequence[Sample] = ()
     ) -> None:
         with reduced(self.settings, component, model, samples, self._exported.folder) as (model, reduction):
+            unshare(model)
             if reduction and self.settings.components[component].precision.makes_weights:
                 stem = f"{component}.{reduction.type}.safetensors"
                 weights = self._weights.derive(
@@ -254,13 +256,14 @@ class Bake:
         self._exported.warmup.update(paths, media_type=media_type, tolerance=allowed)
 
     def _allow_answer(self, answer: bytes, media_type: str) -> float:
-        found = (each for about in self._exported.components.values() for each in about.allowances.values())
-        return allow_answer(answer, media_type, [Allowance.read(each) for each in found])
+        found = [about.allowances.values() for about in self._exported.components.values()]
+        return allow_answer(answer, media_type, [[Allowance.read(each) for each in outputs] for outputs in found])
 
-    def largest_tolerance(self, component: str) -> float:
-        """Of the outputs of a component that has its graph."""
-        given = self._exported.components[component].tolerance
-        return max(given.values(), default=0.0) if isinstance(given, Mapping) else given
+    @property
+    def tolerances(self) -> dict[str, float]:
+        """By component that has its graph, the largest of its outputs'."""
+        given = {name: about.tolerance for name, about in self._exported.components.items()}
+        return {name: max(each.values()) if isinstance(each, Mapping) else each for name, each in given.items()}
 
     def finish(self) -> None:
         """Check that every component got its graph, and declare the export complete."""

@@ -16,7 +16,7 @@ import onnxruntime as ort
 from entrypoints.saturation import saturates_here
 from prebake.bake.component import Session
 from prebake.bake.errors import BakeError
-from prebake.bake.saturation import has_products
+from prebake.bake.saturation import has_products, unshare
 from prebake.bake.sessions import session_options
 
 SOURCE = "onnx_model_filename"
@@ -88,8 +88,12 @@ def open_published(component: str, path: Path, content: bytes | None = None) -> 
     saturate on this processor, it is optimised as far as exact kernels need. ``content`` stands in for the file's own bytes.
     Raises BakeError if it cannot be opened."""
     try:
-        saturates = saturates_here() and has_products(load(path))
-        options = session_options(Session("disable", prepack=True, saturates=saturates))
+        if saturates_here() and has_products(load(path)):
+            with copied(path) as copy:
+                if content is not None:
+                    copy.write_bytes(content)
+                return open_exact(copy)
+        options = session_options(Session("disable", prepack=True))
         options.log_severity_level = 4  # the error that is raised says it
         return ort.InferenceSession(content or str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
@@ -97,6 +101,15 @@ def open_published(component: str, path: Path, content: bytes | None = None) -> 
             f"{component}: ONNX Runtime does not open {path.name}: {error}",
             next_action="Check that it is a whole ONNX file, its external data beside it, of operators that ONNX Runtime has.",
         ) from error
+
+
+def open_exact(graph: Path) -> ort.InferenceSession:
+    """A graph whose 8-bit products are exact on this processor; it is written anew."""
+    model = load(graph)
+    unshare(model)
+    save(model, graph, graph.stem)
+    options = session_options(Session("disable", prepack=True, saturates=True))
+    return ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
 def sort_initialisers(model: ir.Model) -> None:

@@ -52,7 +52,7 @@ def export(bake: Bake) -> None:
     inputs, answer = requests[first]
     fields = {"inputs": write_request(inputs)}
     fields |= {"component": first} if len(requests) > 1 else {}
-    bake.reference(fields, write_outputs(answer), "application/json", bake.largest_tolerance(first))
+    bake.reference(fields, write_outputs(answer), "application/json", bake.tolerances[first])
 
 
 def _take_onnx(bake: Bake, name: str, sample: Mapping[str, Any] | None) -> Taken:

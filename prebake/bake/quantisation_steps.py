@@ -17,9 +17,7 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 
 from prebake.bake.arrays import Array
-from prebake.bake.component import Session
-from prebake.bake.saturation import OPERATORS
-from prebake.bake.sessions import session_options
+from prebake.bake.graph_files import open_published
 
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 _QUARTER = 0.25
@@ -40,9 +38,8 @@ def answer_moved(graph: Path, cases: Sequence[Inputs]) -> list[dict[str, Array]]
             return []
         path = graph.with_name(f".shifted{sign}.onnx")
         onnx.save_model(model, str(path))
-        exact = any(node.op_type in OPERATORS for node in model.graph.node)
         try:
-            answers += _answers(path, cases, Session("disable", prepack=True, saturates=exact))
+            answers += _answers(open_published(graph.name, path), cases)
         except Exception as error:  # ONNX Runtime's exceptions share no base class but this
             print(f"{graph.name}: how far its quantisation steps move it was not measured: {error}", file=sys.stderr)
             return []
@@ -51,8 +48,7 @@ def answer_moved(graph: Path, cases: Sequence[Inputs]) -> list[dict[str, Array]]
     return answers
 
 
-def _answers(path: Path, cases: Sequence[Inputs], how: Session) -> list[dict[str, Array]]:
-    session = ort.InferenceSession(str(path), session_options(how), providers=["CPUExecutionProvider"])
+def _answers(session: ort.InferenceSession, cases: Sequence[Inputs]) -> list[dict[str, Array]]:
     names = [each.name for each in session.get_outputs()]
     return [dict(zip(names, session.run(names, dict(case)), strict=True)) for case in cases]
 

@@ -123,3 +123,37 @@ def _is_variable(value: ir.Value) -> bool:
 
 def _name(node: ir.Node) -> str:
     return node.name or f"{node.op_type} of '{node.outputs[0].name}'"
+
+
+def unshare(model: ir.Model) -> None:
+    """Give each 8-bit product signed constants of its own. ONNX Runtime 1.31.1 opens no graph with exact kernels if two products
+    share a matrix or a zero point ("Attempt to replace the existing tensor")."""
+    for graph in (each for each in model.graphs() if isinstance(each, ir.Graph)):
+        seen: set[str] = set()
+        for node in [each for each in graph if each.op_type in OPERATORS or each.op_type == "DequantizeLinear"]:
+            for at, value in enumerate(node.inputs):
+                if value is None or value.const_value is None or value.const_value.dtype is not ir.DataType.INT8:
+                    continue
+                if value.name in seen:
+                    node.replace_input_with(at, _copy(graph, value, f"{value.name}.{len(seen)}"))
+                seen.add(str(node.inputs[at].name))  # type: ignore[union-attr]
+
+
+def _copy(graph: ir.Graph, value: ir.Value, name: str) -> ir.Value:
+    tensor = value.const_value
+    copied: ir.TensorProtocol
+    if isinstance(tensor, ir.ExternalTensor):
+        copied = ir.ExternalTensor(
+            tensor.location,
+            tensor.offset,
+            tensor.length,
+            tensor.dtype,
+            shape=tensor.shape,
+            name=name,
+            base_dir=tensor.base_dir,
+        )
+    else:
+        copied = ir.tensor(tensor.numpy(), name=name)  # type: ignore[union-attr]
+    made = ir.Value(name=name, type=value.type, shape=value.shape, const_value=copied)
+    graph.initializers[name] = made
+    return made

@@ -16,6 +16,7 @@ from prebake.measure.ports import Launcher
 from prebake.measure.starting import Start, time_first_answers, time_ready
 from prebake.measure.warmup import read_warmups
 from prebake.plan.values import Plan
+from prebake.spec.component import Component
 from prebake.workflow.device import NONE, Device
 
 _APART = re.compile(r"differ by up to ([0-9.e+-]+)")
@@ -93,9 +94,7 @@ def precision_told(plan: Plan) -> Iterator[None]:
         yield
     except (StartFailed, AnswerDiffers) as error:
         for model in plan.models:
-            reduced = [
-                f"{name} is {each.precision.type}" for name, each in model.spec.components.items() if each.reduced
-            ]
+            reduced = list(_reduced(model.spec.components))
             apart = _apart(error.message, model.name if plan.members else "")
             if reduced and apart:
                 raise AnswerDiffers(
@@ -104,6 +103,15 @@ def precision_told(plan: Plan) -> Iterator[None]:
                     f"{_with_room(float(apart)):g}}}` in images/{model.name}/image.yaml; otherwise choose another precision",
                 ) from error
         raise
+
+
+def _reduced(components: Mapping[str, Component]) -> Iterator[str]:
+    """Why an answer may be further from its reference than export.py allows, in words."""
+    for name, each in components.items():
+        if each.reduced:
+            yield f"{name} is {each.precision.type}"
+        elif each.precision.bound is not None:
+            yield f"{name} may have a relative error of {each.precision.bound:g}"
 
 
 def _apart(message: str, model: str) -> str | None:

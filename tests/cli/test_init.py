@@ -13,6 +13,7 @@ from prebake.engine.connection import Connection
 from prebake.spec.licences import UNKNOWN
 from prebake.workflow.beginnings.beginning import InitRefused
 from tests.conftest import image_name
+from tests.distance import ROUNDING, relative
 from tests.graphs import write_graph
 from tests.projects import Project, clone, reach, read_lock
 from tests.serving import serving
@@ -55,7 +56,7 @@ def test_graphs_become_an_image_that_answers_as_they_do(engine: Connection, empt
                 assert answer.status_code == 200, answer.text
                 graph = ort.InferenceSession(str(empty.root / "published" / file))
                 (wanted,) = graph.run(None, {"ids": ids, "scale": scale})
-                assert np.abs(np.array(answer.json()["outputs"]["scores"]) - wanted).max() < 1e-4
+                assert relative(answer.json()["outputs"]["scores"], wanted) < ROUNDING
             message, fields = service.refusal(422, json={"inputs": '{"ids": [[99, 0, 0, 0]], "scale": [[[1]]]}'})
             assert "the graph refuses these inputs" in message
             assert list(fields) == ["inputs"]

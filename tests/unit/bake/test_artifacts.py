@@ -29,6 +29,7 @@ from prebake.bake.exported import Exported
 from prebake.bake.job import Job, weight_files
 from prebake.bake.settings import Settings, Shipped
 from prebake.bake.worth import ANSWERS, BANDWIDTH, GRAPH
+from tests.distance import ROUNDING
 
 Told = list[dict[str, Any]]
 
@@ -87,7 +88,7 @@ def test_it_answers_as_the_framework_does(made: Path, exported: Path) -> None:
             known = {value.name for value in session.get_inputs()}
             inputs = {key: value for key, value in case.inputs.items() if key in known}
             for got, wanted in zip(session.run(list(case.outputs), inputs), case.outputs.values(), strict=True):
-                np.testing.assert_allclose(got, wanted, atol=1e-4)
+                np.testing.assert_allclose(got, wanted, rtol=0, atol=ROUNDING * np.abs(wanted).max())
 
 
 def test_a_manifest_with_them_is_one_that_a_start_reads(made: Path, models: Path) -> None:

@@ -50,7 +50,7 @@ def test_every_difference_is_reported_at_once(stage: tuple[Path, Path], settings
         "sound, case 1, output 'y'",
         "words, case 2, output 'scores'",
     ]
-    assert "differs by 0.5 at most, allowed is 0.0001" in str(caught.value)
+    assert "differs by 0.5 at most, allowed is 0.000263 (0.0001 of its largest number 2.63" in str(caught.value)
     assert not (tmp_path / "out/models/manifest.json").exists()
 
 
@@ -111,7 +111,9 @@ def test_a_tolerance_of_one_output_loosens_no_other(settings: Settings, tmp_path
     with pytest.raises(ParityFailed) as caught:
         compile_image(bake.settings, tmp_path / "exported", tmp_path / "models", tmp_path / "out")
     assert [problem.where for problem in caught.value.problems] == [f"c, case {n}, output 'small'" for n in (1, 2)]
-    assert "differs by 0.5 at most, allowed is 0.0001" in str(caught.value)
+    assert "differs by 0.5 at most, allowed is 1e-07 (0.0001 of its largest number 0.001 plus 8 times" in str(
+        caught.value
+    )
 
 
 class Double(torch.nn.Module):

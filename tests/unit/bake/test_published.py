@@ -21,6 +21,7 @@ from prebake.bake.errors import BakeError
 from prebake.bake.local import bake_folder, shipped
 from prebake.bake.sessions import open_session
 from prebake.bake.settings import Settings
+from tests.distance import ROUNDING, relative
 from tests.graphs import WIDTH, write_graph
 
 FP32 = Precision()
@@ -108,14 +109,14 @@ def test_it_answers_as_the_published_file(model: Graphs, models: Path) -> None:
     scale = np.linspace(-1, 2, 5, dtype=np.float32).reshape(5, 1, 1)
     (wanted,) = published.run(None, {"ids": ids, "scale": scale})
     found = ask(model, {"ids": ids.tolist(), "scale": scale.tolist()})["outputs"]["scores"]
-    assert np.abs(np.array(found) - wanted).max() < 1e-4
+    assert relative(found, wanted) < ROUNDING
 
 
 def test_the_warm_up_request_is_one_that_the_server_answers_so(model: Graphs, models: Path) -> None:
     request = json.loads((models / "warmup/request.json").read_bytes())
     answer = json.loads((models / "warmup/answer.json").read_bytes())
     found = json.loads(model.generate(request["fields"], lambda: False).body)
-    assert np.abs(np.array(found["outputs"]["scores"]) - np.array(answer["outputs"]["scores"])).max() < 1e-4
+    assert relative(found["outputs"]["scores"], answer["outputs"]["scores"]) < ROUNDING
 
 
 def test_everything_that_is_wrong_with_the_inputs_is_said_at_once(model: Graphs) -> None:
@@ -155,7 +156,7 @@ def test_several_graphs_are_chosen_by_name(bake: Baked) -> None:
         published = ort.InferenceSession(str(folder.models.parent / "checkpoint" / name / "model.onnx"))
         (wanted,) = published.run(None, {"ids": ids, "scale": scale})
         found = ask(model, {"ids": ids.tolist(), "scale": scale.tolist()}, **form)["outputs"]["scores"]
-        assert np.abs(np.array(found) - wanted).max() < 1e-4
+        assert relative(found, wanted) < ROUNDING
 
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:

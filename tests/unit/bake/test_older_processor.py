@@ -1,0 +1,168 @@
+"""What is baked here answers the same on a processor with AVX2 and without VNNI, and can be baked there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from prebake import process
+from prebake.bake.arrays import read_arrays, write_arrays
+from prebake.bake.component import Component
+from prebake.bake.export import export_image
+from prebake.bake.exported import Exported
+from prebake.bake.graph_files import load
+from prebake.bake.local import compile_folder
+from prebake.bake.quality import measure
+from prebake.bake.saturation import OPERATORS, find_saturating
+from prebake.bake.settings import Settings
+from tests.eight_bits import make_input, share_constants, write_operator, write_published
+from tests.older_processor import OlderProcessor, older_processor
+
+ROOT = Path(__file__).parents[3]
+ANSWERS = Path(__file__).with_name("answers.py")
+PUBLISHED = [("products", "u8s8"), ("products", "dynamic"), ("convolutions", "u8s8"), ("convolutions", "s8s8")]
+Answers = Mapping[str, Any]
+
+
+@pytest.fixture(scope="module")
+def older() -> OlderProcessor:
+    return older_processor()
+
+
+def settings_of(name: str) -> Settings:
+    return Settings(
+        image="plain",
+        module="entrypoints.tensors",
+        exporter="prebake.bake.published",
+        target="cpu",
+        checkpoint="local",
+        model_revision="0" * 64,
+        components={name: Component(onnx="model.onnx")},
+    )
+
+
+def bake_and_answer(older: OlderProcessor, folder: Path) -> tuple[Answers, Any, Any]:
+    """The report of ``checkpoint/model.onnx`` that was baked here, what it answers as published, and what the older processor
+    answers."""
+    export_image(settings_of("net"), folder / "checkpoint", folder / "exported")
+    exported = Exported.load(folder / "exported")
+    (folder / "models").mkdir()
+    report = compile_folder(settings_of("net"), folder / "checkpoint", folder / "exported", folder / "models")["net"]
+    older.python(ANSWERS, folder / "models", exported.case("net", 0), folder / "older.safetensors")
+    return report, exported.cases("net")[0].outputs["y"], read_arrays(folder / "older.safetensors")["y"]
+
+
+@pytest.fixture(scope="module")
+def operators(older: OlderProcessor, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answers]:
+    """The folder of graphs of one operator each, and what the older processor answers."""
+    folder = tmp_path_factory.mktemp("operators")
+    (folder / "graphs").mkdir()
+    for name in OPERATORS:
+        write_operator(folder / f"graphs/{name}.onnx", name, signed=True)
+    given = {path.stem: make_input(path)["x"] for path in (folder / "graphs").glob("*.onnx")}
+    write_arrays(folder / "inputs.safetensors", given)
+    older.python(ANSWERS, folder / "graphs", folder / "inputs.safetensors", folder / "older.safetensors")
+    return folder, read_arrays(folder / "older.safetensors")
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_each_operator_that_is_listed_saturates_there_and_is_exact_if_asked(
+    operators: tuple[Path, Answers], operator: str
+) -> None:
+    """The right answer comes from unsigned weights of the same numbers, whose products saturate nowhere."""
+    folder, answers = operators
+    unsigned = write_operator(folder / f"{operator}.unsigned.onnx", operator, signed=False)
+    (wanted,) = ort.InferenceSession(str(unsigned), providers=["CPUExecutionProvider"]).run(None, make_input(unsigned))
+    exact, plain = (answers[f"{operator} {how}"].astype(np.float64) for how in ("exact", "plain"))
+    assert answers["saturates"]
+    np.testing.assert_allclose(exact, wanted, rtol=0, atol=1e-5 * np.abs(wanted.astype(np.float64)).max())
+    assert np.abs(plain - wanted).max() > 0.05 * np.abs(wanted.astype(np.float64)).max()
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize(("signed", "bits", "found"), [(True, 8, True), (True, 7, False), (False, 8, False)])
+def test_what_may_saturate_is_found_in_the_graph(
+    tmp_path: Path, operator: str, signed: bool, bits: int, found: bool
+) -> None:
+    graph = write_operator(tmp_path / "model.onnx", operator, signed=signed, bits=bits)
+    assert bool(find_saturating(load(graph)).avoidable) is found
+    assert not find_saturating(load(graph)).unavoidable
+
+
+def test_products_that_share_constants_are_exact_there_too(older: OlderProcessor, tmp_path: Path) -> None:
+    """ONNX Runtime opens no such graph with exact kernels."""
+    (tmp_path / "checkpoint").mkdir()
+    share_constants(write_operator(tmp_path / "checkpoint/model.onnx", "MatMulIntegerToFloat", signed=True))
+    _, wanted, got = bake_and_answer(older, tmp_path)
+    assert measure(wanted, got).relative < 1e-6
+
+
+@pytest.mark.parametrize(("network", "form"), PUBLISHED)
+def test_a_published_graph_in_8_bits_is_proved_here_and_answers_so_there(
+    older: OlderProcessor, tmp_path: Path, network: str, form: str
+) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    write_published(tmp_path / "checkpoint/model.onnx", network, form)
+    report, wanted, got = bake_and_answer(older, tmp_path)
+    assert measure(wanted, got).difference <= report["tolerance"]["y"]
+    assert report["allowances"]["y"]["step"] > 0
+    assert form == "s8s8" or report["saturates"]["avoidable"]
+
+
+def test_a_network_is_compiled_and_compared_there(
+    older: OlderProcessor, checkpoint: Path, settings: Settings, exported: Path, tmp_path: Path
+) -> None:
+    """The framework's answers come from here, and the compile stage runs there: in fp32, with the derived tolerances."""
+    (tmp_path / "settings.json").write_bytes(settings.to_json())
+    models = Path(shutil.copytree(checkpoint / "words", tmp_path / "models/words")).parent
+    shutil.copytree(exported / "derived", models, dirs_exist_ok=True)
+    older.python(
+        *("-m", "prebake.bake", "compile", "--settings", tmp_path / "settings.json", "--exported", exported),
+        *("--models", models, "--out", tmp_path / "out"),
+    )
+    assert (tmp_path / "out/models/manifest.json").exists()
+
+
+KERNELS = {
+    "without AVX": {"ATEN_CPU_CAPABILITY": "default", "DNNL_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    "with AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "DNNL_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+}
+"""torch's own kernels, oneDNN's and MKL's; numpy has OpenBLAS."""
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_the_framework_may_have_computed_with_other_kernels(
+    checkpoint: Path, settings: Settings, tmp_path: Path, kernels: str
+) -> None:
+    """It exported with those of an older processor, and the graph is compared with it by this one's."""
+    said = replace(settings, exporter="images.tiny.export")
+    (tmp_path / "settings.json").write_bytes(said.to_json())
+    words: list[str | Path] = [
+        "--settings",
+        tmp_path / "settings.json",
+        "--checkpoint",
+        checkpoint,
+        "--out",
+        tmp_path / "exported",
+    ]
+    paths = f"{ROOT}:{Path(__file__).parent}"
+    process.run(
+        [sys.executable, "-m", "prebake.bake", "export", "--image", "tiny", *words],
+        cwd=tmp_path,
+        env={**os.environ, **KERNELS[kernels], "OPENBLAS_CORETYPE": "Haswell", "PYTHONPATH": paths},
+        timeout=300,
+    )
+    (tmp_path / "models").mkdir()
+    report = compile_folder(said, checkpoint, tmp_path / "exported", tmp_path / "models")
+    for component in report.values():
+        for output, told in component["outputs"].items():
+            assert told["difference"] <= component["tolerance"][output]
