@@ -40,8 +40,8 @@ def find_not_finite(wanted: Array, got: Array) -> str:
 
 
 def measure(wanted: Array, got: Array) -> Quality:
-    """``got``, of the shape and type of ``wanted``, against it. Places at which both are the same infinity, or no number, are left
-    out; NaN, which is below no bound, if one alone is not finite. Of text, as of whole numbers, the share that differs counts."""
+    """``got``, of the shape and type of ``wanted``, against it. Places at which both are the same infinity, or no number, are
+    left out; NaN, below no bound, if one alone is not finite. Of text, as of whole numbers, the share that differs counts."""
     if wanted.dtype == object:
         share = float(np.mean(wanted != got)) if wanted.size else 0.0
         return Quality(share, 1.0 - share, float(share > 0))
