@@ -41,6 +41,11 @@ class Folding:
     def to_dict(self) -> dict[str, int]:
         return asdict(self)
 
+    def __str__(self) -> str:
+        constants = f", {self.constants:,} of them in Constant nodes" if self.constants else ""
+        left_out = f"; {self.left_out:,} are folded into others and left out" if self.left_out else ""
+        return f"published weights of {self.bytes:,} bytes{constants}{left_out}"
+
 
 def prepare(model: ir.Model, signature: Signature, locale: str = "") -> int:
     """Inline functions, drop inputs that the signature lacks (the file has values for them), lift Constants and name axes as the

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from prebake.bake.axes import settle_axes
 from prebake.bake.errors import BakeError, GraphRefused
@@ -103,6 +103,15 @@ def test_a_graph_that_draws_numbers_it_does_not_use_is_told_and_baked(tmp_path: 
     loud = {**quiet, "scale": np.ones(1, np.float32)}
     with pytest.raises(GraphRefused, match="answers otherwise each time"):
         list(check_repeats(published, [loud], [answer_of(published, loud)]))
+
+
+def test_dropout_draws_numbers_in_training_alone(tmp_path: Path) -> None:
+    rate = numpy_helper.from_array(np.array(0.5, np.float32), "rate")
+    for on in (False, True):
+        training = numpy_helper.from_array(np.array(on), "training")
+        nodes = [helper.make_node("Dropout", ["x", "rate", "training"], ["y"], name="drop")]
+        model = make(nodes, [value("x", FLOAT, ["N", 64])], [value("y", FLOAT, ["N", 64])], [rate, training])
+        assert opened(tmp_path, model).random == (("Dropout (drop)",) if on else ())
 
 
 def test_a_sample_with_unequal_lengths_frees_the_axis(tmp_path: Path) -> None:
