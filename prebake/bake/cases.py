@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
@@ -47,3 +47,13 @@ def check_cases(
     for fault, present in faults.items():
         if present:
             raise BakeError(f"{component}: {fault}.", next_action="Correct its export.py.")
+
+
+def check_kept(component: str, module: torch.nn.Module, inputs: Inputs, kept: Collection[str]) -> None:
+    """In every precision: the names are to be right on the day when another is asked for."""
+    tensors = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
+    if unknown := [name for name in kept if name not in inputs and name not in tensors]:
+        raise BakeError(
+            f"{component}: keep_in_fp32 names '{', '.join(unknown)}', which is no input, parameter or buffer.",
+            next_action=f"Its inputs are {', '.join(inputs)}; the others are called as named_parameters and named_buffers do.",
+        )

@@ -17,7 +17,7 @@ from prebake.bake import graph_files, graphs, pickles, published_graph
 from prebake.bake.allowances import Allowance, allow, settle
 from prebake.bake.answer_allowance import allow_answer
 from prebake.bake.arrays import Array, from_arrays
-from prebake.bake.cases import check_cases, reference_of, to_array
+from prebake.bake.cases import check_cases, check_kept, reference_of, to_array
 from prebake.bake.component import HALVES
 from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
@@ -28,12 +28,14 @@ from prebake.bake.lowered import Lowered
 from prebake.bake.parity import Case, Tolerance
 from prebake.bake.programs import Program
 from prebake.bake.provider_options import CPU
-from prebake.bake.published_file import Published
+from prebake.bake.published_file import Published, examine
 from prebake.bake.published_graph import Folding
 from prebake.bake.quantisation_steps import answer_moved
 from prebake.bake.quantise import Sample
 from prebake.bake.reduced import reduced
+from prebake.bake.repeats import check_repeats
 from prebake.bake.repoint import WeightFiles, hold_small, large_initialisers, repoint
+from prebake.bake.sampling import answer_of
 from prebake.bake.saturation import unshare
 from prebake.bake.settings import Settings
 from prebake.bake.shards import SHARD, tensors_of
@@ -108,7 +110,7 @@ class Bake:
         if component in self._exported.components:
             raise BakeError(f"{component}: it has a graph already.", next_action="Correct its export.py.")
         check_cases(component, module, cases, dynamic or {})
-        _check_kept(component, module, cases[0], keep_in_fp32)
+        check_kept(component, module, cases[0], keep_in_fp32)
         answers = [reference_of(component, module, case, outputs) for case in cases]
         for number, answer in enumerate(answers):
             self._exported.write_case(component, number, answer)
@@ -155,25 +157,35 @@ class Bake:
         self._exported.components[component] = about
         print(f"{component}: exported, {report}{f', {reduction}' if reduction else ''}", file=sys.stderr)
 
-    def graph_file(self, published: Published, path: str, cases: Sequence[Case]) -> None:
-        """Take a published ONNX file, at ``path`` of the checkpoint, for a component's graph; its weights become derived ones.
+    def graph_file(
+        self,
+        component: str,
+        path: str,
+        cases: Sequence[Mapping[str, Array]],
+        published: Published | None = None,
+    ) -> Sequence[Mapping[str, Array]]:
+        """Take a published ONNX file of the checkpoint for the component's graph; its weights become derived ones.
 
-        cases: inputs and the published graph's outputs, kept for the compile stage to compare with. The tolerance of each output
-            follows from its size.
+        cases: inputs by name, the published graph's outputs of which are kept for the compile stage to compare with, and
+            returned. The tolerance of each output follows from its size.
+        published: the same file, if it was looked into already: its signature says how inputs and axes are called.
         """
-        component = published.component
         self._check_component(component)
-        for number, case in enumerate(cases):
-            self._exported.write_case(component, number, case)
+        published = published or examine(component, self.checkpoint / path).asking(cases[0])
+        outputs = [answer_of(published, case) for case in cases]
+        for note in check_repeats(published, cases, outputs):
+            print(f"{component}: {note}", file=sys.stderr)
+        for number, (case, answer) in enumerate(zip(cases, outputs, strict=True)):
+            self._exported.write_case(component, number, Case(case, answer))
         with graph_files.copied(self.checkpoint / path) as copy:
             model = graph_files.load(copy)
             hold_small(model)
-            allowances = allow(
-                [case.outputs for case in cases], moved=answer_moved(copy, [case.inputs for case in cases])
-            )
+            allowances = allow(outputs, moved=answer_moved(copy, cases))
             lifted = published_graph.prepare(model, published.signature, published.locale)
             with self._folded(component, model, lifted) as (model, folding):
+                print(f"{component}: {folding}", file=sys.stderr)
                 self._keep_whole(component, model, allowances, len(cases), folding.to_dict())
+        return outputs
 
     @contextmanager
     def _folded(self, component: str, model: ir.Model, lifted: int) -> Iterator[tuple[ir.Model, Folding]]:
@@ -302,16 +314,6 @@ class Bake:
         target = self._exported.model_file(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-
-
-def _check_kept(component: str, module: torch.nn.Module, inputs: graphs.Inputs, kept: Collection[str]) -> None:
-    """In every precision: the names are to be right on the day when another is asked for."""
-    tensors = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
-    if unknown := [name for name in kept if name not in inputs and name not in tensors]:
-        raise BakeError(
-            f"{component}: keep_in_fp32 names '{', '.join(unknown)}', which is no input, parameter or buffer.",
-            next_action=f"Its inputs are {', '.join(inputs)}; the others are called as named_parameters and named_buffers do.",
-        )
 
 
 def export_image(settings: Settings, checkpoint: Path, out: Path, shard: int = SHARD) -> None:

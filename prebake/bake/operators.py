@@ -58,8 +58,16 @@ _CONTRIBUTED = ("Affine", "Crop", "DynamicSlice", "ImageScaler", "MeanVarianceNo
 
 
 def find_random(model: onnx.ModelProto) -> Iterator[str]:
-    """Nodes that draw numbers: each run may answer otherwise."""
-    for node in nodes_of(model):
-        training = node.op_type == "Dropout" and len(node.input) > 2
+    """Nodes that draw numbers: each run may answer otherwise. Dropout does so in training alone."""
+    nodes = list(nodes_of(model))
+    held = {each.name: each for each in model.graph.initializer}
+    held |= {node.output[0]: node.attribute[0].t for node in nodes if node.op_type == "Constant"}
+    off = {name for name, tensor in held.items() if tensor.data_type == onnx.TensorProto.BOOL and not _is_on(tensor)}
+    for node in nodes:
+        training = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] not in {"", *off}
         if node.op_type in _RANDOM or training:
             yield f"{node.op_type} ({node.name or node.output[0]})"
+
+
+def _is_on(tensor: onnx.TensorProto) -> bool:
+    return bool(onnx.numpy_helper.to_array(tensor).any())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import sys
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,12 +23,10 @@ from prebake.bake.documents import canonical_json
 from prebake.bake.errors import BakeError
 from prebake.bake.export import Bake
 from prebake.bake.made_up import make_inputs
-from prebake.bake.parity import Case
 from prebake.bake.programs import open_program
 from prebake.bake.published_file import examine
-from prebake.bake.repeats import check_repeats
 from prebake.bake.sample_file import LITERAL, fill_sample, read_samples
-from prebake.bake.sampling import answer_of, find_cases
+from prebake.bake.sampling import find_cases
 from prebake.bake.signature import Signature, fit_inputs, infer_tensor
 
 TENSORS = "tensors.json"
@@ -60,12 +57,8 @@ def _take_onnx(bake: Bake, name: str, sample: Mapping[str, Any] | None) -> Taken
     published = examine(name, bake.checkpoint / path).asking(sample or ())
     given = [_given(bake, name, unbound(published.signature), sample)] if sample is not None else []
     cases = find_cases(published, given)
-    answers = [answer_of(published, case) for case in cases]
-    for note in check_repeats(published, cases, answers):
-        print(f"{name}: {note}", file=sys.stderr)
     published = replace(published, signature=settle_axes(published, cases))
-    bake.graph_file(published, path, [Case(case, answer) for case, answer in zip(cases, answers, strict=True)])
-    return published.signature, cases[0], answers[0]
+    return published.signature, cases[0], bake.graph_file(name, path, cases, published)[0]
 
 
 def _take_torch(bake: Bake, name: str, sample: Any) -> Taken:

@@ -23,6 +23,9 @@ _LEAST_IR = 8
 """Of the graph that is baked. Before 4, initialisers had to be inputs as well."""
 _LIFTED = 128
 """Elements from which a Constant becomes an initialiser: of the smallest that are pointed into weight files."""
+_LARGEST = 2 << 30
+"""Bytes of weights up to which they are folded: it takes three times their room on the disk, and larger networks have matrices,
+of which nothing is folded."""
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 
 
@@ -37,6 +40,11 @@ class Folding:
 
     def to_dict(self) -> dict[str, int]:
         return asdict(self)
+
+    def __str__(self) -> str:
+        constants = f", {self.constants:,} of them in Constant nodes" if self.constants else ""
+        left_out = f"; {self.left_out:,} are folded into others and left out" if self.left_out else ""
+        return f"published weights of {self.bytes:,} bytes{constants}{left_out}"
 
 
 def prepare(model: ir.Model, signature: Signature, locale: str = "") -> int:
@@ -61,11 +69,11 @@ def prepare(model: ir.Model, signature: Signature, locale: str = "") -> int:
 def folded(component: str, model: ir.Model, constants: int) -> Iterator[tuple[ir.Model, Folding]]:
     """``model`` as ONNX Runtime optimises it, while the block lasts: its weights are those that the image will read.
 
-    Quantised graphs stay as they are: what is made of them depends on the processor.
+    Quantised graphs stay as they are, since what is made of them depends on the processor; and so do large ones.
     """
     published = _contents(model)
     size = sum(published.values())
-    if any(node.op_type in _QUANTISED for graph in model.graphs() for node in graph):
+    if size > _LARGEST or any(node.op_type in _QUANTISED for graph in model.graphs() for node in graph):
         yield model, Folding(size, constants)
         return
     with TemporaryDirectory(prefix="fold-") as folder:

@@ -81,7 +81,7 @@ def fill_sample(component: str, signature: Signature, sample: Mapping[str, Any],
             raise BakeError(
                 f"{component}: the sample of {name} cannot be used: {error}.",
                 next_action='Give nested lists, {"shape": [...], "seed": 1}, {"shape": [...], "fill": 0} or '
-                '{"file": "NAME.npy"}.',
+                '{"file": "NAME.npy"}, a file that `code.export` of image.yaml lists.',
             ) from error
     return given
 

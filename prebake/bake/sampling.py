@@ -146,12 +146,12 @@ def _refused(published: Published, refusals: Mapping[str, str]) -> GraphRefused:
         f"{published.component}: the graph runs on none of {len(told)} made-up inputs. It takes {takes}.",
         *(f"  {case}: {said[:300]}" for case, said in shown),
     ]
-    first = next(iter(published.signature.inputs)).name
+    first = next((each.name for each in published.signature.inputs), "x")
     return GraphRefused(
         "\n".join(lines),
         next_action=f"Say the sizes that it takes, `prebake init … --input '{first}=[1, 3, 640, 640]'` (each input that has free "
-        "axes), or give real inputs: `prebake init … --sample FILE`, an .npz with an array for each input, or a JSON of nested "
-        "lists by input.",
+        "axes), or give real inputs: `prebake init … --sample FILE`, an .npz with an array for each input, or a JSON such as "
+        f'{{"{published.component}": {{"{first}": [[0.5, 1]]}}}}.',
     )
 
 

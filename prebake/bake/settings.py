@@ -81,13 +81,11 @@ class Settings:
         return f"{component}/model.onnx" if own else f"{self.folder(component)}/{component}.onnx"
 
     def constants(self, component: str) -> str:
-        """The path under /models of what a component's graph reads and no weight file holds."""
-        own = self.folder(component) == component
-        return (
-            f"{component}/constants.safetensors"
-            if own
-            else f"{self.folder(component)}/{component}.constants.safetensors"
-        )
+        """The path under /models of what a component's graph reads and no weight file holds: never that of its weights, which of
+        a published graph are called as the component is."""
+        own = self.folder(component) == component and component != "constants"
+        name = "constants.safetensors" if own else f"{component}.constants.safetensors"
+        return f"{self.folder(component)}/{name}"
 
     def keeps_half(self, component: str) -> bool:
         """Whether weights of half precision are cast to fp32 as the graph is opened, as ONNX Runtime's CPU provider has few

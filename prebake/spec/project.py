@@ -105,7 +105,9 @@ def read_project(root: Path, name: str, *, locked: bool = True) -> Project:
         spec=spec,
         lock=_read_lock(folder, name) if locked and not spec.models else None,
         serve=() if spec.models else _code(root, folder, spec.code.serve),
-        export=() if spec.models else _code(root, folder, (*spec.code.export, *_calibration(spec))),
+        export=()
+        if spec.models
+        else _code(root, folder, (*spec.code.export, *_calibration(spec), *_samples(folder, spec))),
         naive=_code(root, folder, ("naive.py",)) if (folder / "naive.py").is_file() else (),
         entrypoints=_files(library, "entrypoints", "**/*", skip=("__pycache__",)),
         bake=_bake_library(library),
@@ -115,6 +117,17 @@ def read_project(root: Path, name: str, *, locked: bool = True) -> Project:
         torch=() if spec.models else _code(root, folder, spec.code.torch),
         members=_read_members(root, spec, requirements, locked=locked),
     )
+
+
+SAMPLES = ("sample.json", "sample.npz", "sample.npy")
+"""Files of an image of published graphs that hold real inputs (``prebake.bake.sample_file``)."""
+
+
+def _samples(folder: Path, spec: ImageSpec) -> tuple[str, ...]:
+    """The sample of published graphs, which the stages read whether `code` lists it or not."""
+    if not any(each.onnx or each.torch for each in spec.components.values()):
+        return ()
+    return tuple(name for name in SAMPLES if name not in spec.code.export and (folder / name).is_file())
 
 
 def _read_members(root: Path, spec: ImageSpec, requirements: Mapping[str, str], *, locked: bool) -> dict[str, Project]:

@@ -47,11 +47,16 @@ def write_graphs(
         **asked.values(folder, title),
         "files": sorted({file for part in parts for file in part.files}),
         "parts": parts,
-        "samples": sorted([*given, *(["sample.json"] if samples else [])]),
+        "samples": sorted([*given, *(["sample.json"] if samples else [])], key=_last),
     }
     templates = read_templates(asked.root)
     files = {name: render_template(templates, template, values).encode() for name, template in _TEXTS.items()}
     return {**files, **({"sample.json": json.dumps(samples, indent=1).encode() + b"\n"} if samples else {})}
+
+
+def _last(name: str) -> tuple[bool, str]:
+    """The sample comes after the files that it names."""
+    return name.startswith("sample."), name
 
 
 def name_parts(folder: Path, graphs: Sequence[Path]) -> Mapping[str, Path]:

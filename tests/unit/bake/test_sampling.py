@@ -1,0 +1,183 @@
+"""Inputs that are made up for a published graph: which sizes, which values, and what is told of the answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from prebake.bake.axes import settle_axes
+from prebake.bake.errors import BakeError, GraphRefused
+from prebake.bake.made_up import make_inputs_of
+from prebake.bake.published_file import Published, examine
+from prebake.bake.repeats import check_repeats
+from prebake.bake.sample_file import fill_sample, read_samples, write_sample
+from prebake.bake.sampling import answer_of, find_cases, make_first
+from prebake.bake.signature import Signature, TensorSignature, read_signature
+from prebake.bake.sizes import LONGEST_TEXT, MOST, count, first_sizes, further_sizes
+from tests.odd_graphs import FLOAT, GOOD, INT64, make, never, value, write
+
+
+def opened(tmp_path: Path, model: onnx.ModelProto) -> Published:
+    return examine("net", write(model, tmp_path / "net.onnx"))
+
+
+def signature(**shapes: tuple[int | str, ...]) -> Signature:
+    return Signature(tuple(TensorSignature(name, "float32", shape) for name, shape in shapes.items()), ())
+
+
+def test_the_ladder_goes_up_from_one_and_spares_the_rows() -> None:
+    sizes = list(first_sizes(signature(x=("rows", 3, "h", "w")), {}))
+    assert [each["h"] for each in sizes[:9]] == [1, 2, 3, 16, 32, 64, 224, 320, 640]
+    assert {each["rows"] for each in sizes} == {1}
+    assert {"rows": 1, "h": 48, "w": 192} in sizes
+    assert all(count(signature(x=("rows", 3, "h", "w")), each) <= MOST for each in sizes)
+
+
+@pytest.mark.parametrize(("said", "expected"), [("[320, 448]", (320, 448)), ("640", (640, 640)), ("[96]", (96, 96))])
+def test_what_the_publisher_says_of_pictures_comes_first(said: str, expected: tuple[int, int]) -> None:
+    for axes in (("n", 3, "h", "w"), ("n", "h", "w", 3)):
+        first = next(first_sizes(signature(x=axes), {"imgsz": said}))
+        assert (first["h"], first["w"]) == expected
+
+
+def test_an_axis_that_is_named_by_others_has_their_sum() -> None:
+    takes = signature(ids=("batch", "tokens"), mask=("batch", "past + tokens"), past=("batch", 4, "past", 8))
+    for lengths in [*first_sizes(takes, {}), *further_sizes(takes, next(first_sizes(takes, {})))]:
+        assert lengths["past + tokens"] == lengths["past"] + lengths["tokens"]
+
+
+def test_tokens_are_never_so_many_that_attention_fills_the_memory() -> None:
+    tokens = Signature((TensorSignature("ids", "int64", ("batch", "tokens")),), ())
+    assert max(each["tokens"] for each in first_sizes(tokens, {})) == LONGEST_TEXT
+    assert max(each["samples"] for each in first_sizes(signature(x=("batch", "samples")), {})) == 16_000
+
+
+def test_further_cases_have_other_rows_and_lengths(tmp_path: Path) -> None:
+    published = opened(tmp_path, GOOD["detector"]())
+    shapes = [case["images"].shape for case in find_cases(published, [])]
+    assert shapes[0] == (1, 3, 16, 16)
+    assert len({shape[0] for shape in shapes}) == len({shape[2] for shape in shapes[:2]}) + 1 == 3
+
+
+def test_pictures_in_bytes_use_the_whole_range() -> None:
+    takes = Signature((TensorSignature("x", "uint8", (1, 8, 8, 3)), TensorSignature("ids", "uint8", (1, 8))), ())
+    made = make_inputs_of(takes, {}, seed=1)
+    assert made["x"].max() > 200
+    assert made["ids"].max() == 1
+
+
+def test_whole_numbers_may_be_lengths(tmp_path: Path) -> None:
+    """As the first of a speech model's outputs, cut to a length that an input tells: a length of 0 leaves nothing to average."""
+    nodes = [helper.make_node("Reshape", ["x", "length"], ["y"])]
+    inputs = [value("x", FLOAT, ["samples"]), value("length", INT64, [1])]
+    published = opened(tmp_path, make(nodes, inputs, [value("y", FLOAT, ["samples"])]))
+    first = make_first(published)
+    assert first.inputs["length"].tolist() == [len(first.inputs["x"])]
+
+
+def test_an_answer_that_is_no_number_anywhere_is_told(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Abs", ["x"], ["a"]),
+        helper.make_node("Neg", ["a"], ["n"]),
+        helper.make_node("Log", ["n"], ["y"]),
+    ]
+    published = opened(tmp_path, make(nodes, [value("x", FLOAT, ["N", 4])], [value("y", FLOAT, ["N", 4])]))
+    cases = find_cases(published, [])
+    (note,) = set(check_repeats(published, cases[:1], [answer_of(published, cases[0])]))
+    assert "'y' is NaN everywhere, which proves little" in note
+
+
+def test_a_graph_that_draws_numbers_it_does_not_use_is_told_and_baked(tmp_path: Path) -> None:
+    nodes = [helper.make_node("RandomNormalLike", ["x"], ["r"], name="noise"), helper.make_node("Mul", ["r", "scale"], ["s"]),
+             helper.make_node("Add", ["x", "s"], ["y"])]  # fmt: skip
+    inputs = [value("x", FLOAT, ["N", 4]), value("scale", FLOAT, [1])]
+    published = opened(tmp_path, make(nodes, inputs, [value("y", FLOAT, ["N", 4])]))
+    quiet = {"x": np.ones((1, 4), np.float32), "scale": np.zeros(1, np.float32)}
+    (note,) = check_repeats(published, [quiet], [answer_of(published, quiet)])
+    assert "it draws numbers (RandomNormalLike (noise))" in note
+    loud = {**quiet, "scale": np.ones(1, np.float32)}
+    with pytest.raises(GraphRefused, match="answers otherwise each time"):
+        list(check_repeats(published, [loud], [answer_of(published, loud)]))
+
+
+def test_dropout_draws_numbers_in_training_alone(tmp_path: Path) -> None:
+    rate = numpy_helper.from_array(np.array(0.5, np.float32), "rate")
+    for on in (False, True):
+        training = numpy_helper.from_array(np.array(on), "training")
+        nodes = [helper.make_node("Dropout", ["x", "rate", "training"], ["y"], name="drop")]
+        model = make(nodes, [value("x", FLOAT, ["N", 64])], [value("y", FLOAT, ["N", 64])], [rate, training])
+        assert opened(tmp_path, model).random == (("Dropout (drop)",) if on else ())
+
+
+def test_a_sample_with_unequal_lengths_frees_the_axis(tmp_path: Path) -> None:
+    published = opened(tmp_path, GOOD["same_name"]())
+    case = {"a": np.ones((1, 1), np.float32), "b": np.ones((1, 3), np.float32)}
+    assert settle_axes(published, [case]).inputs[1].shape == ("batch", "b.1")
+
+
+def test_what_runs_on_nothing_is_refused_with_the_words_of_onnx_runtime(tmp_path: Path) -> None:
+    with pytest.raises(GraphRefused) as caught:
+        make_first(opened(tmp_path, never()))
+    assert "x [1, 1]: [ONNXRuntimeError]" in caught.value.message
+    assert "--sample FILE" in caught.value.next_action
+
+
+def test_names_that_occur_twice_are_each_to_be_told_apart(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    model = make(nodes, [value("x", FLOAT, ["N", 4])], [value("y", FLOAT, ["N", 4]), value("y", FLOAT, ["N", 4])])
+    with pytest.raises(GraphRefused, match="y: is the name of 2 outputs"):
+        opened(tmp_path, model)
+
+
+def test_half_precision_and_scalars_are_read(tmp_path: Path) -> None:
+    half = TensorProto.FLOAT16
+    nodes = [helper.make_node("Mul", ["x", "by"], ["y"])]
+    published = opened(
+        tmp_path, make(nodes, [value("x", half, ["N"]), value("by", half, [])], [value("y", half, ["N"])])
+    )
+    assert read_signature("net", published.session).inputs[1] == TensorSignature("by", "float16", ())
+    assert make_first(published).inputs["by"].shape == ()
+
+
+def test_samples_may_be_shapes_files_and_archives(tmp_path: Path) -> None:
+    takes = signature(x=("n", 300), y=("n",))
+    np.save(tmp_path / "real.npy", np.full(2, 7, np.float32))
+    (tmp_path / "sample.json").write_text(
+        '{"net": {"x": {"shape": [2, 300], "seed": 4}, "y": {"file": "real.npy"}}, "other": {"x": {"shape": [1, 3], "fill": 2}}}'
+    )
+    samples = read_samples(tmp_path, ["net", "other"])
+    found = fill_sample("net", takes, samples["net"], tmp_path)
+    again = fill_sample("net", takes, samples["net"], tmp_path)
+    assert found["x"].shape == (2, 300)
+    assert np.array_equal(found["x"], again["x"])
+    assert found["y"].tolist() == [7, 7]
+    assert fill_sample("other", takes, samples["other"], tmp_path)["x"].tolist() == [[2, 2, 2]]
+    with pytest.raises(BakeError, match="sample of y cannot be used"):
+        fill_sample("net", takes, {"y": {"file": "nowhere.npy"}}, tmp_path)
+    arrays: dict[str, Any] = {"net/x": np.ones(3), "y": np.ones(2)}
+    np.savez(tmp_path / "sample.npz", **arrays)
+    with pytest.raises(BakeError, match=r"several samples: sample\.json, sample\.npz"):
+        read_samples(tmp_path, ["net"])
+    (tmp_path / "sample.json").unlink()
+    assert set(read_samples(tmp_path, ["net", "other"])["net"]) == {"x", "y"}
+    (tmp_path / "sample.npz").unlink()
+    np.save(tmp_path / "sample.npy", np.ones((1, 300)))
+    one = fill_sample("net", signature(x=("n", 300)), read_samples(tmp_path, ["net"])["net"], tmp_path)
+    assert one["x"].shape == (1, 300)
+    np.save(tmp_path / "sample.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(BakeError, match="no NumPy file without pickles"):
+        read_samples(tmp_path, ["net"])
+
+
+def test_what_is_written_of_large_and_empty_inputs_makes_the_same_shape() -> None:
+    takes = signature(large=(3, 200), empty=(0, 4), small=(2,))
+    made = make_inputs_of(takes, {}, seed=1)
+    written = write_sample(made)
+    assert written["large"] == {"shape": [3, 200], "seed": 1}
+    again = fill_sample("net", takes, written, Path())
+    assert {name: np.shape(each) for name, each in again.items()} == {"large": (3, 200), "empty": (0, 4), "small": (2,)}
