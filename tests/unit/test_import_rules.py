@@ -92,6 +92,7 @@ OURS: dict[str, set[str]] = {
 THEIRS: dict[str, set[str]] = {
     "prebake/spec": {"pydantic", "pydantic_core", "yaml"},
     "prebake/bake": {
+        "PIL",
         "numpy",
         "torch",
         "onnx",
