@@ -46,7 +46,7 @@ def read_classifier(folder: Folder, config: Mapping[str, Any]) -> Facts:
 def _check_processor(folder: Folder) -> None:
     says = folder.document(_PROCESSOR)
     kind = str(says.get("image_processor_type") or says.get("feature_extractor_type") or "ViTImageProcessor")
-    stem = kind.removesuffix("Fast").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
+    stem = kind.removesuffix("Fast").removesuffix("Pil").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
     if stem not in _KNOWN:
         known = ", ".join(f"{each}ImageProcessor" for each in _KNOWN)
         folder.problems.append(Problem(_PROCESSOR, f"the processor is {kind}", f"known are {known}"))
