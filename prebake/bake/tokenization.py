@@ -8,6 +8,7 @@ tokenizer and saves what that holds.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,10 @@ def _files(bake: Bake, name: str, tokenizer: Any, limit: TokenLimit) -> dict[str
         },
         "encode_special_tokens": bool(tokenizer.backend_tokenizer.encode_special_tokens),
     }
+    if shipped and not same:
+        size = published.stat().st_size / 1e6
+        told = "the framework's tokenizer is not that of the published tokenizer.json, so a derived one is used"
+        print(f"{name}: {told}; leave {_PUBLISHED} out of `ship` to save {size:.1f} MB", file=sys.stderr)
     files = {f"{name}/{SETTINGS}": canonical_json(settings)}
     return files if same else {f"{name}/{_DERIVED}": backend.encode(), **files}
 

@@ -129,6 +129,35 @@ def test_a_processor_that_does_more_is_named(module_project: Project, tmp_path: 
     assert "num_channels is 1" in said
 
 
+def test_settings_of_a_processor_that_nobody_knows_are_named(module_project: Project) -> None:
+    folder = module_project.root / "published" / "settings"
+    size = {"longest_edge": 32, "shortest_edge": 16}
+    pretrained.write_image_classifier(folder, crop_pct=0.875, do_pad=True, do_flip_channel_order=False, size=size)
+    said = refused(module_project, folder)
+    assert "preprocessor_config.json: crop_pct is 0.875, and is no setting that is known" in said
+    assert "do_pad is true" in said
+    assert "size has longest_edge, shortest_edge" in said
+    assert "do_flip_channel_order" not in said, "a setting that is off decides nothing"
+
+
+def test_settings_of_sounds_that_nobody_knows_are_named(module_project: Project) -> None:
+    folder = module_project.root / "published" / "heard"
+    pretrained.write_recogniser(folder)
+    (folder / "processor_config.json").unlink(missing_ok=True)
+    document = {"do_normalize": True, "do_ceptral_normalize": True, "feature_size": 80}
+    (folder / "preprocessor_config.json").write_text(json.dumps(document))
+    said = refused(module_project, folder)
+    assert "do_ceptral_normalize is true" in said
+    assert "feature_size is 80" in said
+    listener = module_project.root / "published" / "listened"
+    pretrained.write_listener(listener, token_boost={"5": 2.0}, renormalize_logits=True)
+    change(listener / "preprocessor_config.json", do_denoise=True)
+    said = refused(module_project, listener)
+    assert "generation_config.json: token_boost is" in said
+    assert "do_denoise is true" in said
+    assert "renormalize_logits" not in said
+
+
 def test_spectra_and_other_rates_are_named(module_project: Project) -> None:
     folder = module_project.root / "published" / "sounds"
     pretrained.write_recogniser(folder)

@@ -94,6 +94,7 @@ OURS: dict[str, set[str]] = {
 THEIRS: dict[str, set[str]] = {
     "prebake/spec": {"packaging", "pydantic", "pydantic_core", "yaml"},
     "prebake/bake": {
+        "PIL",
         "numpy",
         "torch",
         "onnx",

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 from prebake.errors import Problem
 from prebake.workflow.beginnings.facts import Facts
 from prebake.workflow.beginnings.folder import CONFIG, Folder
+from prebake.workflow.beginnings.known_keys import check_keys
 from prebake.workflow.beginnings.samples import play_sound
 from prebake.workflow.beginnings.texts import TOKENIZER, check_vocabulary
 
@@ -26,6 +27,24 @@ _GREEDY: Mapping[str, tuple[Any, ...]] = {
     "forced_bos_token_id": (), "forced_eos_token_id": (), "exponential_decay_length_penalty": (), "guidance_scale": (1,),
     "no_speech_threshold": (), "logprob_threshold": (), "compression_ratio_threshold": (), "stop_strings": (),
     "watermarking_config": (), "constraints": (),
+}  # fmt: skip
+# Of both documents: what the export takes over, and what decides nothing of one window, written greedily without times.
+_EXTRACTOR = {
+    "feature_extractor_type", "processor_class", "padding_side", "return_attention_mask", "n_samples", "nb_max_frames",
+    "mel_filters", "_processor_class", "transformers_version",
+}  # fmt: skip
+_GENERATED = {
+    "decoder_start_token_id", "eos_token_id", "no_timestamps_token_id", "max_length", "max_new_tokens", "is_multilingual",
+    "lang_to_id", "task_to_id", "suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids", "language", "task",
+}  # fmt: skip
+_UNUSED = {
+    "_from_model_config", "transformers_version", "alignment_heads", "median_filter_width", "return_timestamps", "bos_token_id",
+    "max_initial_timestamp_index", "prev_sot_token_id", "pad_token_id", "use_cache", "return_dict_in_generate", "output_scores",
+    "output_attentions", "output_hidden_states", "output_logits", "do_sample", "num_beams", "num_beam_groups", "temperature",
+    "top_k", "top_p", "top_h", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "num_return_sequences", "early_stopping",
+    "length_penalty", "diversity_penalty", "renormalize_logits", "remove_invalid_values", "cache_implementation",
+    "condition_on_prev_tokens", "max_time", "is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule",
+    "assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind", "prompt_lookup_num_tokens",
 }  # fmt: skip
 
 
@@ -65,6 +84,7 @@ def _check_extractor(folder: Folder, config: Mapping[str, Any], says: Mapping[st
     for name, wanted in _PLAIN.items():
         if (got := says.get(name)) is not None and got != wanted:
             folder.problems.append(Problem(_ALONE, f"{name} is {got}", f"served is {wanted}"))
+    check_keys(folder, _ALONE, says, _SIZES, _PLAIN, _EXTRACTOR)
     sizes = {name: says.get(name, size) for name, size in _SIZES.items()}
     if wrong := [name for name, size in sizes.items() if not _is_size(size)]:
         folder.problems += [Problem(_ALONE, f"{name} is {sizes[name]}", "it is a size") for name in wrong]
@@ -95,6 +115,7 @@ def _check_generation(folder: Folder, config: Mapping[str, Any]) -> None:
     for name, neutral in _GREEDY.items():
         if (value := says.get(name)) is not None and value not in neutral:
             folder.problems.append(Problem(_GENERATION, f"{name} is {value}", "served is greedy search without it"))
+    check_keys(folder, _GENERATION, says, _GREEDY, _GENERATED, _UNUSED)
     _check_languages(folder, says)
     rows = config.get("vocab_size")
     beyond = [

@@ -8,12 +8,24 @@ from typing import Any
 from prebake.errors import Problem
 from prebake.workflow.beginnings.facts import Facts
 from prebake.workflow.beginnings.folder import CONFIG, Folder
+from prebake.workflow.beginnings.known_keys import check_keys
 from prebake.workflow.beginnings.labels import activation, check_labels
 from prebake.workflow.beginnings.samples import draw_picture
 
 _PROCESSOR = "preprocessor_config.json"
 _KNOWN = ("ViT", "DeiT", "CLIP", "Bit", "Siglip", "Pvt", "MobileNetV1", "Blip", "ChineseCLIP")
 _CHANNELS = 3
+# What the export takes over from the processor, and what decides nothing.
+_BAKED = {
+    "do_resize", "size", "resample", "do_center_crop", "crop_size", "do_rescale", "rescale_factor", "do_normalize",
+    "image_mean", "image_std", "do_convert_rgb",  # pictures are in RGB before the processor sees them
+}  # fmt: skip
+_BESIDE = {
+    "image_processor_type", "feature_extractor_type", "processor_class", "_valid_processor_keys", "data_format",
+    "input_data_format", "device", "return_tensors", "disable_grouping", "default_to_square", "use_fast", "backend",
+    "_processor_class", "transformers_version",
+}  # fmt: skip
+_SIZES = ({"shortest_edge"}, {"height", "width"})
 
 
 def read_classifier(folder: Folder, config: Mapping[str, Any]) -> Facts:
@@ -34,10 +46,15 @@ def read_classifier(folder: Folder, config: Mapping[str, Any]) -> Facts:
 def _check_processor(folder: Folder) -> None:
     says = folder.document(_PROCESSOR)
     kind = str(says.get("image_processor_type") or says.get("feature_extractor_type") or "ViTImageProcessor")
-    stem = kind.removesuffix("Fast").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
+    stem = kind.removesuffix("Fast").removesuffix("Pil").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
     if stem not in _KNOWN:
         known = ", ".join(f"{each}ImageProcessor" for each in _KNOWN)
         folder.problems.append(Problem(_PROCESSOR, f"the processor is {kind}", f"known are {known}"))
+    check_keys(folder, _PROCESSOR, says, _BAKED, _BESIDE)
     size = says.get("size")
+    if isinstance(size, dict) and {key for key, value in size.items() if value is not None} not in _SIZES:
+        folder.problems.append(
+            Problem(_PROCESSOR, f"size has {', '.join(size)}", "known are shortest_edge, or height and width")
+        )
     if isinstance(size, dict) and "shortest_edge" in size and says.get("do_center_crop") is False:
         folder.problems.append(Problem(_PROCESSOR, "pictures are not cropped", "the graph is for one size"))

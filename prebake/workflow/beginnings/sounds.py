@@ -8,6 +8,7 @@ from typing import Any
 from prebake.errors import Problem
 from prebake.workflow.beginnings.facts import Facts
 from prebake.workflow.beginnings.folder import CONFIG, Folder
+from prebake.workflow.beginnings.known_keys import check_keys
 from prebake.workflow.beginnings.samples import play_sound
 
 _RATE, _LONGEST = 16_000, 60  # seconds
@@ -16,6 +17,12 @@ _BESIDES = ("special_tokens_map.json", "added_tokens.json")
 # transformers wrote the one until its fifth version, and writes the other since.
 _ALONE, _WITHIN = "preprocessor_config.json", "processor_config.json"
 _KNOWN = "Wav2Vec2FeatureExtractor"
+# Of the extractor: sounds are not padded, and given whole.
+_BAKED = {"do_normalize", "sampling_rate", "feature_size"}
+_BESIDE = {
+    "feature_extractor_type", "processor_class", "padding_side", "padding_value", "return_attention_mask", "return_tensors",
+    "_processor_class", "transformers_version",
+}  # fmt: skip
 
 
 def read_recogniser(folder: Folder, config: Mapping[str, Any]) -> Facts:
@@ -52,3 +59,6 @@ def _check_extractor(folder: Folder, says: Mapping[str, Any]) -> None:
         folder.problems.append(Problem(_ALONE, f"the feature extractor is {kind}", f"known is {_KNOWN}"))
     if says.get("sampling_rate", _RATE) != _RATE:
         folder.problems.append(Problem(_ALONE, f"sampling_rate is {says['sampling_rate']}", f"served is {_RATE}"))
+    if says.get("feature_size", 1) != 1:
+        folder.problems.append(Problem(_ALONE, f"feature_size is {says['feature_size']}", "served are samples, 1"))
+    check_keys(folder, _ALONE, says, _BAKED, _BESIDE)
