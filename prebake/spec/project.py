@@ -206,6 +206,7 @@ STAGED = (
     "faults.py",
     "gpu.py",
     "machine.py",
+    "saturation.py",
     "networks.py",
     "shapes.py",
 )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from prebake.spec.project import STAGED
+
 ROOT = Path(__file__).parents[2]
 STDLIB = set(sys.stdlib_module_names)
 
@@ -191,6 +193,18 @@ def test_pure_rooms_reach_for_nothing_outside(room: str) -> None:
         if module.split(".")[0] in IMPURE
     ]
     assert not offending, "\n".join(offending)
+
+
+def test_the_stages_are_given_every_entrypoint_that_they_import() -> None:
+    named = {f"entrypoints/{name}" for name in STAGED}
+    paths = [*files("prebake/bake"), *(ROOT / name for name in named)]
+    asked = {
+        f"{module.replace('.', '/')}.py"
+        for path in paths
+        for module, _ in imports(path)
+        if module.startswith("entrypoints.")
+    }
+    assert asked <= named
 
 
 def test_subprocesses_start_in_one_module() -> None:
