@@ -11,7 +11,7 @@ from prebake.engine.recipe import Recipe
 from prebake.errors import SystemPackageError
 from prebake.process import silent
 
-WITH_APT = Recipe(packages=("apt", "ca-certificates"), dropped="/var/cache/* /var/log/*")
+WITH_APT = Recipe(packages=(*Recipe().packages, "apt"), dropped="/var/cache/* /var/log/*")
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def remote(engine: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         threading.Thread(target=accept, daemon=True).start()
         name = "elsewhere"
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        command = [engine.cli, "buildx", "create", "--name", name, "--driver", "remote", address]
+        command = (engine.cli, "buildx", "create", "--name", name, "--driver", "remote", address)
         process.run(command, env={**engine.env, "BUILDX_CONFIG": str(tmp_path / "buildx")})
         yield name
 
@@ -107,7 +107,7 @@ def test_another_engine_s_own_builder_is_refused(engine: Connection, tmp_path: P
     mine = Connection(engine.host, engine.cli, config)
     link = tmp_path / "other.sock"
     link.symlink_to(engine.host.removeprefix("unix://"))
-    create = [engine.cli, "context", "create", "other", "--docker", f"host=unix://{link}"]
+    create = (engine.cli, "context", "create", "other", "--docker", f"host=unix://{link}")
     process.run(create, env={**mine.env, "DOCKER_CONFIG": str(config)})
     with pytest.raises(BuilderUnfit, match="the builder inside the Engine at unix://") as caught:
         find_builder(mine, {**os.environ, "BUILDX_BUILDER": "other"})

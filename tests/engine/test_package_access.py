@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from prebake import process
+from prebake.checkpoints.store import Store
 from prebake.engine.base import Base
 from prebake.engine.connection import Connection
 from prebake.engine.container_spec import ContainerSpec
@@ -26,7 +27,6 @@ from prebake.errors import BuildFailed
 from prebake.render.environment import render_template
 from prebake.spec.project import read_project
 from prebake.workflow.builder import Builder
-from prebake.workflow.lock import Store
 
 ROOT = Path(__file__).parents[2]
 HOST = "packages.invalid"

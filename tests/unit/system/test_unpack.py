@@ -107,7 +107,8 @@ def test_the_same_packages_give_the_same_tree(tmp_path: Path) -> None:
 def test_every_packing_of_dpkg_s_is_read(tmp_path: Path, kind: str) -> None:
     package(tmp_path, "libprebakeone").unlink()
     target = tmp_path / "packages" / ARCHITECTURE / "again.deb"
-    command = ["dpkg-deb", "--root-owner-group", f"-Z{kind}", "-b", tmp_path / "libprebakeone-tree", target]
+    tree = tmp_path / "libprebakeone-tree"
+    command = ["dpkg-deb", "--root-owner-group", f"-Z{kind}", "-b", str(tree), str(target)]
     subprocess.run(command, check=True, capture_output=True)
     assert unpack(tmp_path / "packages", tmp_path / "tree").returncode == 0
     assert "usr/lib/x86_64-linux-gnu/libprebakeone.so.1.2" in listed(tmp_path / "tree")
