@@ -29,6 +29,7 @@ compile $shared/cpu-image.in tools/serve-overrides.txt $shared/cpu-image.txt
 compile $shared/cpu-sound.in tools/serve-overrides.txt $shared/cpu-sound.txt
 compile $shared/cpu-speech.in tools/serve-overrides.txt $shared/cpu-speech.txt
 compile $shared/cuda-headers.in tools/serve-overrides.txt $shared/cuda-headers.txt
+compile tests/science/cpu.in tools/serve-overrides.txt tests/science/cpu.txt
 export_lock tools/dev.in tools/dev.txt
 printf 'torch==2.13.0+cpu \\\n    --hash=sha256:%s\n' "$torch_cpu" >$shared/torch-cpu.txt
 whole=$(mktemp); compile $shared/export.in /dev/null "$whole"

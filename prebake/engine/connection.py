@@ -94,6 +94,14 @@ class Storage:
     free: int | None
 
 
+def stage_user(connection: Connection) -> str:
+    """The user as whom a container writes this process's files, with the Engine's users not remapped: this process's own.
+    In a rootless Engine that is the container's root, since all other numbers are of its owner's subordinate users."""
+    with closing(connection.client()) as client:
+        rootless = "name=rootless" in (client.info().get("SecurityOptions") or ())
+    return "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
+
+
 def storage_of(connection: Connection) -> Storage:
     """One question to the Engine, where ``describe`` also runs the docker command."""
     with closing(connection.client()) as client:
@@ -101,8 +109,8 @@ def storage_of(connection: Connection) -> Storage:
 
 
 def find_engine(environ: Mapping[str, str] = os.environ, *, private_home: Path | None = None) -> Connection:
-    """The Engine of DOCKER_HOST, else of the docker command's context, else on the default socket, else our private
-    one.
+    """The Engine of DOCKER_HOST, else of the docker command's context, else on the default socket, else on a rootless
+    Engine's, else our private one.
 
     Raises EngineUnavailable where none answers, or where the docker command or buildx is missing.
     """
@@ -164,7 +172,9 @@ def _hosts(environ: Mapping[str, str], own: str) -> list[str]:
     if environ.get("DOCKER_HOST"):
         return [environ["DOCKER_HOST"]]
     context = _context_host(environ)
-    return [*([context] if context else []), DEFAULT_HOST, own]
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    rootless = [f"unix://{runtime}/docker.sock"] if runtime else []  # where dockerd-rootless.sh puts it
+    return [*([context] if context else []), DEFAULT_HOST, *rootless, own]
 
 
 def _context_host(environ: Mapping[str, str]) -> str | None:

@@ -44,7 +44,8 @@ class ContainerSpec:
     """What to run. Hardened unless told otherwise: read-only root, no capabilities, a numeric user, no new privileges.
 
     ``ports`` are container ports, published on 127.0.0.1 at ports of the Engine's choice. ``tmpfs`` are mount options
-    by path, ``memory`` is in bytes, ``processors`` a number of CPUs, ``gpus`` a number (-1 for all). ``owner`` goes
+    by path, ``memory`` is in bytes, ``processors`` a number of CPUs, ``gpus`` a number (-1 for all). ``host_users``
+    has its numbers of users mean the same as on the Engine's machine, also where the Engine remaps them. ``owner`` goes
     into the label by which strays are found (``owner_label``).
     """
 
@@ -60,6 +61,7 @@ class ContainerSpec:
     read_only: bool = True
     capabilities: Sequence[str] = ()
     network: str | None = None
+    host_users: bool = False
     memory: int | None = None
     processors: float | None = None
     gpus: int = 0
@@ -85,6 +87,7 @@ def docker_options(spec: ContainerSpec) -> dict[str, Any]:
         "mem_limit": spec.memory,
         "nano_cpus": None if spec.processors is None else int(spec.processors * 1e9),
         "network": spec.network,
+        "userns_mode": "host" if spec.host_users else None,
         "device_requests": [DeviceRequest(count=spec.gpus, capabilities=[["gpu"]])] if spec.gpus else [],
     }
     if spec.entrypoint is not None:

@@ -6,12 +6,12 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from prebake import process
-from prebake.engine.connection import Connection
+from prebake.engine.connection import Connection, stage_user
 from prebake.engine.container_spec import Bind, ContainerSpec
 from prebake.engine.containers import run_to_end
 from prebake.workflow.steps import Tell
@@ -69,7 +69,8 @@ class InContainer:
 
     def run(self, stage: StageRun) -> StageDone:
         self.tell(f"{stage.arguments[0]}: in a container of {self.image}")
-        ended, log = run_to_end(self.connection, self.container(stage), seconds=_DAY)
+        container = replace(self.container(stage), user=stage_user(self.connection))
+        ended, log = run_to_end(self.connection, container, seconds=_DAY)
         return StageDone(ended.exit_code, ended.killed, log)
 
     def container(self, stage: StageRun) -> ContainerSpec:
@@ -84,6 +85,7 @@ class InContainer:
             binds=[*mounts, *stage.binds],
             tmpfs={"/tmp": "mode=1777,exec"},  # noqa: S108 (libraries are compiled and opened there)
             user=f"{os.getuid()}:{os.getgid()}",
+            host_users=True,
             network="none",
             gpus=stage.gpus,
         )

@@ -32,13 +32,16 @@ def main(arguments: list[str]) -> int:
     tree = Path(asked.folder).resolve()
     modules = [module for each in find_distributions(tree) for module in each.modules]
     environment = dict(pair.split("=", 1) for pair in asked.environment)
-    trial = Trial(tree, environment, asked.user)
-    before = trial.run(modules)
-    if text := libraries.describe_missing(tree, before, asked.system):
-        print(text)
-        return LIBRARY_MISSING
-    with tempfile.TemporaryDirectory(prefix=".aside-", dir=tree.parent) as folder:
-        shelf = Shelf(tree, Path(folder))
+    with (
+        tempfile.TemporaryDirectory() as bytecode,
+        tempfile.TemporaryDirectory(prefix=".aside-", dir=tree.parent) as aside,
+    ):
+        trial = Trial(tree, environment, Path(bytecode), asked.user)
+        before = trial.run(modules)
+        if text := libraries.describe_missing(tree, before, asked.system):
+            print(text)
+            return LIBRARY_MISSING
+        shelf = Shelf(tree, Path(aside))
         for path in find_candidates(tree, asked.drop):
             shelf.take(path)
         slim_folder(tree, shelf)

@@ -1,0 +1,124 @@
+"""Pinned system packages come into the store from whichever archive still has them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from prebake.checkpoints.store import Store
+from prebake.errors import LockMismatch, SystemPackageError
+from prebake.process import silent
+from prebake.spec.lock import Lock, LockedBase, parse_lock, render_lock
+from prebake.spec.system import LockedPackage, LockedSystem, join_systems
+from prebake.workflow.system import MIRRORS, fetch_system
+
+
+@dataclass(frozen=True)
+class Archive:
+    folder: Path
+    url: str
+
+    def add(self, package: LockedPackage, content: bytes | None = None) -> None:
+        path = self.folder / package.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(package.name.encode() if content is None else content)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def archives(tmp_path: Path) -> Iterator[tuple[Archive, Archive]]:
+    found, servers = [], []
+    for name in ("new", "old"):
+        (tmp_path / name).mkdir()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / name)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        found.append(Archive(tmp_path / name, f"http://127.0.0.1:{server.server_address[1]}"))
+    yield found[0], found[1]
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def pinned(name: str, archive: str) -> LockedPackage:
+    data = name.encode()
+    sha256 = hashlib.sha256(data).hexdigest()
+    return LockedPackage(
+        name, "1:2.0-3+b1", f"pool/main/l/{name}/{name}_2.0-3+b1_amd64.deb", len(data), sha256, archive
+    )
+
+
+def system(*packages: LockedPackage, archives: tuple[str, ...] = ()) -> LockedSystem:
+    return LockedSystem(tuple(each.name for each in packages), archives, {"amd64": packages})
+
+
+def test_each_package_comes_from_its_own_archive_or_from_another(
+    archives: tuple[Archive, Archive], store: Store
+) -> None:
+    new, old = archives
+    one, two = pinned("libone1", new.url), pinned("libtwo2", new.url)
+    new.add(one)
+    old.add(two)
+    fetch_system(system(one, two, archives=(old.url,)), store, silent)
+    assert all(store.get(each.sha256, each.size) for each in (one, two))
+
+
+def test_mirrors_by_name_are_asked_first(
+    archives: tuple[Archive, Archive], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, old = archives
+    one = pinned("libone1", new.url)
+    new.add(one, b"another")
+    old.add(one)
+    monkeypatch.setenv(MIRRORS, f"{old.url}/")
+    fetch_system(system(one), store, silent)
+    assert store.get(one.sha256, one.size)
+
+
+def test_what_no_archive_has_is_told_all_at_once(archives: tuple[Archive, Archive], store: Store) -> None:
+    new, _ = archives
+    lacking, other = pinned("libone1", new.url), pinned("libtwo2", new.url)
+    new.add(other, b"changed")  # of the same size as the pinned one
+    with pytest.raises(SystemPackageError) as caught:
+        fetch_system(system(lacking, other), store, silent)
+    assert "libone1 1:2.0-3+b1: " in caught.value.message
+    assert "libtwo2 1:2.0-3+b1: " in caught.value.message
+    assert MIRRORS in caught.value.next_action
+    assert store.get(other.sha256, other.size) is None
+
+
+def test_the_lock_keeps_them_and_says_what_is_wrong_with_them() -> None:
+    lock = Lock(
+        LockedBase("base", "sha256:" + "0" * 64), {}, system(pinned("libone1", "http://archive.invalid/debian"))
+    )
+    text = render_lock(lock)
+    assert parse_lock(text, "images/x/weights.lock") == lock
+    assert parse_lock(render_lock(replace(lock, system=LockedSystem())), "x").system.names == ()
+    with pytest.raises(LockMismatch) as caught:
+        parse_lock(text.replace("pool/main", "../pool").replace('"size": 7', '"size": "7"'), "images/x/weights.lock")
+    assert len(caught.value.problems) == 2
+    with pytest.raises(LockMismatch, match="system: cannot be read"):
+        parse_lock(text.replace('"archives"', '"mirrors"'), "images/x/weights.lock")
+
+
+def test_models_of_one_image_have_theirs_together() -> None:
+    one, two = pinned("libone1", "http://a.invalid"), pinned("libtwo2", "http://b.invalid")
+    joined = join_systems([system(two, archives=("http://b.invalid",)), LockedSystem(), system(one, two)])
+    assert joined.names == ("libtwo2", "libone1")
+    assert joined.packages == {"amd64": (one, two)}
