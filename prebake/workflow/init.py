@@ -8,13 +8,13 @@ from dataclasses import replace
 from keyword import iskeyword
 from pathlib import Path
 
-from prebake.errors import SpecInvalid
+from prebake.errors import Problem, SpecInvalid
 from prebake.spec.image import IMAGE_NAME, IMAGE_NAME_LENGTH
 from prebake.spec.licences import UNKNOWN
-from prebake.spec.project import list_images
+from prebake.spec.project import SAMPLES, list_images
 from prebake.spec.reading import parse_image
 from prebake.workflow.beginnings import diffusers, onnx, torch_files, transformers
-from prebake.workflow.beginnings.beginning import Asked, Beginning, InitRefused, Recognise
+from prebake.workflow.beginnings.beginning import Asked, Beginning, InitRefused, Recognise, refuse
 from prebake.workflow.lock import lock_image
 from prebake.workflow.remote import fetched
 from prebake.workflow.steps import Tell
@@ -41,7 +41,9 @@ def init_image(asked: Asked, tell: Tell) -> str:
     if asked.name in list_images(asked.root) or folder.exists():
         raise InitRefused(f"{folder} exists already.", next_action="choose another name, or remove it")
     with fetched(asked, tell, _check) as (path, given):
-        files = _recognise(path).write(replace(given, tell=tell))
+        found = _recognise(path)
+        _check_sample(given, found)
+        files = found.write(replace(given, tell=tell))
         place = given.source(path).get("folder", "")
     _check_spec(files["image.yaml"].decode(), asked)
     try:
@@ -61,6 +63,25 @@ def init_image(asked: Asked, tell: Tell) -> str:
         where = f"checkpoints.{given.checkpoint}.licence.id"
         tell(f"init: say the licence of the weights in {folder / 'image.yaml'}: {where}")
     return str(folder.relative_to(asked.root))
+
+
+def _check_sample(asked: Asked, found: Beginning) -> None:
+    """Raise InitRefused for a sample that init cannot try, or that is no file of samples."""
+    sample = asked.sample
+    if sample is None:
+        return
+    problems = []
+    if not isinstance(found, onnx.PublishedGraphs):
+        problems.append(Problem(asked.origin, "is no ONNX file: init asks no other for an answer"))
+    if not sample.is_file():
+        problems.append(Problem(str(sample), "is no file here"))
+    elif f"sample{sample.suffix}" not in SAMPLES:
+        problems.append(Problem(str(sample), f"is none of {', '.join(SAMPLES)}, by its ending"))
+    refuse(
+        "--sample cannot be used:",
+        problems,
+        "give an .npz, .npy or .json for ONNX files; for a torch file put sample.json into its folder after init",
+    )
 
 
 def _check_spec(text: str, asked: Asked) -> None:

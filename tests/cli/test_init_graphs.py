@@ -89,6 +89,20 @@ def test_real_inputs_may_be_given_as_arrays(project: Project) -> None:
     assert not (project.root / "images/odd/sample.json").exists()
 
 
+def test_a_sample_that_nothing_can_be_asked_with_is_refused(project: Project) -> None:
+    write(never(), project.root / "odd/never.onnx")
+    (project.root / "odd/net.pt").write_bytes(b"not looked into")
+    ended = project.run("init", "odd", "--from", "odd/net.pt", "--sample", "nowhere.npz").expect(InitRefused.exit_code)
+    assert "odd/net.pt: is no ONNX file" in ended.stderr
+    assert "nowhere.npz: is no file here" in ended.stderr
+    (project.root / "odd/real.txt").write_text("1 2 3")
+    words = ("init", "odd", "--from", "odd/never.onnx", "--sample", "odd/real.txt")
+    assert "is none of sample.json, sample.npz" in project.run(*words).expect(InitRefused.exit_code).stderr
+    np.savez(project.root / "odd/other.npz", x=np.ones((1, 36), np.float32))
+    words = ("init", "odd", "--from", "odd/never.onnx", "--sample", "odd/other.npz")
+    assert "does not run on x [1, 36]" in project.run(*words).expect(GraphRefused.exit_code).stderr
+
+
 def test_values_of_the_files_own_are_told(project: Project) -> None:
     write(GOOD["defaults"](), project.root / "odd/defaults.onnx")
     ended = project.run("init", "odd", "--from", "odd/defaults.onnx").expect(0)

@@ -59,6 +59,37 @@ def test_a_tolerance_is_of_one_output_or_of_all(
     assert finding.passed is passed
 
 
+@pytest.mark.parametrize(
+    ("wanted", "got", "said"),
+    [
+        ([np.nan, 1.0, np.inf], [np.nan, 1.0, np.inf], ""),
+        ([np.nan, 1.0], [2.0, 1.0], "is 2 at [0], the framework's nan, as at 1 of 2 places"),
+        ([1.0, 2.0], [1.0, np.nan], "is nan at [1], the framework's 2"),
+        ([np.inf], [-np.inf], "is -inf at [0], the framework's inf"),
+        ([np.inf], [np.nan], "is nan at [0]"),
+    ],
+)
+def test_gaps_have_to_be_the_same_and_at_the_same_places(wanted: list[float], got: list[float], said: str) -> None:
+    class Fixed:
+        def get_inputs(self) -> list[object]:
+            return []
+
+        def run(self, outputs: list[str], inputs: object, /) -> list[np.ndarray]:
+            return [np.array(got, np.float32)]
+
+    (found,) = compare("net", Fixed(), [Case({}, {"y": np.array(wanted, np.float32)})], 1e-4)
+    assert found.passed is not bool(said)
+    assert said in found.fault
+
+
+def test_gaps_do_not_loosen_the_tolerance_and_text_has_to_be_equal() -> None:
+    assert tolerance_of({"y": np.array([np.inf, np.nan, 0.5], np.float32)}) == {"y": 1e-4}
+    same = measure(np.array(["a", "b"], object), np.array(["a", "b"], object))
+    other = measure(np.array(["a", "b"], object), np.array(["a", "c"], object))
+    assert (same.relative, same.difference) == (0, 0)
+    assert (other.relative, other.difference) == (0.5, 1)
+
+
 def test_a_relative_error_is_held_to_its_bound_and_whole_numbers_to_a_share(same: ort.InferenceSession) -> None:
     case = Case(
         {"ids": np.array([7]), "scores": np.array([0.5], np.float32)},
