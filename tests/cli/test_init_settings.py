@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from prebake.bake.errors import BakeError, ParityFailed
 from prebake.errors import PrebakeError
 from prebake.workflow.beginnings.beginning import InitRefused
+from tests import pretrained
 from tests.generated import bake, importable
 from tests.projects import Project, clone
 from tests.texts import write_modules, write_network, write_tokenizer
@@ -175,6 +176,28 @@ def test_answers_that_are_not_the_frameworks_fail_the_build(project: Project, fo
     said = baked(project, folder, tmp_path, ParityFailed)
     assert "The image's answers are not the framework's" in said
     assert ".results[0]" in said
+
+
+MEDIA: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
+    "pictures": (
+        pretrained.write_image_classifier, "pictures.py", "resample=Image.Resampling(pixels.resample)",
+        "resample=Image.Resampling.NEAREST",
+    ),
+    "sounds": (pretrained.write_recogniser, "letters.py", "for index, _ in groupby(best.tolist())", "for index in best.tolist()"),
+    "speech": (pretrained.write_listener, "model.py", "scores[never] = -np.inf", "pass"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(MEDIA))
+def test_pictures_and_sounds_are_compared_with_the_framework(project: Project, tmp_path: Path, kind: str) -> None:
+    write, module, right, wrong = MEDIA[kind]
+    folder = project.root / "published" / kind
+    write(folder)
+    project.run("init", kind, "--from", str(folder)).expect(0)
+    code = project.root / "images" / kind / module
+    assert right in code.read_text()
+    code.write_text(code.read_text().replace(right, wrong))
+    assert "The image's answers are not the framework's" in baked(project, folder, tmp_path, ParityFailed)
 
 
 def test_weights_that_the_network_lacks_are_named(project: Project, folder: Path, tmp_path: Path) -> None:

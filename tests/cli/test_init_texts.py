@@ -51,6 +51,13 @@ def one_number(folder: Path) -> None:
     )
 
 
+def by_a_decoder(folder: Path) -> None:
+    """Its answer is that of the last token that is no padding."""
+    ids = write_tokenizer(folder, "qwen", model_max_length=48, truncation_side="left")
+    heads = {"num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64, "pad_token_id": 0}
+    write_network(folder, "Qwen3ForSequenceClassification", ids, **heads, **LABELS)
+
+
 def tagged_with_capitals(folder: Path) -> None:
     ids = write_tokenizer(folder, "bert", model_max_length=40, do_lower_case=False, truncation_side="left")
     write_network(folder, "BertForTokenClassification", ids, max_position_embeddings=64, **TAGS)
@@ -62,7 +69,9 @@ def tagged_by_pieces(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "write", [cut_at_the_left, several_labels, relative_positions, one_number], ids=lambda write: write.__name__
+    "write",
+    [cut_at_the_left, several_labels, relative_positions, one_number, by_a_decoder],
+    ids=lambda write: write.__name__,
 )
 def test_texts_are_classified_as_the_pipeline_does(
     begun: Begun, beginner: Project, write: Callable[[Path], None]
