@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -23,7 +24,7 @@ from prebake.bake.graph_files import load
 from prebake.bake.local import compile_folder
 from prebake.bake.quality import measure
 from prebake.bake.saturation import OPERATORS, find_saturating
-from prebake.bake.settings import Settings
+from prebake.bake.settings import REPORT, Settings
 from tests.eight_bits import make_input, share_constants, write_operator, write_published
 from tests.older_processor import OlderProcessor, older_processor
 
@@ -59,6 +60,21 @@ def bake_and_answer(older: OlderProcessor, folder: Path) -> tuple[Answers, Any, 
     report = compile_folder(settings_of("net"), folder / "checkpoint", folder / "exported", folder / "models")["net"]
     older.python(ANSWERS, folder / "models", exported.case("net", 0), folder / "older.safetensors")
     return report, exported.cases("net")[0].outputs["y"], read_arrays(folder / "older.safetensors")["y"]
+
+
+def compile_there(
+    older: OlderProcessor, settings: Settings, exported: Path, folder: Path, *published: Path
+) -> Mapping[str, Any]:
+    """Run the compile stage on the older processor, over the folders ``published`` and what the export derived: its report."""
+    (folder / "settings.json").write_bytes(settings.to_json())
+    models = folder / "models"
+    for each in published:
+        shutil.copytree(each, models / each.name)
+    shutil.copytree(exported / "derived", models, dirs_exist_ok=True)
+    words = ("compile", "--settings", folder / "settings.json", "--exported", exported, "--models", models)
+    older.python("-m", "prebake.bake", *words, "--out", folder / "out")
+    report: Mapping[str, Any] = json.loads((folder / "out" / REPORT).read_bytes())
+    return report
 
 
 @pytest.fixture(scope="module")
@@ -118,18 +134,24 @@ def test_a_published_graph_in_8_bits_is_proved_here_and_answers_so_there(
     assert form == "s8s8" or report["saturates"]["avoidable"]
 
 
+@pytest.mark.parametrize("form", ["u8s8", "dynamic"])
+def test_a_published_graph_in_8_bits_is_compiled_and_compared_there(
+    older: OlderProcessor, tmp_path: Path, form: str
+) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    write_published(tmp_path / "checkpoint/model.onnx", "products", form)
+    export_image(settings_of("net"), tmp_path / "checkpoint", tmp_path / "exported")
+    report = compile_there(older, settings_of("net"), tmp_path / "exported", tmp_path)["net"]
+    assert report["outputs"]["y"]["difference"] <= report["tolerance"]["y"]
+    assert report["saturates"]["avoidable"]
+
+
 def test_a_network_is_compiled_and_compared_there(
     older: OlderProcessor, checkpoint: Path, settings: Settings, exported: Path, tmp_path: Path
 ) -> None:
     """The framework's answers come from here, and the compile stage runs there: in fp32, with the derived tolerances."""
-    (tmp_path / "settings.json").write_bytes(settings.to_json())
-    models = Path(shutil.copytree(checkpoint / "words", tmp_path / "models/words")).parent
-    shutil.copytree(exported / "derived", models, dirs_exist_ok=True)
-    older.python(
-        *("-m", "prebake.bake", "compile", "--settings", tmp_path / "settings.json", "--exported", exported),
-        *("--models", models, "--out", tmp_path / "out"),
-    )
-    assert (tmp_path / "out/models/manifest.json").exists()
+    report = compile_there(older, settings, exported, tmp_path, checkpoint / "words")
+    assert report.keys() == {"words", "sound"}
 
 
 KERNELS = {
