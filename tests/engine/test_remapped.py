@@ -1,0 +1,85 @@
+"""An Engine that remaps users: what a container writes into a folder of this machine is still this user's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prebake.checkpoints.store import Store
+from prebake.engine import private
+from prebake.engine.base import Base, bootstrapped
+from prebake.engine.connection import Connection
+from prebake.engine.container_spec import Bind, ContainerSpec
+from prebake.engine.containers import run_to_end
+from prebake.process import silent
+from prebake.workflow.builder import Builder
+from prebake.workflow.running import InContainer, StageRun
+from tests.engine.remapped import FIRST, remapped_engine
+
+# What stands for `python -m prebake.bake`: it reads a file of the store, and writes as deep as a stage does.
+STAGE = """
+import os, sys
+from pathlib import Path
+read = Path('/checkpoint/model.bin').read_text()
+out = Path(sys.argv[sys.argv.index('--out') + 1], 'models', 'deep')
+out.mkdir(parents=True)
+(out / 'graph.onnx').write_text(f'{read} by {os.getuid()}')
+"""
+
+
+@pytest.fixture(scope="module")
+def remapped(engine: Connection) -> Iterator[Connection]:
+    programs = next((each for each in (engine.cli.parent, private.at().programs) if (each / "dockerd").exists()), None)
+    if programs is None or os.geteuid() != 0:
+        pytest.skip("needs root, and the programs of a private Engine (`prebake engine up`)")
+    with remapped_engine(programs) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def its_base(remapped: Connection) -> Base:
+    return bootstrapped(remapped, say=silent)
+
+
+def test_users_are_remapped_there(remapped: Connection, its_base: Base, tmp_path: Path) -> None:
+    """Otherwise the next test shows nothing."""
+    tmp_path.chmod(0o777)
+    spec = ContainerSpec(
+        its_base.reference, ["touch", "/here/file"], binds=[Bind(tmp_path, "/here", read_only=False)], user="0:0"
+    )
+    for path in (tmp_path.parent, tmp_path.parent.parent):
+        path.chmod(0o755)
+    assert run_to_end(remapped, spec, seconds=60)[0].exit_code == 0
+    assert (tmp_path / "file").stat().st_uid == FIRST
+
+
+def test_a_stage_reads_the_store_and_writes_files_that_this_user_can_take(
+    remapped: Connection, its_base: Base, tmp_path: Path
+) -> None:
+    closed = tmp_path / "closed"  # as /root is
+    (closed / "context/bake/prebake/bake").mkdir(parents=True)
+    for path in ("prebake/__init__.py", "prebake/bake/__init__.py", "settings.json"):
+        (closed / "context/bake" / path).write_text("")
+    (closed / "context/bake/prebake/bake/__main__.py").write_text(STAGE)
+    (closed / "model.bin").write_text("weights")
+    closed.chmod(0o700)
+    folder = closed / "stage"
+    folder.mkdir(mode=0o700)
+    stage = StageRun(folder, closed / "context", ["export"], [Bind(closed / "model.bin", "/checkpoint/model.bin")], {})
+    done = InContainer(remapped, its_base.reference, silent).run(stage)
+    assert done.exit_code == 0, done.log
+    made = folder / "out/models/deep/graph.onnx"
+    assert made.read_text() == f"weights by {os.getuid()}"
+    assert made.stat().st_uid == os.getuid()
+
+
+def test_buildkit_s_stages_come_out_as_layers(remapped: Connection, its_base: Base, tmp_path: Path) -> None:
+    (tmp_path / "context").mkdir()
+    lines = ["ARG BASE", "FROM ${BASE} AS base", "RUN mkdir /tree && echo x > /tree/x", "FROM scratch AS layer"]
+    (tmp_path / "context/Dockerfile").write_text("\n".join([*lines, "COPY --from=base /tree/ /"]) + "\n")
+    builder = Builder(remapped, tmp_path / "context", its_base.reference, Store(tmp_path / "store").folder, silent)
+    with builder.tree("layer") as entries:
+        assert [entry.path for entry in entries] == ["x"]
