@@ -32,8 +32,8 @@ def test_a_log_gets_a_line_every_few_seconds() -> None:
     lines.note("push", "b sent")
     lines.close()
     assert stream.getvalue().splitlines() == [
-        "push: 0/2 layers, 2.5 MiB of 8.0 MiB, 512.0 KiB/s: a",
-        "push: 1/2 layers, 5.0 MiB of 8.0 MiB, 409.6 KiB/s: b",
+        "push: 0/2 layers, 2.5 MiB of 8.0 MiB, 512.0 KiB/s, 11 s left: a",
+        "push: 1/2 layers, 5.0 MiB of 8.0 MiB, 409.6 KiB/s, 8 s left: b",
         "push: b sent",
     ]
 
