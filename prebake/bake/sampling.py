@@ -97,7 +97,7 @@ def ask(published: Published, inputs: Mapping[str, Array]) -> dict[str, Array] |
     try:
         return dict(zip(names, published.session.run(names, dict(inputs)), strict=True))
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
-        return str(error).strip().splitlines()[0]
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def answer_of(published: Published, inputs: Mapping[str, Array]) -> dict[str, Array]:
