@@ -12,12 +12,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|CXX")
 NO_VARIABLES = {
+    "BLOB_UNKNOWN": "an error code of registries",
     "DEBIAN_FRONTEND": "given to apt and dpkg",
     "GIT_DIR": "kept from git",
     "GIT_INDEX_FILE": "kept from git",
     "GIT_PREFIX": "kept from git",
     "GIT_WORK_TREE": "kept from git",
     "LC_ALL": "given to apt and dpkg",
+    "MANIFEST_BLOB_UNKNOWN": "an error code of registries",
     "OPENBLAS_THREAD_TIMEOUT": "given to OpenBLAS",
     "ORT_DISABLE_TELEMETRY": "given to the stages",
     "TORCHINDUCTOR_CACHE_DIR": "given to torch",
