@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
@@ -112,6 +113,19 @@ def test_what_may_saturate_is_found_in_the_graph(
     graph = write_operator(tmp_path / "model.onnx", operator, signed=signed, bits=bits)
     assert bool(find_saturating(load(graph)).avoidable) is found
     assert not find_saturating(load(graph)).unavoidable
+
+
+def test_what_cannot_be_made_exact_is_named(tmp_path: Path) -> None:
+    """Signed numbers that are no constants."""
+    path = write_operator(tmp_path / "model.onnx", "MatMulInteger", signed=True)
+    model = onnx.load(str(path))
+    (weight,) = (each for each in model.graph.initializer if each.name == "w")
+    model.graph.initializer.remove(weight)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("w", onnx.TensorProto.INT8, weight.dims))
+    onnx.save(model, str(path))
+    found = find_saturating(load(path))
+    assert (found.avoidable, found.unavoidable) == ((), ("MatMulInteger of 'y'",))
+    assert "8-bit products of MatMulInteger of 'y' saturate on x86 processors without VNNI" in str(found)
 
 
 def test_products_that_share_constants_are_exact_there_too(older: OlderProcessor, tmp_path: Path) -> None:
