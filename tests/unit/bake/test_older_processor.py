@@ -128,6 +128,20 @@ def test_what_cannot_be_made_exact_is_named(tmp_path: Path) -> None:
     assert "8-bit products of MatMulInteger of 'y' saturate on x86 processors without VNNI" in str(found)
 
 
+def test_nothing_is_asked_of_onnx_runtime_that_it_refuses(tmp_path: Path) -> None:
+    """It opens no QLinearMatMul of two signed inputs with exact kernels, so that a product beside one saturates, and is named."""
+    path = write_operator(tmp_path / "model.onnx", "MatMulInteger", signed=True)
+    model = onnx.load(str(path))
+    constants: Answers = {"s": np.array(0.01, np.float32), "z": np.array(0, np.int8)}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(each, name) for name, each in constants.items())
+    names = ["signed", "s", "z", "w", "s", "z", "s", "z"]
+    model.graph.node.append(onnx.helper.make_node("QLinearMatMul", names, ["second"]))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("signed", onnx.TensorProto.INT8, [4, 64]))
+    onnx.save(model, str(path))
+    found = find_saturating(load(path))
+    assert (found.avoidable, found.unavoidable) == ((), ("MatMulInteger of 'y'",))
+
+
 def test_products_that_share_constants_are_exact_there_too(older: OlderProcessor, tmp_path: Path) -> None:
     """ONNX Runtime opens no such graph with exact kernels."""
     (tmp_path / "checkpoint").mkdir()
