@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
@@ -112,6 +113,33 @@ def test_what_may_saturate_is_found_in_the_graph(
     graph = write_operator(tmp_path / "model.onnx", operator, signed=signed, bits=bits)
     assert bool(find_saturating(load(graph)).avoidable) is found
     assert not find_saturating(load(graph)).unavoidable
+
+
+def test_what_cannot_be_made_exact_is_named(tmp_path: Path) -> None:
+    """Signed numbers that are no constants."""
+    path = write_operator(tmp_path / "model.onnx", "MatMulInteger", signed=True)
+    model = onnx.load(str(path))
+    (weight,) = (each for each in model.graph.initializer if each.name == "w")
+    model.graph.initializer.remove(weight)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("w", onnx.TensorProto.INT8, weight.dims))
+    onnx.save(model, str(path))
+    found = find_saturating(load(path))
+    assert (found.avoidable, found.unavoidable) == ((), ("MatMulInteger of 'y'",))
+    assert "8-bit products of MatMulInteger of 'y' saturate on x86 processors without VNNI" in str(found)
+
+
+def test_nothing_is_asked_of_onnx_runtime_that_it_refuses(tmp_path: Path) -> None:
+    """It opens no QLinearMatMul of two signed inputs with exact kernels, so that a product beside one saturates, and is named."""
+    path = write_operator(tmp_path / "model.onnx", "MatMulInteger", signed=True)
+    model = onnx.load(str(path))
+    constants: Answers = {"s": np.array(0.01, np.float32), "z": np.array(0, np.int8)}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(each, name) for name, each in constants.items())
+    names = ["signed", "s", "z", "w", "s", "z", "s", "z"]
+    model.graph.node.append(onnx.helper.make_node("QLinearMatMul", names, ["second"]))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("signed", onnx.TensorProto.INT8, [4, 64]))
+    onnx.save(model, str(path))
+    found = find_saturating(load(path))
+    assert (found.avoidable, found.unavoidable) == ((), ("MatMulInteger of 'y'",))
 
 
 def test_products_that_share_constants_are_exact_there_too(older: OlderProcessor, tmp_path: Path) -> None:
