@@ -11,13 +11,17 @@ FROM base AS tools
 RUN python3 -m venv /tools
 
 FROM tools AS export-packages
-RUN --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=secret,id=client --mount=type=secret,id=netrc \
+    --mount=type=secret,id=proxy --mount=type=cache,target=/root/.cache/pip \
     --mount=type=bind,from=wheels,target=/wheels \
     --mount=type=bind,source=requirements/export.txt,target=/requirements/export.txt \
     --mount=type=bind,source=requirements/torch-cpu.txt,target=/requirements/torch-cpu.txt \
     --mount=type=bind,source=requirements/torch-cuda.txt,target=/requirements/torch-cuda.txt \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if [ -s /run/secrets/pip ]; then export PIP_CONFIG_FILE=/run/secrets/pip; fi; \
+    if [ -s /run/secrets/client ]; then export PIP_CLIENT_CERT=/run/secrets/client; fi; \
+    if [ -s /run/secrets/netrc ]; then export NETRC=/run/secrets/netrc; fi; \
+    if [ -s /run/secrets/proxy ]; then . /run/secrets/proxy; fi; \
     install() { /tools/bin/pip install --no-deps --require-hashes --no-compile \
       --find-links=/wheels --root-user-action=ignore --disable-pip-version-check --quiet --target=/opt/export --requirement="/requirements/$1"; }; \
     install export.txt \
