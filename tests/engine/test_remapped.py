@@ -75,8 +75,8 @@ def run_stage(connection: Connection, base: Base, closed: Path, owner: int) -> P
     stage = StageRun(folder, closed / "context", ["export"], [Bind(closed / "model.bin", "/checkpoint/model.bin")], {})
     runner = InContainer(connection, base.reference, silent)
     runner.container(stage)  # makes the folders that are mounted
-    for path in (closed, *closed.rglob("*")):
-        os.chown(path, owner, owner)
+    for each in (closed, *closed.rglob("*")):
+        os.chown(each, owner, owner)
     closed.chmod(0o700)
     done = runner.run(stage)
     assert done.exit_code == 0, done.log
