@@ -6,6 +6,7 @@ range is written as it comes, the others after it, so that an attempt keeps no l
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,7 +42,7 @@ class Request:
 
 
 def open_client(patience: Patience, *, netrc: bool = False) -> httpx.Client:
-    """A client that honours the proxy and certificate variables of the environment; ``netrc``: and ~/.netrc."""
+    """A client that honours the proxy and certificate variables of the environment; ``netrc``: and NETRC, or ~/.netrc."""
     timeout = httpx.Timeout(patience.read, connect=patience.connect, pool=None)
     return httpx.Client(timeout=timeout, follow_redirects=True, auth=_netrc() if netrc else None)
 
@@ -86,7 +87,7 @@ def shown(url: str) -> str:
 
 def _netrc() -> httpx.Auth | None:
     try:
-        return httpx.NetRCAuth()
+        return httpx.NetRCAuth(os.environ.get("NETRC") or None)
     except (OSError, SyntaxError):  # no such file, or one that cannot be read as one (netrc.NetrcParseError)
         return None
 

@@ -20,6 +20,7 @@ from prebake.engine.base import Base
 from prebake.engine.connection import Connection
 from prebake.engine.container_spec import ContainerSpec
 from prebake.engine.containers import copy_out, run_to_end
+from prebake.engine.packages import pip_access
 from prebake.engine.recipe import architecture
 from prebake.errors import EngineError, EngineUnavailable, SystemPackageError
 from prebake.process import CommandFailed, Narrator
@@ -105,7 +106,16 @@ def _in_container(connection: Connection, base: Base, names: Sequence[str]) -> s
     script = (
         f"set -e; {words}; echo {_MARK}sources; cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || true"
     )
-    spec = ContainerSpec(base.reference, ["-c", script], ["/bin/sh"], user="0:0", tmpfs={"/tmp": "size=1g,mode=1777"})  # noqa: S108
+    access = pip_access()  # how this machine reaches the network, said where the archive is reached from
+    spec = ContainerSpec(
+        base.reference,
+        ["-c", script],
+        ["/bin/sh"],
+        user="0:0",
+        tmpfs={"/tmp": "size=1g,mode=1777"},  # noqa: S108
+        environment=access.proxies,
+        network="host" if access.on_loopback else None,
+    )
     ended, log = run_to_end(connection, spec, seconds=900)
     if ended.exit_code:
         raise _refused(names, log)

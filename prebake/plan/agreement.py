@@ -89,10 +89,8 @@ def _differences(spec: ImageSpec, lock: Lock, name: str, where: str) -> Iterator
     if lock.base.reference != spec.base:
         yield Problem(f"{where}: base", f"is {lock.base.reference!r}, image.yaml says {spec.base!r}")
     if lock.system.names != spec.system:
-        yield Problem(
-            f"{where}: system",
-            f"pins {', '.join(lock.system.names) or 'nothing'}, image.yaml says {', '.join(spec.system) or 'none'}",
-        )
+        pinned, named = (", ".join(names) or "nothing" for names in (lock.system.names, spec.system))
+        yield Problem(f"{where}: system", f"pins {pinned}, image.yaml names {named}")
     locked, checkpoint = lock.checkpoints.get(name), spec.checkpoints[name]
     if locked is None:
         yield Problem(f"{where}: {name}", "is a checkpoint of image.yaml that is not locked")

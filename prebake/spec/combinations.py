@@ -45,7 +45,7 @@ def _one_or_several(document: Document, data: Mapping[str, Any]) -> Iterator[Pro
     if "models" not in data:
         yield from (Problem(document.place((key,)), "is missing") for key in OWN if key not in data)
         return
-    for key in (*OWN, "base", "runtime", "compiled", "code", "warmup", "limits"):
+    for key in (*OWN, "base", "system", "runtime", "compiled", "code", "warmup", "limits"):
         if key in data:
             yield Problem(document.place((key,)), "is given beside models", f"it is {_said_by(data['models'])} to say")
 

@@ -1,4 +1,4 @@
-"""An Engine that remaps users: what a container writes into a folder of this machine is still this user's."""
+"""Engines that remap users, and rootless ones: what a container writes into a folder of this machine is still this user's."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from prebake.process import silent
 from prebake.workflow.builder import Builder
 from prebake.workflow.running import InContainer, StageRun
 from tests.engine.remapped import FIRST, remapped_engine
+from tests.engine.rootless import USER, rootless_engine
 
 # What stands for `python -m prebake.bake`: it reads a file of the store, and writes as deep as a stage does.
 STAGE = """
@@ -31,10 +32,16 @@ out.mkdir(parents=True)
 
 
 @pytest.fixture(scope="module")
-def remapped(engine: Connection) -> Iterator[Connection]:
-    programs = next((each for each in (engine.cli.parent, private.at().programs) if (each / "dockerd").exists()), None)
-    if programs is None or os.geteuid() != 0:
+def programs(engine: Connection) -> Path:
+    """dockerd and what it starts: a private Engine's."""
+    found = next((each for each in (engine.cli.parent, private.at().programs) if (each / "dockerd").exists()), None)
+    if found is None or os.geteuid() != 0:
         pytest.skip("needs root, and the programs of a private Engine (`prebake engine up`)")
+    return found
+
+
+@pytest.fixture(scope="module")
+def remapped(programs: Path) -> Iterator[Connection]:
     with remapped_engine(programs) as connection:
         yield connection
 
@@ -56,24 +63,40 @@ def test_users_are_remapped_there(remapped: Connection, its_base: Base, tmp_path
     assert (tmp_path / "file").stat().st_uid == FIRST
 
 
-def test_a_stage_reads_the_store_and_writes_files_that_this_user_can_take(
-    remapped: Connection, its_base: Base, tmp_path: Path
-) -> None:
-    closed = tmp_path / "closed"  # as /root is
+def run_stage(connection: Connection, base: Base, closed: Path, owner: int) -> Path:
+    """Run what stands for a stage on files in a folder that is its owner's alone, as /root is; what it made."""
     (closed / "context/bake/prebake/bake").mkdir(parents=True)
     for path in ("prebake/__init__.py", "prebake/bake/__init__.py", "settings.json"):
         (closed / "context/bake" / path).write_text("")
     (closed / "context/bake/prebake/bake/__main__.py").write_text(STAGE)
     (closed / "model.bin").write_text("weights")
-    closed.chmod(0o700)
     folder = closed / "stage"
     folder.mkdir(mode=0o700)
     stage = StageRun(folder, closed / "context", ["export"], [Bind(closed / "model.bin", "/checkpoint/model.bin")], {})
-    done = InContainer(remapped, its_base.reference, silent).run(stage)
+    runner = InContainer(connection, base.reference, silent)
+    runner.container(stage)  # makes the folders that are mounted
+    for each in (closed, *closed.rglob("*")):
+        os.chown(each, owner, owner)
+    closed.chmod(0o700)
+    done = runner.run(stage)
     assert done.exit_code == 0, done.log
-    made = folder / "out/models/deep/graph.onnx"
+    return folder / "out/models/deep/graph.onnx"
+
+
+def test_a_stage_reads_the_store_and_writes_files_that_this_user_can_take(
+    remapped: Connection, its_base: Base, tmp_path: Path
+) -> None:
+    (tmp_path / "closed").mkdir()
+    made = run_stage(remapped, its_base, tmp_path / "closed", os.getuid())
     assert made.read_text() == f"weights by {os.getuid()}"
     assert made.stat().st_uid == os.getuid()
+
+
+def test_a_rootless_engine_s_stage_writes_as_the_one_whose_engine_it_is(programs: Path) -> None:
+    with rootless_engine(programs) as (rootless, folder):
+        made = run_stage(rootless, bootstrapped(rootless, say=silent), folder, USER)
+        assert made.read_text() == "weights by 0"
+        assert made.stat().st_uid == USER
 
 
 def test_buildkit_s_stages_come_out_as_layers(remapped: Connection, its_base: Base, tmp_path: Path) -> None:

@@ -77,7 +77,16 @@ def test_every_misfit_is_told_at_once_with_its_line(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["checkpoint: sample", "components: {net: {}}", "base: python:3.11", "code: {}", "runtime: {}", "warmup: {}"]
+    "key",
+    [
+        "checkpoint: sample",
+        "components: {net: {}}",
+        "base: python:3.11",
+        "code: {}",
+        "runtime: {}",
+        "warmup: {}",
+        "system: [libgl1]",
+    ],
 )
 def test_what_is_the_models_to_say_is_not_said_beside_them(key: str) -> None:
     with pytest.raises(SpecInvalid) as refused:

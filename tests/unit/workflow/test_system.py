@@ -122,3 +122,24 @@ def test_models_of_one_image_have_theirs_together() -> None:
     joined = join_systems([system(two, archives=("http://b.invalid",)), LockedSystem(), system(one, two)])
     assert joined.names == ("libtwo2", "libone1")
     assert joined.packages == {"amd64": (one, two)}
+
+
+def test_a_login_of_the_named_netrc_is_given(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pip takes it, and for whatever else is fetched by http."""
+    seen: list[str] = []
+
+    class Closed(Quiet):
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("Authorization", ""))
+            super().do_GET() if seen[-1] else self.send_error(401)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Closed, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        one = pinned("libone1", f"http://127.0.0.1:{server.server_address[1]}")
+        Archive(tmp_path, one.archive).add(one)
+        (tmp_path / "logins").write_text("machine 127.0.0.1 login reader password word\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "logins"))
+        fetch_system(system(one), store, silent)
+        server.shutdown()
+    assert store.get(one.sha256, one.size)
+    assert seen[0].startswith("Basic ")
