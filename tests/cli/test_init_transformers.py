@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,11 @@ def test_texts_are_embedded_as_the_encoder_does(begun: Begun, beginner: Project,
         wanted = torch.nn.functional.normalize(wanted, dim=1)
     assert (got - wanted).abs().max() < 1e-4
     assert (got[0] - got[1]).abs().max() > 0.01
+    settings = json.loads((baked.folder / name / "tokens/settings.json").read_text())
+    # Lower case is a setting of sentence-transformers; else the framework's tokenizer is the published one, byte for byte.
+    assert settings["file"] == f"{name}/{'tokens/' if kind == 'first' else ''}tokenizer.json"
+    assert (baked.folder / name / "tokens/tokenizer.json").exists() == (kind == "first")
+    assert (baked.folder / name / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
 
 
 def test_entities_are_found_as_the_pipeline_does(begun: Begun, beginner: Project) -> None:
