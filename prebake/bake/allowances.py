@@ -77,9 +77,7 @@ def allow(
         name: Allowance(
             max(_scale(answer[name]) for answer in answers),
             _error(name, answers, exact),
-            max(
-                (_distance(answers[at % len(answers)][name], each[name]) for at, each in enumerate(moved)), default=0.0
-            ),
+            _step(name, answers, moved),
         )
         for name in names
     }
@@ -125,12 +123,18 @@ def _error(name: str, answers: Sequence[Answers], exact: Sequence[Answers | None
     return largest if found and all(map(math.isfinite, found)) else None
 
 
+def _step(name: str, answers: Sequence[Answers], moved: Sequence[Answers]) -> float:
+    """The largest distance that can be measured; 0 if there is none."""
+    found = (_distance(answers[at % len(answers)][name], each[name]) for at, each in enumerate(moved))
+    return max((each for each in found if math.isfinite(each)), default=0.0)
+
+
 def _distance(left: Array, right: Array) -> float:
-    """NaN for outputs of different shapes; 0 for text. Numbers that are not finite in both are compared as equal or not."""
-    if left.shape != right.shape:
-        return math.nan
+    """The largest difference of two finite numbers. NaN for outputs that differ in shape, or in which of their numbers are
+    finite; 0 for text."""
     if left.dtype.kind == "O":
         return 0.0
     one, other = left.astype(np.float64), right.astype(np.float64)
-    both = np.isfinite(one) & np.isfinite(other)
-    return float(np.max(np.abs(np.where(both, one, 0.0) - np.where(both, other, 0.0)), initial=0.0))
+    if one.shape != other.shape or not np.array_equal(finite := np.isfinite(one), np.isfinite(other)):
+        return math.nan
+    return float(np.max(np.abs(one[finite] - other[finite]), initial=0.0))
