@@ -36,24 +36,26 @@ _BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
 
-def word_pieces(*, lower: bool = True) -> tuple[Tokenizer, list[str]]:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+def word_pieces() -> tuple[Tokenizer, list[str]]:
+    """Some whole words and all letters, each as it is written and in lower case, so that a setting of the normaliser decides
+    which token it is. The library's own trainer would give another vocabulary each time."""
+    corpus = [*CORPUS, *(text.lower() for text in CORPUS)]
+    words, letters = _words_and_letters(corpus)
+    pieces = [*_BERT, *words, *(form for letter in letters for form in (letter, f"##{letter}"))]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    # Both forms of each word, so that a setting of the normaliser decides which token it is.
-    corpus = [*CORPUS, *(text.lower() for text in CORPUS)]
-    plain = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    plain.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    plain.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    plain.train_from_iterator(
-        corpus, trainers.WordPieceTrainer(vocab_size=400, special_tokens=_BERT, show_progress=False)
-    )
-    vocabulary = plain.get_vocab()
-    tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
     ends = [(each, vocabulary[each]) for each in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
-    return tokenizer, sorted(vocabulary, key=vocabulary.__getitem__)
+    return tokenizer, list(vocabulary)
+
+
+def _words_and_letters(corpus: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Every second word of letters alone, so that others are read by their letters; and every letter."""
+    words = sorted({word for text in corpus for word in text.split() if word.isalpha()})
+    return words[::2], sorted({letter for text in corpus for letter in text if not letter.isspace()})
 
 
 def byte_pairs(special: Sequence[str] = _ROBERTA) -> Tokenizer:
@@ -71,14 +73,14 @@ def byte_pairs(special: Sequence[str] = _ROBERTA) -> Tokenizer:
 
 
 def unigram() -> Tokenizer:
-    tokenizer = Tokenizer(models.Unigram())
+    words, letters = _words_and_letters(CORPUS)
+    pieces = dict.fromkeys([*(f"\u2581{word}" for word in words), "\u2581", *letters])
+    scored = [(piece, -3.0 - 0.05 * index) for index, piece in enumerate(pieces)]
+    special = [(each, 0.0) for each in ("<s>", "<pad>", "</s>", "<unk>")]
+    tokenizer = Tokenizer(models.Unigram([*special, *scored], unk_id=3, byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(" {2,}", " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=250, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
     return tokenizer
 
 

@@ -38,7 +38,7 @@ def by_first_token(folder: Path) -> None:
 def by_every_mode(folder: Path) -> None:
     """Capitals are kept though tokenizer.json drops them; six poolings one after another."""
     added = {
-        "400": {
+        "244": {
             "content": "<x>",
             "lstrip": True,
             "rstrip": False,

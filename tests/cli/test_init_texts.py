@@ -24,7 +24,7 @@ def cut_at_the_left(folder: Path) -> None:
         "truncation_side": "left",
         "do_lower_case": False,
         "strip_accents": True,
-        "added_tokens_decoder": {"400": MARKED},
+        "added_tokens_decoder": {"244": MARKED},
     }
     ids = write_tokenizer(folder, "bert", model_max_length=40, **settings)
     write_network(folder, "BertForSequenceClassification", ids, max_position_embeddings=64, **LABELS)
@@ -92,4 +92,4 @@ def test_spans_are_found_as_the_pipeline_does(begun: Begun, beginner: Project, w
     baked = begun(write.__name__, write)
     (wanted,) = ask_framework("tag", beginner.root / "published" / write.__name__, [{"texts": TEXTS}])
     assert difference(baked.answer({"texts": "\n".join(TEXTS)})["results"], wanted) < 1e-4
-    assert sum(map(len, wanted)) > 10
+    assert sum(map(len, wanted)) > 3
