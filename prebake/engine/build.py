@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prebake import process
-from prebake.engine.builders import Builder, as_layout, builder_environment, find_builder, local_image
+from prebake.engine.builders import BuildxBuilder, as_layout, builder_environment, find_builder, local_image
 from prebake.engine.connection import Connection
 from prebake.engine.progress import Failure, Progress, Step
 from prebake.errors import BuildFailed
@@ -94,7 +94,7 @@ def _handed_over(connection: Connection, request: BuildRequest, folder: Path) ->
     return replace(request, named_contexts=contexts)
 
 
-def _arguments(request: BuildRequest, builder: Builder, metadata: Path) -> list[str]:
+def _arguments(request: BuildRequest, builder: BuildxBuilder, metadata: Path) -> list[str]:
     """Attestations are off: they wrap the image in an index that holds the time of the build."""
     words = ["buildx", "build", f"--builder={builder.name}", "--progress=rawjson", f"--metadata-file={metadata}"]
     words += ["--provenance=false", "--sbom=false", f"--network={request.network}"]

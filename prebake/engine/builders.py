@@ -24,7 +24,7 @@ _LOCAL = "docker-image://"
 
 
 @dataclass(frozen=True)
-class Builder:
+class BuildxBuilder:
     """``driver`` is buildx's word: ``docker`` is an Engine's own BuildKit; the others (``docker-container``, ``kubernetes``,
     ``remote``) know none of the Engine's images."""
 
@@ -37,14 +37,14 @@ class Builder:
         return self.driver == _OF_ENGINE
 
 
-def find_builder(connection: Connection, environ: Mapping[str, str] = os.environ) -> Builder:
+def find_builder(connection: Connection, environ: Mapping[str, str] = os.environ) -> BuildxBuilder:
     """The builder of BUILDX_BUILDER; the Engine's own if it names none.
 
     Raises BuilderUnfit if there is no such builder, or if it is another Engine's own: what that builds stays there.
     """
     name = environ.get("BUILDX_BUILDER", "")
     if name in ("", OWN):
-        return Builder()
+        return BuildxBuilder()
     found = process.run(
         [connection.cli, "buildx", "inspect", "--bootstrap", name],
         env=builder_environment(connection),
@@ -60,7 +60,7 @@ def find_builder(connection: Connection, environ: Mapping[str, str] = os.environ
         )
     if driver == _OF_ENGINE:
         _require_same_engine(connection, name)
-    return Builder(name, driver)
+    return BuildxBuilder(name, driver)
 
 
 def builder_environment(connection: Connection, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
