@@ -17,8 +17,19 @@ from urllib.parse import urlsplit
 
 _CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _CARRIED = ("trusted-host", "proxy", "timeout", "retries", "no-index")
-"""pip's options of the network that mean the same in a build, beside the indexes; a variable is named after its option."""
-_OTHER_NAMES = {"timeout": ("PIP_DEFAULT_TIMEOUT",)}
+"""pip's options of the network that mean the same in a build, beside the indexes."""
+_VARIABLES = {
+    "client-cert": ("PIP_CLIENT_CERT",),
+    "find-links": ("PIP_FIND_LINKS",),
+    "index-url": ("PIP_INDEX_URL",),
+    "extra-index-url": ("PIP_EXTRA_INDEX_URL",),
+    "trusted-host": ("PIP_TRUSTED_HOST",),
+    "proxy": ("PIP_PROXY",),
+    "timeout": ("PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT"),
+    "retries": ("PIP_RETRIES",),
+    "no-index": ("PIP_NO_INDEX",),
+}
+"""By pip's option; the first that is set counts."""
 _PROXIES = {"http_proxy": "httpProxy", "https_proxy": "httpsProxy", "no_proxy": "noProxy", "all_proxy": "allProxy"}
 """The variables of proxies, in small letters, with their names in Docker's ``config.json``."""
 
@@ -125,9 +136,9 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """``PIP_TRUSTED_HOST`` is ``trusted-host``; an empty variable is none."""
-    options = ("client-cert", "find-links", "index-url", "extra-index-url", *_CARRIED)
-    names = {option: (f"PIP_{option.upper().replace('-', '_')}", *_OTHER_NAMES.get(option, ())) for option in options}
-    found = {option: next((environ[name] for name in names[option] if environ.get(name)), "") for option in options}
+    found = {
+        option: next((environ[name] for name in names if environ.get(name)), "") for option, names in _VARIABLES.items()
+    }
     return {option: value for option, value in found.items() if value}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|CXX")
+NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|CXX|NETRC")
 NO_VARIABLES = {
     "BLOB_UNKNOWN": "an error code of registries",
     "DEBIAN_FRONTEND": "given to apt and dpkg",
