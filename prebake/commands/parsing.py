@@ -36,15 +36,16 @@ COMMANDS = tuple(
 
 
 class Parser(argparse.ArgumentParser):
-    """Without abbreviations and defaults; a word that is none is answered with the nearest."""
+    """Without abbreviations and defaults; a word that is none is answered with the nearest, which may be one of ``others``."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"allow_abbrev": False, "argument_default": argparse.SUPPRESS, **settings})
+        self.others: tuple[str, ...] = ()
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             known = list(map(str, action.choices))
-            words = f"{value!r} is none of {', '.join(known)}{_nearest(str(value), known)}"
+            words = f"{value!r} is none of {', '.join(known)}{_nearest(str(value), [*known, *self.others])}"
             raise argparse.ArgumentError(action, words)
 
     def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
@@ -60,9 +61,12 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 def parse(words: Sequence[str]) -> tuple[Callable[[Any], None], Any]:
     """The command's action and its request. Raises PrebakeError where a project or a model is missing."""
-    if words and words[0] in _images():
+    images = _images(words)
+    if words and words[0] in images:
         words = ("build", *words)  # the default verb
-    asked, rest = make_parser().parse_known_args(words)
+    whole = make_parser()
+    whole.others = images
+    asked, rest = whole.parse_known_args(words)
     command, parser = asked.command, asked.parser
     values = {name: value for name, value in vars(asked).items() if name not in ("command", "parser")}
     if rest and not _take_names(parser, values, rest):
@@ -85,13 +89,23 @@ def _take_names(parser: Parser, values: dict[str, Any], words: Sequence[str]) ->
     return False
 
 
-def _images() -> list[str]:
-    """Of the project here, without the names that verbs have."""
+def _images(words: Sequence[str]) -> tuple[str, ...]:
+    """Of the project that the words name or that is here, without the names that verbs have."""
     verbs = {*(command.name for command in COMMANDS), "cache"}
     try:
-        return [name for name in list_images(find_root(Path.cwd())) if name not in verbs]
+        root = _named_project(words) or find_root(Path.cwd())
     except PrebakeError:
-        return []
+        return ()
+    return tuple(name for name in list_images(root) if name not in verbs)
+
+
+def _named_project(words: Sequence[str]) -> Path | None:
+    """The folder of ``--project``: the verb, which would read the flag, may be what is asked for."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        flag, equals, value = word.partition("=")
+        if flag == "--project":
+            return Path(value if equals else following)
+    return None
 
 
 def make_parser() -> Parser:

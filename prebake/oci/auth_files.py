@@ -11,6 +11,8 @@ from typing import Any
 
 from prebake.oci.errors import RegistryDenied
 
+_DOCKERS = "config.json"
+
 
 @dataclass(frozen=True)
 class AuthFile:
@@ -50,7 +52,7 @@ def _default_paths(environ: Mapping[str, str]) -> list[Path]:
     return [
         Path(runtime, "containers/auth.json") if runtime else Path(f"/run/containers/{os.getuid()}/auth.json"),
         Path(environ.get("XDG_CONFIG_HOME") or home / ".config", "containers/auth.json"),
-        Path(environ.get("DOCKER_CONFIG") or home / ".docker", "config.json"),
+        Path(environ.get("DOCKER_CONFIG") or home / ".docker", _DOCKERS),
     ]
 
 
@@ -58,7 +60,8 @@ def _read(path: Path) -> AuthFile:
     """The exceptions' causes are left out on purpose: a JSON error carries the whole text, passwords included."""
     empty = AuthFile(path)
     try:
-        found = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        found = {} if path.name == _DOCKERS and not text.strip() else json.loads(text)  # as Docker takes an empty one
     except (FileNotFoundError, NotADirectoryError):
         return empty
     except (OSError, ValueError, RecursionError) as error:

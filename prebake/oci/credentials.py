@@ -76,7 +76,7 @@ def _ask_helper(name: str, key: str, environ: Mapping[str, str], say: Narrator) 
     return _helper_answer(program, key, ended)
 
 
-def _helper_answer(program: str, key: str, ended: Finished) -> Credentials:
+def _helper_answer(program: str, key: str, ended: Finished) -> Credentials | None:
     if ended.exit_code:
         raise _unusable_helper(program, key, f"it ended with code {ended.exit_code}")
     try:
@@ -84,6 +84,8 @@ def _helper_answer(program: str, key: str, ended: Finished) -> Credentials:
         username, secret = str(found["Username"]), str(found["Secret"])
     except (ValueError, KeyError, TypeError):
         raise _unusable_helper(program, key, "its output is not what such a helper writes") from None
+    if not username and not secret:  # as Docker takes it, nobody
+        return None
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)
 
 

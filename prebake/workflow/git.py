@@ -38,7 +38,7 @@ def read_checkout(root: Path, tell: Tell) -> Checkout | None:
     try:
         if _git(root, "check-ignore", "--quiet", ".", ok=(0, 1)).exit_code == 0:
             return None
-        head = _git(root, "log", "-1", "--format=%H %ct", "HEAD", ok=(0, 128)).stdout.split()
+        head = _git(root, "log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD", ok=(0, 128)).stdout.split()
         if len(head) != 2:
             return None
         tags = _git(root, "tag", "--points-at", "HEAD", "--sort=-version:refname").stdout.split()
@@ -50,17 +50,22 @@ def read_checkout(root: Path, tell: Tell) -> Checkout | None:
 
 def public_url(remote: str) -> str:
     """A remote's URL as everybody may read it: https, without user, password, token, query and ``.git``; empty for a folder
-    of this machine."""
+    of this machine, and for what is no URL."""
     remote = remote.strip()
     if "://" not in remote:
         scp = _SCP.fullmatch(remote)
         return _https(scp[1], scp[2]) if scp else ""
-    parts = urlsplit(remote)
+    try:
+        parts = urlsplit(remote)
+        number = parts.port
+    except ValueError:  # such as ssh://git@host:owner/name; its words are not told, as a password may be among them
+        return ""
     if not parts.hostname or parts.scheme == "file":
         return ""
-    port = f":{parts.port}" if parts.port and parts.scheme in ("http", "https") else ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = f":{number}" if number and parts.scheme in ("http", "https") else ""
     scheme = "http" if parts.scheme == "http" else "https"
-    return _https(parts.hostname + port, parts.path, scheme)
+    return _https(host + port, parts.path, scheme)
 
 
 def _https(host: str, path: str, scheme: str = "https") -> str:
@@ -68,12 +73,12 @@ def _https(host: str, path: str, scheme: str = "https") -> str:
 
 
 def _remote(root: Path) -> str:
-    """That of the branch's upstream is rarely another one than origin; a clone without origin has its only remote."""
-    names = _git(root, "remote").stdout.split()
-    if not names:
-        return ""
-    name = "origin" if "origin" in names else names[0]
-    return public_url(_git(root, "remote", "get-url", name).stdout)
+    """That of the branch's upstream is rarely another one than origin; a clone without origin has its only remote. A setting
+    of the user's, such as ``remote.origin.prune`` makes git list a remote that has no URL."""
+    names = sorted(_git(root, "remote").stdout.split(), key=lambda name: name != "origin")
+    asked = (_git(root, "remote", "get-url", name, ok=(0, 2, 128)) for name in names)
+    urls = (public_url(found.stdout) for found in asked if found.exit_code == 0)
+    return next((url for url in urls if url), "")
 
 
 def _is_dirty(root: Path) -> bool:

@@ -196,6 +196,11 @@ def read_output(text: str, connection: Connection, tag: str, tell: Tell) -> Outp
         return ToLayout(Path(place), tag)
     if kind == "registry" and place:
         reference = parse_reference(place)
+        if reference.digest:
+            raise OutputInvalid(
+                f"registry:{place} names an image by digest, and the digest of what is pushed follows from its bytes.",
+                next_action=f"name a tag: {replace(reference, digest=None)}",
+            )
         return ToRegistry(reference, Repository(reference, say=tell, pushing=True), tell)
     raise OutputInvalid(
         f"--output {text} is no place for an image.",

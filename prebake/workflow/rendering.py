@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from prebake.checkpoints.fetch import fetch, missing
 from prebake.checkpoints.progress import terminal_progress
@@ -69,4 +70,4 @@ def render_folder(project: Project, plan: Plan, asked: Rendering, tell: Tell) ->
             plan = find_artifacts(plan, parts, tell, bring=True)
         write_context(folder.resolve(), render_context(plan, project.templates), store)
     created = plan.metadata.created or 0
-    tell(f"rendered: SOURCE_DATE_EPOCH={created} docker buildx build --tag {plan.tag} {folder}")
+    tell(f"rendered: SOURCE_DATE_EPOCH={created} docker buildx build --tag {plan.tag} {quote(str(folder))}")

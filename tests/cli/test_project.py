@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +58,22 @@ def test_where_there_is_no_project_it_is_said_where_it_was_looked_for(project: P
 
 def test_an_image_named_alone_is_built_as_by_the_default_verb(project: Project) -> None:
     assert project.run("toy", "--plan").expect(0).stdout == project.run("build", "toy", "--plan").expect(0).stdout
-    assert "'toys' is none of build" in project.run("toys", "--plan").expect(2).stderr
+    refused = project.run("toys", "--plan").expect(2).stderr
+    assert ("'toys' is none of build" in refused, "did you mean toy?" in refused) == (True, True)
+
+
+def test_an_image_named_alone_is_found_in_a_project_elsewhere(project: Project, tmp_path: Path) -> None:
+    there = project.run("toy", "--plan").expect(0).stdout
+    for words in (["--project", str(project.root)], [f"--project={project.root}"]):
+        assert run_in(tmp_path, project, "toy", *words, "--plan").expect(0).stdout == there
+        assert run_in(tmp_path, project, "toy", "--plan", *words).expect(0).stdout == there
+
+
+def test_the_command_for_a_rendered_folder_can_be_pasted(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "rendered here"
+    ended = run_in(project.root, project, "toy", "--render", str(folder)).expect(0)
+    told = next(line for line in ended.stderr.splitlines() if line.startswith("rendered: "))
+    assert shlex.split(told)[-1] == str(folder)
 
 
 @pytest.mark.parametrize(

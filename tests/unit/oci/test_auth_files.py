@@ -120,6 +120,23 @@ def test_a_malformed_file_is_named(environ: dict[str, str], tmp_path: Path, cont
     assert str(path) in caught.value.message
 
 
+def test_an_empty_file_of_dockers_has_no_entry(environ: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / ".docker/config.json"
+    path.parent.mkdir()
+    path.write_text("\n")
+    assert user(environ) is None
+
+
+def test_a_helper_that_answers_with_nothing_knows_nobody(environ: dict[str, str], tmp_path: Path) -> None:
+    program = tmp_path / "docker-credential-vault"
+    program.write_text('#!/bin/sh\necho "{\\"ServerURL\\": \\"\\", \\"Username\\": \\"\\", \\"Secret\\": \\"\\"}"\n')
+    program.chmod(0o755)
+    path = write(tmp_path / ".docker/config.json", credsStore="vault")
+    assert user(environ) is None
+    write(path, credsStore="vault", auths={HOST: entry("file")})
+    assert user(environ) == "file"
+
+
 def test_a_malformed_entry_is_named_with_its_key(environ: dict[str, str], tmp_path: Path) -> None:
     path = write(tmp_path / "run/containers/auth.json", auths={f"{HOST}/team": {"auth": "é"}})
     with pytest.raises(RegistryDenied) as caught:

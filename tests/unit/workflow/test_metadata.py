@@ -85,6 +85,11 @@ def test_the_newest_tag_of_the_commit_is_its_version_and_an_older_commits_is_not
         ("ssh://git@host.example:2222/owner/name.git", "https://host.example/owner/name"),
         ("git://host.example/owner/name", "https://host.example/owner/name"),
         ("http://x:y@host.example:8080/owner/name/", "http://host.example:8080/owner/name"),
+        ("https://u:p@[2001:db8::1]:3000/owner/name.git", "https://[2001:db8::1]:3000/owner/name"),
+        ("ssh://git@host.example:owner/name.git", ""),
+        ("https://user:s3/cret@host.example/owner/name", ""),
+        ("https://host.example:99999/owner/name", ""),
+        ("https://[host.example/owner/name", ""),
         ("file:///srv/name.git", ""),
         ("/srv/name.git", ""),
         ("../name", ""),
@@ -94,6 +99,21 @@ def test_a_remote_is_named_as_everybody_may_read_it(checkout: Path, remote: str,
     assert public_url(remote) == url
     git(checkout, "remote", "add", "origin", remote)
     assert read(checkout).source == url
+
+
+@pytest.mark.parametrize("setting", ["remote.origin.prune", "log.showSignature"])
+def test_a_users_settings_of_git_do_not_hide_a_commit(checkout: Path, setting: str) -> None:
+    """The first has git list a remote without a URL, the second has it print what it says of a signature."""
+    tree, head = git(checkout, "rev-parse", "HEAD^{tree}"), git(checkout, "rev-parse", "HEAD")
+    who = f"A <a@b.c> {TIME} +0000"
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n iQ==\n -----END PGP SIGNATURE-----"
+    commit = f"tree {tree}\nparent {head}\nauthor {who}\ncommitter {who}\n{signature}\n\nsigned\n"
+    (checkout / ".git/signed").write_text(commit)
+    git(checkout, "reset", "-q", "--hard", git(checkout, "hash-object", "-w", "-t", "commit", ".git/signed"))
+    git(checkout, "remote", "add", "upstream", "https://host.example/owner/name.git")
+    git(checkout, "config", setting, "true")
+    found = read(checkout)
+    assert (found.commit, found.source) == (git(checkout, "rev-parse", "HEAD"), "https://host.example/owner/name")
 
 
 def test_where_there_is_no_repository_nothing_is_named(tmp_path: Path, checkout: Path) -> None:
