@@ -193,10 +193,12 @@ def _plan(request: BuildRequest) -> None:
     from prebake.render.listing import plan_document, plan_text
     from prebake.spec.project import read_project
     from prebake.workflow.artifacts import look_up
+    from prebake.workflow.outputs import check_outputs
     from prebake.workflow.platforms import plan_platform
 
     options = with_metadata(request.options, request.root, request.labels)
     plan = make_plan(read_project(request.root, request.model), options)
+    check_outputs(request.outputs, plan.tag, attestations=request.require_attestations)
     asked = Asked(
         request.outputs,
         request.base,

@@ -101,7 +101,7 @@ def _images(words: Sequence[str]) -> tuple[str, ...]:
 
 def _named_project(words: Sequence[str]) -> Path | None:
     """The folder of ``--project``: the verb, which would read the flag, may be what is asked for."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         flag, equals, value = word.partition("=")
         if flag == "--project":
             return Path(value if equals else following)

@@ -113,7 +113,7 @@ def render_lock(lock: Lock) -> str:
 
 
 def _lock(document: Any, where: str, problems: list[Problem]) -> Lock | None:
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") is True or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__
         what = newer_schema(found, SCHEMA) or f"has schema {found!r}; this version reads {SCHEMA}"
         problems.append(Problem(where, what, "update Prebake" if newer_schema(found, SCHEMA) else ""))

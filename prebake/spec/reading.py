@@ -41,6 +41,9 @@ def _refuse_newer(document: Document) -> None:
     if newer := newer_schema(schema, IMAGE_SCHEMA):
         problem = Problem(document.place(("schema",)), newer)
         raise SpecInvalid(f"{document.where} cannot be read:", [problem], next_action="update Prebake")
+    if schema is True:  # which equals 1, so that no model refuses it
+        problem = Problem(document.place(("schema",)), f"is no number: write {IMAGE_SCHEMA}")
+        raise SpecInvalid(f"{document.where} cannot be read:", [problem], next_action=FIX)
 
 
 def parse_source(fields: Mapping[str, object]) -> Source:

@@ -48,8 +48,8 @@ from prebake.workflow.outputs import (
     Output,
     ToEngine,
     ToRegistry,
+    check_outputs,
     read_outputs,
-    require_registry,
 )
 from prebake.workflow.parts import Parts
 from prebake.workflow.proving import Proof, measure_start, precision_told
@@ -91,6 +91,7 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
         project, options = size_sample(project, options, order.size, tell)
     plan = make_plan(project, options)
     check_licence(plan, order.accepted_licences)
+    check_outputs(order.outputs, plan.tag, attestations=order.require_attestations)
     _tell_changed(project, plan, tell)
     folder = order.root / "build" / plan.name
     with only_one(folder, plan.name), ExitStack() as held:
@@ -98,8 +99,6 @@ def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
         if order.platform:
             require_platform(order.platform, engine_platform(connection))
         outputs = read_outputs(order.outputs, connection, plan.tag, tell)
-        if order.require_attestations:
-            require_registry(outputs)
         repositories = [output.repository for output in outputs if isinstance(output, ToRegistry)]
         for repository in repositories:
             held.enter_context(closing(repository))

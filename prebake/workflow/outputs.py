@@ -178,31 +178,48 @@ def _among(output: Output, registries: Sequence[Reference]) -> Output:
     return replace(output, others=[path for path in same if path != output.reference.path])
 
 
-def require_registry(outputs: Sequence[Output]) -> None:
-    """Raises OutputInvalid where none is a registry: attestations go nowhere else."""
-    if not any(isinstance(output, ToRegistry) for output in outputs):
+def check_outputs(texts: Sequence[str], tag: str, *, attestations: bool) -> None:
+    """Check the places of a build before anything is done. With ``attestations`` one has to be a registry, since they go nowhere
+    else. Raises OutputInvalid or ReferenceInvalid."""
+    local = parse_reference(tag)
+    if local.digest:
+        raise OutputInvalid(_by_digest(f"--tag {tag}"), next_action=f"name a tag: {replace(local, digest=None)}")
+    places = [read_place(text) for text in texts]
+    if attestations and not any(isinstance(place, Reference) for place in places):
         raise OutputInvalid(
             "--require-attestations: the image goes to no registry, and attestations go nowhere else.",
             next_action="push it (--push REF, --output registry:REF), or leave the flag out",
         )
 
 
-def read_output(text: str, connection: Connection, tag: str, tell: Tell) -> Output:
-    """``docker``, ``oci:DIR``, ``oci:FILE.tar`` or ``registry:REF``. Raises OutputInvalid."""
+def read_place(text: str) -> Path | Reference | None:
+    """A layout's path, a registry's reference, or None for the Engine. Raises OutputInvalid or ReferenceInvalid."""
     kind, _, place = text.partition(":")
     if text == "docker":
-        return ToEngine(connection, tag, tell)
+        return None
     if kind == "oci" and place:
-        return ToLayout(Path(place), tag)
+        return Path(place)
     if kind == "registry" and place:
         reference = parse_reference(place)
         if reference.digest:
-            raise OutputInvalid(
-                f"registry:{place} names an image by digest, and the digest of what is pushed follows from its bytes.",
-                next_action=f"name a tag: {replace(reference, digest=None)}",
-            )
-        return ToRegistry(reference, Repository(reference, say=tell, pushing=True), tell)
+            next_action = f"name a tag: {replace(reference, digest=None)}"
+            raise OutputInvalid(_by_digest(f"registry:{place}"), next_action=next_action)
+        return reference
     raise OutputInvalid(
         f"--output {text} is no place for an image.",
         next_action="say docker, oci:DIR, oci:FILE.tar or registry:REFERENCE",
     )
+
+
+def _by_digest(what: str) -> str:
+    return f"{what} names an image by digest, and the digest of what is built follows from its bytes."
+
+
+def read_output(text: str, connection: Connection, tag: str, tell: Tell) -> Output:
+    """``docker``, ``oci:DIR``, ``oci:FILE.tar`` or ``registry:REF``. Raises OutputInvalid or ReferenceInvalid."""
+    place = read_place(text)
+    if place is None:
+        return ToEngine(connection, tag, tell)
+    if isinstance(place, Path):
+        return ToLayout(place, tag)
+    return ToRegistry(place, Repository(place, say=tell, pushing=True), tell)

@@ -66,6 +66,11 @@ def test_a_plan_shows_what_every_flag_of_the_build_comes_to(project: Project) ->
     assert "goes to     docker:prebake/toy:cpu-small, started 7 times for the report" in plain
 
 
+def test_a_plan_refuses_what_the_build_would(project: Project) -> None:
+    for words in (("--output", "oci:"), ("--require-attestations",), ("--tag", "a b")):
+        assert project.run("build", "toy", "--plan", *words).code in (10, 16), words
+
+
 def test_a_plan_says_which_terms_have_to_be_accepted(tmp_path: Path) -> None:
     project = clone(tmp_path / "project", "foley", variables=NOWHERE)
     pin_unseen(project, "foley", "xl")

@@ -34,7 +34,7 @@ def test_image_yaml_is_told_alone_without_the_keys_that_this_version_does_not_kn
     assert refused.value.next_action == "update Prebake"
 
 
-@pytest.mark.parametrize("schema", ["0", "-1", "1.5", "'7'", "null"])
+@pytest.mark.parametrize("schema", ["0", "-1", "1.5", "'7'", "null", "true"])
 def test_image_yaml_of_another_fault_is_no_newer_one(schema: str) -> None:
     text = (ROOT / "images/foley/image.yaml").read_text().replace("schema: 1", f"schema: {schema}", 1)
     with pytest.raises(SpecInvalid) as refused:
@@ -44,6 +44,8 @@ def test_image_yaml_of_another_fault_is_no_newer_one(schema: str) -> None:
 
 def test_weights_lock() -> None:
     document = json.loads((ROOT / "images/foley/weights.lock").read_text())
+    with pytest.raises(LockMismatch, match="has schema True"):
+        parse_lock(json.dumps({**document, "schema": True}), "images/foley/weights.lock")
     with pytest.raises(LockMismatch, match=SAID) as refused:
         parse_lock(json.dumps({**document, "schema": 7}), "images/foley/weights.lock")
     assert "update Prebake" in refused.value.message

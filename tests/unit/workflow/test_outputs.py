@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from prebake.engine.connection import Connection
-from prebake.workflow.outputs import OutputInvalid, read_output
+from prebake.errors import PrebakeError
+from prebake.workflow.outputs import OutputInvalid, check_outputs, read_output
 
 NOBODY = cast(Connection, None)
 
@@ -16,3 +17,21 @@ def test_a_push_by_digest_is_refused_and_not_made_to_latest() -> None:
     with pytest.raises(OutputInvalid) as caught:
         read_output(f"registry:host.example/toy:v1@sha256:{'0' * 64}", NOBODY, "toy", lambda line: None)
     assert caught.value.next_action == "name a tag: host.example/toy:v1"
+
+
+@pytest.mark.parametrize("place", ["docker:", "oci:", "engine", "registry:", "registry:host.example/UPPER"])
+def test_a_place_that_is_none_is_refused_before_anything_is_done(place: str) -> None:
+    with pytest.raises(PrebakeError, match=place.rpartition(":")[2] or place):
+        check_outputs([place], "toy", attestations=False)
+
+
+@pytest.mark.parametrize("tag", ["a b", "host.example/UPPER", "x:y:z", f"toy@sha256:{'0' * 64}"])
+def test_a_tag_that_no_image_can_have_is_refused_before_anything_is_done(tag: str) -> None:
+    with pytest.raises(PrebakeError):
+        check_outputs(["docker"], tag, attestations=False)
+
+
+def test_attestations_need_a_registry() -> None:
+    check_outputs(["docker", "registry:host.example/toy:v1"], "toy", attestations=True)
+    with pytest.raises(OutputInvalid, match="--require-attestations"):
+        check_outputs(["docker", "oci:folder"], "toy", attestations=True)
