@@ -137,7 +137,7 @@ def test_a_decoder_that_takes_no_batch_is_named(project: Project, tmp_path: Path
     write_network(folder, "Qwen3ForSequenceClassification", ids, **heads)
     said = baked(project, folder, tmp_path, BakeError)
     assert "config.json: the network takes no batch of texts" in said
-    assert "name one there" in said
+    assert "name a pad_token_id there" in said
 
 
 def test_a_tokenizer_in_python_is_named(project: Project, folder: Path, tmp_path: Path) -> None:
