@@ -140,6 +140,13 @@ def text() -> onnx.ModelProto:
     return make(nodes, [value("x", STRING, ["N"])], [value("y", STRING, ["N"])])
 
 
+def words() -> onnx.ModelProto:
+    """A vocabulary as an initialiser."""
+    held = numpy_helper.from_array(np.array([f"word {n}" for n in range(300)], object), "words")
+    nodes = [helper.make_node("Gather", ["words", "x"], ["y"])]
+    return make(nodes, [value("x", INT64, ["N"])], [value("y", STRING, ["N"])], [held])
+
+
 def gaps() -> onnx.ModelProto:
     """Infinities, and logarithms of negative numbers."""
     nodes = [helper.make_node("Log", ["x"], ["logs"]), helper.make_node("Div", ["one", "zeros"], ["infinite"]),
@@ -203,6 +210,7 @@ GOOD: Mapping[str, Callable[[], onnx.ModelProto]] = {
         voice,
         indices,
         text,
+        words,
         gaps,
         constants,
         folding,
@@ -248,6 +256,17 @@ def brain() -> onnx.ModelProto:
     return make([helper.make_node("Identity", ["x"], ["y"])], [_plain(kind, "x")], [_plain(kind)])
 
 
+def sparse(*, constant: bool = False) -> onnx.ModelProto:
+    """Weights of which the file tells only the numbers other than 0."""
+    numbers, places = helper.make_tensor("w", FLOAT, [2], [1, 2]), helper.make_tensor("places", INT64, [2], [1, 6])
+    held = helper.make_sparse_tensor(numbers, places, [4, 4])
+    nodes = [helper.make_node("Constant", [], ["w"], sparse_value=held)] if constant else []
+    model = make([*nodes, helper.make_node("MatMul", ["x", "w"], ["y"])], [_plain(FLOAT, "x")], [_plain(FLOAT)])
+    if not constant:
+        model.graph.sparse_initializer.append(held)
+    return model
+
+
 def never() -> onnx.ModelProto:
     """It takes a width of 37 alone, which nobody guesses."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
@@ -261,6 +280,8 @@ BAD: Mapping[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "unknown": (unknown, ("MyOp of the domain acme.ops", "Other of the domain acme.ops")),
     "newer": (newer, ("opset 99: is newer than",)),
     "brain": (brain, ("the input 'x': is a tensor of bfloat16", "the output 'y': is a tensor of bfloat16")),
+    "sparse": (sparse, ("the weights 'w': are a sparse tensor",)),
+    "sparse_constant": (lambda: sparse(constant=True), ("the weights 'w': are a sparse tensor",)),
     "never": (never, ("x float32 [N, width]", "--input 'x=[1, 3, 640, 640]'", "--sample FILE")),
 }
 """What init refuses, and what it says."""

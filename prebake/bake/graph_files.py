@@ -34,6 +34,23 @@ def save(model: ir.Model, path: Path, name: str) -> None:
     path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
+class _Text(ir.StringTensor):
+    """Text that stays in the graph: onnx_ir would write what it takes for many bytes into the file of weights, and cannot."""
+
+    @property
+    def nbytes(self) -> int:
+        return 0
+
+
+def save_apart(model: ir.Model, path: Path, data: str) -> None:
+    """Write ``model`` to ``path``, and its larger weights into the file ``data`` beside it."""
+    for value in (value for graph in model.graphs() for value in graph.initializers.values()):
+        tensor = value.const_value
+        if isinstance(tensor, ir.StringTensor):
+            value.const_value = _Text(tensor.string_data(), shape=tensor.shape, name=tensor.name)
+    ir.save(model, path, external_data=data)
+
+
 def load(path: Path) -> ir.Model:
     """Read a graph; external data are mapped, not read, and resolve against the graph's folder."""
     return ir.load(path)

@@ -56,7 +56,7 @@ def examine(component: str, path: Path) -> Published:
             path,
             [Problem(path.name, f"ONNX Runtime does not open {path.name}: it is no whole ONNX file ({error})")],
         ) from error
-    problems = [*_missing_files(path), *find_unknown(model), *_repeated(model)]
+    problems = [*_missing_files(path), *find_unknown(model), *_repeated(model), *_sparse(model)]
     types = [*_untold(model)]
     try:
         session, locale = _open(component, path, model)
@@ -121,6 +121,18 @@ def _repeated(model: onnx.ModelProto) -> Iterator[Problem]:
         for name, count in Counter(each.name for each in values).items():
             if count > 1:
                 yield Problem(name, f"is the name of {count} {kind}s", "give each a name of its own")
+
+
+def _sparse(model: onnx.ModelProto) -> Iterator[Problem]:
+    """Weights of which the file tells only the numbers other than 0."""
+    names = [each.values.name for each in model.graph.sparse_initializer]
+    for node in nodes_of(model):
+        if any(each.name == "sparse_value" for each in node.attribute):
+            names.append(node.output[0])
+        for attribute in node.attribute:
+            names += [each.values.name for each in attribute.g.sparse_initializer]
+    for name in names:
+        yield Problem(f"the weights '{name}'", "are a sparse tensor, which is not baked", "save them as a dense one")
 
 
 def _untold(model: onnx.ModelProto) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from onnx_ir.passes.common import InlinePass, LiftConstantsToInitializersPass, L
 
 from entrypoints.shapes import is_named
 from prebake.bake.arrays import flat_bytes
+from prebake.bake.graph_files import save_apart
 from prebake.bake.optimise import optimised
 from prebake.bake.provider_options import CPU
 from prebake.bake.repoint import large_initialisers
@@ -78,7 +79,7 @@ def folded(component: str, model: ir.Model, constants: int) -> Iterator[tuple[ir
         return
     with TemporaryDirectory(prefix="fold-") as folder:
         path = Path(folder, "model.onnx")
-        ir.save(model, path, external_data="weights.data")
+        save_apart(model, path, "weights.data")
         with optimised(path, component, [CPU]) as better:
             LiftSubgraphInitializersToMainGraphPass()(better)
             kept = _contents(better)

@@ -51,7 +51,7 @@ def quantised(
         raise _nothing(component, precision, "no operator that can be reads a constant matrix of fp32")
     with TemporaryDirectory(prefix=".quantise-", dir=room) as folder:
         source = Path(folder, "fp32.onnx")
-        ir.save(model, source, external_data="fp32.data")
+        graph_files.save_apart(model, source, "fp32.data")
         try:
             path = _quantise(source, precision, chosen, samples)
         except Exception as error:  # ONNX Runtime's quantisers raise whatever comes

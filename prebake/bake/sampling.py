@@ -66,10 +66,11 @@ def find_cases(published: Published, given: Sequence[Mapping[str, Array]]) -> li
 
 
 def make_further(published: Published, first: Mapping[str, Array]) -> list[Mapping[str, Array]]:
-    """Up to two cases of other sizes than ``first``, of other numbers if it has no free axis."""
+    """Up to two cases of other sizes than ``first``; of other numbers if it has no free axis, or is too large for longer ones."""
     found: list[Mapping[str, Array]] = []
     signature = published.signature
-    sizes = list(further_sizes(signature, _lengths(signature, first))) or [{}] * FURTHER
+    taken = _lengths(signature, first)
+    sizes = list(further_sizes(signature, taken)) or [taken] * FURTHER
     for seed, lengths in enumerate(sizes, start=2):
         for values, rank in _ways(signature):
             inputs = make_inputs_of(signature, lengths, seed, values, rank)

@@ -43,10 +43,14 @@ def first_sizes(signature: Signature, metadata: Mapping[str, str]) -> Iterator[L
         ({**dict.fromkeys(others, 1), axis: length} for axis in others if len(others) > 1 for length in LADDER),
     )
     seen: list[Lengths] = []
+    least = count(
+        signature, _derived(dict.fromkeys(free_axes(signature), 1))
+    )  # of fixed axes alone it may be more than MOST
     most = LONGEST_TEXT if any(each.dtype.startswith("int") and each.axes for each in signature.inputs) else LADDER[-1]
     for each in every:
         lengths = _derived({**rows, **each})
-        if lengths not in seen and max(lengths.values(), default=0) <= most and count(signature, lengths) <= MOST:
+        numbers = count(signature, lengths)
+        if lengths not in seen and max(lengths.values(), default=0) <= most and numbers <= max(MOST, least):
             seen.append(lengths)
             yield lengths
 

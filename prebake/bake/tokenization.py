@@ -124,6 +124,9 @@ def _check(name: str, tokenizer: Any, network: torch.nn.Module) -> None:
     if (largest := max(tokenizer.get_vocab().values())) >= rows:
         hint = "the tokenizer is of another checkpoint, or a token was added that the network does not know"
         problems.append(Problem(kind, f"has ids up to {largest}, but the embedding has {rows} rows", hint))
+    elif tokenizer.pad_token_id is not None and (fault := _batch_fault(tokenizer, network)):
+        hint = "name a pad_token_id there: without it a decoder does not know a text's last token"
+        problems.append(Problem("config.json", f"the network takes no batch of texts: {fault}", hint))
     texts = hard_texts(list(tokenizer.all_special_tokens)[:_SPECIAL])
     types = (
         tokenizer(texts, return_token_type_ids=True)["token_type_ids"]
@@ -134,6 +137,19 @@ def _check(name: str, tokenizer: Any, network: torch.nn.Module) -> None:
         problems.append(Problem(kind, "gives a single text token_type_ids other than 0", "such are not served"))
     if problems:
         raise _refused(name, problems)
+
+
+def _batch_fault(tokenizer: Any, network: torch.nn.Module) -> str | None:
+    """What the network says if it refuses two texts at once; decoders that classify do so without a padding token."""
+    if getattr(network.config, "pad_token_id", None) is not None:
+        return None
+    rows = torch.full((2, 2), tokenizer.pad_token_id)
+    try:
+        with torch.no_grad():
+            network(input_ids=rows, attention_mask=torch.ones_like(rows))
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _refused(name: str, problems: Sequence[Problem]) -> BakeError:

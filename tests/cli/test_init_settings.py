@@ -97,6 +97,11 @@ def test_documents_that_are_not_read_without_modules_are_named(project: Project,
     assert "1_Pooling/config.json: is here" in said
 
 
+def test_a_prompt_that_is_called_as_the_choice_of_none_is_named(project: Project, folder: Path) -> None:
+    change(folder / "config_sentence_transformers.json", prompts={"no-prompt": "never: "})
+    assert "prompts has one that is called no-prompt" in refused(project, folder)
+
+
 def test_an_activation_that_is_not_torchs_is_named(project: Project, folder: Path) -> None:
     (folder / "3_Dense").mkdir()
     change(folder / "3_Dense/config.json", in_features=32, out_features=8, activation_function="mine.Swish")
@@ -122,6 +127,17 @@ def test_a_tokenizer_without_padding_is_named(project: Project, tmp_path: Path) 
     ids = write_tokenizer(folder, "qwen", pad_token=None)
     write_network(folder, "GPT2ForSequenceClassification", ids, n_positions=64, pad_token_id=0)
     assert "has no pad_token" in baked(project, folder, tmp_path, BakeError)
+
+
+def test_a_decoder_that_takes_no_batch_is_named(project: Project, tmp_path: Path) -> None:
+    """transformers raises a ValueError for a second text if config.json has no padding token."""
+    folder = project.root / "published/single"
+    ids = write_tokenizer(folder, "qwen", model_max_length=48)
+    heads = {"num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64}
+    write_network(folder, "Qwen3ForSequenceClassification", ids, **heads)
+    said = baked(project, folder, tmp_path, BakeError)
+    assert "config.json: the network takes no batch of texts" in said
+    assert "name a pad_token_id there" in said
 
 
 def test_a_tokenizer_in_python_is_named(project: Project, folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.texts import TEXTS, write_network, write_tokenizer
 Begun = Callable[[str, Callable[[Path], object]], Baked]
 LABELS = {"id2label": {0: "calm", 1: "glad", 2: "sad"}}
 TAGS = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC", 4: "I-LOC"}}
+ENDS = {"id2label": {0: "O", 1: "S-PER", 2: "E-PER", 3: "U-LOC", 4: "given-name", 5: "B-O"}}
 MARKED = {"content": "<x>", "lstrip": True, "rstrip": True, "normalized": False, "single_word": False, "special": False}
 
 
@@ -68,6 +69,12 @@ def tagged_by_pieces(folder: Path) -> None:
     write_network(folder, "XLMRobertaForTokenClassification", ids, max_position_embeddings=64, pad_token_id=1, **TAGS)
 
 
+def tagged_with_hyphens(folder: Path) -> None:
+    """Labels of the BILOU and IOBES schemes, and one with a hyphen of its own."""
+    ids = write_tokenizer(folder, "bert", model_max_length=40)
+    write_network(folder, "BertForTokenClassification", ids, max_position_embeddings=64, **ENDS)
+
+
 @pytest.mark.parametrize(
     "write",
     [cut_at_the_left, several_labels, relative_positions, one_number, by_a_decoder],
@@ -87,7 +94,9 @@ def test_texts_are_classified_as_the_pipeline_does(
     assert len({round(each[best(each)], 3) for each in wanted}) > 4, "a checkpoint that tells texts apart"
 
 
-@pytest.mark.parametrize("write", [tagged_with_capitals, tagged_by_pieces], ids=lambda write: write.__name__)
+@pytest.mark.parametrize(
+    "write", [tagged_with_capitals, tagged_by_pieces, tagged_with_hyphens], ids=lambda write: write.__name__
+)
 def test_spans_are_found_as_the_pipeline_does(begun: Begun, beginner: Project, write: Callable[[Path], None]) -> None:
     baked = begun(write.__name__, write)
     (wanted,) = ask_framework("tag", beginner.root / "published" / write.__name__, [{"texts": TEXTS}])

@@ -54,6 +54,7 @@ _VALUES: Mapping[str, tuple[Any, ...]] = {
 _SETTINGS_KEYS = {
     "__version__", "prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim", "model_type", "requirements",
 }  # fmt: skip
+_NO_PROMPT = "no-prompt"  # what the image's code calls the absence of a prompt
 _MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -155,6 +156,9 @@ def _check_settings(folder: Folder) -> None:
     prompts = says.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(each, str | None) for each in prompts.values()):
         folder.problems.append(Problem(_SETTINGS, "prompts is no map of names to texts"))
+    elif _NO_PROMPT in prompts:
+        hint = "requests turn prompts off by that name: give it another"
+        folder.problems.append(Problem(_SETTINGS, f"prompts has one that is called {_NO_PROMPT}", hint))
     elif says.get("default_prompt_name") not in (None, *prompts):
         folder.problems.append(
             Problem(_SETTINGS, f"default_prompt_name is {says['default_prompt_name']}, which prompts lacks")

@@ -110,6 +110,7 @@ def test_it_answers_as_the_published_file(folder: Path, model: Graphs, name: str
 
 def test_text_comes_and_goes_as_text(model: Graphs) -> None:
     assert ask(model, "text", {"x": ["Grüße AN Alle", "ΣΊΣΥΦΟΣ"]}) == {"y": ["grüße an alle", "σίσυφοσ"]}
+    assert ask(model, "words", {"x": [0, 299, -1]}) == {"y": ["word 0", "word 299", "word 299"]}
     with pytest.raises(BadRequest, match="should be nested lists of text"):
         ask(model, "text", {"x": [1, 2]})
 

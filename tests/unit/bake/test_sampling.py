@@ -38,6 +38,20 @@ def test_the_ladder_goes_up_from_one_and_spares_the_rows() -> None:
     assert all(count(signature(x=("rows", 3, "h", "w")), each) <= MOST for each in sizes)
 
 
+def test_an_input_of_many_numbers_is_tried_if_all_of_them_are_fixed() -> None:
+    large = (3, 4096, 4096)
+    assert [*first_sizes(signature(x=(1, *large)), {})] == [{}]
+    assert [*first_sizes(signature(x=("rows", *large)), {})] == [{"rows": 1}]
+
+
+def test_further_cases_of_a_large_input_have_its_size(tmp_path: Path) -> None:
+    nodes = [helper.make_node("GlobalMaxPool", ["x"], ["y"])]
+    model = make(nodes, [value("x", FLOAT, ["rows", 1, 4096, 3072])], [value("y", FLOAT, None)])
+    cases = find_cases(opened(tmp_path, model), [])
+    assert [each["x"].shape for each in cases] == [(1, 1, 4096, 3072)] * 3
+    assert not np.array_equal(cases[0]["x"], cases[1]["x"])
+
+
 @pytest.mark.parametrize(("said", "expected"), [("[320, 448]", (320, 448)), ("640", (640, 640)), ("[96]", (96, 96))])
 def test_what_the_publisher_says_of_pictures_comes_first(said: str, expected: tuple[int, int]) -> None:
     for axes in (("n", 3, "h", "w"), ("n", "h", "w", 3)):
