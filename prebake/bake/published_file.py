@@ -12,9 +12,11 @@ from typing import Any
 import onnx
 import onnxruntime as ort
 
+from entrypoints.shapes import Axes
 from prebake.bake import graph_files
 from prebake.bake.errors import BakeError, GraphRefused
 from prebake.bake.operators import find_random, find_unknown, nodes_of
+from prebake.bake.rank_hints import hint_axes
 from prebake.bake.signature import Signature, read_signature, read_tensors
 from prebake.errors import Problem
 
@@ -35,6 +37,17 @@ class Published:
     random: tuple[str, ...] = ()
     locale: str = ""
     """The locale that its text is normalised in, if it is not the file's own."""
+    hints: Mapping[str, Axes] = field(default_factory=dict)
+    """Axes of inputs of any rank, as far as the weights that they meet tell them."""
+
+    @property
+    def hinted(self) -> Signature:
+        """The signature to make inputs up by: with the hints in the place of shapes that the file does not say."""
+        inputs = (
+            replace(each, shape=self.hints.get(each.name)) if each.shape is None else each
+            for each in self.signature.inputs
+        )
+        return replace(self.signature, inputs=tuple(inputs))
 
     def asking(self, names: Iterable[str]) -> Published:
         """With those inputs too that the file has a value for and that are named, as a sample names what requests are to give."""
@@ -65,16 +78,17 @@ def examine(component: str, path: Path) -> Published:
         raise _refuse(component, path, [*told, *types]) from error
     if problems or types:
         raise _refuse(component, path, [*problems, *types])
-    given = {each.name for each in session.get_inputs()}
+    given, rankless = {each.name for each in session.get_inputs()}, _rankless(model)
     held = {each.name for each in model.graph.initializer}
     return Published(
         component,
         session,
-        read_signature(component, session, _rankless(model)),
+        read_signature(component, session, rankless),
         tuple(each.name for each in model.graph.input if each.name in held - given),
         dict(session.get_modelmeta().custom_metadata_map),
         tuple(find_random(model)),
         locale,
+        hint_axes(model, rankless & given),
     )
 
 

@@ -45,8 +45,10 @@ def make_first(published: Published) -> Made:
     fallback: Made | None = None
     refusals: dict[str, str] = {}
     after = 0
-    for lengths in first_sizes(published.signature, published.metadata):
-        made = _try(published, lengths, refusals)
+    signatures = dict.fromkeys((published.hinted, published.signature))
+    tries = ((each, lengths) for each in signatures for lengths in first_sizes(each, published.metadata))
+    for signature, lengths in tries:
+        made = _try(published, signature, lengths, refusals)
         if made is not None and not made.fault:
             return made
         fallback = fallback or made
@@ -68,7 +70,7 @@ def find_cases(published: Published, given: Sequence[Mapping[str, Array]]) -> li
 def make_further(published: Published, first: Mapping[str, Array]) -> list[Mapping[str, Array]]:
     """Up to two cases of other sizes than ``first``; of other numbers if it has no free axis, or is too large for longer ones."""
     found: list[Mapping[str, Array]] = []
-    signature = published.signature
+    signature = published.hinted if _fits(published.hinted, first) else published.signature
     taken = _lengths(signature, first)
     sizes = list(further_sizes(signature, taken)) or [taken] * FURTHER
     for seed, lengths in enumerate(sizes, start=2):
@@ -81,6 +83,10 @@ def make_further(published: Published, first: Mapping[str, Array]) -> list[Mappi
         if len(found) == FURTHER:
             break
     return found
+
+
+def _fits(signature: Signature, case: Mapping[str, Array]) -> bool:
+    return all(each.shape is None or len(each.shape) == case[each.name].ndim for each in signature.inputs)
 
 
 def _lengths(signature: Signature, case: Mapping[str, Array]) -> dict[str, int]:
@@ -122,8 +128,7 @@ def find_fault(answer: Mapping[str, Array]) -> str:
     return f"{', '.join(map(repr, lost))} is NaN everywhere" if lost else ""
 
 
-def _try(published: Published, lengths: Lengths, refusals: dict[str, str]) -> Made | None:
-    signature = published.signature
+def _try(published: Published, signature: Signature, lengths: Lengths, refusals: dict[str, str]) -> Made | None:
     for values, rank in _ways(signature):
         inputs = make_inputs_of(signature, lengths, seed=1, values=values, rank=rank)
         answer = ask(published, inputs)

@@ -195,3 +195,31 @@ def test_what_is_written_of_large_and_empty_inputs_makes_the_same_shape() -> Non
     assert written["large"] == {"shape": [3, 200], "seed": 1}
     again = fill_sample("net", takes, written, Path())
     assert {name: np.shape(each) for name, each in again.items()} == {"large": (3, 200), "empty": (0, 4), "small": (2,)}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weight", "attributes", "expected"),
+    [
+        (["Conv"], (4, 3, 3, 3), {}, (3, 4)),
+        (["Relu", "Conv"], (4, 3, 5), {"group": 2}, (6, 3)),
+        (["MatMul"], (17, 3), {}, (17, 2)),
+        (["Gemm"], (3, 17), {"transB": 1}, (17, 2)),
+        (["Add"], (1, 7, 5), {}, (5, 3)),
+    ],
+)
+def test_the_weights_that_meet_an_input_without_a_rank_tell_its_shape(
+    tmp_path: Path, nodes: list[str], weight: tuple[int, ...], attributes: dict[str, int], expected: tuple[int, int]
+) -> None:
+    """``expected``: the length that the weights ask for, and the number of axes."""
+    names = ["x", *(f"between{number}" for number in range(len(nodes) - 1)), "y"]
+    made = [helper.make_node(kind, [names[at], *(["w"] if kind == nodes[-1] else [])], [names[at + 1]])
+            for at, kind in enumerate(nodes)]  # fmt: skip
+    made[-1].attribute.extend(helper.make_attribute(name, number) for name, number in attributes.items())
+    held = numpy_helper.from_array(np.ones(weight, np.float32), "w")
+    graph = helper.make_graph(made, "g", [value("x", FLOAT, None)], [value("y", FLOAT, None)], [held])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    published = opened(tmp_path, model)
+    for case in find_cases(published, []):
+        assert expected[0] in case["x"].shape
+        assert case["x"].ndim == expected[1]
+    assert published.signature.inputs[0].shape is None
