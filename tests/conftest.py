@@ -67,7 +67,8 @@ def image_name(engine: Connection) -> Iterator[str]:
 
 def remove_images(engine: Connection, names: list[str]) -> None:
     with closing(engine.client()) as client:
-        there = {tag for image in client.images.list(name="prebake-test") for tag in image.tags}
+        found = client.api.images(name="prebake-test")  # in one request: others' images may go meanwhile
+        there = {tag for image in found for tag in image["RepoTags"] or []}
         for name in there.intersection(names):
             client.images.remove(name, force=True)
 

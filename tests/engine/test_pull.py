@@ -19,7 +19,7 @@ from prebake.engine.pull import EngineCannotReach, adopt, load_archive, pull
 from prebake.errors import EngineError
 from prebake.oci.archive import layout_tar
 from prebake.oci.blobs import Blob, Image
-from prebake.oci.content import Data, FileChanged
+from prebake.oci.content import Content, Data, FileChanged
 from prebake.oci.serving import Served, serve_image
 from tests.oci_images import file_layer, image_of, read_file, tar_layer, without_content
 
@@ -56,15 +56,43 @@ def names(engine: Connection) -> set[str]:
     return {name for image in images for kind in ("RepoTags", "RepoDigests") for name in image[kind] or []}
 
 
+@dataclass(frozen=True)
+class HeldContent:
+    """A content whose last chunk comes once ``released`` is set."""
+
+    content: Content
+    released: threading.Event
+
+    @property
+    def size(self) -> int:
+        return self.content.size
+
+    def chunks(self, offset: int = 0) -> Iterator[memoryview]:
+        position = offset
+        for chunk in self.content.chunks(offset):
+            position += len(chunk)
+            if position == self.size:
+                assert self.released.wait(60), "no progress was told"
+            yield chunk
+
+
 def test_a_pull_tells_how_far_it_is(engine: Connection, image: Image, tag: str) -> None:
-    seen: list[tuple[str, int, int | None]] = []
-    with serve_image(image, name="prebake/toy", tag="one") as served:
-        pull(engine, served.reference, lambda *each: seen.append(each))
+    """The Engine tells it a few times a second: the layer is held back until it did."""
+    told, weights = threading.Event(), image.layers[1]
+    assert weights.content is not None
+    seen: list[tuple[str, int]] = []
+
+    def watch(name: str, done: int, total: int | None) -> None:
+        if total == weights.size:
+            seen.append((name, done))
+            told.set()
+
+    held = replace(image, layers=(image.layers[0], replace(weights, content=HeldContent(weights.content, told))))
+    with serve_image(held, name="prebake/toy", tag="one") as served:
+        pull(engine, served.reference, watch)
         adopt(engine, served.reference, tag)
-    weights = [(name, done) for name, done, total in seen if total == image.layers[1].size]
-    assert weights
-    assert {name for name, _ in weights} == {image.layers[1].digest.removeprefix("sha256:")[:12]}
-    assert all(0 < done <= image.layers[1].size for _, done in weights)
+    assert {name for name, _ in seen} == {weights.digest.removeprefix("sha256:")[:12]}
+    assert all(0 < done <= weights.size for _, done in seen)
 
 
 def test_a_pulled_image_has_its_digest_its_files_and_one_name(

@@ -107,8 +107,12 @@ def test_published_rotation_table() -> None:
 
 
 def test_time_sinusoids() -> None:
+    """A speed may be rounded to either of two neighbours in float32, as processors' kernels of ``exp`` do; times make that an
+    angle's error."""
     angles = torch.from_numpy(VECTORS["time_t"])[:, None] * time_speeds()
-    assert worst(torch.cat((angles.cos(), angles.sin()), dim=-1), VECTORS["time_embedding_256"]) < LIMIT
+    allowed = LIMIT + 2 * torch.finfo(torch.float32).eps * angles
+    difference = torch.cat((angles.cos(), angles.sin()), dim=-1) - torch.from_numpy(VECTORS["time_embedding_256"])
+    assert bool((difference.abs() <= torch.cat((allowed, allowed), dim=-1)).all())
 
 
 def test_norms_of_both_kinds_of_block() -> None:

@@ -13,10 +13,10 @@ from images.foley import export as foley
 from images.foley.nets import loading, published
 from images.foley.nets.transformer import IN_FP32, Transformer, read_config
 from prebake.bake.lowered import Lowered
+from tests.distance import ROUNDING, relative
 from tests.images.foley import graph_runs, networks
 from tests.images.foley.networks import Golden, golden, tensor_list, worst
 
-LIMIT = 5e-6
 INSIDE = 2e-5
 """Of intermediate values, which are larger than the outputs."""
 CASES = [f"mmdit_{letter}{kind}" for letter in "abcd" for kind in ("", "_empty")]
@@ -38,13 +38,13 @@ def inputs(vectors: Golden, conditional: bool = True) -> dict[str, Tensor]:
 def test_torch_gives_the_golden_velocity(case: str) -> None:
     vectors = golden(case)
     with torch.inference_mode():
-        assert worst(networks.tiny_transformer()(**inputs(vectors)), vectors["out"]) < LIMIT
+        assert relative(networks.tiny_transformer()(**inputs(vectors)), vectors["out"]) < ROUNDING
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_graph_gives_the_golden_velocity(case: str) -> None:
     vectors = golden(case)
-    assert worst(graph_runs.tiny_transformer().run(**inputs(vectors)), vectors["out"]) < LIMIT
+    assert relative(graph_runs.tiny_transformer().run(**inputs(vectors)), vectors["out"]) < ROUNDING
 
 
 @pytest.mark.parametrize("letter", "abcd")
@@ -52,8 +52,8 @@ def test_an_unconditional_row_reads_the_empty_features(letter: str) -> None:
     unread = inputs(golden(f"mmdit_{letter}"), conditional=False)
     vectors = golden(f"mmdit_{letter}_empty")
     with torch.inference_mode():
-        assert worst(networks.tiny_transformer()(**unread), vectors["out"]) < LIMIT
-    assert worst(graph_runs.tiny_transformer().run(**unread), vectors["out"]) < LIMIT
+        assert relative(networks.tiny_transformer()(**unread), vectors["out"]) < ROUNDING
+    assert relative(graph_runs.tiny_transformer().run(**unread), vectors["out"]) < ROUNDING
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -101,13 +101,13 @@ def test_published_widths_in_torch_and_as_a_graph() -> None:
     network, vectors = networks.first_blocks("mmdit_xl"), golden("real_xl_1x1")
     other = foley.transformer_case(network, *foley.TRANSFORMER_SIZES[1])
     with torch.inference_mode():
-        assert worst(network(**inputs(vectors)), vectors["out"]) < LIMIT
+        assert relative(network(**inputs(vectors)), vectors["out"]) < ROUNDING
         expected = network(**other)
     graph = graph_runs.Graph(
         network, foley.transformer_case(network, *foley.TRANSFORMER_SIZES[0]), foley.TRANSFORMER_AXES
     )
-    assert worst(graph.run(**inputs(vectors)), vectors["out"]) < LIMIT
-    assert worst(graph.run(**other), expected) < LIMIT
+    assert relative(graph.run(**inputs(vectors)), vectors["out"]) < ROUNDING
+    assert relative(graph.run(**other), expected) < ROUNDING
 
 
 @pytest.mark.parametrize(("kind", "bound"), [("fp16", 0.005), ("bf16", 0.05)])
@@ -155,4 +155,4 @@ def test_what_is_served_leaves_out_only_what_has_no_effect() -> None:
         network.state_dict() | {name: torch.full_like(network.state_dict()[name], 9.0) for name in left_out}
     )
     with torch.inference_mode():
-        assert worst(disturbed(**inputs(vectors)), vectors["out"]) < LIMIT
+        assert relative(disturbed(**inputs(vectors)), vectors["out"]) < ROUNDING
