@@ -128,7 +128,8 @@ class Authorizer:
             headers = {"Authorization": known.basic} if known is not None else {}
             url = httpx.URL(realm).copy_merge_params({**service, "scope": wanted})
             request = self._client.build_request("GET", url, headers=headers)
-        response = self._client.send(request, stream=True)
+        # As Docker does; httpx leaves credentials out if a redirect leads to another host.
+        response = self._client.send(request, stream=True, follow_redirects=request.method == "GET")
         try:
             return read_answer(response, _LIMIT, self._host)
         finally:

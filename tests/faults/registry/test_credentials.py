@@ -85,6 +85,15 @@ def test_a_registry_that_wants_tokens_gets_them_from_its_server(
     assert not [each for each in (*guarded.given, SECRET, "an-identity-token") if each in text]
 
 
+def test_a_token_server_that_moved_is_followed(
+    front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path
+) -> None:
+    guarded.moved = True
+    repository = opened(front.address, path, environ=configured(tmp_path / "docker", ENTRIES["name"], front.address))
+    push_image(repository, image_of(layer(1)), "v1")
+    assert guarded.given
+
+
 def test_a_token_refused_between_pieces_is_replaced(
     front: Front, guarded: TokenServer, path: str, opened: Opened, tmp_path: Path
 ) -> None:

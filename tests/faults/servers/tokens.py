@@ -21,6 +21,7 @@ class TokenServer(Server):
         self.given: list[str] = []
         self.valid: set[str] = set()
         self.useless = False
+        self.moved = False
         self.asked: list[dict[str, list[str]]] = []
 
     @property
@@ -31,6 +32,9 @@ class TokenServer(Server):
         return authorization.removeprefix("Bearer ") in self.valid and not self.useless
 
     def answer(self, handler: Handler) -> None:
+        if self.moved and handler.path.startswith("/token"):
+            handler.reply(307, {"Location": handler.path.replace("/token", "/moved", 1)})
+            return
         form = parse_qs(handler.body().decode() or urlsplit(handler.path).query)
         self.asked.append(form)
         by_name = handler.command == "GET" and handler.headers.get("Authorization") == self._basic
