@@ -120,7 +120,7 @@ class Connection:
         base = self._client.base_url
         if location.startswith(f"{base.netloc.decode()}/"):
             location = f"{base.scheme}://{location}"  # containerd takes this form too
-        url = httpx.URL(asked).join(location)
+        url = httpx.URL(asked).join(location).copy_with(fragment=None)  # the digest is added to the query
         if url.host == base.host and url.port in (None, base.port):
             return str(url.copy_with(scheme=base.scheme, port=base.port))
         return str(url.copy_with(scheme="https") if base.scheme == "https" else url)

@@ -29,6 +29,7 @@ def place(reference: str, location: str, insecure: str = "") -> str:
     [
         (UPLOAD, f"https://host.example{UPLOAD}"),
         ("1?a=b", f"https://host.example{UPLOAD}?a=b"),
+        ("1?a=b#c", f"https://host.example{UPLOAD}?a=b"),
         (f"https://host.example{UPLOAD}", f"https://host.example{UPLOAD}"),
         (f"http://host.example{UPLOAD}", f"https://host.example{UPLOAD}"),
         (f"http://host.example:80{UPLOAD}", f"https://host.example{UPLOAD}"),
