@@ -15,10 +15,8 @@ from prebake.errors import Interrupted, PrebakeError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code. ``--model foley`` without a verb is ``build --model foley``."""
+    """Run one verb; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
-        words.insert(0, "build")
     signal.signal(signal.SIGTERM, _terminate)
     try:
         run, request = parse(words)

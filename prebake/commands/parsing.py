@@ -34,6 +34,8 @@ COMMANDS = tuple(
     for module in (build, compile, explain, init, lock, bench, demo, bake_file, deploy, verify, engine, schema)
 )
 
+VERBS = frozenset({*(command.name for command in COMMANDS), "cache"})
+
 
 class Parser(argparse.ArgumentParser):
     """Without abbreviations and defaults; a word that is none is answered with the nearest, which may be one of ``others``."""
@@ -60,15 +62,19 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def parse(words: Sequence[str]) -> tuple[Callable[[Any], None], Any]:
-    """The command's action and its request. Raises PrebakeError where a project or a model is missing."""
+    """The command's action and its request. ``--model foley`` and ``foley`` without a verb are ``build``. Raises PrebakeError if
+    a project or a model is missing."""
     images = _images(words)
-    if words and words[0] in images:
-        words = ("build", *words)  # the default verb
+    flags_first = bool(words) and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")
+    if flags_first or (words and words[0] in images):
+        words = ("build", *words)
     whole = make_parser()
     whole.others = images
     asked, rest = whole.parse_known_args(words)
     command, parser = asked.command, asked.parser
     values = {name: value for name, value in vars(asked).items() if name not in ("command", "parser")}
+    if flags_first and values.get("name") in VERBS:
+        parser.error(f"the verb comes first: prebake {values['name']} …")
     if rest and not _take_names(parser, values, rest):
         parser.refuse_unknown(rest)
     return command.run, command.read(Given(parser, values))
@@ -91,12 +97,11 @@ def _take_names(parser: Parser, values: dict[str, Any], words: Sequence[str]) ->
 
 def _images(words: Sequence[str]) -> tuple[str, ...]:
     """Of the project that the words name or that is here, without the names that verbs have."""
-    verbs = {*(command.name for command in COMMANDS), "cache"}
     try:
         root = _named_project(words) or find_root(Path.cwd())
     except PrebakeError:
         return ()
-    return tuple(name for name in list_images(root) if name not in verbs)
+    return tuple(name for name in list_images(root) if name not in VERBS)
 
 
 def _named_project(words: Sequence[str]) -> Path | None:

@@ -245,3 +245,9 @@ def test_a_word_that_is_none_is_answered_with_the_nearest(
 ) -> None:
     assert request(words.split()) == (REFUSED, 2)
     assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--model", "toy", "deploy"], ["--project", ".", "deploy", "toy"]])
+def test_flags_before_a_verb_are_told_to_stand_behind_it(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert request(words) == (REFUSED, 2)
+    assert "the verb comes first: prebake deploy" in capsys.readouterr().err
