@@ -232,13 +232,11 @@ class Job:
         return made, Delivered(self.plan.tag, delivered.bytes), proof
 
     def _deliver(self, maker: Maker, made: Made, output: Output) -> tuple[Made, Delivered]:
-        """Bytes that are neither at the destination nor here are made again, once."""
-        try:
-            return made, _put(made, output)
-        except BytesMissing as lacking:
-            maker.remake(lacking.digests)
-            made = self._make(maker)
-            return made, _put(made, output)
+        def remake(digests: Collection[str]) -> Made:
+            maker.remake(digests)
+            return self._make(maker)
+
+        return deliver(made, output, remake)
 
     def _put_beside(self, maker: Maker, made: Made, output: ToRegistry) -> Mapping[str, str]:
         """What the registry does not take of the records and attestations, with the reason."""
@@ -269,6 +267,23 @@ def _tell_changed(project: Project, plan: Plan, tell: Tell) -> None:
         for path in changed_files(model.files, project.root, since):
             how = f"`prebake lock --model {model.name}` takes the new one"
             tell(f"lock: {path} is not what weights.lock pins any more; {how}")
+
+
+def deliver(made: Made, output: Output, remake: Callable[[Collection[str]], Made]) -> tuple[Made, Delivered]:
+    """Put an image, and make again what is neither at the destination nor here.
+
+    A destination may name a part of what it lacks: an Engine ends a pull at the first layer that it cannot have. Raises
+    BytesMissing for what is missing although it was made again.
+    """
+    remade: set[str] = set()
+    while True:
+        try:
+            return made, _put(made, output)
+        except BytesMissing as lacking:
+            if remade.issuperset(lacking.digests):
+                raise
+            remade.update(lacking.digests)
+            made = remake(lacking.digests)
 
 
 def _put(made: Made, output: Output) -> Delivered:
