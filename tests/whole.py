@@ -103,7 +103,7 @@ def main(options: list[str]) -> int:
 
 
 def find_groups() -> list[list[str]]:
-    """What each process runs: a folder of ``tests/`` that has tests of its own; of ``unit`` a room, or all files beside the rooms."""
+    """What each process runs: a folder of ``tests/`` that has tests, a room of ``unit``, or the files beside these rooms."""
     places = [path.relative_to(TESTS.parent) for path in sorted(TESTS.rglob("test_*.py"))]
     unit = TESTS.name + "/unit"
     beside = [str(place) for place in places if place.parent.as_posix() == unit]
