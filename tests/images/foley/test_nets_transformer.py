@@ -13,10 +13,10 @@ from images.foley import export as foley
 from images.foley.nets import loading, published
 from images.foley.nets.transformer import IN_FP32, Transformer, read_config
 from prebake.bake.lowered import Lowered
-from tests.distance import ROUNDING, relative
 from tests.images.foley import graph_runs, networks
 from tests.images.foley.networks import Golden, golden, tensor_list, worst
 
+LIMIT = 5e-6
 INSIDE = 2e-5
 """Of intermediate values, which are larger than the outputs."""
 CASES = [f"mmdit_{letter}{kind}" for letter in "abcd" for kind in ("", "_empty")]
@@ -34,26 +34,43 @@ def inputs(vectors: Golden, conditional: bool = True) -> dict[str, Tensor]:
     }
 
 
+def allowed(network: Transformer, given: dict[str, Tensor]) -> float:
+    """LIMIT, and what the output moves by if each speed of the time embedding is rounded to its neighbour in float32: processors'
+    kernels of ``exp`` differ by that, and the golden vectors come from another one."""
+    speeds = network.time_in.speeds
+    with torch.inference_mode():
+        plain = network(**given)
+        moved = [
+            torch.func.functional_call(
+                network, {"time_in.speeds": torch.nextafter(speeds, torch.full_like(speeds, end))}, (), given
+            )
+            for end in (0.0, 2.0)
+        ]
+    return LIMIT + max(worst(each, plain) for each in moved)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_torch_gives_the_golden_velocity(case: str) -> None:
-    vectors = golden(case)
+    vectors, network = golden(case), networks.tiny_transformer()
     with torch.inference_mode():
-        assert relative(networks.tiny_transformer()(**inputs(vectors)), vectors["out"]) < ROUNDING
+        assert worst(network(**inputs(vectors)), vectors["out"]) < allowed(network, inputs(vectors))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_graph_gives_the_golden_velocity(case: str) -> None:
     vectors = golden(case)
-    assert relative(graph_runs.tiny_transformer().run(**inputs(vectors)), vectors["out"]) < ROUNDING
+    bound = allowed(networks.tiny_transformer(), inputs(vectors))
+    assert worst(graph_runs.tiny_transformer().run(**inputs(vectors)), vectors["out"]) < bound
 
 
 @pytest.mark.parametrize("letter", "abcd")
 def test_an_unconditional_row_reads_the_empty_features(letter: str) -> None:
     unread = inputs(golden(f"mmdit_{letter}"), conditional=False)
-    vectors = golden(f"mmdit_{letter}_empty")
+    vectors, network = golden(f"mmdit_{letter}_empty"), networks.tiny_transformer()
+    bound = allowed(network, unread)
     with torch.inference_mode():
-        assert relative(networks.tiny_transformer()(**unread), vectors["out"]) < ROUNDING
-    assert relative(graph_runs.tiny_transformer().run(**unread), vectors["out"]) < ROUNDING
+        assert worst(network(**unread), vectors["out"]) < bound
+    assert worst(graph_runs.tiny_transformer().run(**unread), vectors["out"]) < bound
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -101,13 +118,13 @@ def test_published_widths_in_torch_and_as_a_graph() -> None:
     network, vectors = networks.first_blocks("mmdit_xl"), golden("real_xl_1x1")
     other = foley.transformer_case(network, *foley.TRANSFORMER_SIZES[1])
     with torch.inference_mode():
-        assert relative(network(**inputs(vectors)), vectors["out"]) < ROUNDING
+        assert worst(network(**inputs(vectors)), vectors["out"]) < LIMIT
         expected = network(**other)
     graph = graph_runs.Graph(
         network, foley.transformer_case(network, *foley.TRANSFORMER_SIZES[0]), foley.TRANSFORMER_AXES
     )
-    assert relative(graph.run(**inputs(vectors)), vectors["out"]) < ROUNDING
-    assert relative(graph.run(**other), expected) < ROUNDING
+    assert worst(graph.run(**inputs(vectors)), vectors["out"]) < LIMIT
+    assert worst(graph.run(**other), expected) < LIMIT
 
 
 @pytest.mark.parametrize(("kind", "bound"), [("fp16", 0.005), ("bf16", 0.05)])
@@ -155,4 +172,4 @@ def test_what_is_served_leaves_out_only_what_has_no_effect() -> None:
         network.state_dict() | {name: torch.full_like(network.state_dict()[name], 9.0) for name in left_out}
     )
     with torch.inference_mode():
-        assert relative(disturbed(**inputs(vectors)), vectors["out"]) < ROUNDING
+        assert worst(disturbed(**inputs(vectors)), vectors["out"]) < LIMIT
