@@ -9,7 +9,7 @@ from typing import NamedTuple
 Lengths = Mapping[str, int]
 """Of free axes, by name."""
 Axes = tuple[int | str, ...]
-"""Of one tensor; an axis is a length, or the name of a free one."""
+"""The axes of one tensor: each is a length, or the name of a free axis."""
 Shapes = Mapping[str, Axes]
 """Of tensors by name."""
 _NAMELESS = ("", "?", "-1", "None")
