@@ -3,14 +3,18 @@ PYTHON ?= python3
 MODEL ?= foley
 RUNS ?= 10
 BENCH_SIZE ?=
+MINUTES ?= 30
+TIMES ?= 1000
+SERIES ?= 20
+NOTE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup engine demo test lint bench gpu-check requirements clean
+.PHONY: help setup engine demo test unit integration e2e coverage lint bench gpu-check soak restarts published aa requirements reference clean
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## the virtual environment, with every package pinned and hashed
 
@@ -24,11 +28,31 @@ engine: $(READY)
 demo: engine  ## build foley from its sample, start it, send it a clip, show the measured start
 	$(BIN)/prebake demo --model foley
 
-test: engine  ## every test, lint and type check
+# Three processes of tests on two cores, as a test that uses the Engine waits for it much of the time.
+PYTEST := $(BIN)/python -m pytest -q
+COVERAGE := $(BIN)/coverage
+
+test: engine  ## lint, types, and every test: unit, integration, e2e
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m tests.whole
+	$(PYTEST) tests/unit -n 2
+	$(PYTEST) tests/integration tests/e2e -n 3
+
+unit: setup  ## the tests that need Python alone: no torch, no ONNX Runtime, no Engine
+	$(PYTEST) tests/unit -n 2
+
+integration: setup  ## the tests with torch, ONNX Runtime and server processes, without an Engine
+	$(PYTEST) tests/integration -n 2
+
+e2e: engine  ## the tests that build and start images
+	$(PYTEST) tests/e2e -n 3
+
+coverage: engine  ## which lines of prebake, entrypoints and images the tests run, without containers; slower than make test
+	@mkdir -p build/coverage
+	-$(COVERAGE) run --rcfile=tools/coverage.rc -m pytest -q tests -n 3
+	$(COVERAGE) combine -q --rcfile=tools/coverage.rc
+	$(COVERAGE) report --rcfile=tools/coverage.rc
 
 lint: setup  ## what a commit has to pass
 	$(BIN)/ruff check --fix .
@@ -46,11 +70,30 @@ ifeq ($(BENCH_SIZE),)
 	$(BIN)/python -m tests.benchmarks.ranges
 endif
 
-gpu-check:  ## PYTHON=python3, one with torch for CUDA, safetensors and numpy: what only a GPU can tell, into docs/gpu.md; no Docker
+gpu-check:  ## PYTHON=python3, one with torch for CUDA, safetensors and numpy: what only a GPU can tell, into docs/measurements/gpu.md; no Docker
 	$(PYTHON) -m tests.gpu_check --write
+
+# The long runs, each of which writes its section of docs/measurements/long-runs.md. tests/e2e/long has a sample of each.
+LONG = --write $(if $(NOTE),--note '$(NOTE)')
+soak restarts aa: MODEL = minilm
+
+soak: engine  ## MINUTES=30 MODEL=minilm: a container under steady mixed load: memory, open files, threads, answers
+	$(BIN)/python -m tests.long.soak --minutes $(MINUTES) --model $(MODEL) $(LONG)
+
+restarts: engine  ## TIMES=1000 MODEL=minilm: a container stopped and killed again and again starts each time; about an hour
+	$(BIN)/python -m tests.long.restarts --times $(TIMES) --model $(MODEL) $(LONG)
+
+published: engine  ## init and build of the graphs in some published packages; downloads 180 MB
+	$(BIN)/python -m tests.long.published $(LONG)
+
+aa: engine  ## SERIES=20 RUNS=10 MODEL=minilm: an image compared with itself: how often the interval leaves 1 out
+	$(BIN)/python -m tests.long.aa --series $(SERIES) --runs $(RUNS) --model $(MODEL) $(LONG)
 
 requirements: setup  ## lock every requirements file again
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock-requirements.sh
+
+reference: $(READY)  ## docs/reference and docs/image.schema.json, from the code
+	$(BIN)/python -m tools.reference
 
 clean:  ## remove what was built here; the cache stays
 	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

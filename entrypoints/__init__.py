@@ -1,1 +1,1 @@
-"""What runs inside a baked image. Imports the standard library, its runtime packages and itself; never prebake."""
+"""The code that runs inside a baked image. It imports the standard library, its runtime packages and itself; never prebake."""

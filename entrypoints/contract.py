@@ -1,9 +1,9 @@
 """The port between the server and a model: what ``images/<name>/model.py`` implements and may use.
 
 A model module defines ``create(components: Components) -> Model``. The server calls it once, in a thread, as soon as
-the manifest is read; sessions may still be opening, and ``Components.session`` waits for the one asked for.
+the manifest is read. Sessions may still be opening then; ``Components.session`` waits for the requested one.
 
-What is imported before ready makes its values of named tuples: each frozen dataclass adds 0.8 ms to every start.
+Modules that are imported before ready use named tuples for values: each frozen dataclass adds 0.8 ms to every start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FieldKind = Literal["file", "text", "integer", "number", "choice"]
 
 
 class Field(NamedTuple):
-    """One part of a ``POST /generate`` form. ``maximum`` of a text counts characters, of a file bytes."""
+    """One part of a ``POST /generate`` form. ``maximum`` is in characters for a text, in bytes for a file."""
 
     name: str
     kind: FieldKind
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 
 class BadRequest(Exception):
-    """The request cannot be answered, through the client's doing. The text says what is wrong and what is right."""
+    """The request cannot be answered because of an error of the client. The text says what is wrong and what to send instead."""
 
     def __init__(self, message: str, *, field: str | None = None, status: int = 422) -> None:
         super().__init__(message)
@@ -60,41 +60,41 @@ class Session(Protocol):
 
 
 def find_limits(session: Session) -> Sequence[Mapping[str, int]]:
-    """The shapes that a session takes, smallest first, as the longest lengths by axis, where ``image.yaml`` gives its component
-    buckets and nothing outside them; none where it takes whatever its graph does, as in tests.
+    """The shapes that a session accepts, smallest first, as the longest lengths by axis, if ``image.yaml`` gives its component
+    buckets and rejects inputs outside of them. Empty if it accepts every shape of its graph, as in tests.
 
-    ``run`` raises BadRequest for what no bucket holds; a model that looks here can say it sooner, and in its own words.
+    ``run`` raises BadRequest for inputs that no bucket holds. A model can check here earlier, with a message of its own.
     """
     limits: Sequence[Mapping[str, int]] = getattr(session, "limits", ())
     return limits
 
 
 class Components(Protocol):
-    """What the image holds for the model."""
+    """The content of the image for the model."""
 
     def session(self, name: str) -> Session:
-        """The component's session; waits until it is open. Raises KeyError where the manifest has no such component."""
+        """The component's session; waits until it is open. Raises KeyError if the manifest has no such component."""
 
     def path(self, name: str) -> Path:
         """A file of the image by its manifest path, such as ``clap/tokenizer.json``."""
 
 
 class Network(NamedTuple):
-    """A component as torch serves it: what ``build(component, config)`` of ``model_torch.py`` gives.
+    """A component as torch serves it: the result of ``build(component, config)`` in ``model_torch.py``.
 
-    ``build`` is called with torch's default device set to meta, and with what the component's ``config.json`` says. What no
-    weight file holds (tables of frequencies, as a rule) it makes under ``torch.device("cpu")``; it keeps its type.
+    ``build`` is called with torch's default device set to meta, and with the content of the component's ``config.json``. It must
+    create tensors that no weight file has (usually tables of frequencies) under ``torch.device("cpu")``; they keep their type.
     """
 
     module: torch.nn.Module
-    """Its forward takes the component's inputs by name, float32 where they are no whole numbers, and gives its outputs."""
+    """Its ``forward`` takes the component's inputs by name (float32, unless they are whole numbers) and returns its outputs."""
     weights: torch.nn.Module
-    """The part of ``module`` whose tensors are called as in the weight files."""
+    """The part of ``module`` whose tensors have the names of the weight files."""
     outputs: tuple[str, ...]
     rename: Callable[[str], str | None] = str
-    """What ``weights`` calls a published tensor; None where it has no use for it."""
+    """Maps the name of a published tensor to its name in ``weights``; None if ``weights`` does not need the tensor."""
     blocks: tuple[torch.nn.Module, ...] = ()
-    """Parts of ``module`` that do the work, and are computed by what was compiled for this machine."""
+    """The parts of ``module`` that do most of the work. Artifacts that were compiled for this machine compute them."""
 
 
 class Model(Protocol):
@@ -106,29 +106,29 @@ class Model(Protocol):
     def generate(self, form: Mapping[str, object], cancelled: Cancellation) -> Answer:
         """Answer one request.
 
-        ``form`` holds every field by name, converted and within its limits: ``bytes`` for a file, ``str``, ``int``,
-        ``float``; a field left out has its default, or is missing where it has none. Called from a worker thread.
-        Raises BadRequest for what only the model can see is wrong, Cancelled when ``cancelled()`` turned true. How far
-        it is it may tell by ``report_progress(cancelled, step, steps)``.
+        ``form`` has every field by name, converted and within its limits: ``bytes`` for a file, ``str``, ``int``,
+        ``float``. A field that the client left out has its default, or is missing if it has none. Called from a worker
+        thread. Raises BadRequest for errors that only the model can see, Cancelled when ``cancelled()`` became true. It may
+        report its progress by ``report_progress(cancelled, step, steps)``.
         """
 
 
 class Cancellation(Protocol):
-    """True once the answer is of no use to anybody."""
+    """True once nobody needs the answer any more."""
 
     def __call__(self) -> bool: ...
 
 
 class Progress(Cancellation, Protocol):
-    """What the server passes as ``cancelled``: it hears how far the work is, too."""
+    """The server's ``cancelled``: it also receives the progress of the work."""
 
     def report(self, step: int, steps: int, message: str = "") -> None: ...
 
 
 def report_progress(cancelled: Cancellation, step: int, steps: int, message: str = "") -> None:
-    """Tell a client that listens: ``step`` of ``steps`` are done. From any thread, and cheap where nobody listens.
+    """Report to a listening client that ``step`` of ``steps`` are done. May be called from any thread; cheap if nobody listens.
 
-    Nothing happens where ``cancelled`` is a plain function, as in tests.
+    Does nothing if ``cancelled`` is a plain function, as in tests.
     """
     report = getattr(cancelled, "report", None)
     if report is not None:

@@ -1,6 +1,10 @@
-"""The server: bind at once, preload beside, answer meanwhile, stop in order. ``python3 -m entrypoints.serve``.
+"""The container's program, ``python3 -m entrypoints.serve``. This file has the whole order of a start, top to bottom:
 
-Imports here are the few that the bind needs; the rest comes after it, while connections already queue.
+`main` binds the socket and forks. `run_server` is the process that talks to clients: it answers liveness as soon as it
+can. `run_model` is the process that holds the model, one for each model of the image: `load_model` has its steps
+(docs/decisions/0011).
+
+Imports at the top are the few that the bind needs; the others come after it, while connections already queue.
 """
 
 from __future__ import annotations
@@ -13,34 +17,117 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from entrypoints.ending import finish
-from entrypoints.timeline import Timeline
+from entrypoints.processes.exit import finish
+from entrypoints.processes.timeline import Timeline
 
 if TYPE_CHECKING:
+    from entrypoints.model.preload import Preload
     from entrypoints.settings import Settings
 
 BACKLOG = 2048
+"""Connections that the kernel queues until they are accepted."""
 
 
 def main() -> NoReturn:
     timeline = Timeline()
-    timeline.note("launch", 0.0)
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports to its makers from 1.29 on, if let
-    # OpenBLAS's threads, made as numpy is imported, sleep at once: by default they spin for 30 ms, on the second core.
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-    gc.disable()  # until ready: imports make many objects and no garbage
-    sys.setswitchinterval(0.001)  # the loop's wait for the interpreter's lock, five times shorter while others import
+    launched = timeline.now()
+    prepare_interpreter()
     signal.signal(signal.SIGTERM, stop_early)
     signal.signal(signal.SIGINT, stop_early)
     from entrypoints.settings import read_settings
 
     try:
         settings = read_settings(os.environ)
-        with timeline.phase("bind"):
-            listening = bind(settings)
+        binding = timeline.now()
+        listening = bind(settings)
     except Exception as error:
         end_with(error)
-    run(settings, timeline, listening)
+    bound = timeline.now()
+    timeline.end_phase("launch", 0.0, launched)
+    timeline.end_phase("bind", binding, bound)
+    with timeline.phase("import entrypoints"):
+        import_shared_modules()
+    models: dict[str, tuple[socket.socket, int]] = {}
+    for name in settings.model_names or ("",):
+        ours, theirs = socket.socketpair()
+        process = os.fork()  # no thread runs yet
+        if process == 0:
+            for other in (listening, ours, *(end for end, _ in models.values())):
+                other.close()
+            run_model(settings, timeline, theirs, name)
+        theirs.close()
+        models[name] = ours, process
+    run_server(settings, timeline, listening, models)
+
+
+def import_shared_modules() -> None:
+    """Import the model process's modules once, before the fork. The server process needs most of them, too: after the fork both
+    would import them side by side."""
+    __import__("entrypoints.model.process")  # by its name, since nothing in this module uses it
+
+
+def run_server(
+    settings: Settings, timeline: Timeline, listening: socket.socket, models: dict[str, tuple[socket.socket, int]]
+) -> NoReturn:
+    """The process that talks to clients. ``models``: by name, the socket to the model process, and its id."""
+    with timeline.phase("import asyncio"):
+        from entrypoints.processes.channel import Channel
+        from entrypoints.server.server_process import ServerProcess
+    process = ServerProcess(settings, timeline, {name: (Channel(end), model) for name, (end, model) in models.items()})
+    with timeline.importing("uvicorn"):
+        import entrypoints.server.http_listener  # noqa: F401
+    import asyncio
+
+    asyncio.run(process.serve(listening))  # reads the events of the model processes, listens, is live
+    finish(0)
+
+
+def run_model(settings: Settings, timeline: Timeline, end: socket.socket, name: str) -> NoReturn:
+    """The process that holds one model. It ignores signals: it ends when the server process does."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from entrypoints.model.process import ModelProcess
+    from entrypoints.processes.channel import Channel
+
+    try:
+        process = ModelProcess(settings, timeline, Channel(end), name)
+        process.run_in_thread(load_model)
+        process.answer_requests()
+    finally:
+        finish(1)  # never into the caller's code, which is the server process's
+
+
+def load_model(preload: Preload) -> None:
+    """The start of a model process, in a thread of its own. Steps with "begin" in their name continue in other threads."""
+    try:
+        preload.begin_reading_libraries()  # asks the kernel to read shared objects into the page cache
+        manifest = preload.read_manifest()  # and checks the size of every file
+        preload.begin_reading_files(manifest)
+        preload.import_numpy()
+        preload.begin_verification(manifest)  # digests, by one thread as long as imports need the other processors
+        preload.import_runtimes(manifest)  # ONNX Runtime, torch
+        components = preload.begin_opening(
+            manifest
+        )  # each component with the best artifact or provider for this machine
+        create = preload.import_model(manifest)
+        preload.speed_up_verification()
+        model = preload.create_model(create, components)
+        preload.warm_up(manifest, model)  # one inference; its answer must be the framework's
+        preload.wait_for_components()
+        preload.wait_for_verification()
+        preload.become_ready(manifest)
+        preload.begin_verifying_unused_files()
+        preload.warm_buckets(manifest)  # shapes that the warm-up request did not have
+    except BaseException as error:  # a model's SystemExit too: otherwise the start would never end
+        preload.fail(error)
+
+
+def prepare_interpreter() -> None:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # from 1.29 on ONNX Runtime sends telemetry by default
+    # OpenBLAS's threads, made as numpy is imported, sleep at once: by default they spin for 30 ms, on the second core.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    gc.disable()  # until ready: imports make many objects and no garbage
+    sys.setswitchinterval(0.001)  # the loop's wait for the interpreter's lock, five times shorter while others import
 
 
 def stop_early(_number: int, _frame: FrameType | None) -> None:
@@ -49,7 +136,7 @@ def stop_early(_number: int, _frame: FrameType | None) -> None:
 
 
 def bind(settings: Settings) -> socket.socket:
-    """Raises PortInUse, for that and every other reason why the address cannot be had."""
+    """Raises PortInUse if the address cannot be bound, for whatever reason."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # The protocol by name: asyncio sets TCP_NODELAY only then, and without it a body waits 40 ms behind its headers.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -58,60 +145,19 @@ def bind(settings: Settings) -> socket.socket:
         listening.bind((settings.host, settings.port))
         listening.listen(BACKLOG)
     except OSError as error:
-        from entrypoints.faults import PortInUse
+        from entrypoints.errors import PortInUse
 
         raise PortInUse(f"{settings.host} port {settings.port}: {error.strerror or error}") from None
     return listening
 
 
-def run(settings: Settings, timeline: Timeline, listening: socket.socket) -> NoReturn:
-    """Two processes from here on: the model's, and this one, which talks to clients (docs/decisions/0011). Of several
-    models each has its own (docs/decisions/0016)."""
-    with timeline.phase("import entrypoints"):
-        # What both processes need is imported once, on a core of its own: after the fork each would do it, side by side.
-        from entrypoints import model_process  # noqa: F401
-    ends: dict[str, tuple[socket.socket, int]] = {}
-    for name in settings.members or ("",):
-        ours, theirs = socket.socketpair()
-        model = os.fork()  # nothing has a thread yet
-        if model == 0:
-            for other in (listening, ours, *(end for end, _ in ends.values())):
-                other.close()
-            run_model(settings, timeline, theirs, name)
-        theirs.close()
-        ends[name] = ours, model
-    with timeline.phase("import asyncio"):
-        from entrypoints.channel import Channel
-        from entrypoints.process import Process
-    process = Process(settings, timeline, {name: (Channel(end), model) for name, (end, model) in ends.items()})
-    with timeline.importing("uvicorn"):
-        import entrypoints.listener  # noqa: F401
-    import asyncio
-
-    asyncio.run(process.serve(listening))
-    finish(0)
-
-
-def run_model(settings: Settings, timeline: Timeline, end: socket.socket, name: str) -> NoReturn:
-    """Signals are the other process's business: this one ends when the other does."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from entrypoints.channel import Channel
-    from entrypoints.model_process import ModelProcess
-
-    try:
-        ModelProcess(settings, timeline, Channel(end), name).run()
-    finally:
-        finish(1)  # never into the caller's code: that is the other process's
-
-
 def end_with(error: Exception) -> NoReturn:
-    from entrypoints.faults import Fault
-    from entrypoints.log import log_event
+    from entrypoints.errors import Fault
+    from entrypoints.processes.log import log_fault
 
     if not isinstance(error, Fault):
         raise error
-    log_event("fault", exit_code=error.exit_code, reason=error.reason, action=error.action)
+    log_fault(error)
     finish(error.exit_code)
 
 

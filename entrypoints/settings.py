@@ -5,30 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from entrypoints.faults import SettingsFault
+from entrypoints.errors import SettingsFault
+
+RENAMED = {
+    "PREBAKE_FAULT_LINGER": "PREBAKE_FAILURE_EXIT_DELAY",
+    "PREBAKE_GRACE": "PREBAKE_GRACE_PERIOD",
+    "PREBAKE_MEMBERS": "PREBAKE_MODEL_NAMES",
+}
+"""Earlier names of variables. A start ends if one is set: a server that ignored it would run with other settings."""
 
 
 class Settings(NamedTuple):
-    """How this container was asked to run. A named tuple, because importing dataclasses before the bind costs 5 ms."""
+    """The settings of this container. A named tuple, because importing dataclasses before the bind costs 5 ms."""
 
     models: str = "/models"
+    """The folder with ``manifest.json``."""
     host: str = "0.0.0.0"  # noqa: S104 (in a container there is no other way to be reached)
     port: int = 8000
     threads: int = 0
+    """The threads of each ONNX Runtime session, or of torch; 0: as many as the processors that the container may use."""
     workers: int = 1
+    """Requests that the model works on at once."""
     verify: str = "full"
     fallback: str = ""
-    """``announce`` or ``error``; empty: as the image says."""
-    fault_linger: float = 10.0
-    grace: float = 25.0
+    """``warn`` or ``error``; empty: the image's setting."""
+    failure_exit_delay: float = 10.0
+    """Seconds until a failed server ends, so that ``/health`` can be read."""
+    grace_period: float = 25.0
+    """Seconds that requests in flight have after SIGTERM."""
     heartbeat: float = 10.0
-    members: tuple[str, ...] = ()
-    """The models, where the image has several; the image says so itself."""
+    """Seconds without an event until an event stream gets a comment; 0: never."""
+    model_names: tuple[str, ...] = ()
+    """Empty if the image has one model. The image sets the variable."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read every ``PREBAKE_*`` variable. Raises SettingsFault that names all that are wrong."""
-    problems: list[str] = []
+    """Read every ``PREBAKE_*`` variable. Raises SettingsFault with every problem."""
+    problems = [f"{old}: was renamed to {new}" for old, new in RENAMED.items() if old in environ]
 
     def number(name: str, default: float, maximum: float, *, whole: bool = False) -> float:
         text = environ.get(name) or str(default)
@@ -46,8 +59,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if verify not in ("full", "sha256", "sizes"):
         problems.append(f"PREBAKE_VERIFY={verify!r}: give full, sha256 or sizes")
     fallback = environ.get("PREBAKE_FALLBACK") or default.fallback
-    if fallback not in ("", "announce", "error"):
-        problems.append(f"PREBAKE_FALLBACK={fallback!r}: give announce or error")
+    if fallback not in ("", "warn", "error"):
+        problems.append(f"PREBAKE_FALLBACK={fallback!r}: give warn or error")
     settings = Settings(
         models=environ.get("PREBAKE_MODELS") or default.models,
         host=environ.get("PREBAKE_HOST") or default.host,
@@ -56,10 +69,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         workers=max(1, int(number("PREBAKE_WORKERS", default.workers, 64, whole=True))),
         verify=verify,
         fallback=fallback,
-        fault_linger=number("PREBAKE_FAULT_LINGER", default.fault_linger, 3600),
-        grace=number("PREBAKE_GRACE", default.grace, 86400),
+        failure_exit_delay=number("PREBAKE_FAILURE_EXIT_DELAY", default.failure_exit_delay, 3600),
+        grace_period=number("PREBAKE_GRACE_PERIOD", default.grace_period, 86400),
         heartbeat=number("PREBAKE_HEARTBEAT", default.heartbeat, 3600),
-        members=tuple(name for name in environ.get("PREBAKE_MEMBERS", "").split(",") if name),
+        model_names=tuple(name for name in environ.get("PREBAKE_MODEL_NAMES", "").split(",") if name),
     )
     if problems:
         raise SettingsFault(problems)

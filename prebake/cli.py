@@ -1,21 +1,44 @@
-"""The command. The one place that catches errors and prints them: results on stdout, narration on stderr."""
+"""The command line. The only place that prints errors: results go to stdout, log lines to stderr."""
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
 from types import FrameType
+from typing import Any, NoReturn
 
-from prebake.colour import alarming
-from prebake.commands.parsing import parse
-from prebake.disk import path_refused
+import prebake
+from prebake.commands import (
+    bake_file,
+    bench,
+    build,
+    cache,
+    compile,
+    demo,
+    deploy,
+    engine,
+    explain,
+    init,
+    lock,
+    schema,
+    upgrade,
+    verify,
+)
+from prebake.commands.shared.command import Arguments, Command
 from prebake.errors import Interrupted, PrebakeError
+from prebake.io.disk_space import path_error
+from prebake.io.terminal import red
+from prebake.spec.project import find_root, list_images
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code."""
+    """Run one command. Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -24,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PrebakeError as error:
         return _fail(error)
     except KeyboardInterrupt as stop:
-        return _fail(Interrupted(str(stop) or "Interrupted.", next_action="run it again: what was finished is kept"))
+        return _fail(Interrupted(str(stop) or "Interrupted.", next_action="run it again: finished steps are kept"))
     except OSError as error:
         return _refuse(error)
     return 0
@@ -34,16 +57,119 @@ def _refuse(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):  # the reader of stdout went away, `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    if refused := path_refused(error):
+    if refused := path_error(error):
         return _fail(refused)
     raise error
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
-    """As Ctrl-C does it: libraries catch every other exception, and would make a failure of the Engine of this one."""
+    """Stop as Ctrl-C does: libraries catch every other exception and would report it as a failure of the Engine."""
     raise KeyboardInterrupt(f"Stopped by {signal.Signals(number).name}.")
 
 
 def _fail(error: PrebakeError) -> int:
-    print(f"{alarming('error:', sys.stderr)} {error.message}\n  next: {error.next_action}", file=sys.stderr)
+    print(f"{red('error:', sys.stderr)} {error.message}\n  next: {error.next_action}", file=sys.stderr)
     return error.exit_code
+
+
+COMMANDS = tuple(
+    module.COMMAND
+    for module in (build, compile, explain, init, lock, upgrade, bench, demo, bake_file, deploy, verify, engine, schema)
+)
+
+COMMAND_NAMES = frozenset({*(command.name for command in COMMANDS), "cache"})
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser without abbreviations and defaults. It answers an unknown word with the nearest known one, also of ``others``."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, "argument_default": argparse.SUPPRESS, **settings})
+        self.others: tuple[str, ...] = ()
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = list(map(str, action.choices))
+            words = f"{value!r} is none of {', '.join(known)}{_nearest(str(value), [*known, *self.others])}"
+            raise argparse.ArgumentError(action, words)
+
+    def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        hints = [word + _nearest(word.partition("=")[0], flags) for word in words]
+        self.error(f"unrecognized arguments: {' '.join(hints)}")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def parse(words: Sequence[str]) -> tuple[Callable[[Any], None], Any]:
+    """The command's action and its request. ``--model foley`` and ``foley`` without a command are ``build``. Raises PrebakeError
+    if a project or a model is missing."""
+    images = _images(words)
+    flags_first = bool(words) and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")
+    if flags_first or (words and words[0] in images):
+        words = ("build", *words)
+    whole = make_parser()
+    whole.others = images
+    namespace, rest = whole.parse_known_args(words)
+    command, parser = namespace.command, namespace.parser
+    values = {name: value for name, value in vars(namespace).items() if name not in ("command", "parser")}
+    if flags_first and values.get("name") in COMMAND_NAMES:
+        parser.error(f"write the command first: prebake {values['name']} …")
+    if rest and not _take_names(parser, values, rest):
+        parser.refuse_unknown(rest)
+    return command.run, command.read(Arguments(parser, values))
+
+
+def _take_names(parser: Parser, values: dict[str, Any], words: Sequence[str]) -> bool:
+    """Take the words behind the flags as image names: argparse (until Python 3.12) does not read optional words behind a flag.
+    False if a word is something else."""
+    optional = {action.dest for action in parser._actions if action.nargs in ("?", "*") and not action.option_strings}
+    if any(word.startswith("-") for word in words):
+        return False
+    if "names" in optional:
+        values["names"] = [*values.get("names", ()), *words]
+        return True
+    if "name" in optional and "name" not in values and len(words) == 1:
+        values["name"] = words[0]
+        return True
+    return False
+
+
+def _images(words: Sequence[str]) -> tuple[str, ...]:
+    """The images of the given project or of the project here, except those with the name of a command."""
+    try:
+        root = _named_project(words) or find_root(Path.cwd())
+    except PrebakeError:
+        return ()
+    return tuple(name for name in list_images(root) if name not in COMMAND_NAMES)
+
+
+def _named_project(words: Sequence[str]) -> Path | None:
+    """The folder of ``--project``. It is needed before the command is known, whose parser reads the flag."""
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        flag, equals, value = word.partition("=")
+        if flag == "--project":
+            return Path(value if equals else following)
+    return None
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="prebake", description=prebake.__doc__)
+    parser.add_argument("--version", action="version", version=f"prebake {prebake.__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    for command in COMMANDS:
+        _add(subparsers, command)
+    group = subparsers.add_parser("cache", help=cache.HELP, description=f"{cache.HELP.capitalize()}.")
+    add = partial(_add, group.add_subparsers(required=True, metavar="ACTION", parser_class=Parser))
+    for command in cache.COMMANDS:
+        add(command)
+    return parser
+
+
+def _add(group: Any, command: Command) -> None:
+    parser = group.add_parser(command.name, help=command.help, description=command.sentence)
+    command.add_flags(parser)
+    parser.set_defaults(command=command, parser=parser)

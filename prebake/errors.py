@@ -1,20 +1,22 @@
-"""Every error Prebake raises on purpose: what happened, where, and what to do next.
+"""The errors that Prebake raises: each says what happened, to what, and what to do.
 
-A class owns its exit code. One place, ``prebake.cli``, catches them and prints; nothing else may swallow one.
-Codes 1 and 2 are left to Python and argparse.
+A class owns its exit code. ``prebake.cli`` alone catches and prints them. Python and argparse use the codes 1 and 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import prebake
 
 
 class PrebakeError(Exception):
-    """Something that the person at the terminal can act on."""
+    """The base class of all errors that a user can act on. Prebake never raises it itself.
+
+    ``next_action`` is a sentence without its capital and its full stop.
+    """
 
     exit_code: ClassVar[int] = 10
 
@@ -24,16 +26,23 @@ class PrebakeError(Exception):
         self.next_action = next_action
 
 
-def newer_schema(found: object, known: int) -> str:
-    """What to say of a file whose schema number is above the newest that this version knows; empty if it is not."""
-    if isinstance(found, bool) or not isinstance(found, int) or found <= known:
+def newer_schema(schema: object, known: int) -> str:
+    """The problem of a file whose schema number is above ``known``, the newest that this version reads; else empty."""
+    if isinstance(schema, bool) or not isinstance(schema, int) or schema <= known:
         return ""
-    return f"is written for a newer Prebake: schema {found}; this one ({prebake.__version__}) reads up to {known}"
+    return f"was written for a newer Prebake: schema {schema}; this version ({prebake.__version__}) reads up to {known}"
+
+
+def older_schema(schema: object, present: int) -> str:
+    """The problem of a file whose schema number is below ``present``, the one that this version reads; else empty."""
+    if isinstance(schema, bool) or not isinstance(schema, int) or not 1 <= schema < present:
+        return ""
+    return f"has schema {schema}; this version of Prebake ({prebake.__version__}) reads schema {present}"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault of one input: where it stands, what is wrong, what may have been meant."""
+    """One fault of an input: its place, the fault, and a hint such as a name that may have been meant."""
 
     where: str
     what: str
@@ -44,57 +53,87 @@ class Problem:
 
 
 class InputProblems(PrebakeError):
-    """Every fault of an input at once."""
+    """The base class of errors that list every problem of an input. Prebake never raises it itself.
+
+    ``summary`` is the message without the problems.
+    """
 
     def __init__(self, message: str, problems: Sequence[Problem], *, next_action: str) -> None:
         super().__init__("\n".join([message, *(f"  {problem}" for problem in problems)]), next_action=next_action)
+        self.summary = message
         self.problems = tuple(problems)
 
 
 class UnknownImage(PrebakeError):
-    """No ``images/<name>/`` of that name."""
+    """The project has no ``images/NAME/image.yaml`` of this name, the command names no image, or no project was
+    found from this folder upwards. The message lists the folders that were searched."""
 
     exit_code = 11
 
 
 class SpecInvalid(InputProblems):
-    """``image.yaml`` does not say what can be built."""
+    """``image.yaml`` has problems (the message lists all, by line and field), was written for a newer Prebake,
+    lacks its code, or does not have this target. The compile stage raises it too, if shape buckets do not fit the
+    graphs."""
 
     exit_code = 12
 
 
 class LockMismatch(InputProblems):
-    """``weights.lock`` and ``image.yaml`` disagree, or the lock is missing or unreadable."""
+    """``weights.lock`` is missing, cannot be read, or does not match ``image.yaml``; or the checkpoint does not
+    exist."""
 
     exit_code = 13
 
 
-class LicenceRequired(PrebakeError):
-    """The checkpoint's licence has to be accepted first."""
+class SchemaOutdated(InputProblems):
+    """``image.yaml`` or ``weights.lock`` has an earlier schema, whose keys have other names. ``prebake upgrade
+    --check`` raises it if it finds such a file."""
+
+    exit_code = 66
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("Files of the project have an earlier schema:", problems, next_action="run `prebake upgrade`")
+
+
+class UpgradeRefused(InputProblems):
+    """``prebake upgrade`` cannot rewrite a file; then it changes none. The message lists every problem of every
+    file, by line."""
+
+    exit_code = 67
+
+
+class LicenseRequired(PrebakeError):
+    """The checkpoint's license asks for acceptance, and you have not accepted it."""
 
     exit_code = 14
 
 
 class EngineUnavailable(PrebakeError):
-    """No Docker Engine answers."""
+    """No Docker Engine answers, the docker command or its buildx plugin is missing, or a private Engine could not
+    be started."""
 
     exit_code = 20
 
 
 class EngineError(PrebakeError):
-    """The Engine answered, and refused."""
+    """The Docker Engine refused a request: for example, it has no such image, the image has no such file, or it
+    cannot run the container."""
 
     exit_code = 21
 
 
 class BaseImageError(PrebakeError):
-    """No base image could be had."""
+    """The base image cannot be pulled or made, or its registry does not give its digest."""
 
     exit_code = 22
 
 
 class BuildFailed(PrebakeError):
-    """An instruction of the build failed; with all that it printed and the exit code of its program, where it had one."""
+    """An instruction of the build failed. The message has the instruction and its last lines.
+
+    ``output`` is all that it printed; ``status`` its program's exit code, if it ran one.
+    """
 
     exit_code = 23
 
@@ -114,19 +153,20 @@ class BuildFailed(PrebakeError):
 
 
 class BuilderUnfit(PrebakeError):
-    """The builder that BUILDX_BUILDER names is not there, or cannot build for this Engine."""
+    """The builder that ``BUILDX_BUILDER`` names does not exist, or it is the built-in builder of another Engine."""
 
     exit_code = 49
 
 
 class NoRoom(PrebakeError):
-    """Not enough room on a disk."""
+    """A disk has too little free space, before the work or during it. The message has the needed and the free size."""
 
     exit_code = 24
 
 
 class SourceError(PrebakeError):
-    """A checkpoint's source answered with something that cannot be used."""
+    """A checkpoint's source lacks a file, denies access or gave an answer that cannot be used, ``sample.py``
+    failed, or ``--render`` names a folder that contains other files."""
 
     exit_code = 30
 
@@ -138,54 +178,83 @@ class NoNetwork(PrebakeError):
 
 
 class ChecksumMismatch(PrebakeError):
-    """Bytes are not those that the lock pins."""
+    """Bytes do not match the digest that the lock or their name gives. The message has the file, the expected and
+    the found digest; Prebake keeps no wrong bytes."""
 
     exit_code = 32
 
 
 class UnsafePickle(PrebakeError):
-    """A checkpoint's pickle holds code."""
+    """A checkpoint's pickle file refers to code, which the message names. None of it was run."""
 
     exit_code = 33
 
 
 class LibraryMissing(PrebakeError):
-    """A Python package of the image needs a system library that the image lacks."""
+    """A Python package cannot be imported because the image lacks a system library (such as ``libGL.so.1``). The
+    message has each library, the package that needs it, and the Debian package that contains it."""
 
     exit_code = 35
 
 
 class SystemPackageError(PrebakeError):
-    """A Debian package that image.yaml names by ``system`` cannot be found, pinned or downloaded."""
+    """A package of ``system_packages`` in image.yaml is not in the base image's Debian release, apt could not be
+    asked, or no archive has the pinned version any more."""
 
     exit_code = 39
 
 
-class StartFailed(PrebakeError):
-    """The built image did not become ready."""
+class ContainerError(PrebakeError):
+    """The base class of errors of a built image that does not serve. Prebake never raises it itself.
+
+    ``details`` are those of each fault that its server logged (``entrypoints.errors.Fault.details``).
+    """
+
+    def __init__(self, message: str, *, next_action: str, details: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message, next_action=next_action)
+        self.details = tuple(details)
+
+
+class StartFailed(ContainerError):
+    """A container of the built image ended, or was not ready in time. The message has the last lines of its log."""
 
     exit_code = 40
 
 
-class AnswerDiffers(PrebakeError):
-    """The built image answers otherwise than the reference."""
+class AnswerDiffers(ContainerError):
+    """The built image's answer differs from the framework's reference answer."""
 
     exit_code = 41
 
 
 class Busy(PrebakeError):
-    """Another build of the same image is running."""
+    """Another build of the same image runs in this clone, or a build uses the store that is to be pruned."""
 
     exit_code = 50
 
 
 class PathRefused(PrebakeError):
-    """A file system is read-only, or lets this user not do what has to be done."""
+    """A file or folder is on a read-only file system, or this user may not use it. The message names it."""
 
     exit_code = 51
 
 
 class Interrupted(PrebakeError):
-    """Stopped by Ctrl-C or a signal. The code is the shell's for SIGINT."""
+    """Ctrl-C or SIGTERM stopped the command.
+
+    The exit code is that of shells for SIGINT.
+    """
 
     exit_code = 130
+
+
+class SettingsInvalid(InputProblems):
+    """``settings.json``, which the plan writes for the stages, is not valid."""
+
+    exit_code = 26
+
+
+class PackageMissing(PrebakeError):
+    """`build.py` runs in a Python that lacks a package which Prebake needs."""
+
+    exit_code = 68

@@ -3,8 +3,8 @@
 #
 #   tools/lock-requirements.sh [IMAGE...]
 #
-# Two facts that a resolver cannot know are put in by hand: the digest of torch's CPU wheel, and TensorRT's libraries,
-# whose source package needs a GPU before it tells its metadata.
+# Two facts that a resolver cannot find are written here by hand: the digest of torch's CPU wheel, and TensorRT's libraries,
+# whose source package needs a GPU to build its metadata.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 torch_cpu=6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b         # torch 2.13.0+cpu, cp311, x86_64
@@ -18,7 +18,7 @@ compile() {  # compile INPUT OVERRIDES OUTPUT
 
 # The export environment that every image shares unless it brings its own, and what torch serves with. torch stands apart: its CPU build where pip
 # finds one (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL), else the index's own build with the CUDA libraries that it needs. In one
-# file pip would always take the index's: a link that carries an allowed hash goes before one that does not.
+# file pip would always choose the index's: it prefers a link with an allowed hash to one without.
 shared=templates/requirements
 without_torch() { awk '/^[a-z]/ {keep = !/^torch==/} keep' "$1" >"$1.new"; mv "$1.new" "$1"; }
 export_lock() { compile "$1" tools/export-overrides.txt "$2"; without_torch "$2"; }
@@ -29,7 +29,7 @@ compile $shared/cpu-image.in tools/serve-overrides.txt $shared/cpu-image.txt
 compile $shared/cpu-sound.in tools/serve-overrides.txt $shared/cpu-sound.txt
 compile $shared/cpu-speech.in tools/serve-overrides.txt $shared/cpu-speech.txt
 compile $shared/cuda-headers.in tools/serve-overrides.txt $shared/cuda-headers.txt
-compile tests/science/cpu.in tools/serve-overrides.txt tests/science/cpu.txt
+compile tests/support/science/cpu.in tools/serve-overrides.txt tests/support/science/cpu.txt
 export_lock tools/dev.in tools/dev.txt
 printf 'torch==2.13.0+cpu \\\n    --hash=sha256:%s\n' "$torch_cpu" >$shared/torch-cpu.txt
 whole=$(mktemp); compile $shared/export.in /dev/null "$whole"

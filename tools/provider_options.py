@@ -1,7 +1,7 @@
-"""Which options ONNX Runtime's GPU providers know, read from the binaries of a wheel of onnxruntime-gpu.
+"""Lists the options of ONNX Runtime's GPU providers, read from the binaries of a wheel of onnxruntime-gpu.
 
     pip download --no-deps onnxruntime-gpu==1.31.1
-    python tools/provider_options.py onnxruntime_gpu-*.whl > tests/golden/onnxruntime-gpu-options.json
+    python tools/provider_options.py onnxruntime_gpu-*.whl > tests/integration/bake/graphs/onnxruntime-gpu-options.json
 
 Neither provider can be asked where its libraries are missing, and an option that is unknown is an error only at start, on a
 machine with a GPU. Given a folder instead of a wheel, it reads the installed package.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 LIBRARY = "onnxruntime/capi/libonnxruntime_providers_{provider}.so"
 ANCHOR = b"cudnn_conv_algo_search\0"
-NEAR = 600  # bytes before it: the compiler keeps the texts of one source file together
+NEAR = 600  # bytes before it: the compiler keeps the strings of one source file together
 TENSORRT = re.compile(rb"(?<=\0)trt_[a-z0-9_]+(?=\0)")
 WORD = re.compile(rb"(?<=\0)[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?=\0)")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the virtual environment: tools/setup.sh FOLDER. Needs Python 3.11 or newer; on Debian as root it brings venv itself.
+# Make the virtual environment: tools/setup.sh FOLDER. Needs Python 3.11 or newer; on Debian as root it installs venv itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3} venv=$1

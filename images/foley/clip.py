@@ -1,4 +1,4 @@
-"""A synthetic clip: what the warm-up request shows the model."""
+"""A synthetic clip: the video of the warm-up request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 RATE = 25
 WIDTH, HEIGHT = 160, 120
-# x264's vector code makes other decisions from run to run (seen with PyAV 18.1: twenty clips, fifteen different files).
+# x264's vector code decides differently from run to run (seen with PyAV 18.1: twenty clips, fifteen different files).
 ENCODER = {"threads": "1", "crf": "23", "preset": "fast", "x264-params": "asm=0"}
 
 

@@ -12,7 +12,7 @@ SECONDS, RATE, WIDTH, HEIGHT = 3.0, 25, 480, 270
 
 
 def write_request(folder: Path) -> Mapping[str, str | Path]:
-    """Write the clip into a folder; the fields of a ``POST /generate``."""
+    """Write the clip into a folder. Returns the fields of a ``POST /generate``."""
     clip = folder / "bouncing-ball.mp4"
     with av.open(str(clip), "w") as container:
         stream = container.add_stream("libx264", rate=RATE)

@@ -11,14 +11,14 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from images.foley.clip import make_clip
+from images.foley.media.sound import WAV, write_wav
 from images.foley.nets import encoders, pipeline, published
 from images.foley.nets.dac import DacDecoder
 from images.foley.nets.synchformer import Synchformer
 from images.foley.nets.transformer import IN_FP32, Transformer
-from images.foley.sound import WAV, write_wav
 
 if TYPE_CHECKING:
-    from prebake.bake.export import Bake
+    from prebake.bake.authoring import Bake
 
 Case = Mapping[str, Tensor]
 
@@ -42,7 +42,7 @@ TRANSFORMER_SIZES = ((2, 48, 24, 9, 7), (3, 74, 31, 12, 3))
 DAC_AXES = {"latents": {0: "batch", 2: "steps"}}
 
 TOLERANCE = 1e-3
-"""Of a sample of the warm-up's sound, in (-1, 1): what rounding grows to in ``WARMUP_STEPS`` guided steps."""
+"""The tolerance of a sample of the warm-up's sound, in (-1, 1): the rounding error after ``WARMUP_STEPS`` guided steps."""
 
 
 def export(bake: Bake) -> None:
@@ -105,7 +105,7 @@ def _export_dac(bake: Bake) -> DacDecoder:
 
 
 def clap_case(lengths: list[int]) -> Case:
-    """Texts of these many tokens, padded with RoBERTa's id 1 to the longest."""
+    """Texts with these numbers of tokens, padded with RoBERTa's id 1 to the longest."""
     places, ends = torch.arange(max(lengths))[None], torch.tensor(lengths)[:, None]
     mask = (places < ends).to(torch.int64)
     ids = (places * 37 + ends) % 100 + 4
@@ -132,5 +132,5 @@ def dac_cases(network: DacDecoder) -> list[Case]:
 
 
 def draw(*shape: int) -> Tensor:
-    """Random numbers of unit size; numpy's, so that the cases are the same on every machine."""
+    """Random numbers of unit size, from numpy, so that the cases are the same on every machine."""
     return torch.from_numpy(np.random.RandomState(len(shape)).standard_normal(shape).astype(np.float32))

@@ -11,22 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entrypoints.contract import Answer, Cancellation, Cancelled, Components, Field
-from images.foley.frames import latent_length, window_bounds
-from images.foley.media import check_length, read_frames
-from images.foley.mux import add_sound
-from images.foley.pixels import image_values, sync_values
+from images.foley.media.frames import latent_length, window_bounds
+from images.foley.media.mux import add_sound
+from images.foley.media.pixels import image_values, sync_values
+from images.foley.media.sound import WAV, write_wav
+from images.foley.media.video import check_length, read_frames
+from images.foley.media.views import Views, take_views
 from images.foley.sampler import Latents, denoise, guide, make_noise
-from images.foley.sound import WAV, write_wav
 from images.foley.text import TextReader
-from images.foley.views import Views, take_views
 
 T = TypeVar("T")
 
 CHANNELS = 128
-"""Of the latent."""
+"""Channels of the latent."""
 IMAGES_AT_ONCE = 2
 WINDOWS_AT_ONCE = 1
-"""Small: the encoders' intermediate results take the memory, and larger batches are no faster on a CPU."""
+"""Small, since the encoders' intermediate results take memory, and larger batches are not faster on a CPU."""
 
 FIELDS = (
     Field("video", "file", "The clip to make sound for: mp4, mov, webm or mkv, 1 to 15 seconds.", required=True),
@@ -54,7 +54,7 @@ class Request(NamedTuple):
 
 
 class Features(NamedTuple):
-    """What the transformer is told, for the unconditional and the conditional pass."""
+    """The transformer's conditions, for the unconditional and the conditional pass."""
 
     text: NDArray[np.float32]
     """``[2, tokens, 768]``, the negative text first."""
@@ -65,7 +65,7 @@ class Features(NamedTuple):
 
 
 class Foley:
-    """Sessions are asked for when they are needed: the server may open them while the model is made."""
+    """Sessions are requested when they are needed, since the server may still open them while the model is created."""
 
     def __init__(self, components: Components) -> None:
         self._components = components
@@ -108,7 +108,7 @@ class Foley:
         return visual[None], sync[None]
 
     def _velocity(self, features: Features, guidance: float) -> Callable[[Latents, np.float32], Latents]:
-        """The transformer with everything but latent and time given; two rows a pass where there is guidance."""
+        """The transformer with all inputs set except latent and time; two rows a pass if there is guidance."""
         conditional = np.array([False, True] if guidance > 1 else [True])
         rows = len(conditional)
         given: dict[str, NDArray[np.generic]] = {
@@ -129,7 +129,7 @@ class Foley:
 def in_batches(
     items: Sequence[T], size: int, run: Callable[[Sequence[T]], NDArray[np.float32]], cancelled: Cancellation
 ) -> NDArray[np.float32]:
-    """What ``run`` makes of ``size`` items at a time, joined. Raises Cancelled between two batches."""
+    """Call ``run`` on ``size`` items at a time and join the results. Raises Cancelled between two batches."""
     parts = []
     for start in range(0, len(items), size):
         if cancelled():

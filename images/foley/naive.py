@@ -1,4 +1,4 @@
-"""HunyuanVideo-Foley the way most people deploy it: torch and transformers, loaded by the first request."""
+"""HunyuanVideo-Foley as most people deploy it: torch and transformers, loaded by the first request."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from images.foley.mux import add_sound
-from images.foley.sound import WAV, write_wav
+from images.foley.media.mux import add_sound
+from images.foley.media.sound import WAV, write_wav
 
 if TYPE_CHECKING:
     from images.foley.nets.pipeline import Networks
 
 KINDS = {"video": bytes, "steps": int, "guidance": float, "seed": int}
-"""Of a form's fields, which come as text; the others are text."""
+"""The types of a form's fields, which arrive as text; all others stay text."""
 
 
 class NaiveFoley:
@@ -28,7 +28,7 @@ class NaiveFoley:
 
         given = dict(fields)
         output = given.pop("output", "wav")
-        given.pop("trim", None)  # what is too long is always cut
+        given.pop("trim", None)  # clips that are too long are always cut
         order = Order(**{name: KINDS.get(name, str)(value) for name, value in given.items()})
         samples = generate(self._networks, order)
         return add_sound(order.video, samples) if output == "video" else (write_wav(samples), WAV)

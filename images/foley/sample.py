@@ -1,4 +1,4 @@
-"""A checkpoint of the same architecture, from a seed: small, for CI and to be tried at once, or as large as is asked for.
+"""A checkpoint of the same architecture, from a seed: small, for CI and a first try, or of a requested size.
 
 The files have the published names, formats and tensor names; the networks are narrow and shallow at first, and their
 sound is noise. The same seed gives the same bytes: numpy's ``RandomState`` never changes its stream (NEP 19), and the documents
@@ -27,7 +27,7 @@ Arrays = dict[str, NDArray[np.float32]]
 def write(folder: Path, seed: int, size: int | None = None) -> None:
     """Write the checkpoint's eleven files into ``folder``: about 50 MB, or ``size`` bytes of text and sound networks.
 
-    Larger ones are wider and deeper; what sees the clip and what decodes the sound stay as small.
+    Larger ones are wider and deeper; the visual encoders and the sound's decoder stay small.
     """
     words = sample_words.make()
     sizes = Sizes() if size is None else sample_shapes.grow(size, len(words.vocabulary))

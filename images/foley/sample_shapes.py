@@ -1,4 +1,4 @@
-"""The sample checkpoint's tensors and configurations: every name as published, every size small or as it is asked for."""
+"""The sample checkpoint's tensors and configurations: every name as published, every size small or as requested."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from images.foley.nets import dac as dac_net
 from images.foley.nets import synchformer as synchformer_net
 from images.foley.nets.transformer import Transformer, TransformerConfig
-from prebake.checkpoints.growth import FLOAT32, least, width_for
+from prebake.checkpoints.sample_scaling import FLOAT32_BYTES, find_minimum, width_for
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -93,7 +93,7 @@ class Sizes(NamedTuple):
 
 
 def grow(size: int, vocabulary: int) -> Sizes:
-    """Widths and depths for so many bytes: two fifths for CLAP, the rest for the transformer."""
+    """Widths and depths for this number of bytes: two fifths for CLAP, the rest for the transformer."""
     text, width = width_for(size, full=768, unit=48), width_for(size, full=768, unit=64)
 
     def weigh_clap(layers: int) -> int:
@@ -102,13 +102,13 @@ def grow(size: int, vocabulary: int) -> Sizes:
     def weigh_transformer(blocks: int) -> int:
         return weigh(transformer(Sizes(text, 1, width, blocks, 2 * blocks)))
 
-    blocks = least(size - size * 2 // 5, weigh_transformer)
-    return Sizes(text, least(size * 2 // 5, weigh_clap), width, blocks, 2 * blocks)
+    blocks = find_minimum(size - size * 2 // 5, weigh_transformer)
+    return Sizes(text, find_minimum(size * 2 // 5, weigh_clap), width, blocks, 2 * blocks)
 
 
 def weigh(shapes: Shapes) -> int:
     """Bytes in float32."""
-    return FLOAT32 * sum(math.prod(shape) for shape in shapes.values())
+    return FLOAT32_BYTES * sum(math.prod(shape) for shape in shapes.values())
 
 
 def transformer(sizes: Sizes) -> Shapes:
@@ -122,7 +122,7 @@ def transformer(sizes: Sizes) -> Shapes:
 
 
 def synchformer() -> Shapes:
-    """The visual half, and of each other part of the published file enough to be there."""
+    """The visual half, and a small tensor of each other part of the published file."""
     with torch.device("meta"):
         visual = _shapes(synchformer_net.Synchformer(SYNCHFORMER))
     visual |= {"patch_embed.proj.weight": (SYNC, 3, 16, 16), "patch_embed.proj.bias": (SYNC,)}
@@ -207,7 +207,7 @@ def clap(vocabulary: int, sizes: Sizes) -> Shapes:
 
 
 def clap_tables() -> dict[str, NDArray[np.int64]]:
-    """The tables of the text tower that only count: its file holds them, and they are no weights."""
+    """The counting tables of the text tower: its file has them, but they are not weights."""
     places = np.arange(_CLAP_POSITIONS, dtype=np.int64)[None]
     tables = {"position_ids": places, "token_type_ids": np.zeros_like(places)}
     return {f"text_model.embeddings.{name}": table for name, table in tables.items()}

@@ -1,4 +1,4 @@
-"""The two texts as the text encoder takes them."""
+"""The two texts as the text encoder's input."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class TextReader:
         self._padding = padding
 
     def read(self, negative: str, prompt: str) -> Tokens:
-        """The batch, padded to the longer. The transformer sees the padding's states too, so it matters.
+        """The batch, padded to the longer text. The transformer sees the padding's states too, so the padding matters.
 
-        Raises BadRequest for a text of more than ``LIMIT`` tokens. The published code cuts both to that length without
-        a word: the end of a prompt would be lost, and the mark of its end with it.
+        Raises BadRequest for a text of more than ``LIMIT`` tokens. The published code cuts both to that length without a
+        warning: the end of the prompt would be lost, and its end token too.
         """
         rows = [self._ids("negative_prompt", negative), self._ids("prompt", prompt)]
         ids = np.full((2, max(map(len, rows))), self._padding, np.int64)
@@ -52,5 +52,5 @@ class TextReader:
     def _ids(self, field: str, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text).ids
         if len(ids) > LIMIT:
-            raise BadRequest(f"{field} is {len(ids)} tokens long; the model takes {LIMIT} at most", field=field)
+            raise BadRequest(f"{field} is {len(ids)} tokens long; the model accepts {LIMIT} at most", field=field)
         return ids

@@ -1,5 +1,5 @@
-"""Is a checkpoint the voice and the face that this image serves? Every fault at once, by file and tensor, before anything is
-loaded."""
+"""Checks that a checkpoint is one that this image can serve. Every fault is reported at once, by file and tensor, before anything
+is loaded."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import Any
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from images.heygem.faces import SIDE
 from images.heygem.form import FIELDS
+from images.heygem.media.faces import SIDE
+from images.heygem.media.voice import HEARD_RATE
 from images.heygem.model import CHANNELS, LATENT_SIDE
-from images.heygem.voice import HEARD_RATE
-from prebake.bake.inspection import Part, inspect, refuse
-from prebake.errors import Problem
+from prebake.bake.authoring import PipelinePart, Problem, inspect_checkpoint, raise_problems
 
 MOST_STEPS = next(int(field.maximum or 0) for field in FIELDS if field.name == "steps")
 BODY, HEAD = "wav2vec2.", "lm_head."
-"""What a network with a head puts before the names of its own, and the head: letters, which are not asked for."""
+"""The prefix of names in a network with a head, and the head itself (letters), which is not used."""
 TRAINING_ONLY = "masked_spec_embed"
-"""Missing in the published file, and not used but in training."""
+"""Missing in the published file; used in training only."""
 KERNELS = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 """Weight-normed convolutions, as they were published and as torch calls them now."""
 ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -42,19 +41,19 @@ def name_of_face(published: str) -> str:
 
 
 PARTS = {
-    "index": Part("model_index.json"),
-    "extractor": Part("wav2vec2/preprocessor_config.json", Wav2Vec2FeatureExtractor.from_dict),
-    "scheduler": Part("scheduler/scheduler_config.json", DDIMScheduler.from_config),
-    "wav2vec2": Part(
+    "index": PipelinePart("model_index.json"),
+    "extractor": PipelinePart("wav2vec2/preprocessor_config.json", Wav2Vec2FeatureExtractor.from_dict),
+    "scheduler": PipelinePart("scheduler/scheduler_config.json", DDIMScheduler.from_config),
+    "wav2vec2": PipelinePart(
         "wav2vec2/config.json",
         lambda config: Wav2Vec2Model(Wav2Vec2Config(**config)),
         weights="wav2vec2/model",
         rename=name_of_voice,
-        unused=(HEAD,),
-        spared=(TRAINING_ONLY,),
+        unused_prefixes=(HEAD,),
+        optional_suffixes=(TRAINING_ONLY,),
     ),
-    "unet": Part("unet/config.json", UNet2DConditionModel.from_config, weights="unet/diffusion_pytorch_model"),
-    "vae": Part(
+    "unet": PipelinePart("unet/config.json", UNet2DConditionModel.from_config, weights="unet/diffusion_pytorch_model"),
+    "vae": PipelinePart(
         "vae/config.json", AutoencoderKL.from_config, weights="vae/diffusion_pytorch_model", rename=name_of_face
     ),
 }
@@ -70,20 +69,20 @@ SERVED: tuple[tuple[str, str, Callable[[Any], Any], Container[Any]], ...] = (
     ("scheduler", "prediction_type", lambda it: it.config.prediction_type, ["epsilon", "sample", "v_prediction"]),
     ("scheduler", "timestep_spacing", lambda it: it.config.timestep_spacing, ["leading", "trailing", "linspace"]),
 )
-"""Of a part: a field, what it makes, and what is served."""
+"""Of a part: a field, its effect, and the supported values."""
 
 
 def check_checkpoint(folder: Path) -> None:
     """Raises WeightsError that lists every file and tensor that is missing or does not fit."""
-    found = inspect(folder, PARTS)
-    refuse([*found.problems, *_misfits(found.made)], "The checkpoint cannot be loaded:")
+    found = inspect_checkpoint(folder, PARTS)
+    raise_problems([*found.problems, *_misfits(found.built)], "The checkpoint cannot be loaded:")
 
 
 def _misfits(made: Mapping[str, Any]) -> Iterator[Problem]:
-    """Where the parts do not fit each other, or are of a kind that is not served."""
+    """Problems of parts that do not fit each other, or that this image does not support."""
     for part, name, read, allowed in SERVED:
         if part in made and (value := read(made[part])) not in allowed:
-            yield Problem(PARTS[part].document, f"{name} makes {value}, served is {_words(allowed)}")
+            yield Problem(PARTS[part].document, f"{name} makes {value}, this image supports {_words(allowed)}")
     if "scheduler" in made and made["scheduler"].config.num_train_timesteps < MOST_STEPS:
         yield Problem(PARTS["scheduler"].document, f"num_train_timesteps is under {MOST_STEPS}")
     if "unet" in made and "wav2vec2" in made:

@@ -11,23 +11,23 @@ import torch
 from torch import Tensor
 
 from images.heygem import naive
-from images.heygem.faces import SIDE
 from images.heygem.loading import Checkpoint, load
+from images.heygem.media.faces import SIDE
+from images.heygem.media.voice import HEARD_RATE, LONGEST, SHORTEST, SLACK
 from images.heygem.model import CHANNELS, LATENT_SIDE, PIPELINE
 from images.heygem.networks import AudioEncoder, Denoiser, FaceDecoder, FaceEncoder
 from images.heygem.schedule import Schedule
-from images.heygem.voice import HEARD_RATE, LONGEST, SHORTEST, SLACK
 from images.heygem.warmup import draw_face, speak
 
 if TYPE_CHECKING:
-    from prebake.bake.export import Bake
+    from prebake.bake.authoring import Bake
 
 Case = Mapping[str, Tensor]
 
 WARMUP_SECONDS, WARMUP_STEPS = 0.08, 2
-"""The least that goes through every graph, and through two steps: each start computes it before it is ready."""
+"""The smallest request that runs every graph, and two steps: each start computes it before it is ready."""
 TOLERANCE = 1e-3
-"""Of a mean colour of the warm-up's answer, in 0..1."""
+"""The tolerance of a mean color of the warm-up's answer, in 0..1."""
 LATENTS = (CHANNELS, LATENT_SIDE, LATENT_SIDE)
 FEWEST, MOST = int(SHORTEST * HEARD_RATE), int((LONGEST + SLACK) * HEARD_RATE)
 """Samples of a voice."""
@@ -46,12 +46,14 @@ def export(bake: Bake) -> None:
 
 
 def _export_networks(bake: Bake, checkpoint: Checkpoint) -> None:
-    encoder = AudioEncoder(checkpoint.wav2vec2, normalise=checkpoint.extractor.do_normalize).eval()
+    encoder = AudioEncoder(checkpoint.wav2vec2, normalize=checkpoint.extractor.do_normalize).eval()
     samples = {"samples": {1: torch.export.Dim("count", min=FEWEST, max=MOST)}}
     bake.graph("wav2vec2", encoder, [{"samples": draw(1, n)} for n in (16_000, FEWEST, 23_456)], ["features"], samples)
     denoiser = Denoiser(checkpoint.unet).eval()
     frames = {name: {0: "frames"} for name in ("latents", "face", "audio")}
-    bake.graph("unet", denoiser, [unet_case(checkpoint, n, time) for n, time in ((2, 501), (1, 1))], ["said"], frames)
+    bake.graph(
+        "unet", denoiser, [unet_case(checkpoint, n, time) for n, time in ((2, 501), (1, 1))], ["noise_pred"], frames
+    )
     pictures = [{"pictures": (64 * draw(n, SIDE, SIDE, 3) + 128).clamp(0, 255).to(torch.uint8)} for n in (2, 1)]
     bake.graph("vae_encoder", FaceEncoder(checkpoint.vae).eval(), pictures, ["latents"], {"pictures": {0: "count"}})
     latents = [{"latents": draw(n, *LATENTS)} for n in (2, 1)]
@@ -59,7 +61,7 @@ def _export_networks(bake: Bake, checkpoint: Checkpoint) -> None:
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What ``model.py`` computes with on the host."""
+    """The numbers that ``model.py`` computes with on the host."""
     scheduler, config = checkpoint.scheduler, checkpoint.scheduler.config
     schedule = Schedule(
         alphas=scheduler.alphas_cumprod.tolist(),
@@ -83,5 +85,5 @@ def unet_case(checkpoint: Checkpoint, frames: int, time: int) -> Case:
 
 
 def draw(*shape: int) -> Tensor:
-    """Random numbers of unit size; numpy's, so that the cases are the same on every machine."""
+    """Random numbers of unit size, from numpy, so that the cases are the same on every machine."""
     return torch.from_numpy(np.random.RandomState(len(shape)).standard_normal(shape).astype(np.float32))

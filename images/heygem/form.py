@@ -1,4 +1,4 @@
-"""What a request says."""
+"""The fields of a request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from entrypoints.contract import BadRequest, Field
-from images.heygem import archive, faces, voice
+from images.heygem.media import archive, faces, voice
 
 FIELDS = (
     Field(voice.FIELD, "file", "The voice: wav, mp3, flac, ogg, m4a or webm, 0.2 to 60 seconds.", required=True),
@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 
 def read_request(form: Mapping[str, object]) -> Request:
-    """Raises BadRequest where there is not exactly one of ``face`` and ``faces``, or no archive to be read."""
+    """Raises BadRequest unless there is exactly one of ``face`` and ``faces``, or if the archive cannot be read."""
     rest = dict(form)
     face, many = rest.pop(faces.FIELD, None), rest.pop(archive.FIELD, None)
     if (face is None) == (many is None):

@@ -35,7 +35,7 @@ def load(folder: Path) -> Checkpoint:
     def network(kind: Any, name: str, **options: Any) -> Any:
         return read(kind, name, **options).float().eval().requires_grad_(False)
 
-    # diffusers' low_cpu_mem_usage wants another package, and says so each time
+    # diffusers' low_cpu_mem_usage needs another package, and prints a warning each time
     return Checkpoint(
         wav2vec2=network(Wav2Vec2Model, "wav2vec2"),
         extractor=read(Wav2Vec2FeatureExtractor, "wav2vec2"),

@@ -12,29 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Components, Field, report_progress
-from images.heygem.archive import ZIP, write_archive
-from images.heygem.colours import JSON, write_colours
-from images.heygem.faces import SIDE, Picture, read_face
 from images.heygem.form import FIELDS, Request, read_request
-from images.heygem.movie import MP4, write_movie
+from images.heygem.media.archive import ZIP, write_archive
+from images.heygem.media.colours import JSON, write_colours
+from images.heygem.media.faces import SIDE, Picture, read_face
+from images.heygem.media.movie import MP4, write_movie
+from images.heygem.media.timing import pendulum, window_indices
+from images.heygem.media.voice import Samples, Voice, read_voice
 from images.heygem.schedule import Latents, Schedule, denoise, make_noise
-from images.heygem.timing import pendulum, window_indices
-from images.heygem.voice import Samples, Voice, read_voice
 
 T = TypeVar("T")
 
 PIPELINE = "pipeline.json"
-"""Written by the export: what is computed on the host, in numbers."""
+"""A file of the export: the numbers that the host computes with."""
 CHANNELS, LATENT_SIDE = 4, SIDE // 8
 FRAMES_AT_ONCE = 4
-"""Small: the decoder's intermediate results take the memory, and larger batches are no faster on a CPU."""
+"""Small, since the decoder's intermediate results take memory, and larger batches are not faster on a CPU."""
 
 
 class Scene(NamedTuple):
-    """What one answer is drawn from."""
+    """The inputs of one answer."""
 
     windows: NDArray[np.float32]
-    """What is heard at each frame: ``[frames, tokens, features]``."""
+    """The sound's features at each frame: ``[frames, tokens, features]``."""
     faces: Latents
     """``[pictures, 4, 32, 32]``."""
     steps: int
@@ -50,7 +50,7 @@ class Part(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A form that frames and sound are answered in."""
+    """A format of the answer's frames and sound."""
 
     media_type: str
     ending: str
@@ -64,7 +64,7 @@ KINDS = {
 
 
 class HeyGem:
-    """Sessions are asked for when they are needed: the server may open them while the model is made."""
+    """Sessions are requested when they are needed, since the server may still open them while the model is created."""
 
     def __init__(self, components: Components) -> None:
         self._components = components
@@ -86,8 +86,8 @@ class HeyGem:
         answers: dict[str, bytes] = {}
         for name, face in faces.items():
             batches = self.draw(Scene(windows, face, request.steps, request.seed), cancelled)
-            told = _tell(batches, Part(len(answers), len(faces), voice.frames), cancelled)
-            answers[f"{name}.{kind.ending}"] = kind.write(told, voice.sound)
+            frames = _with_progress(batches, Part(len(answers), len(faces), voice.frames), cancelled)
+            answers[f"{name}.{kind.ending}"] = kind.write(frames, voice.sound)
         if request.batch:
             return Answer(write_archive(answers), ZIP)
         return Answer(answers.popitem()[1], kind.media_type)
@@ -102,8 +102,8 @@ class HeyGem:
             except BadRequest as problem:
                 problems[name] = problem
         if problems and request.batch:
-            told = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-            raise BadRequest(told, field=request.face_field)
+            message = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+            raise BadRequest(message, field=request.face_field)
         if problems:
             raise problems.popitem()[1]
         return found
@@ -116,7 +116,7 @@ class HeyGem:
 
     def draw(self, scene: Scene, cancelled: Cancellation) -> Iterator[NDArray[np.float32]]:
         """Pictures ``[n, 3, 256, 256]`` in 0..1, up to ``FRAMES_AT_ONCE`` at a time. Raises Cancelled between steps."""
-        # The same noise for every frame: what differs between two of them is what is heard and the face.
+        # The same noise for every frame: two frames differ only by sound and face.
         noise = make_noise((CHANNELS, LATENT_SIDE, LATENT_SIDE), scene.seed)
         order = pendulum(len(scene.windows), len(scene.faces))
         for frames in in_batches(range(len(scene.windows)), FRAMES_AT_ONCE):
@@ -142,7 +142,9 @@ class HeyGem:
         return output
 
 
-def _tell(batches: Iterable[NDArray[np.float32]], part: Part, cancelled: Cancellation) -> Iterator[NDArray[np.float32]]:
+def _with_progress(
+    batches: Iterable[NDArray[np.float32]], part: Part, cancelled: Cancellation
+) -> Iterator[NDArray[np.float32]]:
     """``batches`` as they come, each reported by frames of all answers."""
     drawn = part.done * part.frames
     for batch in batches:

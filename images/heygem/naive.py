@@ -1,4 +1,4 @@
-"""The same the way most people deploy it: torch, transformers and diffusers, loaded by the first request."""
+"""The model as most people deploy it: torch, transformers and diffusers, loaded by the first request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from images.heygem.archive import ZIP, read_archive, write_archive
-from images.heygem.colours import JSON, write_colours
-from images.heygem.faces import read_face
-from images.heygem.movie import MP4, write_movie
+from images.heygem.media.archive import ZIP, read_archive, write_archive
+from images.heygem.media.colours import JSON, write_colours
+from images.heygem.media.faces import read_face
+from images.heygem.media.movie import MP4, write_movie
+from images.heygem.media.timing import pendulum, window_indices
+from images.heygem.media.voice import HEARD_RATE, Voice, read_voice
 from images.heygem.schedule import make_noise
-from images.heygem.timing import pendulum, window_indices
-from images.heygem.voice import HEARD_RATE, Voice, read_voice
 
 FRAMES_AT_ONCE = 4
 
@@ -64,7 +64,7 @@ class NaiveHeyGem:
 
     @torch.no_grad()
     def _listen(self, voice: Voice) -> Tensor:
-        """What is heard at each frame: ``[frames, tokens, features]``."""
+        """The sound's features at each frame: ``[frames, tokens, features]``."""
         inputs = self._extractor(voice.heard, sampling_rate=HEARD_RATE, return_tensors="pt").input_values
         features: Tensor = self._wav2vec2(inputs).last_hidden_state[0]
         return features[torch.from_numpy(window_indices(voice.frames, len(features), self._window))]

@@ -1,4 +1,4 @@
-"""The four graphs in torch: the published networks, and what is done to numbers right before and after them."""
+"""The four graphs in torch: the published networks, with the scaling right before and after them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 class AudioEncoder(nn.Module):
     """A voice to a vector each 20 ms."""
 
-    def __init__(self, wav2vec2: nn.Module, *, normalise: bool) -> None:
+    def __init__(self, wav2vec2: nn.Module, *, normalize: bool) -> None:
         super().__init__()
         self.wav2vec2 = wav2vec2
-        self.normalise = normalise
+        self.normalize = normalize
 
     def forward(self, samples: Tensor) -> Tensor:
-        """samples [1, n] at 16 kHz in -1..1; the features are [1, tokens, size]. Normalised as transformers'
+        """samples [1, n] at 16 kHz in -1..1; the features are [1, tokens, size]. Normalized as transformers'
         Wav2Vec2FeatureExtractor does it, where the checkpoint says so."""
-        if self.normalise:
+        if self.normalize:
             centred = samples - samples.mean(dim=1, keepdim=True)
             samples = centred / torch.sqrt((centred * centred).mean(dim=1, keepdim=True) + 1e-7)
         features: Tensor = self.wav2vec2(samples).last_hidden_state
@@ -40,7 +40,7 @@ class Denoiser(nn.Module):
 
 
 class FaceEncoder(nn.Module):
-    """Pictures to latents: the mode of the encoder's distribution, scaled as the denoiser takes it."""
+    """Pictures to latents: the mode of the encoder's distribution, scaled for the denoiser."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""A checkpoint of the same architecture, from a seed: small, for CI and to be tried at once, or as large as is asked for.
+"""A checkpoint of the same architecture, from a seed: small, for CI and a first try, or of a requested size.
 
-The files have the published layouts; the networks are narrow and shallow at first, and what they draw is no face. The same seed
+The files have the published layouts; the networks are narrow and shallow by default, and do not draw a face. The same seed
 gives the same bytes: numpy's ``RandomState`` never changes its stream (NEP 19), and the documents are written here and not
 by a library.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from prebake.checkpoints.growth import FLOAT32, least, width_for
+from prebake.checkpoints.sample_scaling import FLOAT32_BYTES, find_minimum, width_for
 
 WAV2VEC2: dict[str, Any] = {
     "architectures": ["Wav2Vec2Model"],
@@ -92,7 +92,7 @@ INDEX: dict[str, Any] = {
     "scheduler": ["diffusers", "DDIMScheduler"],
 }
 LOUDNESS = 8.0
-"""By how much what is heard outweighs the rest in the denoiser, so that it is seen."""
+"""The weight of the sound in the denoiser relative to the rest, so that it has a visible effect."""
 
 
 def write(folder: Path, seed: int, size: int | None = None) -> None:
@@ -105,7 +105,7 @@ def write(folder: Path, seed: int, size: int | None = None) -> None:
 
 
 def write_networks(folder: Path, wav2vec2: Mapping[str, Any], unet: Mapping[str, Any], seed: int) -> None:
-    """The nine files with these networks and the small VAE; the denoiser attends to what is as wide as wav2vec2's layers."""
+    """The nine files with these networks and the small VAE; the denoiser's attention has the width of wav2vec2's layers."""
     from diffusers import AutoencoderKL
 
     _write_json(folder / "model_index.json", INDEX)
@@ -118,7 +118,7 @@ def write_networks(folder: Path, wav2vec2: Mapping[str, Any], unet: Mapping[str,
 
 
 def grow(size: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Configurations of wav2vec2 and the denoiser for so many bytes: three fifths and the rest.
+    """Configurations of wav2vec2 and the denoiser for this number of bytes: three fifths, and the rest.
 
     A short voice is few tokens for wav2vec2, but every step of every frame goes through the denoiser.
     """
@@ -137,13 +137,13 @@ def grow(size: int) -> tuple[dict[str, Any], dict[str, Any]]:
             "cross_attention_dim": width,
         }
 
-    layers = least(size * 3 // 5, lambda layers: weigh(_listener(wav2vec2(layers))))
-    return wav2vec2(layers), unet(least(size - size * 3 // 5, lambda widest: weigh(_denoiser(unet(widest)))))
+    layers = find_minimum(size * 3 // 5, lambda layers: weigh(_listener(wav2vec2(layers))))
+    return wav2vec2(layers), unet(find_minimum(size - size * 3 // 5, lambda widest: weigh(_denoiser(unet(widest)))))
 
 
 def weigh(network: Any) -> int:
     """Bytes of a network's tensors in float32."""
-    return sum(FLOAT32 * math.prod(tensor.shape) for tensor in network.state_dict().values())
+    return sum(FLOAT32_BYTES * math.prod(tensor.shape) for tensor in network.state_dict().values())
 
 
 def _listener(config: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""A synthetic voice and a synthetic face: what the warm-up request shows the model."""
+"""A synthetic voice and a synthetic face: the files of the warm-up request."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from images.heygem.faces import SIDE, Picture
-from images.heygem.voice import HEARD_RATE
+from images.heygem.media.faces import SIDE, Picture
+from images.heygem.media.voice import HEARD_RATE
 
 _PITCH = 140.0
 

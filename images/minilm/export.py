@@ -11,16 +11,21 @@ from transformers import AutoModel
 
 from images.minilm import naive
 from images.minilm.model import create, open_tokenizer, to_arrays
-from prebake.bake.export import Bake
-from prebake.bake.rehearsal import TorchSession, rehearse
-from prebake.bake.tokenization import compare_tokens, find_limit, texts_to_prove
+from prebake.bake.authoring import (
+    Bake,
+    TorchSession,
+    compare_served_model,
+    compare_tokens,
+    find_token_limit,
+    texts_to_compare,
+)
 
 NOTICES = ("NOTICE", "LICENSE-APACHE-2.0")
 WARMUP = "A container starts warm.\nIts weights lie in the image."
 
 
 class SentenceEmbedding(torch.nn.Module):
-    """Tokens to a unit vector: the encoder, the mean over unmasked tokens, the normalisation."""
+    """Tokens to a unit vector: the encoder, the mean over unmasked tokens, the normalization."""
 
     def __init__(self, encoder: torch.nn.Module) -> None:
         super().__init__()
@@ -35,18 +40,18 @@ class SentenceEmbedding(torch.nn.Module):
 
 
 class Tokens:
-    """What the served model reads sentences by, to be compared with the framework's tokenizer."""
+    """The served model's tokenizer, which is compared with the framework's."""
 
     def __init__(self, folder: Path) -> None:
         self.encode = open_tokenizer(folder / "tokenizer.json", folder / "sentence_bert_config.json").encode_batch
 
     def batch(self, encodings: Sequence[Any]) -> Mapping[str, Any]:
-        """Of sentences that were encoded together, which pads them."""
+        """The arrays of sentences that were encoded together, which pads them."""
         return to_arrays(encodings)
 
 
 def export(bake: Bake) -> None:
-    """The graph, the licence notices, and the framework's answers: to hard sentences for comparison, to the warm-up request
+    """The graph, the license notices, and the framework's answers: to hard sentences for comparison, to the warm-up request
     for each start."""
     encoder = AutoModel.from_pretrained(bake.checkpoint / "minilm", local_files_only=True).eval()
     module = SentenceEmbedding(encoder).eval()
@@ -62,16 +67,17 @@ def export(bake: Bake) -> None:
         bake.asset(f"minilm/{name}", Path(__file__).with_name(name).read_bytes())
     framework = naive.load(bake.checkpoint)
     tokenizer = framework.model.tokenizer
-    limit = find_limit(tokenizer, encoder, most=512)
+    limit = find_token_limit(tokenizer, encoder, max_tokens=512)
     compare_tokens("minilm", tokenizer, limit, Tokens(bake.checkpoint / "minilm"))
-    sentences = {"texts": "\n".join(texts_to_prove(tokenizer, limit))}
-    rehearse(bake, create, {"minilm": TorchSession(module, ("embeddings",))}, framework.generate, [sentences])
+    sentences = {"texts": "\n".join(texts_to_compare(tokenizer, limit))}
+    sessions = {"minilm": TorchSession(module, ("embeddings",))}
+    compare_served_model(bake, create, sessions, framework.generate, [sentences])
     body, media_type = framework.generate({"texts": WARMUP})
     bake.reference({"texts": WARMUP}, body, media_type)
 
 
 def _case(lengths: list[int]) -> dict[str, torch.Tensor]:
-    """Sentences of these many tokens, padded to the longest; the tokens are arbitrary words of the vocabulary."""
+    """Sentences with these numbers of tokens, padded to the longest; the tokens are arbitrary words of the vocabulary."""
     longest = max(lengths)
     ids = torch.arange(len(lengths) * longest).reshape(len(lengths), longest) * 37 % 20_000 + 2_000
     mask = (torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]).to(torch.int64)

@@ -17,7 +17,7 @@ BATCH = 32  # sentences of one run; between runs a request can be cancelled
 
 
 class MiniLm:
-    """Tokens, mask and one graph: the mean over tokens and the normalisation are part of it."""
+    """Tokens, mask and one graph: the mean over tokens and the normalization are part of it."""
 
     def __init__(self, components: Components) -> None:
         self._components = components
@@ -51,7 +51,7 @@ def create(components: Components) -> MiniLm:
 
 
 def open_tokenizer(path: Path, config: Path) -> Tokenizer:
-    """The published tokenizer, whose own truncation and padding were for training: the configuration decides."""
+    """The published tokenizer. Its truncation and padding are those of the training, so the configuration replaces them."""
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.enable_truncation(json.loads(config.read_bytes())["max_seq_length"])
     tokenizer.enable_padding(pad_id=tokenizer.token_to_id("[PAD]"), pad_token="[PAD]")  # noqa: S106
@@ -59,7 +59,7 @@ def open_tokenizer(path: Path, config: Path) -> Tokenizer:
 
 
 def to_arrays(encodings: Sequence[Encoding]) -> dict[str, npt.NDArray[np.int64]]:
-    """What the graph takes [sentences, tokens], of sentences that are padded to one length."""
+    """The graph's inputs [sentences, tokens], for sentences that are padded to one length."""
     return {
         "input_ids": np.array([each.ids for each in encodings], dtype=np.int64),
         "attention_mask": np.array([each.attention_mask for each in encodings], dtype=np.int64),

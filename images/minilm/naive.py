@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 the way most people deploy it: sentence-transformers in torch, from the published folder."""
+"""all-MiniLM-L6-v2 as most people deploy it: sentence-transformers in torch, from the published folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint of the same architecture, from a seed: of any size, for the published one has 90 MB and no other.
+"""A checkpoint of the same architecture, from a seed, of any size; the published one exists only with 90 MB.
 
 The tokenizer is the published one, which has as many words as the embedding here. The same seed gives the same bytes:
 numpy's ``RandomState`` never changes its stream (NEP 19), and the document is written here and not by a library.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from transformers import BertConfig, BertModel
 
-from prebake.checkpoints.growth import FLOAT32, least, width_for
+from prebake.checkpoints.sample_scaling import FLOAT32_BYTES, find_minimum, width_for
 
 HEAD_SIZE = 32
 
@@ -35,14 +35,14 @@ def write(folder: Path, seed: int, size: int | None = None) -> None:
 
 
 def grow(size: int) -> dict[str, Any]:
-    """A width and a depth for so many bytes."""
+    """A width and a depth for this number of bytes."""
     width = width_for(size, full=1024, unit=HEAD_SIZE)
 
     def weigh(layers: int) -> int:
         tensors = _network(configure(width, layers)).state_dict().values()
-        return sum(FLOAT32 * tensor.numel() for tensor in tensors)
+        return sum(FLOAT32_BYTES * tensor.numel() for tensor in tensors)
 
-    return configure(width, least(size, weigh))
+    return configure(width, find_minimum(size, weigh))
 
 
 def configure(width: int, layers: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a request and its answer are: sentences in, one embedding for each out. Shared by every way of serving them."""
+"""The request and the answer: sentences, and one embedding for each. Every way of serving them shares this module."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def read_sentences(form: Mapping[str, object]) -> list[str]:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadRequest("'texts' holds half of a surrogate pair, which is no character.", field="texts") from None
+        raise BadRequest("'texts' has half of a surrogate pair, which is not a character.", field="texts") from None
     sentences = [line.strip() for line in text.split("\n") if line.strip()]
     if not sentences:
-        raise BadRequest("'texts' holds no sentence: give one a line.", field="texts")
+        raise BadRequest("'texts' has no sentence: send one a line.", field="texts")
     if len(sentences) > MAX_SENTENCES:
-        raise BadRequest(f"'texts' holds {len(sentences)} sentences: give {MAX_SENTENCES} at most.", field="texts")
+        raise BadRequest(f"'texts' has {len(sentences)} sentences: send {MAX_SENTENCES} at most.", field="texts")
     return sentences
 
 

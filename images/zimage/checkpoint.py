@@ -1,4 +1,4 @@
-"""Is a checkpoint the pipeline that this image serves? Every fault at once, by file and tensor, before anything is loaded."""
+"""Checks that a checkpoint is a pipeline that this image can serve. All faults are reported before anything is loaded."""
 
 from __future__ import annotations
 
@@ -10,28 +10,34 @@ from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from tokenizers import Tokenizer
 from transformers import Qwen3Config, Qwen3Model
 
-from prebake.bake.inspection import Document, Inspection, Part, inspect, refuse
-from prebake.errors import Problem
+from prebake.bake.authoring import (
+    CheckpointInspection,
+    Document,
+    PipelinePart,
+    Problem,
+    inspect_checkpoint,
+    raise_problems,
+)
 
 BODY, HEAD = "model.", "lm_head.weight"
-"""What a causal language model puts before its network's names, and what it has besides."""
+"""The prefix of names in a causal language model, and its other tensors."""
 PARTS = {
-    "index": Part("model_index.json"),
-    "scheduler": Part("scheduler/scheduler_config.json"),
-    "tokenizer": Part("tokenizer/tokenizer.json", lambda document: Tokenizer.from_str(json.dumps(document))),
-    "text_encoder": Part(
+    "index": PipelinePart("model_index.json"),
+    "scheduler": PipelinePart("scheduler/scheduler_config.json"),
+    "tokenizer": PipelinePart("tokenizer/tokenizer.json", lambda document: Tokenizer.from_str(json.dumps(document))),
+    "text_encoder": PipelinePart(
         "text_encoder/config.json",
         lambda config: Qwen3Model(Qwen3Config(**config)),
         weights="text_encoder/model",
         rename=lambda name: name.removeprefix(BODY),
-        unused=(HEAD,),
+        unused_prefixes=(HEAD,),
     ),
-    "transformer": Part(
+    "transformer": PipelinePart(
         "transformer/config.json",
         ZImageTransformer2DModel.from_config,
         weights="transformer/diffusion_pytorch_model",
     ),
-    "vae": Part("vae/config.json", AutoencoderKL.from_config, weights="vae/diffusion_pytorch_model"),
+    "vae": PipelinePart("vae/config.json", AutoencoderKL.from_config, weights="vae/diffusion_pytorch_model"),
 }
 CLASSES = {
     "scheduler": {"FlowMatchEulerDiscreteScheduler"},
@@ -45,24 +51,24 @@ PLAIN_SCHEDULE = {
     **dict.fromkeys(("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"), False),
     "shift_terminal": None,
 }
-"""What ``sampler.py`` computes; of other schedules of this class it knows nothing."""
+"""The settings that ``sampler.py`` supports; it does not implement other schedules of this class."""
 
 
 def check_checkpoint(folder: Path, shipped: Collection[str]) -> None:
-    """``shipped``: the files that the image holds as published. Raises WeightsError that lists every fault."""
-    found = inspect(folder, PARTS)
+    """``shipped``: the files that the image ships as published. Raises WeightsError that lists every fault."""
+    found = inspect_checkpoint(folder, PARTS)
     own = [*_of_documents(found), *_agreement(found), *_types(found, shipped)]
-    refuse([*found.problems, *own], "The checkpoint is no pipeline that can be served:")
+    raise_problems([*found.problems, *own], "The checkpoint is not a pipeline that this image can serve:")
 
 
-def _of_documents(found: Inspection) -> Iterator[Problem]:
+def _of_documents(found: CheckpointInspection) -> Iterator[Problem]:
     for name, check in (("index", _classes), ("scheduler", _schedule), ("transformer", _patches)):
         if name in found.documents:
             yield from check(found.documents[name])
 
 
-def _agreement(found: Inspection) -> Iterator[Problem]:
-    """What two documents say of one thing."""
+def _agreement(found: CheckpointInspection) -> Iterator[Problem]:
+    """Fields of two documents that must agree."""
     pairs = (
         ("transformer", "cap_feat_dim", "text_encoder", "hidden_size"),
         ("transformer", "in_channels", "vae", "latent_channels"),
@@ -72,31 +78,33 @@ def _agreement(found: Inspection) -> Iterator[Problem]:
         if None not in (mine, yours) and mine != yours:
             what = f"is {mine}, {PARTS[other].document} has {counterpart} {yours}"
             yield Problem(f"{PARTS[one].document}: {field}", what)
-    if "tokenizer" in found.made:
-        yield from _tokens(found.made["tokenizer"], found.made.get("text_encoder"))
+    if "tokenizer" in found.built:
+        yield from _tokens(found.built["tokenizer"], found.built.get("text_encoder"))
 
 
 def _tokens(tokenizer: Tokenizer, text_encoder: Qwen3Model | None) -> Iterator[Problem]:
     kind = type(tokenizer.model).__name__
     if kind != "BPE":
-        yield Problem(PARTS["tokenizer"].document, f"is of the kind {kind}, the pipeline's Qwen2Tokenizer is BPE")
+        yield Problem(PARTS["tokenizer"].document, f"is of the kind {kind}, but the pipeline's Qwen2Tokenizer is BPE")
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if text_encoder is not None and largest >= text_encoder.config.vocab_size:
         rows = f"the vocab_size of {PARTS['text_encoder'].document} is {text_encoder.config.vocab_size}"
-        yield Problem(PARTS["tokenizer"].document, f"has tokens up to {largest}, {rows}", "is it another model's?")
+        yield Problem(
+            PARTS["tokenizer"].document, f"has tokens up to {largest}, but {rows}", "it may be another model's"
+        )
 
 
-def _types(found: Inspection, shipped: Collection[str]) -> Iterator[Problem]:
+def _types(found: CheckpointInspection, shipped: Collection[str]) -> Iterator[Problem]:
     for path, tensors in found.tensors.items():
         types = sorted({tensor.dtype for tensor in tensors.values()} - {"F32"})
         if types and path in shipped:
-            hint = "leave it out of `ship`, and say `derived: true` of its component"
+            hint = "leave it out of `ship`, and set `derived: true` for its component"
             yield Problem(path, f"is {', '.join(types)}, which ONNX Runtime's CPU provider cannot compute", hint)
 
 
 def _classes(index: Document) -> Iterator[Problem]:
     if index.get("_class_name") != "ZImagePipeline":
-        yield Problem(PARTS["index"].document, f"is of a {index.get('_class_name')}, not of a ZImagePipeline")
+        yield Problem(PARTS["index"].document, f"describes a {index.get('_class_name')}, not a ZImagePipeline")
     for name, classes in CLASSES.items():
         given = index.get(name)
         if not isinstance(given, list) or not classes.issuperset(given[-1:] or [None]):

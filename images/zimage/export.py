@@ -15,15 +15,15 @@ from images.zimage.checkpoint import check_checkpoint
 from images.zimage.facts import FILE, Facts
 from images.zimage.request import LARGEST
 from images.zimage.sequence import Part, caption_part, image_part, rope_table
-from prebake.bake.errors import BakeError
+from prebake.bake.authoring import BakeError
 
 if TYPE_CHECKING:
-    from prebake.bake.export import Bake
+    from prebake.bake.authoring import Bake
 
 Case = Mapping[str, Tensor]
 
 TOKENS = 512
-"""Of a prompt at most: the pipeline's ``max_sequence_length``."""
+"""Largest number of tokens of a prompt: the pipeline's ``max_sequence_length``."""
 TOLERANCE = 1e-4
 """Of an output whose largest element is 1, or less; of a larger one's, so much of it: Qwen's hidden states have elements
 of many thousands, and float32 has seven digits."""
@@ -39,7 +39,7 @@ WARMUP: dict[str, str | int] = {
     "output": "pixels",
 }
 PROMPTS = ("a cat", " spaces \n around ", "", "<tool_response>x</tool_response>", "<|im_end|>", "{{ 1 }}")
-"""That a chat template could do something else with than to put them into the middle of a constant text."""
+"""Prompts that a chat template could change, instead of putting them into the middle of a constant text."""
 
 
 def export(bake: Bake) -> None:
@@ -52,14 +52,14 @@ def export(bake: Bake) -> None:
 
 
 def export_torch(bake: Bake) -> None:
-    """What torch is served with besides the published files; the reference is diffusers' own in float32, here too."""
+    """The files that torch needs besides the published ones; the reference is diffusers' own in float32, here too."""
     check_checkpoint(bake.checkpoint, shipped=())
     precisions = {component.precision.type for component in bake.settings.components.values()}
     _give_reference(bake, TOLERANCE if precisions == {"fp32"} else HALF_TOLERANCE)
 
 
 def _give_reference(bake: Bake, tolerance: float) -> tuple[Any, Facts]:
-    """Give what the serving code has to know, and the warm-up request with its answer. The pipeline, and what was given."""
+    """Add the settings of the serving code, and the warm-up request with its answer. Returns the pipeline and the settings."""
     published = naive.load(bake.checkpoint)
     facts = read_pipeline(published.pipeline)
     bake.asset(FILE, facts.to_json())
@@ -68,7 +68,7 @@ def _give_reference(bake: Bake, tolerance: float) -> tuple[Any, Facts]:
 
 
 def read_pipeline(pipeline: Any) -> Facts:
-    """What the serving code has to know. Raises BakeError where its chat template does more than to frame a prompt."""
+    """The settings of the serving code. Raises BakeError if the chat template does more than frame a prompt."""
     before, after = _frame(pipeline.tokenizer)
     config = pipeline.transformer.config
     return Facts(
@@ -97,7 +97,7 @@ def _frame(tokenizer: Any) -> tuple[str, str]:
     if changed:
         raise BakeError(
             f"tokenizer: its chat template changes the prompts {', '.join(map(repr, changed))}.",
-            next_action="Use the template of the published revision.",
+            next_action="use the template of the published revision",
         )
     return before, after
 
@@ -133,7 +133,7 @@ def _export_vae(bake: Bake, network: nets.Decoder, facts: Facts) -> None:
 
 
 def transformer_case(network: nets.Transformer, facts: Facts, words: int, rows: int, columns: int, time: float) -> Case:
-    """Random inputs for a caption of so many words, and a latent of rows and columns."""
+    """Random inputs for a caption with this number of words, and a latent of rows and columns."""
     caption = caption_part(draw(1, words, network.network.config.cap_feat_dim).numpy())
     image = image_part(draw(facts.channels, rows, columns).numpy(), facts.patch, caption)
 
@@ -146,7 +146,7 @@ def transformer_case(network: nets.Transformer, facts: Facts, words: int, rows: 
 
 
 def _convert(bake: Bake, component: str, tensors: Mapping[str, Tensor]) -> None:
-    """What is not shipped as published is converted to float32."""
+    """Convert the weights that are not shipped as published to float32."""
     if not any(each.path.startswith(f"{component}/") for each in (*bake.settings.ship, *bake.settings.reshard)):
         bake.convert(component, tensors)
 
@@ -157,5 +157,5 @@ def _tolerance(network: torch.nn.Module, case: Case) -> float:
 
 
 def draw(*shape: int) -> Tensor:
-    """Random numbers of unit size; numpy's, so that the cases are the same on every machine."""
+    """Random numbers of unit size, from numpy, so that the cases are the same on every machine."""
     return torch.from_numpy(np.random.RandomState(len(shape)).standard_normal(shape).astype(np.float32))

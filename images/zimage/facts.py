@@ -1,4 +1,4 @@
-"""What the serving code knows of the published configurations: ``pipeline.json`` of the image, written at export."""
+"""The facts of the published configurations that the serving code needs: ``pipeline.json`` of the image, written at export."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ FILE = "pipeline.json"
 
 
 class Facts(NamedTuple):
-    """Of one checkpoint."""
+    """The facts of one checkpoint."""
 
     before: str
-    """What the chat template puts before a prompt."""
+    """The chat template's text before a prompt."""
     after: str
     tokens: int
-    """The most of a prompt, the template's included."""
+    """Largest number of tokens of a prompt, with those of the template."""
     channels: int
-    """Of a latent."""
+    """Channels of a latent."""
     pixels: int
-    """That a latent's place stands for, across and down."""
+    """Pixels for each place of a latent, across and down."""
     patch: int
     """Places of a latent in a token, across and down."""
     axes: tuple[int, ...]
@@ -30,7 +30,7 @@ class Facts(NamedTuple):
 
     @property
     def multiple(self) -> int:
-        """That an image's sides have to be multiples of."""
+        """An image's sides must be multiples of it."""
         return self.pixels * self.patch
 
     def to_json(self) -> bytes:
@@ -38,6 +38,6 @@ class Facts(NamedTuple):
 
 
 def read_facts(path: Path) -> Facts:
-    """From the file that ``to_json`` gave."""
+    """From the file that ``to_json`` wrote."""
     content = json.loads(path.read_bytes())
     return Facts(**{**content, "axes": tuple(content["axes"])})

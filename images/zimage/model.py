@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 
 
 class ZImage:
-    """Sessions are asked for when they are needed: the server may open them while the model is made."""
+    """Sessions are requested when they are needed, since the server may still open them while the model is created."""
 
     def __init__(self, components: Components) -> None:
         self._components = components
@@ -46,8 +46,8 @@ class ZImage:
         return write_answer(list(self.paint(request, each_step)), request.output)
 
     def paint(self, request: Request, each_step: Callable[[int], None]) -> Iterator[Picture]:
-        """One image after the other. ``each_step`` is told how many steps of all images are done, from 0 on; what it
-        raises ends the work. Raises BadRequest for a prompt that cannot be used."""
+        """One image after the other. ``each_step`` is called with the number of finished steps of all images, from 0 on; its
+        exceptions end the work. Raises BadRequest for a prompt that cannot be used."""
         tokens = self._prompts.read(request.prompt)
         each_step(0)
         caption = caption_part(self._run("text_encoder", tokens=tokens))
@@ -60,7 +60,7 @@ class ZImage:
             yield Picture(latent, self._run("vae", latents=latent[None])[0])
 
     def _velocity(self, image: Part, caption: Part) -> Velocity:
-        """The transformer with everything but the image's tokens and the time given."""
+        """The transformer with all inputs set except the image's tokens and the time."""
         given: dict[str, NDArray[np.generic]] = {
             "image_padding": image.padding,
             "image_rope": self._rope(image),

@@ -1,6 +1,6 @@
-"""Z-Image-Turbo's networks where torch serves: what the graphs compute, over the published weights as they are.
+"""Z-Image-Turbo's networks for targets that torch serves: the computation of the graphs, with the published weights unchanged.
 
-Noise, levels, prompts and places stay ``model.py``'s on the host, so that both runtimes give one image for one seed.
+``model.py`` computes noise, levels, prompts and places on the host, so that both runtimes give the same image for a seed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from entrypoints.contract import Network
 from images.zimage.nets import Decoder, Transformer
 
 BODY, HEAD = "model.", "lm_head."
-"""What a causal language model puts before its network's names, and what it has besides."""
+"""The prefix of names in a causal language model, and its other tensors."""
 
 
 class Caption(torch.nn.Module):
-    """Qwen3 without its last layer and its norm: the caption is what the last layer but one leaves."""
+    """Qwen3 without its last layer and its norm: the caption is the output of the layer before the last."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Caption(torch.nn.Module):
 
 
 def build(component: str, config: Mapping[str, Any]) -> Network:
-    """The network of ``text_encoder``, ``transformer`` or ``vae``, as its ``config.json`` says."""
+    """The network of ``text_encoder``, ``transformer`` or ``vae``, built from its ``config.json``."""
     return {"text_encoder": _text_encoder, "transformer": _transformer, "vae": _vae}[component](config)
 
 
@@ -44,9 +44,9 @@ def _text_encoder(config: Mapping[str, Any]) -> Network:
     settings = Qwen3Config(**config)
     encoder, last = Qwen3Model(settings), f"layers.{settings.num_hidden_layers - 1}."
     encoder.layers, encoder.norm = encoder.layers[:-1], torch.nn.Identity()
-    encoder.config.num_hidden_layers -= 1  # so many it goes through
+    encoder.config.num_hidden_layers -= 1  # the number of layers that it runs
     with torch.device("cpu"):
-        encoder.rotary_emb = Qwen3RotaryEmbedding(settings)  # frequencies, which no file holds
+        encoder.rotary_emb = Qwen3RotaryEmbedding(settings)  # frequencies, which no file has
 
     def rename(published: str) -> str | None:
         name = published.removeprefix(BODY)

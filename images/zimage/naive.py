@@ -1,4 +1,4 @@
-"""Z-Image-Turbo the way most people deploy it: diffusers' own pipeline, loaded by the first request."""
+"""Z-Image-Turbo as most people deploy it: diffusers' own pipeline, loaded by the first request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from images.zimage.request import FIELDS, Request, from_form
 
 DEFAULTS = {field.name: field.default for field in FIELDS if field.default is not None}
 KINDS = {field.name: int if field.kind == "integer" else str for field in FIELDS}
-"""Of a form's fields, which come as text."""
+"""The types of a form's fields, which arrive as text."""
 
 
 class NaiveZImage:
@@ -32,7 +32,7 @@ class NaiveZImage:
         return answer.body, answer.media_type
 
     def paint(self, request: Request) -> list[Picture]:
-        """All images in one batch, each with a generator of its own. Its latents are what the last step leaves."""
+        """All images in one batch, each with a generator of its own. The latents are the output of the last step."""
         latents: list[torch.Tensor] = []
 
         def keep(_: Any, step: int, __: Any, given: dict[str, Any]) -> dict[str, Any]:

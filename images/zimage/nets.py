@@ -1,4 +1,4 @@
-"""The pipeline's networks as graphs need them: one tensor in for each input, and no complex numbers."""
+"""The pipeline's networks for graphs: one tensor for each input, and no complex numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATCH = "2-1"
 
 
 class TextEncoder(torch.nn.Module):
-    """The caption: what the last layer but one of Qwen3 leaves."""
+    """The caption: the output of the layer before Qwen3's last."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class TextEncoder(torch.nn.Module):
         return hidden
 
     def used_tensors(self) -> dict[str, Tensor]:
-        """Without the last layer, whose answer nobody asks for."""
+        """Without the last layer, whose output is not used."""
         last = f"layers.{self.encoder.config.num_hidden_layers - 1}."
         tensors = self.encoder.state_dict().items()
         return {name: tensor for name, tensor in tensors if name != "norm.weight" and not name.startswith(last)}
@@ -65,9 +65,9 @@ def _turn(values: Tensor, rope: Tensor) -> Tensor:
 
 
 class Transformer(torch.nn.Module):
-    """``ZImageTransformer2DModel`` over tokens: patches, places and padding are made outside.
+    """``ZImageTransformer2DModel`` over tokens: the caller makes patches, places and padding.
 
-    It gives the network's own attention another processor: diffusers' forward does not work any more after that.
+    It replaces the processor of the network's own attention, so diffusers' forward no longer works afterwards.
     """
 
     def __init__(self, network: Any) -> None:
@@ -86,7 +86,7 @@ class Transformer(torch.nn.Module):
         caption_rope: Tensor,
         time: Tensor,
     ) -> Tensor:
-        """Where the image's tokens have to go, ``[1, tokens, features]`` as they came.
+        """The velocity of the image's tokens, ``[1, tokens, features]`` like the tokens.
 
         image, caption ``[1, tokens, features]``; paddings ``[1, tokens]``, bool; ropes ``[1, tokens, size / 2, 2]``;
         time ``[1]`` in [0, 1).

@@ -2,7 +2,7 @@
 
 Torch draws uniform float32 numbers with 24 bits from the Mersenne Twister, and turns each block of 16 into normal ones by
 Box and Muller: eight radii, then eight angles (ATen/native/cpu/DistributionTemplates.h, ``normal_fill``). Its logarithm
-and cosine are vectorised approximations: the last bits differ, below 1e-6.
+and cosine are vectorized approximations: the last bits differ, below 1e-6.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def make_noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     drawn = _uniform(size + (BLOCK if rest else 0), seed)
     normal = np.empty(size, dtype=np.float32)
     normal[: size - rest] = _normal(drawn[: size - rest])
-    if rest:  # the last block is drawn anew, over what it has of the one before
+    if rest:  # the last block is drawn again; it overlaps the block before
         normal[-BLOCK:] = _normal(drawn[size:])
     return normal.reshape(shape)
 

@@ -18,7 +18,7 @@ from entrypoints.contract import Answer
 PNG, ZIP, JSON = "image/png", "application/zip", "application/json"
 BLOCK = 8
 """Pixels across and down whose mean stands in the JSON answer."""
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip can tell
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time of a zip
 
 
 class Picture(NamedTuple):

@@ -1,4 +1,4 @@
-"""A prompt as the text encoder reads it: in the chat template, as tokens, none cut off."""
+"""A prompt as the text encoder's input: in the chat template, as tokens, without truncation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PromptReader:
         if len(ids) > self._facts.tokens:
             own = len(self._encode(self._facts.before + self._facts.after))
             raise BadRequest(
-                f"'prompt' has {len(ids) - own} tokens: give {self._facts.tokens - own} at most.", field="prompt"
+                f"'prompt' has {len(ids) - own} tokens: send {self._facts.tokens - own} at most.", field="prompt"
             )
         return np.array([ids], dtype=np.int64)
 

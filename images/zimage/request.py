@@ -1,4 +1,4 @@
-"""What can be asked for, and what is asked for."""
+"""The fields of a request, and a request as a value."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Request(NamedTuple):
     output: str
 
     def seeds(self) -> list[int]:
-        """One for each image; above the largest that torch tells apart they begin again at 0."""
+        """One seed for each image; above torch's largest seed they begin again at 0."""
         return [(self.seed + number) % 2**32 for number in range(self.images)]
 
 
@@ -75,11 +75,13 @@ def read_request(form: Mapping[str, object], multiple: int) -> Request:
     sides = {"width": request.width, "height": request.height}
     wrong = {name: side for name, side in sides.items() if side % multiple}
     if wrong:
-        told = "; ".join(f"{name} {side}: the nearest are {_nearest(side, multiple)}" for name, side in wrong.items())
-        raise BadRequest(f"Sides should be multiples of {multiple} pixels. {told}.", field=next(iter(wrong)))
+        message = "; ".join(
+            f"{name} {side}: the nearest are {_nearest(side, multiple)}" for name, side in wrong.items()
+        )
+        raise BadRequest(f"Sides should be multiples of {multiple} pixels. {message}.", field=next(iter(wrong)))
     if request.width * request.height > MOST:
         pixels = f"{request.width} x {request.height} are {request.width * request.height} pixels"
-        raise BadRequest(f"{pixels}, {MOST} are the most: 1024 x 1024, or longer and narrower.", field="width")
+        raise BadRequest(f"{pixels}; send {MOST} at most: 1024 x 1024, or longer and narrower.", field="width")
     return request
 
 

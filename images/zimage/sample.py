@@ -1,4 +1,4 @@
-"""A checkpoint of the same classes, from a seed: small, for CI and to be tried at once, or as large as is asked for.
+"""A checkpoint of the same classes, from a seed: small, for CI and a first try, or of a requested size.
 
 Files have the published names, formats, tensor names and types (the transformer float32, text encoder and VAE bfloat16),
 and come in parts with an index where the published ones do; the pictures are noise. The same seed gives the same bytes:
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from transformers import Qwen3Config, Qwen3Model
 
-from images.zimage import sample_configs, sample_tokenizer
-from images.zimage.sample_configs import Sizes
-from prebake.checkpoints.growth import FLOAT32, least, width_for
+from images.zimage.sample_parts import configs, tokenizer
+from images.zimage.sample_parts.configs import Sizes
+from prebake.checkpoints.sample_scaling import FLOAT32_BYTES, find_minimum, width_for
 
 PARTS = 2
 Tensors = dict[str, torch.Tensor]
@@ -33,21 +33,21 @@ def write(folder: Path, seed: int, size: int | None = None) -> None:
 
     Larger ones are wider and deeper; their prompts, pictures and VAE stay as small.
     """
-    words = sample_tokenizer.make()
-    tokens = len(words.vocabulary) + len(sample_tokenizer.SPECIAL)
+    words = tokenizer.make()
+    tokens = len(words.vocabulary) + len(tokenizer.SPECIAL)
     sizes = Sizes() if size is None else grow(size, tokens)
-    config, transformer = sample_configs.text_encoder(tokens, sizes), sample_configs.transformer(sizes)
-    _write_json(folder / "model_index.json", sample_configs.MODEL_INDEX)
-    _write_json(folder / "scheduler/scheduler_config.json", sample_configs.SCHEDULER)
+    config, transformer = configs.text_encoder(tokens, sizes), configs.transformer(sizes)
+    _write_json(folder / "model_index.json", configs.MODEL_INDEX)
+    _write_json(folder / "scheduler/scheduler_config.json", configs.SCHEDULER)
     _write_tokenizer(folder / "tokenizer", words)
     _write_json(folder / "text_encoder/config.json", config)
     _write_json(folder / "transformer/config.json", transformer)
-    _write_json(folder / "vae/config.json", sample_configs.VAE)
+    _write_json(folder / "vae/config.json", configs.VAE)
     _write_weights(folder, seed, config, transformer)
 
 
 def grow(size: int, tokens: int) -> Sizes:
-    """Widths and depths for so many bytes: three quarters for the text encoder, the rest for the transformer.
+    """Widths and depths for this number of bytes: three quarters for the text encoder, the rest for the transformer.
 
     The text encoder works once for a prompt, but every step of every image goes through the transformer.
     """
@@ -55,17 +55,19 @@ def grow(size: int, tokens: int) -> Sizes:
 
     def weigh_encoder(used: int) -> int:
         """Without the last layer, which no caption needs."""
-        return weigh(_encoder(sample_configs.text_encoder(tokens, Sizes(words, used))))
+        return weigh(_encoder(configs.text_encoder(tokens, Sizes(words, used))))
 
     def weigh_transformer(layers: int) -> int:
-        return weigh(_transformer(sample_configs.transformer(Sizes(words, 1, width, layers))))
+        return weigh(_transformer(configs.transformer(Sizes(words, 1, width, layers))))
 
-    return Sizes(words, least(size - size // 4, weigh_encoder) + 1, width, least(size // 4, weigh_transformer))
+    return Sizes(
+        words, find_minimum(size - size // 4, weigh_encoder) + 1, width, find_minimum(size // 4, weigh_transformer)
+    )
 
 
 def weigh(module: torch.nn.Module) -> int:
     """Bytes of a module's tensors in float32."""
-    return sum(FLOAT32 * tensor.numel() for tensor in module.state_dict().values())
+    return sum(FLOAT32_BYTES * tensor.numel() for tensor in module.state_dict().values())
 
 
 def _encoder(config: Mapping[str, Any]) -> torch.nn.Module:
@@ -82,8 +84,8 @@ def _transformer(config: Mapping[str, Any]) -> torch.nn.Module:
 
 def _write_weights(folder: Path, seed: int, config: Mapping[str, Any], transformer: Mapping[str, Any]) -> None:
     with torch.device("meta"):
-        vae = AutoencoderKL.from_config(sample_configs.VAE)
-    # As the causal language model that the encoder was taken from calls them.
+        vae = AutoencoderKL.from_config(configs.VAE)
+    # The names in the causal language model that the encoder comes from.
     words = {f"model.{name}": tensor for name, tensor in draw(_encoder(config), seed, torch.bfloat16).items()}
     _write_parts(folder / "text_encoder", "model", words)
     weights = draw(_transformer(transformer), seed, torch.float32)
@@ -106,7 +108,7 @@ def draw(module: torch.nn.Module, seed: int, dtype: torch.dtype) -> Tensors:
 def _scale(name: str, noise: NDArray[Any]) -> NDArray[Any]:
     if name.endswith("bias"):
         return 0.05 * noise
-    if noise.ndim == 1:  # a normalisation's
+    if noise.ndim == 1:  # a normalization's
         return 1 + 0.1 * noise
     if name.endswith("pad_token") or "embed_tokens" in name:
         return 0.5 * noise
@@ -125,9 +127,9 @@ def _write_parts(folder: Path, stem: str, tensors: Tensors) -> None:
     _write_json(folder / f"{stem}.safetensors.index.json", index)
 
 
-def _write_tokenizer(folder: Path, words: sample_tokenizer.Words) -> None:
-    _write_json(folder / "tokenizer.json", sample_tokenizer.tokenizer(words))
-    _write_json(folder / "tokenizer_config.json", sample_tokenizer.tokenizer_config(words))
+def _write_tokenizer(folder: Path, words: tokenizer.Words) -> None:
+    _write_json(folder / "tokenizer.json", tokenizer.tokenizer(words))
+    _write_json(folder / "tokenizer_config.json", tokenizer.tokenizer_config(words))
     _write_json(folder / "vocab.json", words.vocabulary)
     merges = ["#version: 0.2", *(" ".join(merge) for merge in words.merges)]
     _write_bytes(folder / "merges.txt", ("\n".join(merges) + "\n").encode())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Tokens = NDArray[np.float32]
 Velocity = Callable[[Tokens, np.float32], Tokens]
-"""Where to go from tokens at a time in [0, 1): one less the level."""
+"""The velocity of tokens at a time in [0, 1), which is one minus the level."""
 
 TIMES = np.float32(1000)
 
@@ -36,7 +36,7 @@ def _linspace(steps: int) -> NDArray[np.float32]:
 
 
 def denoise(tokens: Tokens, sigmas: NDArray[np.float32], velocity: Velocity, each_step: Callable[[], None]) -> Tokens:
-    """What ``velocity`` leads to. ``each_step`` is called after each step; what it raises ends the run."""
+    """The result of following ``velocity``. ``each_step`` is called after each step; its exceptions end the run."""
     for sigma, following in pairwise(sigmas):
         time = (TIMES - sigma * TIMES) / TIMES  # rounded as the pipeline rounds it
         tokens = tokens + (following - sigma) * velocity(tokens, time)

@@ -1,7 +1,7 @@
-"""A latent and a caption as the transformer takes them: tokens padded to multiples of 32, and a place for each.
+"""A latent and a caption as the transformer's input: tokens padded to multiples of 32, and a place for each.
 
-After ``ZImageTransformer2DModel.patchify_and_embed`` of diffusers. The transformer itself puts its own tokens where the
-padding is, so that what the padding holds does not count.
+It follows ``ZImageTransformer2DModel.patchify_and_embed`` of diffusers. The transformer replaces the padding by tokens of its
+own, so the values of the padding do not matter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Part(NamedTuple):
     tokens: Floats
     """``[1, tokens, features]``."""
     padding: NDArray[np.bool_]
-    """``[1, tokens]``: which tokens are none."""
+    """``[1, tokens]``: which tokens are padding."""
     positions: NDArray[np.int64]
     """``[tokens, 3]``: frame, row and column."""
 

@@ -1,5 +1,4 @@
-"""What runs inside the export and compile stages of a build: weights and a torch module in, graphs and a manifest out.
+"""The code that runs in the stages of a build: it turns weights and torch modules into graphs and a manifest.
 
-The stages' images hold ``prebake/__init__.py``, ``prebake/errors.py`` and this package, nothing else of Prebake. What
-the compile stage imports never imports torch.
+A model's ``export.py`` imports ``prebake.bake.authoring``. The compile stage has no torch, so its modules must not import it.
 """

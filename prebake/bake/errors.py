@@ -1,84 +1,87 @@
-"""What can go wrong in the export and compile stages, and how it reaches the one who started the build.
-
-The stages run inside a build, which knows of a program that failed only what it printed and its exit code.
-"""
+"""The errors of the stages, and how one gets from a stage's process to the builder's: as ``error.json``
+(``prebake.documents.stage_error``)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from prebake.documents.stage_error import StageError
 from prebake.errors import (
     InputProblems,
     LibraryMissing,
     PrebakeError,
+    SettingsInvalid,
     SpecInvalid,
     SystemPackageError,
     UnsafePickle,
 )
 
-_ERROR, _NEXT = "error: ", "  next: "
-
 
 class BakeError(PrebakeError):
-    """A model's export says something that cannot be baked."""
+    """``export.py`` asks for something that cannot be baked, such as an unknown component, a module that torch
+    cannot export, or an execution provider that the stage lacks."""
 
     exit_code = 25
 
 
 class GraphRefused(BakeError):
-    """A published graph that cannot be served as it is, or that runs on no made-up input; every problem of it."""
+    """A published graph cannot be served as it is (the message lists every reason: operators, opset, missing files,
+    types that JSON lacks), answers differently at each run, or runs on no generated input."""
 
     exit_code = 15
 
 
-class SettingsInvalid(InputProblems):
-    """``settings.json`` is not what the plan should have written."""
-
-    exit_code = 26
-
-
 class WeightsError(PrebakeError):
-    """A weight file is damaged, or not of the kind its name says."""
+    """A weight file is damaged, cut short, or of another format than its name says; or networks in torch and their
+    weights do not match (the message lists each tensor)."""
 
     exit_code = 34
 
 
 class ParityFailed(InputProblems):
-    """A baked graph answers otherwise than the framework did."""
+    """The answers of a baked graph differ from the framework's, or inputs padded to a shape bucket give other
+    answers than the same inputs without padding. The message lists component, case, bucket, output, difference and
+    axis."""
 
     exit_code = 42
 
 
-_KINDS: dict[int, type[PrebakeError]] = {
-    kind.exit_code: kind
-    for kind in (
-        SpecInvalid,
-        BakeError,
-        GraphRefused,
-        SettingsInvalid,
-        UnsafePickle,
-        WeightsError,
-        ParityFailed,
-        LibraryMissing,
-        SystemPackageError,
-    )
-}
+_KINDS: tuple[type[PrebakeError], ...] = (
+    SpecInvalid,
+    BakeError,
+    GraphRefused,
+    SettingsInvalid,
+    UnsafePickle,
+    WeightsError,
+    ParityFailed,
+    LibraryMissing,
+    SystemPackageError,
+)
+"""The errors that the builder raises as the stage did. Any other that ends a stage is a BuildFailed with the end of its log."""
 
 
-def write_error(error: PrebakeError) -> str:
-    """The error as a stage prints it."""
-    return f"{_ERROR}{error.message}\n{_NEXT}{error.next_action}"
+def format_error(error: PrebakeError) -> str:
+    """The error as a stage prints it for people."""
+    return f"error: {error.message}\n  next: {error.next_action}"
 
 
-def read_error(output: Sequence[str], exit_code: int | None) -> PrebakeError | None:
-    """The stage's error from the lines that it printed and its exit code; None where they tell of none."""
-    kind = _KINDS.get(exit_code or 0)
-    starts = [number for number, line in enumerate(output) if line.startswith(_ERROR)]
-    ends = [number for number, line in enumerate(output) if line.startswith(_NEXT)]
-    if kind is None or not starts or not ends or ends[-1] < starts[-1]:
+def to_document(error: PrebakeError) -> StageError:
+    """The error as a stage hands it to the builder."""
+    kind = type(error).__name__
+    if isinstance(error, InputProblems):
+        return StageError(kind, error.summary, error.next_action, error.problems)
+    return StageError(kind, error.message, error.next_action)
+
+
+def from_document(document: StageError | None, exit_code: int | None) -> PrebakeError | None:
+    """The stage's error, from its document and the exit code of its process. None if there is no document, or if the process
+    ended with a code that no error of a stage has: its log says more then."""
+    if document is None:
         return None
-    message = "\n".join(output[starts[-1] : ends[-1]]).removeprefix(_ERROR)
-    next_action = "\n".join(output[ends[-1] :]).removeprefix(_NEXT)
+    kind = next((kind for kind in _KINDS if kind.__name__ == document.kind), None)
+    if kind is None or kind.exit_code != exit_code:  # a subclass that a model's export.py defines has its parent's code
+        kind = next((kind for kind in _KINDS if kind.exit_code == exit_code), None)
+    if kind is None:
+        return None
     if issubclass(kind, InputProblems):
-        return kind(message, [], next_action=next_action)
-    return kind(message, next_action=next_action)
+        return kind(document.message, document.problems, next_action=document.next_action)
+    lines = [document.message, *(f"  {problem}" for problem in document.problems)]
+    return kind("\n".join(lines), next_action=document.next_action)

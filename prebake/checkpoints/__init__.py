@@ -1,1 +1,1 @@
-"""Bytes in: checkpoints from where they are published into a content-addressed store, verified on the way."""
+"""Downloads of published checkpoints into a content-addressed store. Every file is verified."""

@@ -1,14 +1,15 @@
-"""What goes wrong with sources and with the store."""
+"""Errors of sources and of the store."""
 
 from __future__ import annotations
 
 from prebake.errors import InputProblems, NoNetwork, SourceError
 
-_KEPT = "what was downloaded is kept, and the same command goes on from there"
+_KEPT = "downloaded bytes are kept, and the same command continues after them"
 
 
 class StoreDamaged(InputProblems):
-    """Objects of the store are no longer what their names say."""
+    """``prebake cache verify`` found objects whose bytes no longer have the digest of their name. The message lists
+    all of them."""
 
     exit_code = 38
 

@@ -1,4 +1,4 @@
-"""Progress as a small port, and its two forms on a terminal and in a log. Narration: it goes to stderr."""
+"""The port for progress of downloads, and its two displays: on a terminal and in a log. Both write to stderr."""
 
 from __future__ import annotations
 
@@ -11,43 +11,31 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
-from prebake.colour import is_terminal
-from prebake.sizes import show_bytes, show_seconds
+from prebake.io.byte_sizes import format_bytes, format_seconds
+from prebake.io.terminal import is_terminal
 
-_RECENT = 20.0  # seconds that the time left is judged by: connections become faster and slower
-_SETTLED = 2.0  # seconds before it is judged at all
+_SPEED_WINDOW_SECONDS = 20.0  # the time left is computed from the speed of these seconds, since speeds change
+_MIN_WINDOW_SECONDS = 2.0  # before the time left is shown
 
 
 class Progress(Protocol):
-    """What a fetch tells while it runs; called from several threads."""
+    """Reports of a download while it runs, from several threads."""
 
     def expect(self, totals: Mapping[str, int]) -> None:
-        """The files that will come, with their sizes in bytes as far as they are known."""
+        """The files that will be downloaded, with their sizes in bytes if known."""
 
     def report(self, name: str, done: int, total: int | None) -> None:
-        """``done`` of ``total`` bytes of a file are there; ``done`` may fall when a file starts again."""
+        """``done`` of ``total`` bytes of a file are downloaded. ``done`` falls if a download restarts."""
 
     def note(self, name: str, text: str) -> None:
-        """Something worth a line: waiting for another process, trying again."""
+        """An event that gets a line of its own, such as a retry or a wait for another process."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """No more reports will follow."""
 
 
-class Silent:
-    """Progress that nobody watches."""
-
-    def expect(self, totals: Mapping[str, int]) -> None: ...
-
-    def report(self, name: str, done: int, total: int | None) -> None: ...
-
-    def note(self, name: str, text: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Tally(ABC):
-    """The sums that both forms show, under one lock."""
+class ProgressTotals(ABC):
+    """The sums that both displays show, under one lock."""
 
     interval = 0.0  # seconds between two drawings
 
@@ -58,8 +46,8 @@ class Tally(ABC):
         self._done: dict[str, int] = {}
         self._totals: dict[str, int] = {}
         self._began: float | None = None
-        self._brought = 0  # bytes that came during this run: what the speed is taken of
-        self._recent: deque[tuple[float, int]] = deque()  # when how many bytes had come: what the time left is taken of
+        self._brought = 0  # bytes downloaded by this run, for the speed
+        self._recent: deque[tuple[float, int]] = deque()  # a time and the bytes downloaded by then, for the time left
         self._drawn = float("-inf")
 
     def expect(self, totals: Mapping[str, int]) -> None:
@@ -81,38 +69,38 @@ class Tally(ABC):
 
     def note(self, name: str, text: str) -> None:
         with self._lock:
-            self._say(f"{name}: {text}")
+            self._log(f"{name}: {text}")
 
     def close(self) -> None:
         with self._lock:
             if self._done:
                 files = "1 file" if len(self._done) == 1 else f"{len(self._done)} files"
-                self._say(f"{files}, {show_bytes(sum(self._done.values()))}{self._pace()}")
+                self._log(f"{files}, {format_bytes(sum(self._done.values()))}{self._pace()}")
 
     def _figures(self) -> str:
         done, total = sum(self._done.values()), sum(self._totals.values())
         finished = sum(1 for name, size in self._totals.items() if self._done.get(name) == size)
         files = f"{finished}/{max(len(self._totals), len(self._done))} files"
-        return f"{files}, {show_bytes(done)} of {show_bytes(total)}{self._pace()}{self._left()}"
+        return f"{files}, {format_bytes(done)} of {format_bytes(total)}{self._pace()}{self._left()}"
 
     def _left(self) -> str:
-        """The time until all is there at the speed of the last seconds; nothing as long as a size or the speed is not known."""
+        """The time left at the speed of the last seconds; empty if a size or the speed is unknown."""
         left = sum(self._totals.values()) - sum(self._done.values())
         (since, before), (now, after) = self._recent[0], self._recent[-1]
-        if left <= 0 or self._done.keys() - self._totals.keys() or now - since < _SETTLED or after == before:
+        if left <= 0 or self._done.keys() - self._totals.keys() or now - since < _MIN_WINDOW_SECONDS or after == before:
             return ""
-        return f", {show_seconds(left * (now - since) / (after - before))} left"
+        return f", {format_seconds(left * (now - since) / (after - before))} left"
 
     def _remember(self, now: float) -> None:
         self._recent.append((now, self._brought))
-        while len(self._recent) > 2 and self._recent[1][0] < now - _RECENT:
+        while len(self._recent) > 2 and self._recent[1][0] < now - _SPEED_WINDOW_SECONDS:
             self._recent.popleft()
 
     def _pace(self) -> str:
         seconds = self._clock() - (self._began or 0.0)
-        return f", {show_bytes(int(self._brought / seconds))}/s" if self._brought and seconds > 0 else ""
+        return f", {format_bytes(int(self._brought / seconds))}/s" if self._brought and seconds > 0 else ""
 
-    def _say(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         self._stream.write(line + "\n")
         self._stream.flush()
 
@@ -120,17 +108,17 @@ class Tally(ABC):
     def _draw(self, name: str) -> None: ...
 
 
-class Lines(Tally):
-    """Plain lines, one every few seconds: for logs."""
+class LineProgress(ProgressTotals):
+    """A line every few seconds, for logs."""
 
     interval = 5.0
 
     def _draw(self, name: str) -> None:
-        self._say(f"{self._figures()}: {name}")
+        self._log(f"{self._figures()}: {name}")
 
 
-class Bar(Tally):
-    """One line that is drawn over: for a terminal."""
+class BarProgress(ProgressTotals):
+    """One line that is redrawn, for a terminal."""
 
     interval = 0.1
 
@@ -142,12 +130,12 @@ class Bar(Tally):
         self._stream.write("\r" + line[:columns].ljust(columns))
         self._stream.flush()
 
-    def _say(self, line: str) -> None:
+    def _log(self, line: str) -> None:
         columns = shutil.get_terminal_size().columns - 1
-        super()._say("\r" + line.ljust(columns))
+        super()._log("\r" + line.ljust(columns))
 
 
 def terminal_progress(stream: TextIO | None = None) -> Progress:
-    """The form that fits the stream (stderr): a bar on a terminal that can draw over a line, plain lines anywhere else."""
+    """The display for a stream (default: stderr): a bar on a terminal that can redraw a line, else lines."""
     target = stream or sys.stderr
-    return Bar(target) if is_terminal(target) else Lines(target)
+    return BarProgress(target) if is_terminal(target) else LineProgress(target)

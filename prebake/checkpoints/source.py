@@ -1,4 +1,4 @@
-"""The port between a kind of source and the rest: what is published where, and how its bytes get into the store."""
+"""The port of a kind of source: it resolves files to pinned ones and downloads them into the store."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prebake.checkpoints.progress import Progress
-from prebake.checkpoints.store import Store, Stored
+from prebake.checkpoints.store.store import Store, StoredObject
 from prebake.errors import SourceError
 from prebake.spec.lock import LockedFile
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a checkpoint where it is published.
+    """One published file of a checkpoint.
 
     ``path`` is its place in the checkpoint; ``source`` is kind and origin (``hub:owner/name@main``), ``revision`` what
-    the origin was resolved to, ``locator`` the file there. ``size`` (bytes) and ``sha256`` are None where the source
-    publishes none: then the bytes have to be had to know them.
+    the origin was resolved to, ``locator`` the file there. ``size`` (bytes) and ``sha256`` are None if the source
+    publishes none: they are known after the download.
     """
 
     path: str
@@ -38,33 +38,33 @@ class RemoteFile:
 
 
 class Source(Protocol):
-    """One kind of source, registered under its ``from:`` word."""
+    """One kind of source, registered under its name in ``from:``."""
 
     def resolve(self, spec: Any) -> Sequence[RemoteFile]:
-        """What a source of ``image.yaml`` names now, pinned. Raises SourceError or NoNetwork."""
+        """The files that a source of ``image.yaml`` names now, pinned. Raises SourceError or NoNetwork."""
 
     def unit(self, file: RemoteFile) -> str:
-        """Files of the same unit are fetched in one go: the members of one archive, or a single file."""
+        """The key of a download: files with the same key are fetched together, such as the members of one archive."""
 
-    def fetch(self, unit: Sequence[RemoteFile], store: Store, progress: Progress) -> Sequence[Stored]:
-        """Bring the unit's files into the store, in their order, each verified where its sha256 is known.
+    def fetch(self, unit: Sequence[RemoteFile], store: Store, progress: Progress) -> Sequence[StoredObject]:
+        """Download the unit's files into the store, in order; each is verified if its sha256 is known.
 
         Raises SourceError, NoNetwork, ChecksumMismatch or NoRoom.
         """
 
 
-class Lister(Protocol):
-    """A source that tells what there is."""
+class FileLister(Protocol):
+    """A source that can list its files."""
 
     def names(self, spec: Any) -> Sequence[str]:
-        """What ``files`` of a spec could name, whatever it names now. Raises SourceError or NoNetwork."""
+        """The files that ``files`` of a spec may name. Raises SourceError or NoNetwork."""
 
 
 Sources = Mapping[str, Source]
 
 
-def placed(to: str | None, file: str) -> str:
-    """A file's path in the checkpoint: the source's ``to`` folder put in front."""
+def target_path(to: str | None, file: str) -> str:
+    """The path of a file in the checkpoint: below the source's folder ``to``."""
     return f"{to}/{file}" if to else file
 
 
@@ -73,7 +73,7 @@ def as_remote(file: LockedFile) -> RemoteFile:
 
 
 def find_source(sources: Sources, kind: str) -> Source:
-    """The source of a kind. Raises SourceError for one that this version does not have."""
+    """The source of a kind. Raises SourceError if this version has none."""
     if kind not in sources:
         known = ", ".join(sorted(sources))
         raise SourceError(

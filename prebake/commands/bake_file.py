@@ -1,64 +1,66 @@
-"""``prebake bake-file``: contexts, and one file that builds them all with ``docker buildx bake``."""
+"""``prebake bake-file``: build contexts, and one file that builds them all with ``docker buildx bake``."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-from prebake.commands import flags
-from prebake.commands.command import Command, Given
-from prebake.commands.labels import add_label, find_metadata
-from prebake.commands.printing import tell
-from prebake.oci.compression import COMPRESSIONS, Compression
-from prebake.spec.image import TARGETS, Target
-
-
-@dataclass(frozen=True)
-class BakeFileRequest:
-    """Which images and targets, and the folder that they go to; without ``models`` or ``targets`` all of them."""
-
-    root: Path
-    folder: str
-    models: tuple[str, ...]
-    targets: tuple[Target, ...]
-    accepted_licences: tuple[str, ...]
-    labels: tuple[str, ...]
-    compression: Compression = "auto"
+from prebake.commands.shared import flags
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.image_labels import add_label, find_metadata
+from prebake.commands.shared.output import log
+from prebake.oci.layers.compression import COMPRESSIONS
+from prebake.spec.image.image import TARGETS
+from prebake.workflow.requests import BakeFileRequest
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_project(parser)
-    parser.add_argument("folder", metavar="DIR", help="where the contexts and the file go")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="images; all of the project where none is named")
-    parser.add_argument("--model", action="append", metavar="NAME", help="the same; may be given again")
-    parser.add_argument("--target", action="append", choices=TARGETS, help="may be given again; all by default")
-    flags.add_licence(parser)
+    parser.add_argument("folder", metavar="DIR", help="the folder to write the contexts and docker-bake.json to")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="the images: names of folders in images/ (default: all images of the project)",
+    )
+    parser.add_argument("--model", action="append", metavar="NAME", help="the same as NAME; may be repeated")
+    parser.add_argument(
+        "--target",
+        action="append",
+        choices=TARGETS,
+        help="a target; may be repeated (default: all targets of each image)",
+    )
+    flags.add_license(parser)
     parser.add_argument(
         "--compression",
         choices=COMPRESSIONS,
-        help="of layers, written into the file for BuildKit (default: auto, BuildKit's own choice)",
+        help="the compression of layers, which BuildKit does; auto leaves the choice to BuildKit (default: auto)",
     )
     add_label(parser)
 
 
-def read(given: Given) -> BakeFileRequest:
-    models = tuple(dict.fromkeys([*given.get("names", ()), *given.get("model", ())]))
-    targets = tuple(dict.fromkeys(given.get("target", ())))
-    folder, labels = given.get("folder"), tuple(given.get("label", ()))
+def read(arguments: Arguments) -> BakeFileRequest:
+    models = tuple(dict.fromkeys([*arguments.get("names", ()), *arguments.get("model", ())]))
+    targets = tuple(dict.fromkeys(arguments.get("target", ())))
+    folder, labels = Path(arguments.get("folder")), tuple(arguments.get("label", ()))
     return BakeFileRequest(
-        given.root(), folder, models, targets, given.accepted_licences(), labels, **given.only("compression")
+        root=arguments.root(),
+        folder=folder,
+        models=models,
+        targets=targets,
+        accepted_licenses=arguments.accepted_licenses(),
+        labels=labels,
+        **arguments.pick("compression"),
     )
 
 
 def run(request: BakeFileRequest) -> None:
-    from prebake.workflow.fleet import Fleet, write_fleet
+    from prebake.workflow.render import write_bake_file
 
-    metadata = find_metadata(request.root, request.labels)
-    fleet = Fleet(
-        request.root, request.models, request.targets, request.accepted_licences, metadata, request.compression
-    )
-    print(write_fleet(fleet, Path(request.folder), tell))
+    print(write_bake_file(replace(request, metadata=find_metadata(request.root, request.labels)), log))
 
 
-COMMAND = Command("bake-file", "write contexts and docker-bake.json for `docker buildx bake`", add_flags, read, run)
+COMMAND = Command(
+    "bake-file", "write build contexts and docker-bake.json for `docker buildx bake`", add_flags, read, run
+)

@@ -1,4 +1,4 @@
-"""``prebake bench``: start-up against the naive image, or against another build."""
+"""``prebake bench``: compare the start with that of the naive image or of another build."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from prebake.commands import flags
-from prebake.commands.command import Command, Given
-from prebake.commands.labels import with_metadata
-from prebake.commands.printing import show, tell
+from prebake.commands.shared import flags
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.image_labels import with_metadata
+from prebake.commands.shared.output import log, show
 from prebake.plan.values import Options
+from prebake.workflow.requests import BuildRequest
 
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What is measured: ``runs`` starts of each image. ``against`` is an image of the Engine, None the naive one."""
+    """``runs`` starts of each image. ``against`` is an image of the Engine; None for the naive image."""
 
     root: Path
     model: str
     options: Options
-    accepted_licences: tuple[str, ...]
+    accepted_licenses: tuple[str, ...]
     base: str = "auto"
     runs: int = 10
     cache: Literal["warm", "cold"] = "warm"
@@ -32,59 +33,66 @@ class BenchRequest:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    flags.add_choice(parser)
+    flags.add_image(parser)
     flags.add_tag(parser)
     flags.add_base(parser)
-    flags.add_licence(parser)
-    parser.add_argument("--runs", type=flags.positive, metavar="N", help="starts of each image (default: 10)")
+    flags.add_license(parser)
     parser.add_argument(
-        "--cache", choices=("warm", "cold"), help="cold drops the page cache before each start (root); default: warm"
+        "--runs", type=flags.positive_int, metavar="N", help="the number of timed starts of each image (default: 10)"
+    )
+    parser.add_argument(
+        "--cache",
+        choices=("warm", "cold"),
+        help="the page cache before each start: as it is (warm), or dropped (cold), which needs root (default: warm)",
     )
     parser.add_argument(
         "--size",
-        type=flags.size,
+        type=flags.byte_size,
         metavar="SIZE",
-        help="of a sample's weights, as 1GB: the same architecture, made for this",
+        help="use a sample checkpoint (random weights) of this size, such as 1GB (default: the checkpoint as locked)",
     )
-    parser.add_argument("--against", metavar="IMAGE", help="instead of the naive image: what a change is compared with")
+    parser.add_argument(
+        "--against",
+        metavar="IMAGE",
+        help="compare with this image, which must be in the Engine (default: the naive image)",
+    )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="fail if the image is surely slower than it should be: the whole 95%% interval of a bound says so",
+        help="fail (exit code 46) if the image is too slow: the whole 95%% interval of a ratio is below the required ratio",
     )
     flags.add_json(parser)
 
 
-def read(given: Given) -> BenchRequest:
+def read(arguments: Arguments) -> BenchRequest:
     return BenchRequest(
-        given.root(),
-        given.model(),
-        flags.options_of(given),
-        given.accepted_licences(),
-        **given.only("base", "runs", "cache", "size", "against", "check", "json"),
+        root=arguments.root(),
+        model=arguments.model(),
+        options=flags.plan_options(arguments),
+        accepted_licenses=arguments.accepted_licenses(),
+        **arguments.pick("base", "runs", "cache", "size", "against", "check", "json"),
     )
 
 
 def run(request: BenchRequest) -> None:
     from prebake.workflow.bench import bench_image, compare_images, require_bounds
-    from prebake.workflow.build import BuildOrder
 
-    order = BuildOrder(
-        request.root,
-        request.model,
-        with_metadata(request.options, request.root),
-        request.base,
-        request.accepted_licences,
+    build = BuildRequest(
+        root=request.root,
+        model=request.model,
+        options=with_metadata(request.options, request.root),
+        base=request.base,
+        accepted_licenses=request.accepted_licenses,
         naive=request.against is None,
         size=request.size,
     )
     if request.against:
-        table, document = compare_images(order, request.against, request.runs, request.cache, tell)
+        table, document = compare_images(build, request.against, request.runs, request.cache, log)
     else:
-        table, document = bench_image(order, request.runs, request.cache, tell)
+        table, document = bench_image(build, request.runs, request.cache, log)
     show(document, table, as_json=request.json)
     if request.check:
         require_bounds(document)
 
 
-COMMAND = Command("bench", "measure start-up against the naive image, in one run", add_flags, read, run)
+COMMAND = Command("bench", "compare the image's start with that of a naive image", add_flags, read, run)

@@ -1,160 +1,140 @@
-"""``prebake build``: an image built, proved and measured; or its plan, its rendered context, or the list of images."""
+"""``prebake build``: build, verify and measure an image; or print its plan, render its context, or list the images."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from prebake.commands import flags
-from prebake.commands.command import Command, Given
-from prebake.commands.labels import add_label, with_metadata
-from prebake.commands.printing import print_json, show, tell
-from prebake.oci.compression import Compression
-from prebake.plan.values import STARTS, Options
+from prebake.commands.shared import flags
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.image_labels import add_label, with_metadata
+from prebake.commands.shared.output import log, print_json, show
+from prebake.plan.values import DEFAULT_STARTS
+from prebake.workflow.requests import BuildRequest, RenderRequest
 
-_LISTED = ("list", "json", "project")
-_CHOICE = ("project", "name", "model", "target", "checkpoint", "tag")
-_RENDERED = (*_CHOICE, "render", "push", "accept_licence", "label", "json")
+_LIST_FLAGS = ("list", "json", "project")
+_IMAGE_FLAGS = ("project", "name", "model", "target", "checkpoint", "tag")
+_RENDER_FLAGS = (*_IMAGE_FLAGS, "render", "push", "accept_license", "label", "json")
 
 
 @dataclass(frozen=True)
-class ListRequest:
-    """The images of a project, and their targets."""
+class ListImagesRequest:
+    """The images of a project and their targets."""
 
     root: Path
     json: bool
-
-
-@dataclass(frozen=True)
-class RenderRequest:
-    """A context for ``docker buildx build``; compiled artifacts are also taken from the repositories of ``registries``."""
-
-    root: Path
-    model: str
-    options: Options
-    folder: str
-    accepted_licences: tuple[str, ...]
-    registries: tuple[str, ...]
-    labels: tuple[str, ...]
-    json: bool
-
-
-@dataclass(frozen=True)
-class BuildRequest:
-    """An image, and where it goes. With ``plan`` it is only told what would be done."""
-
-    root: Path
-    model: str
-    options: Options
-    accepted_licences: tuple[str, ...]
-    outputs: tuple[str, ...]
-    starts: int
-    platform: str | None
-    labels: tuple[str, ...] = ()
-    plan: bool = False
-    json: bool = False
-    base: str = "auto"
-    compression: Compression = "auto"
-    weights: Literal["baked", "volume"] = "baked"
-    require_attestations: bool = False
-
-    @property
-    def registries(self) -> list[str]:
-        """The references of the registries that the build would go to."""
-        return [text.partition(":")[2] for text in self.outputs if text.startswith("registry:")]
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    flags.add_choice(parser)
+    flags.add_image(parser)
     flags.add_tag(parser)
     flags.add_base(parser)
-    flags.add_licence(parser)
+    flags.add_license(parser)
     parser.add_argument(
         "--platform",
         metavar="OS/ARCH",
-        help="the platform that the image has to be for, as linux/amd64; refused if it is not the Engine's"
-        " (default: the Engine's, or DOCKER_DEFAULT_PLATFORM)",
+        help="the image's platform, such as linux/amd64; only the Engine's own platform can be built (default: "
+        "DOCKER_DEFAULT_PLATFORM, or the Engine's)",
     )
-    parser.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
+    parser.add_argument("--plan", action="store_true", help="print what the build would do, and do nothing")
     parser.add_argument(
-        "--render", metavar="DIR", help="write the Dockerfile and its context for `docker buildx build`"
+        "--render",
+        metavar="DIR",
+        help="write a Dockerfile and its context for `docker buildx build` to this folder, and build nothing",
     )
     parser.add_argument(
         "--output",
         action="append",
         metavar="PLACE",
-        help="where the image goes: docker (the default; started and compared there), oci:DIR, oci:FILE.tar, registry:REF;"
-        " may be given again",
+        help="where the image goes: docker (the Engine, where it is started and verified), oci:DIR, oci:FILE.tar or "
+        "registry:REF; may be repeated (default: docker)",
     )
-    parser.add_argument("--push", action="append", metavar="REF", help="push it as well, once its answer was compared")
+    parser.add_argument(
+        "--push", action="append", metavar="REF", help="also push the verified image to this reference; may be repeated"
+    )
     parser.add_argument(
         "--weights",
         choices=("baked", "volume"),
-        help="volume: everything under /models as an image of its own, TAG-weights, for Kubernetes image volumes",
+        help="where /models goes: into the image (baked), or into a second image, TAG-weights, for Kubernetes image volumes "
+        "(volume) (default: baked)",
     )
     flags.add_compression(parser)
     add_label(parser)
     parser.add_argument(
         "--require-attestations",
         action="store_true",
-        help="fail if a registry takes the image and not all that goes beside it: records of layers, SBOM, provenance",
+        help="fail if a registry takes the image but not its attestations: layer records, SBOM, provenance",
     )
     parser.add_argument(
         "--starts",
-        type=flags.positive,
+        type=flags.positive_int,
         metavar="N",
-        help="fresh starts that are timed for the report, after one that is not counted (default: 3, or PREBAKE_STARTS)",
+        help="the number of timed container starts for the report, after one untimed start (default: PREBAKE_STARTS, or 3)",
     )
-    parser.add_argument("--list", action="store_true", help="list images and targets; with --json a CI matrix")
-    flags.add_json(parser)
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="list the project's images and targets (with --json as a matrix for CI), and build nothing",
+    )
+    flags.add_json(parser, "print the report, the plan or the list as JSON")
 
 
-def read(given: Given) -> ListRequest | RenderRequest | BuildRequest:
-    if "list" in given:
-        given.allow("--list", _LISTED, "it lists every image of the project; leave the others out")
-        return ListRequest(given.root(), json="json" in given)
-    model, options, labels = given.model(), flags.options_of(given), tuple(given.get("label", ()))
-    if "render" in given:
-        advice = (
-            "it writes a context and builds nothing; leave the others out (--push names where artifacts are looked for)"
+def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildRequest:
+    if "list" in arguments:
+        arguments.require_only(
+            "--list", _LIST_FLAGS, "--list lists every image of the project; leave the other flags out"
         )
-        given.allow("--render", _RENDERED, advice)
-        push, accepted = tuple(given.get("push", ())), given.accepted_licences()
-        folder = given.get("render")
-        return RenderRequest(given.root(), model, options, folder, accepted, push, labels, json="json" in given)
-    pushed = [f"registry:{reference}" for reference in given.get("push", ())]
-    outputs = tuple(dict.fromkeys([*given.get("output", ["docker"]), *pushed]))
-    if "starts" in given and "docker" not in outputs:
-        given.refuse(
-            f"--starts does not go with --output {outputs[0]}: only an image at the Engine is started; add --output docker"
+        return ListImagesRequest(root=arguments.root(), json="json" in arguments)
+    model, options, labels = arguments.model(), flags.plan_options(arguments), tuple(arguments.get("label", ()))
+    if "render" in arguments:
+        advice = (
+            "--render writes a context and builds nothing; leave the other flags out (with --render, --push names a registry to "
+            "look for artifacts)"
+        )
+        arguments.require_only("--render", _RENDER_FLAGS, advice)
+        return RenderRequest(
+            root=arguments.root(),
+            model=model,
+            options=options,
+            folder=Path(arguments.get("render")),
+            accepted_licenses=arguments.accepted_licenses(),
+            registries=tuple(arguments.get("push", ())),
+            labels=labels,
+            json="json" in arguments,
+        )
+    pushed = [f"registry:{reference}" for reference in arguments.get("push", ())]
+    outputs = tuple(dict.fromkeys([*arguments.get("output", ["docker"]), *pushed]))
+    if "starts" in arguments and "docker" not in outputs:
+        arguments.error(
+            f"--starts does not go with --output {outputs[0]}: only an image in the Engine is started; add --output docker"
         )
     return BuildRequest(
-        given.root(),
-        model,
-        options,
-        given.accepted_licences(),
-        outputs,
-        given.get("starts") or _starts(given),
-        given.get("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM") or None,
-        labels,
-        **given.only("plan", "json", "base", "compression", "weights", "require_attestations"),
+        root=arguments.root(),
+        model=model,
+        options=options,
+        accepted_licenses=arguments.accepted_licenses(),
+        outputs=outputs,
+        starts=arguments.get("starts") or _starts(arguments),
+        platform=arguments.get("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM") or None,
+        labels=labels,
+        **arguments.pick("plan", "json", "base", "compression", "weights", "require_attestations"),
     )
 
 
-def _starts(given: Given) -> int:
+def _starts(arguments: Arguments) -> int:
     text = os.environ.get("PREBAKE_STARTS", "")
     try:
-        return flags.positive(text) if text else STARTS
+        return flags.positive_int(text) if text else DEFAULT_STARTS
     except argparse.ArgumentTypeError as error:
-        given.refuse(f"PREBAKE_STARTS: {error}")
+        arguments.error(f"PREBAKE_STARTS: {error}")
 
 
-def run(request: ListRequest | RenderRequest | BuildRequest) -> None:
-    if isinstance(request, ListRequest):
+def run(request: ListImagesRequest | RenderRequest | BuildRequest) -> None:
+    if isinstance(request, ListImagesRequest):
         _list(request)
     elif isinstance(request, RenderRequest):
         _render(request)
@@ -164,7 +144,7 @@ def run(request: ListRequest | RenderRequest | BuildRequest) -> None:
         _build(request)
 
 
-def _list(request: ListRequest) -> None:
+def _list(request: ListImagesRequest) -> None:
     from prebake.render.listing import list_document, list_text
     from prebake.spec.project import list_images, read_spec
 
@@ -176,64 +156,59 @@ def _list(request: ListRequest) -> None:
 
 
 def _render(request: RenderRequest) -> None:
-    from prebake.plan.making import make_plan
+    from prebake.plan.planner import make_plan
     from prebake.spec.project import read_project
-    from prebake.workflow.rendering import Rendering, render_folder
+    from prebake.workflow.render import render_folder
 
     project = read_project(request.root, request.model)
-    rendering = Rendering(Path(request.folder), request.accepted_licences, request.registries)
     options = with_metadata(request.options, request.root, request.labels)
-    render_folder(project, make_plan(project, options), rendering, tell)
-    show({"folder": request.folder}, request.folder, as_json=request.json)
+    render_folder(project, make_plan(project, options), request, log)
+    show({"folder": str(request.folder)}, str(request.folder), as_json=request.json)
 
 
 def _plan(request: BuildRequest) -> None:
-    from prebake.plan.making import make_plan
-    from prebake.render.asked import Asked
+    from prebake.plan.planner import make_plan
+    from prebake.render.build_options import BuildOptions
     from prebake.render.listing import plan_document, plan_text
     from prebake.spec.project import read_project
-    from prebake.workflow.artifacts import look_up
-    from prebake.workflow.outputs import check_outputs
-    from prebake.workflow.platforms import plan_platform
+    from prebake.workflow.delivery.outputs import check_outputs
+    from prebake.workflow.metadata.platform import plan_platform
+    from prebake.workflow.pipeline.preview import preview
+    from prebake.workflow.pipeline.step import pipeline_document, pipeline_lines
 
     options = with_metadata(request.options, request.root, request.labels)
     plan = make_plan(read_project(request.root, request.model), options)
     check_outputs(request.outputs, plan.tag, attestations=request.require_attestations)
-    asked = Asked(
-        request.outputs,
-        request.base,
-        request.compression,
-        request.weights,
-        request.starts,
-        request.accepted_licences,
-        plan_platform(request.platform),
-    )
-    found = look_up(plan, request.registries, tell)
-    show(plan_document(found, asked), plan_text(found, asked), as_json=request.json)
-
-
-def _build(request: BuildRequest) -> None:
-    from prebake.measure.summary import report_text
-    from prebake.workflow.build import BuildOrder, build_image
-
-    order = BuildOrder(
-        request.root,
-        request.model,
-        with_metadata(request.options, request.root, request.labels),
-        request.base,
-        request.accepted_licences,
+    asked = BuildOptions(
         outputs=request.outputs,
+        base=request.base,
         compression=request.compression,
         weights=request.weights,
         starts=request.starts,
-        platform=request.platform,
-        require_attestations=request.require_attestations,
+        accepted_licenses=request.accepted_licenses,
+        platform=plan_platform(request.platform),
     )
-    report = build_image(order, tell)
+    with preview(plan, request.base, request.registries, request.compression, log) as seen:
+        steps, found = pipeline_document(seen.pipeline), seen.resolution.plan
+        for left_out in seen.resolution.left_out:
+            log(f"artifact: {left_out}")
+    text = plan_text(found, asked, pipeline_lines(steps))
+    show({**plan_document(found, asked), "pipeline": steps}, text, as_json=request.json)
+
+
+def _build(request: BuildRequest) -> None:
+    from prebake.io.terminal import read_screen
+    from prebake.measure.report.summary import report_text
+    from prebake.workflow.build import build_image
+
+    options = with_metadata(request.options, request.root, request.labels)
+    report = build_image(replace(request, options=options), log)
     if request.json:
         print_json(report)
     else:
-        print(report_text(report))
+        print(report_text(report, read_screen(sys.stdout)))
 
 
-COMMAND = Command("build", "build an image, prove it and measure its start (the default verb)", add_flags, read, run)
+COMMAND = Command(
+    "build", "build an image, verify it and measure its start (the default command)", add_flags, read, run
+)

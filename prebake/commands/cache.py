@@ -1,4 +1,4 @@
-"""``prebake cache list|verify|prune``: the store that builds and projects share."""
+"""``prebake cache list|verify|prune``: the local store that all builds share."""
 
 from __future__ import annotations
 
@@ -6,53 +6,47 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from prebake.commands import flags
-from prebake.commands.command import Command, Given
-from prebake.commands.printing import show, tell
+from prebake.commands.shared import flags
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.output import log, show
+from prebake.workflow.requests import CachePruneRequest
 
-WHAT = "the store that builds and projects share: what it holds, whether it is whole, and making room"
+HELP = "list, verify or prune the local store that all builds share"
 
 
 @dataclass(frozen=True)
-class ListRequest:
+class CacheListRequest:
     json: bool = False
 
 
 @dataclass(frozen=True)
-class VerifyRequest:
-    """``repair``: remove what is damaged."""
+class CacheVerifyRequest:
+    """``repair``: remove damaged objects."""
 
     repair: bool = False
-
-
-@dataclass(frozen=True)
-class PruneRequest:
-    """``keep`` are the projects whose objects stay; None: only what is unfinished goes."""
-
-    keep: tuple[Path, ...] | None = None
-    dry_run: bool = False
-    json: bool = False
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     flags.add_json(parser)
 
 
-def _list(request: ListRequest) -> None:
-    from prebake.workflow.cache import list_cache, listed_text
+def _list(request: CacheListRequest) -> None:
+    from prebake.workflow.store.cache import list_cache, listed_text
 
     listed = list_cache()
     show(listed, listed_text(listed), as_json=request.json)
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repair", action="store_true", help="remove them: the next build fetches or makes them again")
+    parser.add_argument(
+        "--repair", action="store_true", help="remove damaged objects; the next build downloads or makes them again"
+    )
 
 
-def _verify(request: VerifyRequest) -> None:
-    from prebake.workflow.cache import verify_cache
+def _verify(request: CacheVerifyRequest) -> None:
+    from prebake.workflow.store.cache import verify_cache
 
-    print(verify_cache(request.repair, tell))
+    print(verify_cache(request.repair, log))
 
 
 def _add_prune(parser: argparse.ArgumentParser) -> None:
@@ -60,44 +54,44 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
         "--keep",
         nargs="*",
         metavar="PROJECT",
-        help="and every object that none of these projects needs (where none is named: the one here)",
+        help="also remove every object, except those that these projects need; without PROJECT, those of this folder's project",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only tell what would go")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be removed, and remove nothing")
     flags.add_json(parser)
 
 
-def _read_prune(given: Given) -> PruneRequest:
-    keep = given.get("keep")
+def _read_prune(arguments: Arguments) -> CachePruneRequest:
+    keep = arguments.get("keep")
     if keep is not None:
-        keep = tuple(Path(root).resolve() for root in keep) or (given.root(),)
-    return PruneRequest(keep, **given.only("dry_run", "json"))
+        keep = tuple(Path(root).resolve() for root in keep) or (arguments.root(),)
+    return CachePruneRequest(keep, **arguments.pick("dry_run", "json"))
 
 
-def _prune(request: PruneRequest) -> None:
-    from prebake.workflow.cache import Pruning, prune_cache, pruned_text
+def _prune(request: CachePruneRequest) -> None:
+    from prebake.workflow.store.cache import prune_cache, pruned_text
 
-    pruned = prune_cache(Pruning(request.keep, request.dry_run), tell)
+    pruned = prune_cache(request, log)
     show(pruned, pruned_text(pruned), as_json=request.json)
 
 
 COMMANDS = (
     Command(
         "list",
-        "show every object, what was not finished, and their sizes",
+        "list all objects and unfinished downloads with their sizes",
         _add_list,
-        lambda given: ListRequest(**given.only("json")),
+        lambda arguments: CacheListRequest(**arguments.pick("json")),
         _list,
     ),
     Command(
         "verify",
-        "hash every object again; tells all that are damaged",
+        "hash every object again and list the damaged ones",
         _add_verify,
-        lambda given: VerifyRequest(**given.only("repair")),
+        lambda arguments: CacheVerifyRequest(**arguments.pick("repair")),
         _verify,
     ),
     Command(
         "prune",
-        "remove downloads that did not end, and what killed processes left",
+        "remove unfinished downloads and leftovers of killed processes",
         _add_prune,
         _read_prune,
         _prune,

@@ -1,49 +1,61 @@
-"""``prebake demo``: build, start, send a real request, show the measured start."""
+"""``prebake demo``: build and start an image, send a request, and show the measured start."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from prebake.commands import flags
-from prebake.commands.command import Command, Given
-from prebake.commands.labels import with_metadata
-from prebake.commands.printing import tell
+from prebake.commands.shared import flags
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.image_labels import with_metadata
+from prebake.commands.shared.output import log
 from prebake.plan.values import Options
+from prebake.workflow.requests import BuildRequest
 
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """The image that is shown."""
+    """The image of the demonstration."""
 
     root: Path
     model: str
     options: Options
-    accepted_licences: tuple[str, ...]
+    accepted_licenses: tuple[str, ...]
     base: str = "auto"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    flags.add_choice(parser)
+    flags.add_image(parser)
     flags.add_tag(parser)
     flags.add_base(parser)
-    flags.add_licence(parser)
+    flags.add_license(parser)
 
 
-def read(given: Given) -> DemoRequest:
-    accepted = given.accepted_licences()
-    return DemoRequest(given.root(), given.model(), flags.options_of(given), accepted, **given.only("base"))
+def read(arguments: Arguments) -> DemoRequest:
+    return DemoRequest(
+        root=arguments.root(),
+        model=arguments.model(),
+        options=flags.plan_options(arguments),
+        accepted_licenses=arguments.accepted_licenses(),
+        **arguments.pick("base"),
+    )
 
 
 def run(request: DemoRequest) -> None:
-    from prebake.workflow.build import BuildOrder
+    from prebake.io.terminal import read_screen
     from prebake.workflow.demo import show_demo
 
-    accepted = request.accepted_licences
-    options = with_metadata(request.options, request.root)
-    order = BuildOrder(request.root, request.model, options, request.base, accepted, naive=True)
-    print(show_demo(order, tell))
+    build = BuildRequest(
+        root=request.root,
+        model=request.model,
+        options=with_metadata(request.options, request.root),
+        base=request.base,
+        accepted_licenses=request.accepted_licenses,
+        naive=True,
+    )
+    print(show_demo(build, log, read_screen(sys.stdout)))
 
 
-COMMAND = Command("demo", "build, start, send a real request, show the measured start", add_flags, read, run)
+COMMAND = Command("demo", "build and start an image, send a request, and show the measured start", add_flags, read, run)

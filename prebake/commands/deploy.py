@@ -1,53 +1,43 @@
-"""``prebake deploy``: Kubernetes objects for an image that was pushed."""
+"""``prebake deploy``: Kubernetes objects for a pushed image."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
-from prebake.commands import flags
-from prebake.commands.command import Command, Given
-from prebake.commands.printing import tell
-from prebake.plan.values import Options
-
-
-@dataclass(frozen=True)
-class DeployRequest:
-    """What is deployed; ``image`` and ``weights_image`` are references of the registry, None what the report says."""
-
-    root: Path
-    model: str
-    options: Options
-    image: str | None = None
-    weights_image: str | None = None
-    replicas: int = 1
+from prebake.commands.shared import flags
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.output import log
+from prebake.workflow.requests import DeployRequest
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    flags.add_choice(parser)
+    flags.add_image(parser)
     parser.add_argument(
-        "--image", metavar="REF", help="where it was pushed, by tag or digest (default: the first place)"
+        "--image",
+        metavar="REF",
+        help="the pushed image, by tag or digest (default: the first reference that the last build pushed to)",
     )
     parser.add_argument(
-        "--weights-image", metavar="REF", help="the same, of a build with --weights volume: what holds /models"
+        "--weights-image",
+        metavar="REF",
+        help="the pushed weights image, by tag or digest, if the build had `--weights volume` "
+        "(default: the one that the last build pushed)",
     )
-    parser.add_argument("--replicas", type=flags.positive, metavar="N", help="(default: 1)")
+    parser.add_argument(
+        "--replicas", type=flags.positive_int, metavar="N", help="the number of replicas of the Deployment (default: 1)"
+    )
 
 
-def read(given: Given) -> DeployRequest:
-    named = given.only("image", "weights_image", "replicas")
-    return DeployRequest(given.root(), given.model(), flags.options_of(given), **named)
+def read(arguments: Arguments) -> DeployRequest:
+    named = arguments.pick("image", "weights_image", "replicas")
+    return DeployRequest(root=arguments.root(), model=arguments.model(), options=flags.plan_options(arguments), **named)
 
 
 def run(request: DeployRequest) -> None:
-    from prebake.workflow.deploy import Rollout, render_objects
+    from prebake.workflow.deploy import render_objects
 
-    rollout = Rollout(
-        request.root, request.model, request.options, request.image, request.weights_image, request.replicas
-    )
-    sys.stdout.write(render_objects(rollout, tell))
+    sys.stdout.write(render_objects(request, log))
 
 
-COMMAND = Command("deploy", "write a Kubernetes Deployment and Service", add_flags, read, run)
+COMMAND = Command("deploy", "print a Kubernetes Deployment and Service", add_flags, read, run)

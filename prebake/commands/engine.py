@@ -1,33 +1,50 @@
-"""``prebake engine``: a private Docker Engine where none answers."""
+"""``prebake engine``: a private Docker Engine for machines without one."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
 
-from prebake.commands.command import Command, Given
-from prebake.commands.printing import tell
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.output import log
 
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """up, down, status or remove."""
+    """``action`` is up, down, status or remove."""
 
     action: str
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("up", "down", "status", "remove"))
+    parser.add_argument(
+        "action", choices=("up", "down", "status", "remove"), help="start, stop, show or remove the private Engine"
+    )
 
 
-def read(given: Given) -> EngineRequest:
-    return EngineRequest(given.get("action"))
+def read(arguments: Arguments) -> EngineRequest:
+    return EngineRequest(arguments.get("action"))
 
 
 def run(request: EngineRequest) -> None:
-    from prebake.workflow.engines import act
+    """Carry out the action and print the Engine's state."""
+    from prebake.bootstrap import private_engine
+    from prebake.docker.connection import ensure_engine, find_engine, read_versions
 
-    print(act(request.action, tell))
+    if request.action == "down":
+        print("stopped" if private_engine.down(log=log) else "no private engine was running")
+        return
+    if request.action == "remove":
+        private_engine.remove(log=log)
+        print("removed")
+        return
+    connection = ensure_engine(log) if request.action == "up" else find_engine()
+    versions = read_versions(connection)
+    print(
+        f"Docker Engine {versions.engine} at {connection.host}, BuildKit {versions.buildkit}, buildx {versions.buildx}"
+    )
 
 
-COMMAND = Command("engine", "a private Docker Engine where none answers", add_flags, read, run)
+COMMAND = Command(
+    "engine", "start, stop, show or remove a private Docker Engine, for machines without one", add_flags, read, run
+)

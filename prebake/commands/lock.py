@@ -1,4 +1,4 @@
-"""``prebake lock``: resolve and pin every file of the checkpoints, and the base image."""
+"""``prebake lock``: pin every file of the checkpoints, the system packages and the base image."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from prebake.commands import flags
-from prebake.commands.command import Command, Given
-from prebake.commands.printing import tell
+from prebake.commands.shared import flags
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.output import log
 
 
 @dataclass(frozen=True)
 class LockRequest:
-    """What is pinned: every checkpoint, or one."""
+    """The image to lock; ``checkpoint`` is the only one to pin, None for all."""
 
     root: Path
     model: str
@@ -23,17 +23,23 @@ class LockRequest:
 def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_project(parser)
     flags.add_model(parser)
-    parser.add_argument("--checkpoint", metavar="NAME", help="only this one; the others keep what is pinned")
+    parser.add_argument("--checkpoint", metavar="NAME", help="pin only this checkpoint (default: all checkpoints)")
 
 
-def read(given: Given) -> LockRequest:
-    return LockRequest(given.root(), given.model(), **given.only("checkpoint"))
+def read(arguments: Arguments) -> LockRequest:
+    return LockRequest(root=arguments.root(), model=arguments.model(), **arguments.pick("checkpoint"))
 
 
 def run(request: LockRequest) -> None:
-    from prebake.workflow.lock import lock_image
+    from prebake.workflow.checkpoint.lock import lock_image
 
-    print(lock_image(request.root, request.model, request.checkpoint, tell))
+    print(lock_image(request.root, request.model, request.checkpoint, log))
 
 
-COMMAND = Command("lock", "resolve and pin every file of the checkpoints, and the base image", add_flags, read, run)
+COMMAND = Command(
+    "lock",
+    "pin every file of the checkpoints, the system packages and the base image in weights.lock",
+    add_flags,
+    read,
+    run,
+)

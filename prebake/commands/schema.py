@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from prebake.commands.command import Command, Given
-from prebake.commands.printing import print_json
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.output import print_json
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ def add_flags(_parser: argparse.ArgumentParser) -> None:
     """None."""
 
 
-def read(_given: Given) -> SchemaRequest:
+def read(_given: Arguments) -> SchemaRequest:
     return SchemaRequest()
 
 
 def run(_request: SchemaRequest) -> None:
-    from prebake.spec.reading import json_schema
+    from prebake.spec.reader import json_schema
 
     print_json(json_schema())
 

@@ -1,49 +1,42 @@
-"""``prebake verify``: an image at a registry against the lock and this checkout, byte for byte."""
+"""``prebake verify``: compare an image at a registry with the lock and this checkout, byte for byte."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from pathlib import Path
 
-from prebake.commands import flags
-from prebake.commands.command import Command, Given
-from prebake.commands.printing import show, tell
-from prebake.plan.values import Options
-
-
-@dataclass(frozen=True)
-class VerifyRequest:
-    """The image at ``reference``, and what it should be."""
-
-    root: Path
-    model: str
-    options: Options
-    reference: str
-    weights_image: str | None = None
-    json: bool = False
+from prebake.commands.shared import flags
+from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.output import log, show
+from prebake.workflow.requests import VerifyRequest
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REF", help="HOST/PATH, by :TAG or @sha256:…")
-    flags.add_choice(parser)
-    parser.add_argument("--weights-image", metavar="REF", help="that of /models, where REF does not hold it")
+    parser.add_argument("reference", metavar="REF", help="the pushed image: HOST/PATH:TAG or HOST/PATH@sha256:…")
+    flags.add_image(parser)
+    parser.add_argument(
+        "--weights-image", metavar="REF", help="the pushed weights image, if the build had `--weights volume`"
+    )
     flags.add_json(parser)
 
 
-def read(given: Given) -> VerifyRequest:
-    named = given.only("weights_image", "json")
-    return VerifyRequest(given.root(), given.model(), flags.options_of(given), given.get("reference"), **named)
+def read(arguments: Arguments) -> VerifyRequest:
+    named = arguments.pick("weights_image", "json")
+    return VerifyRequest(
+        root=arguments.root(),
+        model=arguments.model(),
+        options=flags.plan_options(arguments),
+        reference=arguments.get("reference"),
+        **named,
+    )
 
 
 def run(request: VerifyRequest) -> None:
-    from prebake.workflow.verifying import Claim, verify_image
+    from prebake.workflow.verify import verify_image
 
-    claim = Claim(request.root, request.model, request.options, request.reference, request.weights_image)
-    verified = verify_image(claim, tell)
+    verified = verify_image(request, log)
     show(verified.document(), verified.text(), as_json=request.json)
 
 
 COMMAND = Command(
-    "verify", "hold an image at a registry against the lock and this checkout, byte for byte", add_flags, read, run
+    "verify", "compare an image at a registry with the lock and this checkout, byte for byte", add_flags, read, run
 )

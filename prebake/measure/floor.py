@@ -1,4 +1,4 @@
-"""The floor: what no start of this container could go below on this machine.
+"""The floor: the time that no start of this container could beat on this machine.
 
 ``floor = container start of an empty program + weight bytes / measured read bandwidth + one steady-state inference``
 """
@@ -11,15 +11,15 @@ from statistics import median
 
 from prebake.measure.ports import Launcher
 
-# Reads what the graphs use, the way the server does: big sequential reads into one buffer. Prints bytes and seconds, as often
-# as its argument says.
-READ_WEIGHTS = """
+# Reads the bytes that the graphs use as the server does, in large sequential reads into one buffer. Prints a line with bytes and
+# seconds for each round; its argument is the number of rounds.
+READ_WEIGHTS_SCRIPT = """
 import json, sys, time
 read = lambda name: json.load(open("/models/" + name))
 top = read("manifest.json")
 models = [read(each["manifest"]) for each in top["models"].values()] if "models" in top else [top]
 components = [component for model in models for component in model["components"].values()]
-spans = {(f, o, n) for c in components for f, rs in c["reads"].items() for o, n in rs}
+spans = {(f, o, n) for c in components for f, rs in c["byte_ranges"].items() for o, n in rs}
 buffer = memoryview(bytearray(1 << 22))
 for _ in range(int(sys.argv[1])):
     total = 0; begin = time.perf_counter()
@@ -34,7 +34,7 @@ for _ in range(int(sys.argv[1])):
 
 @dataclass(frozen=True)
 class Floor:
-    """In seconds, but for ``weight_bytes`` and ``bandwidth`` (bytes a second)."""
+    """Seconds, but ``weight_bytes`` in bytes and ``bandwidth`` in bytes a second."""
 
     empty_start: float
     weight_bytes: int
@@ -47,10 +47,10 @@ class Floor:
 
 
 def measure_floor(launcher: Launcher, image: str, steady: float, *, runs: int = 5) -> Floor:
-    """Measure an empty program's start and the read bandwidth in the very image; ``steady`` was measured before."""
+    """Measure the start of an empty program and the read bandwidth in the same image; ``steady`` was measured before."""
     empty = median(launcher.time_program(image, ["true"]) for _ in range(runs))
-    told = launcher.run(image, ["python3", "-c", READ_WEIGHTS, str(runs)])
-    reads = [json.loads(line) for line in told.splitlines()]
+    output = launcher.run(image, ["python3", "-c", READ_WEIGHTS_SCRIPT, str(runs)])
+    reads = [json.loads(line) for line in output.splitlines()]
     weight_bytes = int(reads[0]["bytes"])
     bandwidth = median(weight_bytes / max(read["seconds"], 1e-9) for read in reads)
     return Floor(empty, weight_bytes, bandwidth, steady)

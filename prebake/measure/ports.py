@@ -1,4 +1,4 @@
-"""What measuring needs of an engine: start an image and reach it, or run a program in it."""
+"""The port to a container engine: start an image and reach it, or run a program in it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 
-class Running(Protocol):
-    """A started container. ``requested`` is when its start was asked for, on the ``time.perf_counter`` clock."""
+class RunningContainer(Protocol):
+    """A started container. ``requested`` is the time of the request to start it, on the clock ``time.perf_counter``."""
 
     @property
     def requested(self) -> float: ...
@@ -23,20 +23,20 @@ class Running(Protocol):
         """None while it runs."""
 
 
-class Files(Protocol):
-    """What lies in images."""
+class ImageFiles(Protocol):
+    """Files of images."""
 
     def read(self, image: str, path: str) -> bytes:
-        """A file of the image."""
+        """The content of a file."""
 
 
-class Launcher(Files, Protocol):
-    """Starts containers as they would be deployed: read-only, no capabilities, a numeric user."""
+class Launcher(ImageFiles, Protocol):
+    """Starts containers as in a deployment: read-only, without capabilities, as a numeric user."""
 
-    def start(self, image: str) -> AbstractContextManager[Running]: ...
+    def start(self, image: str) -> AbstractContextManager[RunningContainer]: ...
 
     def run(self, image: str, command: Sequence[str]) -> str:
-        """Run a program of the image to its end; its standard output."""
+        """Run a program of the image to its end. Returns its standard output."""
 
     def time_program(self, image: str, command: Sequence[str]) -> float:
-        """Seconds from asking for a container, set up like a server's, until its program has ended."""
+        """Seconds from the request for a container, set up like a server's, until its program has ended."""

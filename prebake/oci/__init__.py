@@ -1,1 +1,1 @@
-"""Bytes out: layers as deterministic tars, manifests, registries, layouts (OCI image and distribution specifications)."""
+"""OCI images: layers as reproducible tars, manifests, registries, layouts (OCI image and distribution specifications)."""

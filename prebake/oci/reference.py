@@ -1,4 +1,4 @@
-"""Names of images, read as Docker reads them."""
+"""Image references, parsed as Docker parses them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DEFAULT_HOST = "docker.io"
 DEFAULT_ALIAS = f"index.{DEFAULT_HOST}"
 DEFAULT_SERVER = f"registry-1.{DEFAULT_HOST}"
 DEFAULT_CREDENTIALS = f"https://{DEFAULT_ALIAS}/v1/"
-"""Docker's own: the host of a name without one, who serves it, and under what its credentials are kept."""
+"""Docker Hub: the host of a reference without one, the server of its API, and the key of its credentials."""
 
-_LONGEST = 255
+_MAX_NAME_CHARACTERS = 255
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -27,7 +27,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Reference:
-    """A repository, and what in it is meant. ``host`` holds the port where there is one; ``digest`` is ``sha256:…``."""
+    """A repository with a tag or a digest. ``host`` includes the port if there is one; ``digest`` is ``sha256:…``."""
 
     host: str
     path: str
@@ -44,16 +44,16 @@ class Reference:
 
     @property
     def target(self) -> str:
-        """What to ask a registry for: the digest, else the tag, else ``latest``."""
+        """The name of the manifest in its repository: the digest, else the tag, else ``latest``."""
         return self.digest or self.tag or "latest"
 
     @property
     def credentials_key(self) -> str:
-        """What Docker keeps the credentials of the host under."""
+        """The key under which Docker keeps the host's credentials."""
         return DEFAULT_CREDENTIALS if self.host == DEFAULT_HOST else self.host
 
     def base_url(self, environ: Mapping[str, str] = os.environ) -> str:
-        """Where the registry's API is: plain http for loopback hosts and those of PREBAKE_INSECURE_REGISTRIES."""
+        """The URL of the registry's API, with http for loopback hosts and those of PREBAKE_INSECURE_REGISTRIES."""
         server = DEFAULT_SERVER if self.host == DEFAULT_HOST else self.host
         plain = is_loopback(self.host) or _is_insecure(self.host, environ)
         return f"{'http' if plain else 'https'}://{server}"
@@ -70,18 +70,22 @@ def parse_reference(text: str) -> Reference:
     )
     host, path = _split_host(named)
     path, colon, tag = path.partition(":")
-    _expect(_HOST.fullmatch(host), text, f"{host!r} is not a host")
+    _expect(_HOST.fullmatch(host), text, f"{host!r} is not a host name")
     _expect(path != path.lower() or _PATH.fullmatch(path), text, f"{path!r} is not a repository's path")
-    _expect(path == path.lower(), text, f"the repository's path {path!r} has to be lower case")
+    _expect(path == path.lower(), text, f"the path {path!r} of the repository has to be in lower case")
     _expect(
         not colon or _TAG.fullmatch(tag), text, f"{tag!r} is not a tag: 128 letters, digits, '_', '.' or '-' at most"
     )
-    _expect(len(f"{host}/{path}") <= _LONGEST, text, f"the name is longer than {_LONGEST} characters")
+    _expect(
+        len(f"{host}/{path}") <= _MAX_NAME_CHARACTERS,
+        text,
+        f"the name is longer than {_MAX_NAME_CHARACTERS} characters",
+    )
     return Reference(host, path, tag or None, digest or None)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether Docker takes it for this machine: ``localhost``, ``127.0.0.0/8``, ``::1``, with or without a port."""
+    """Whether Docker takes the host for this machine: ``localhost``, ``127.0.0.0/8``, ``::1``, with or without a port."""
     name = bare_host(host)
     if name == "localhost":
         return True
@@ -92,7 +96,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bare_host(host: str) -> str:
-    """Without port and brackets."""
+    """The host without port and brackets."""
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
@@ -111,9 +115,9 @@ def _is_insecure(host: str, environ: Mapping[str, str]) -> bool:
     return host in listed or bare_host(host) in listed
 
 
-def _expect(holds: object, text: str, otherwise: str) -> None:
+def _expect(holds: object, text: str, problem: str) -> None:
     if not holds:
         raise ReferenceInvalid(
-            f"{text!r} does not name an image: {otherwise}.",
+            f"{text!r} is not an image reference: {problem}.",
             next_action="write it as HOST[:PORT]/PATH[:TAG][@sha256:…]",
         )

@@ -1,1 +1,1 @@
-"""Values to the Plan: layers, keys, room needed. Pure: no disk, clock, network or environment."""
+"""Compute the Plan from values: layers, cache keys, disk space. Pure: no disk, clock, network or environment."""

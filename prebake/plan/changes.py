@@ -1,38 +1,42 @@
-"""What a change would touch: the plan is made again with that change in it, and the keys are compared."""
+"""Which layers a change invalidates: plan again with the change, and compare the layers' keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from prebake.plan.compiled import Found, lookup_key, with_artifacts
-from prebake.plan.making import make_plan
+from prebake.plan.artifact_layers import ArtifactsByModel, lookup_key, with_artifacts
+from prebake.plan.planner import make_plan
 from prebake.plan.runtime import package_locks
-from prebake.plan.values import ON_ANY_BASE, Layer, Options, Plan
-from prebake.spec.project import Project, SourceFile
+from prebake.plan.values import Options, Plan, PlannedLayer
+from prebake.spec.image.component import ComponentSpec
+from prebake.spec.image.precision import Fp16, Fp32
+from prebake.spec.project import Project
+from prebake.spec.source_file import SourceFile
 
 Change = Callable[[Project, Options], Project]
 
 
-def layers_touched(project: Project, options: Options, found: Found) -> Mapping[str, tuple[str, ...]]:
-    """For each kind of change, the names of the layers that it has made again, in the order of the image. ``found`` is what is
-    compiled for machines by now: of that, what would not be found any more."""
+def changed_layers(project: Project, options: Options, found: ArtifactsByModel) -> Mapping[str, tuple[str, ...]]:
+    """The names of the layers that each kind of change invalidates, in the order of the image. ``found`` are the artifacts
+    by model; an invalidated artifact is one that a build after the change would not find."""
     before = with_artifacts(make_plan(project, options), found)
     touched = {}
     for name, change in CHANGES.items():
         after = make_plan(change(project, options), options)
         touched[name] = tuple(layer.name for layer in _differing(before, with_artifacts(after, _still(before, after))))
-    above = tuple(layer.name for layer in before.layers if layer.kind not in ON_ANY_BASE)
-    return {**touched, "base": above}  # every layer that is made on a base is made on another one anew
+    above = tuple(layer.name for layer in before.layers if not layer.kind.on_any_base)
+    return {**touched, "base": above}  # a layer that is built on the base image is built again on another one
 
 
-def _still(before: Plan, after: Plan) -> Found:
-    """What a build after the change finds compiled of what one before it found."""
+def _still(before: Plan, after: Plan) -> ArtifactsByModel:
+    """The artifacts that a build after the change still finds."""
     models = zip(before.models, after.models, strict=True)
     return {new.name: old.artifacts for old, new in models if lookup_key(old) == lookup_key(new)}
 
 
-def _differing(before: Plan, after: Plan) -> list[Layer]:
+def _differing(before: Plan, after: Plan) -> list[PlannedLayer]:
     keys = {layer.name: layer.key for layer in after.layers}
     return [layer for layer in before.layers if keys.get(layer.name) != layer.key]
 
@@ -67,18 +71,39 @@ def _weights(project: Project, options: Options) -> Project:
     return replace(project, lock=replace(project.lock, checkpoints=changed))
 
 
+def _precision(project: Project, _options: Options) -> Project:
+    """Another precision of the first component."""
+    return _with_component(
+        project, lambda own: {"precision": Fp16(type="fp16") if own.precision.type == "fp32" else Fp32()}
+    )
+
+
+def _buckets(project: Project, _options: Options) -> Project:
+    """One more bucket of the first component."""
+    return _with_component(project, lambda own: {"buckets": (*own.buckets, {"batch": 1})})
+
+
+def _with_component(project: Project, change: Callable[[ComponentSpec], Mapping[str, Any]]) -> Project:
+    """The project, with other fields of the first component in image.yaml."""
+    if not project.spec.components:
+        return project
+    name, component = next(iter(project.spec.components.items()))
+    changed = {**project.spec.components, name: component.model_copy(update=dict(change(component)))}
+    return replace(project, spec=project.spec.model_copy(update={"components": changed}))
+
+
 def _touched(files: tuple[SourceFile, ...]) -> tuple[SourceFile, ...]:
-    """The first of these files with a line more."""
+    """The files, with one more line in the first."""
     return tuple(SourceFile(file.path, file.data + b"\n") if n == 0 else file for n, file in enumerate(files))
 
 
 def _in_each(change: Change) -> Change:
-    """Of several models: the change in every one of them."""
+    """The change, applied to every model of an image of several."""
 
     def changed(project: Project, options: Options) -> Project:
         chosen = {name: Options(options.target, model.checkpoint) for name, model in project.spec.models.items()}
-        members = {name: change(member, chosen[name]) for name, member in project.members.items()}
-        return replace(project, members=members) if members else change(project, options)
+        members = {name: change(member, chosen[name]) for name, member in project.models.items()}
+        return replace(project, models=members) if members else change(project, options)
 
     return changed
 
@@ -89,4 +114,6 @@ CHANGES: Mapping[str, Change] = {
     "export.py": _in_each(_exporter),
     "dependencies": _dependencies,
     "weights": _in_each(_weights),
+    "precision": _in_each(_precision),
+    "buckets": _in_each(_buckets),
 }

@@ -1,4 +1,5 @@
-"""What opens a target's components, and what follows from it: packages, code, and the files that the image holds."""
+"""The runtime that opens a target's components (ONNX Runtime or torch), and what depends on it: packages, code, shipped
+files."""
 
 from __future__ import annotations
 
@@ -6,11 +7,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from prebake.plan.values import weight_folders
-from prebake.spec.component import Component
-from prebake.spec.image import ImageSpec, Runtime, Target
+from prebake.spec.image.component import ComponentSpec
+from prebake.spec.image.image import ImageSpec, Runtime, Target
+from prebake.spec.image.precision import Bf16
 from prebake.spec.lock import LockedFile
-from prebake.spec.precision import Bf16
-from prebake.spec.project import Project, SourceFile
+from prebake.spec.project import Project
+from prebake.spec.source_file import SourceFile
 
 
 def runtime_of(spec: ImageSpec, target: Target) -> Runtime:
@@ -18,8 +20,8 @@ def runtime_of(spec: ImageSpec, target: Target) -> Runtime:
 
 
 def package_locks(spec: ImageSpec, target: Target) -> tuple[str, ...]:
-    """The requirements locks that a target's packages are installed from. Torch stands apart from what needs it: pip would
-    always take the index's own build of it otherwise."""
+    """The requirements locks that a target's packages are installed from. Torch has a lock of its own: otherwise pip would
+    always install the index's own build of it."""
     if runtime_of(spec, target) == "onnxruntime":
         return (target,)
     return f"{target}-torch", "torch-cpu" if target == "cpu" else "torch-cuda"
@@ -36,22 +38,22 @@ def served_code(project: Project, target: Target) -> tuple[SourceFile, ...]:
 
 
 def baked_code(project: Project, target: Target) -> tuple[SourceFile, ...]:
-    """The image's own code in the stages. Where torch serves they load what is served, too."""
+    """The image's own code that the stages run. If torch serves, the stages load the served code too."""
     own = served_code(project, target) if runtime_of(project.spec, target) == "torch" else ()
     return tuple({file.path: file for file in (*project.export, *own)}.values())
 
 
 def spec_for(spec: ImageSpec, target: Target) -> ImageSpec:
-    """The spec as a target has it: torch reads every component's weights as they are published, and computes on a GPU in
-    bfloat16 where the component names no precision."""
+    """The spec for one target. If torch serves, it reads weights as published, and on a GPU it computes in bfloat16 unless
+    the component sets a precision."""
     if runtime_of(spec, target) == "onnxruntime":
         return spec
     return spec.model_copy(
-        update={"components": {name: _for_torch(each, target) for name, each in spec.components.items()}}
+        update={"components": {name: _for_torch(component, target) for name, component in spec.components.items()}}
     )
 
 
-def _for_torch(component: Component, target: Target) -> Component:
+def _for_torch(component: ComponentSpec, target: Target) -> ComponentSpec:
     unsaid = target != "cpu" and "precision" not in component.model_fields_set
     precision = Bf16(type="bf16") if unsaid else component.precision
     return component.model_copy(
@@ -68,8 +70,8 @@ def _for_torch(component: Component, target: Target) -> Component:
 
 
 def files_for(spec: ImageSpec, target: Target, files: Iterable[LockedFile]) -> tuple[LockedFile, ...]:
-    """A checkpoint's files as a target ships them: for torch, configuration and weights of every component; otherwise what
-    ``ship`` lists, but for weights that the export stage makes others of."""
+    """A checkpoint's files with the target's ``ship``. For torch: configuration and weights of every component. Otherwise:
+    the files that ``ship`` lists, without weights that the export stage replaces."""
     if runtime_of(spec, target) == "onnxruntime":
         return _read_as_published(spec, files)
     folders = weight_folders(spec)
@@ -82,9 +84,11 @@ def files_for(spec: ImageSpec, target: Target, files: Iterable[LockedFile]) -> t
 
 
 def _read_as_published(spec: ImageSpec, files: Iterable[LockedFile]) -> tuple[LockedFile, ...]:
-    """The files, those weights not shipped that no component reads any more: all of their folder have derived ones."""
-    kept = {each.folder or name for name, each in spec.components.items() if not each.makes_weights}
-    reduced = {each.folder or name for name, each in spec.components.items() if each.makes_weights} - kept
+    """Do not ship weights that no component reads: every component of their folder has derived weights."""
+    kept = {component.folder or name for name, component in spec.components.items() if not component.makes_weights}
+    reduced = {
+        component.folder or name for name, component in spec.components.items() if component.makes_weights
+    } - kept
     return tuple(replace(file, ship=file.ship and not _is_weight_of(reduced, file)) for file in files)
 
 

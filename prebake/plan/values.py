@@ -1,87 +1,70 @@
-"""The whole build as a value, before anything happens."""
+"""The Plan and its parts as values."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
-from prebake.bake.artifact_file import ArtifactFile
-from prebake.bake.join_settings import MEMBERS, place_in
-from prebake.plan.metadata import Metadata
-from prebake.spec.image import ImageSpec, Target
+from prebake.documents.artifact import ArtifactFile
+from prebake.documents.canonical import digest_json
+from prebake.documents.join_settings import MEMBERS, place_in
+from prebake.plan.image_metadata import Metadata
+from prebake.plan.layer_kinds import LayerKind
+from prebake.spec.image.image import ImageSpec, Target
+from prebake.spec.image.system_packages import NO_SYSTEM, LockedSystem
 from prebake.spec.lock import LockedBase, LockedFile, LockedLayer
-from prebake.spec.system import NO_SYSTEM, LockedSystem
 
-LayerKind = Literal["dependencies", "weights", "derived", "compiled", "graphs", "notices", "code"]
+DEFAULT_STARTS = 3
+"""Number of fresh starts that a build times by default."""
 
-ON_ANY_BASE = ("weights", "compiled")
-"""The kinds of layers of files that do not come from a build: they are the same on every base."""
-
-MODEL_KINDS = ("weights", "derived", "compiled", "graphs")
-"""The kinds of layers of what lies under /models."""
-
-STARTS = 3
-"""Fresh starts that a build times, if it is not told another number."""
-
-LARGEST = 10**10 - 2**20
-"""Bytes of a published file that has its layer: registries refuse those above 10 GB, and a tar is larger than its file."""
-
-
-def canonical(value: Any) -> str:
-    """Canonical JSON: what keys are taken of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
-
-
-def digest(value: Any) -> str:
-    """sha256 of a value's canonical JSON."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+MAX_LAYER_BYTES = 10**10 - 2**20
+"""Largest published file in a layer: registries refuse layers above 10 GB, and a tar is larger than its file."""
 
 
 def content_time(sha256: str) -> int:
-    """The time (seconds since the epoch, within its first nine years) that a file of a build's context gets.
+    """The modification time of a file in a build's context: seconds since the epoch, within its first nine years.
 
-    BuildKit takes a file of unchanged size and time for unchanged and does not look into it, so the time has to follow from
-    the content: with one time for all, a digit changed in a source would build the old one again. And it must follow from
-    nothing else, or a layer's digest would tell when it was made.
+    BuildKit does not read a file whose size and time are unchanged, so the time must follow from the content: if all files
+    had one time, a changed digit in a source would go unnoticed. The time must follow from nothing else, or a layer's digest
+    would depend on when it was built.
     """
     return int(sha256[:7], 16)
 
 
 def is_whole(file: LockedFile) -> bool:
-    """Whether an image holds a published file as it is: it is shipped, and not too large for a layer."""
-    return file.ship and file.size <= LARGEST
+    """Whether an image holds a published file unchanged: it is shipped, and not too large for a layer."""
+    return file.ship and file.size <= MAX_LAYER_BYTES
 
 
 def weight_folders(spec: ImageSpec) -> tuple[str, ...]:
-    """The folders under /models that components have their weights in, in the order of the components."""
+    """The folders under /models that hold the components' weights, in the order of the components."""
     return tuple(dict.fromkeys(component.folder or name for name, component in spec.components.items()))
 
 
 def derived_folders(spec: ImageSpec, files: Iterable[LockedFile]) -> frozenset[str]:
-    """Those whose weights the export stage makes, all of them or some."""
+    """The weight folders with at least one file that the export stage makes."""
     parts = {file.path.partition("/")[0] for file in files if file.ship and not is_whole(file)}
     made = {
-        name: each for name, each in spec.components.items() if each.derived or each.published or each.makes_weights
+        name: component
+        for name, component in spec.components.items()
+        if component.derived or component.published or component.makes_weights
     }
     derived = {component.folder or name for name, component in made.items()}
     return frozenset(parts | derived)
 
 
 def converted_bytes(spec: ImageSpec, files: Iterable[LockedFile]) -> int:
-    """What the export stage makes of them at most: weights of half precision come out twice as large."""
+    """The largest number of bytes that the export stage writes: half-precision weights may double in size."""
     files = tuple(files)
     return 2 * sum(file.size for file in files if not is_whole(file)) if derived_folders(spec, files) else 0
 
 
 @dataclass(frozen=True)
-class Layer:
+class PlannedLayer:
     """One layer of the image, above the base.
 
-    ``inputs`` says what it is made of, by name and digest; its key follows from them. ``size`` is in bytes where it is
-    known before the build; ``locked`` is what the lock tells of a layer of published files.
+    ``inputs`` are the digests of its inputs by name; its key follows from them. ``size`` is in bytes, None if it is not
+    known before the build. ``locked`` is the lock's record of a layer of published files.
     """
 
     name: str
@@ -93,12 +76,12 @@ class Layer:
 
     @property
     def key(self) -> str:
-        return digest({"kind": self.kind, "inputs": dict(self.inputs)})
+        return digest_json({"kind": self.kind, "inputs": dict(self.inputs)})
 
 
 @dataclass(frozen=True)
 class ContextFile:
-    """A file of the build's context: text or code rendered now, or a weight file linked from the store."""
+    """A file of the build's context: text or code; or, in a rendered context, a weight file linked from the store."""
 
     path: str
     data: bytes | None = None
@@ -108,7 +91,7 @@ class ContextFile:
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line, and what the image says about itself."""
+    """Options of the command line, and the image's metadata."""
 
     target: Target = "cpu"
     checkpoint: str | None = None
@@ -118,8 +101,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Member:
-    """One model of an image of several: its plan, as if it were alone, and the places of the top-level folders and files
-    under /models that its weights and graphs lie in."""
+    """One model of an image of several: the plan of its own image, and the paths under /models that its top-level folders
+    and files get here."""
 
     plan: Plan
     places: Mapping[str, str]
@@ -129,17 +112,18 @@ class Member:
         return self.plan.name
 
     def place(self, path: str) -> str:
-        """Where in the image of several lies what has this path under /models of the model's own image."""
+        """The path in the image of several, for a path under /models of the model's own image."""
         return place_in(path, self.places, f"{MEMBERS}/{self.name}")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build will do. ``room`` is the disk space it needs at most, in bytes, by where it is needed.
+    """Everything that is decided before a build. ``room`` is the largest disk space needed, in bytes, in the store and
+    at the Engine.
 
-    ``members`` are the models of an image of several; ``files`` and ``layers`` are then those of all, where they lie in it.
-    ``artifacts`` are what was found compiled for machines (``prebake.plan.compiled``); ``compiler_packages`` is the key of what
-    compiles them where torch serves, empty elsewhere.
+    ``members`` are the models of an image of several; ``files`` and ``layers`` are then those of all models, by their paths
+    in the image. ``artifacts`` are compiled artifacts (``prebake.plan.artifact_layers``). ``compiler_packages`` is the key of
+    the packages that compile them if torch serves, otherwise empty.
     """
 
     spec: ImageSpec
@@ -148,7 +132,7 @@ class Plan:
     tag: str
     base: LockedBase
     files: tuple[LockedFile, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[PlannedLayer, ...]
     export_packages: str
     export_key: str
     compile_key: str
@@ -171,16 +155,16 @@ class Plan:
 
     @property
     def shipped(self) -> tuple[LockedFile, ...]:
-        """The files that the image holds as published."""
+        """The files that the image holds unchanged."""
         return tuple(file for file in self.files if is_whole(file))
 
     @property
     def derived(self) -> frozenset[str]:
-        """The weight folders with something in them that the export stage makes."""
+        """The weight folders with at least one file that the export stage makes."""
         return derived_folders(self.spec, self.files)
 
     @property
-    def compiled(self) -> tuple[ArtifactFile, ...]:
+    def all_artifacts(self) -> tuple[ArtifactFile, ...]:
         """The artifacts of all models."""
         return tuple(artifact for plan in self.models for artifact in plan.artifacts)
 
@@ -191,22 +175,26 @@ class Plan:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The folders under /models that weights and graphs lie in."""
+        """The folders under /models with weights or graphs."""
         if not self.members:
             return weight_folders(self.spec)
         placed = (member.place(folder) for member in self.members for folder in weight_folders(member.plan.spec))
         return tuple(dict.fromkeys(placed))
 
     @property
-    def converted(self) -> int:
-        """Bytes that the export stages make at most."""
+    def converted_bytes(self) -> int:
+        """The largest number of bytes that the export stages write."""
         return sum(converted_bytes(plan.spec, plan.files) for plan in self.models)
 
     @property
-    def licence(self) -> str:
-        """Of the weights, as an SPDX expression; of several models, of all of theirs."""
-        each = dict.fromkeys(plan.spec.checkpoints[plan.checkpoint].licence.id for plan in self.models)
-        if len(each) == 1:
-            return next(iter(each))
-        terms = [term for id in each for term in ([f"({id})"] if " OR " in id else id.split(" AND "))]
+    def license(self) -> str:
+        """The SPDX expression of the weights' licenses; of several models the conjunction of theirs."""
+        licenses = dict.fromkeys(plan.spec.checkpoints[plan.checkpoint].license.id for plan in self.models)
+        if len(licenses) == 1:
+            return next(iter(licenses))
+        terms = [term for id in licenses for term in ([f"({id})"] if " OR " in id else id.split(" AND "))]
         return " AND ".join(dict.fromkeys(terms))
+
+
+GPU_TARGETS = ("cuda", "tensorrt")
+"""The targets whose artifacts are compiled on a GPU."""

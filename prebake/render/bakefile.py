@@ -15,10 +15,10 @@ _COMPRESSION = {"raw": "uncompressed", "zstd": "zstd", "gzip": "gzip"}
 
 
 def render_bake_file(plans: Mapping[str, Plan], compression: str = "auto") -> str:
-    """One target a plan, named by its folder beside the file; the group ``default`` has them all. ``compression``: raw, zstd,
+    """One target for each plan, named after its folder; the group ``default`` has them all. ``compression`` is raw, zstd,
     gzip, or auto for BuildKit's own choice.
 
-    Attestations are off: they wrap each image in an index that holds the time of the build.
+    Attestations are off: BuildKit puts them into an index with the time of the build, so digests would change.
     """
     document = {
         "group": {GROUP: {"targets": list(plans)}},
@@ -40,7 +40,7 @@ def _target(folder: str, plan: Plan, compression: str) -> dict[str, object]:
 
 
 def _output(compression: str) -> dict[str, object]:
-    """Layers of the base are packed again, too: the engine that has no zstd reads them as well."""
+    """The base's layers are compressed again too, so that an engine without zstd can read the image."""
     if compression == "auto":
         return {}
     return {"output": [f"type=image,compression={_COMPRESSION[compression]},force-compression=true"]}

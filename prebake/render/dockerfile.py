@@ -1,14 +1,14 @@
-"""The Dockerfiles of a plan, and the whole context they are built in."""
+"""The Dockerfiles of a plan, and their whole build context."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prebake.plan.compiled import artifact_trees
-from prebake.plan.container import container_config, one_line
+from prebake.plan.artifact_layers import artifact_trees
+from prebake.plan.image_config import container_config, one_line
 from prebake.plan.layers import model_folders
-from prebake.plan.places import trees_of
+from prebake.plan.multi_model import published_trees
 from prebake.plan.runtime import package_locks, runtime_of
 from prebake.plan.values import ContextFile, Plan, is_whole
 from prebake.render.environment import render_template
@@ -16,14 +16,14 @@ from prebake.render.stages import model_stages, package_stages
 
 
 def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFile, ...]:
-    """Every file of the build's context: what the plan brings, the Dockerfiles, artifacts, and the checkpoints by sha256."""
+    """Every file of the build's context: the plan's files, the Dockerfiles, artifacts, and the checkpoints by sha256."""
     names = ["Dockerfile", *(["naive.Dockerfile"] if plan.naive else [])]
     values = _values(plan)
     rendered = [ContextFile(name, render_template(templates, f"{name}.j2", values).encode()) for name in names]
     linked = [
         *(
             ContextFile(f"{tree.folder}/models/{file.path}", sha256=file.sha256)
-            for tree in trees_of(plan)
+            for tree in published_trees(plan)
             for file in tree.files
         ),
         *(
@@ -43,7 +43,7 @@ def render_context(plan: Plan, templates: Mapping[str, str]) -> tuple[ContextFil
 
 
 def _described(plan: Plan) -> Iterator[ContextFile]:
-    """The artifacts of each model, in the order in which a start should try them."""
+    """The artifacts of each model, in the order in which a start tries them."""
     for stages, model in zip(model_stages(plan), plan.models, strict=True):
         for number, artifact in enumerate(model.artifacts):
             yield ContextFile(f"{stages.context}artifacts/{number:04}.json", artifact.to_json())
@@ -65,8 +65,8 @@ def _values(plan: Plan) -> dict[str, Any]:
         "export_packages": package_stages(plan),
         "models": model_stages(plan),
         "graphs": "join" if plan.members else "compile",
-        "trees": [tree.folder for tree in trees_of(plan)],
-        "shipped": [{"tree": tree.folder, "path": file.path} for tree in trees_of(plan) for file in tree.files],
+        "trees": [tree.folder for tree in published_trees(plan)],
+        "shipped": [{"tree": tree.folder, "path": file.path} for tree in published_trees(plan) for file in tree.files],
         "compiled": [tree.folder for tree in compiled],
         "folders": model_folders(plan.shipped, plan.folders, placed),
         "env": config.env,

@@ -1,4 +1,4 @@
-"""The one Jinja environment: strict about names, and fed with text only."""
+"""The one Jinja environment: an undefined name is an error, and templates come from memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from prebake.plan.container import one_line
+from prebake.plan.image_config import one_line
 
 
 def render_template(templates: Mapping[str, str], name: str, values: Mapping[str, Any]) -> str:
@@ -25,8 +25,8 @@ def render_template(templates: Mapping[str, str], name: str, values: Mapping[str
 
 
 def dockerfile_string(text: str) -> str:
-    """A value in double quotes, as the Dockerfile reference has them ("Environment replacement"): only the quote, ``$`` and
-    the backslash have a meaning there, and JSON's escapes have none. Raises ValueError for a line break."""
+    """A value in double quotes by the Dockerfile reference ("Environment replacement"): only the quote, ``$`` and the
+    backslash are escaped; JSON's escapes have no meaning there. Raises ValueError for a line break."""
     if "\n" in text or "\r" in text:
-        raise ValueError(f"a Dockerfile's string has one line: {text!r}")
+        raise ValueError(f"a string in a Dockerfile must have one line: {text!r}")
     return '"' + "".join(f"\\{sign}" if sign in '"$\\' else sign for sign in text) + '"'

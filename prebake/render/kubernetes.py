@@ -1,6 +1,6 @@
 """A Kubernetes Deployment and Service for a built image.
 
-The objects are data, and a YAML library writes them: whatever a title or a name holds, it stays a value.
+The objects are data that a YAML library writes, so a title or a name cannot break the YAML.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from typing import Any
 import yaml
 
 from prebake.render.quantities import resources_of
-from prebake.spec.image import ImageSpec, Target
+from prebake.spec.image.image import ImageSpec, Target
 
 START_FACTOR = 10
-"""How often a measured start fits into the start budget: a node may be that much slower or busier."""
+"""The start budget is this many times the measured start: a node may be that much slower or busier."""
 SHORTEST_BUDGET = 60
 DISK_BYTES = 50_000_000
-"""Bytes that a slow disk reads in a second: the weights are read from it once before a container is ready."""
+"""Bytes a second of a slow disk: a container reads the weights from it once before it is ready."""
 LONGEST_DRAIN = 120
 PRE_STOP = 5
 MARGIN = 5
-"""Seconds that the server has to end itself in, after it waited for requests."""
+"""Seconds that the server has to exit after its grace period."""
 USER = 65532
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What to deploy. ``image`` is a reference by digest, ``weights`` that of an image volume with /models, where the image
-    does not hold it; ``ready_seconds`` the measured start, if there is one; ``weight_bytes`` all that lies under /models."""
+    """What to deploy. ``image`` is a reference by digest. ``weights`` is the reference of an image volume with /models, if
+    the image does not hold it. ``ready_seconds`` is the measured start, if there is one; ``weight_bytes`` the size of
+    /models."""
 
     image: str
     target: Target
@@ -41,7 +42,7 @@ class Deployment:
 
     @property
     def start_budget(self) -> int:
-        """Seconds that a start may take: the measured one with room, and reading the weights from a slow disk."""
+        """Seconds that a start may take: a multiple of the measured one, and the time to read the weights from a slow disk."""
         measured = math.ceil((self.ready_seconds or 0.0) * START_FACTOR)
         return max(SHORTEST_BUDGET, measured) + math.ceil(self.weight_bytes / DISK_BYTES)
 
@@ -55,14 +56,16 @@ def render_deployment(spec: ImageSpec, deployment: Deployment, members: Sequence
 
 _HEADER = f"""\
 # Written by `prebake deploy {{name}}` from image.yaml and the report of the build that was pushed.
-# startupProbe: ready means that one real inference gave the reference answer. The budget is {START_FACTOR} times the measured
-# start ({SHORTEST_BUDGET} s at least), and the time in which a disk of {DISK_BYTES // 10**6} MB/s reads the weights.
-# terminationGracePeriodSeconds: the preStop sleep (endpoints are withdrawn meanwhile), PREBAKE_GRACE, and {MARGIN} s.
+# startupProbe: the container is ready after one real inference gave the reference answer. The budget is {START_FACTOR} times
+# the measured start ({SHORTEST_BUDGET} s at least), plus the time in which a disk of {DISK_BYTES // 10**6} MB/s reads all
+# weights.
+# terminationGracePeriodSeconds: the preStop sleep (endpoints are withdrawn meanwhile), plus PREBAKE_GRACE_PERIOD,
+# plus {MARGIN} s.
 """
 
 
 def _deployment(spec: ImageSpec, deployment: Deployment, members: Sequence[ImageSpec]) -> dict[str, Any]:
-    drain = min(LONGEST_DRAIN, max(each.limits.seconds for each in members or (spec,)))
+    drain = min(LONGEST_DRAIN, max(model.limits.seconds for model in members or (spec,)))
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -95,7 +98,7 @@ def _container(spec: ImageSpec, deployment: Deployment, members: Sequence[ImageS
         "image": deployment.image,
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"name": "http", "containerPort": 8000}],
-        "env": [{"name": "PREBAKE_GRACE", "value": str(drain)}],
+        "env": [{"name": "PREBAKE_GRACE_PERIOD", "value": str(drain)}],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -156,7 +159,7 @@ def _labels(spec: ImageSpec) -> dict[str, str]:
 
 
 def _selector(spec: ImageSpec) -> dict[str, str]:
-    """A Deployment's cannot be changed once it exists."""
+    """A Deployment's selector cannot be changed once it exists."""
     return {"app.kubernetes.io/name": _dns_name(spec)}
 
 

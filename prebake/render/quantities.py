@@ -1,4 +1,4 @@
-"""What a container asks for, in Kubernetes' quantities (``4Gi``, ``500m``)."""
+"""Resource requests of a container, in Kubernetes' quantities (``4Gi``, ``500m``)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from prebake.spec.image import ImageSpec, Resources
+from prebake.spec.image.image import ImageSpec, Resources
 
 _UNITS = {
     **{"m": Fraction(1, 1000), "": Fraction(1)},
@@ -16,11 +16,11 @@ _UNITS = {
 
 
 def resources_of(spec: ImageSpec, members: Sequence[ImageSpec]) -> Resources:
-    """The image's own; of several models that says none, what its models need side by side."""
+    """The image's own resources. If an image of several models sets none, the sum of its models'."""
     if not members or "resources" in spec.model_fields_set:
         return spec.resources
-    mebibytes = sum(_number(each.resources.memory) for each in members) / _UNITS["Mi"]
-    processors = max((each.resources.cpu for each in members), key=_number)
+    mebibytes = sum(_number(member.resources.memory) for member in members) / _UNITS["Mi"]
+    processors = max((member.resources.cpu for member in members), key=_number)
     return Resources(cpu=processors, memory=f"{math.ceil(mebibytes)}Mi")
 
 

@@ -1,19 +1,19 @@
-"""Which stages a Dockerfile has: one model's have plain names, those of several are told apart by the model's."""
+"""The stages of a Dockerfile. Of several models, a stage's name contains the model's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prebake.bake.join_settings import MEMBERS
+from prebake.documents.join_settings import MEMBERS
 from prebake.plan.layers import model_folders
-from prebake.plan.places import lock_prefixes, trees_of
+from prebake.plan.multi_model import lock_prefixes, published_trees
 from prebake.plan.values import Member, Plan, weight_folders
 
 
 @dataclass(frozen=True)
 class Packages:
-    """A stage with export packages; ``locks`` is what the names of its requirements locks begin with."""
+    """A stage with export packages; ``locks`` is the prefix of the names of its requirements locks."""
 
     stage: str
     locks: str
@@ -21,7 +21,7 @@ class Packages:
 
 @dataclass(frozen=True)
 class Shipped:
-    """A published file: in a tree of the context at ``place``, in the model's own image at ``path``."""
+    """A published file: at ``place`` in a tree of the context, at ``path`` in the model's own image."""
 
     tree: str
     place: str
@@ -39,8 +39,8 @@ class Folder:
 
 @dataclass(frozen=True)
 class ModelStages:
-    """One model's stages; ``context`` is the folder of the build's context that is its own, with a slash or empty, and
-    ``paths`` are the folders of ``/models`` that its graphs' tree has, ``compiled`` those of its artifacts."""
+    """One model's stages. ``context`` is its folder in the build's context, with a slash at its end, or empty. ``paths`` are
+    the folders of ``/models`` in its graphs' tree, ``compiled`` those of its artifacts."""
 
     name: str
     context: str
@@ -54,17 +54,17 @@ class ModelStages:
 
 
 def package_stages(plan: Plan) -> tuple[Packages, ...]:
-    """One for each set of requirements locks among the models."""
+    """One stage for each distinct set of requirements locks."""
     return tuple(Packages(_packages(prefix), prefix) for prefix in dict.fromkeys(lock_prefixes(plan.models).values()))
 
 
 def model_stages(plan: Plan) -> tuple[ModelStages, ...]:
-    """In the order of the models."""
+    """The stages of each model, in the order of the models."""
     return tuple(_stages(plan, member) for member in plan.members or [_alone(plan)])
 
 
 def _alone(plan: Plan) -> Member:
-    """A model by itself has everything at its own path."""
+    """Paths in the image of one model, which are its own."""
     own = {*weight_folders(plan.spec), *(file.path.partition("/")[0] for file in plan.shipped)}
     return Member(plan, {name: name for name in own})
 
@@ -80,7 +80,7 @@ def _stages(whole: Plan, member: Member) -> ModelStages:
         shipped=tuple(_shipped(whole, member)),
         folders=tuple(Folder(name, member.place(name), name in plan.derived) for name in weight_folders(plan.spec)),
         paths=model_folders(plan.shipped, plan.folders),
-        compiled=model_folders((), (), (f"models/{path}" for each in plan.artifacts for path in each.files)),
+        compiled=model_folders((), (), (f"models/{path}" for artifact in plan.artifacts for path in artifact.files)),
     )
 
 
@@ -90,7 +90,7 @@ def _packages(prefix: str) -> str:
 
 def _shipped(whole: Plan, member: Member) -> Iterator[Shipped]:
     own = {member.place(file.path): file.path for file in member.plan.shipped}
-    for tree in trees_of(whole):
+    for tree in published_trees(whole):
         for file in tree.files:
             if file.path in own:
                 yield Shipped(tree.folder, file.path, own[file.path])

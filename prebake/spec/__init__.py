@@ -1,1 +1,1 @@
-"""Files to values: ``image.yaml``, ``weights.lock`` and the code around them. Pure but for reading."""
+"""Reads ``image.yaml``, ``weights.lock`` and the image's code into values. Its only effect is reading files."""

@@ -1,1 +1,1 @@
-"""The story of each verb: read, plan, carry out, verify, report. The one place that composes the other packages."""
+"""The job of each command: read, plan, run, verify, report. The only room that composes the others."""

@@ -1,4 +1,9 @@
-"""``build.py --model NAME``: from image.yaml and weights.lock to an image that was started, compared and measured."""
+"""``build.py --model NAME``: from image.yaml and weights.lock to an image that was started, compared and measured.
+
+The whole order of a build, from top to bottom: plan (pure), look up compiled artifacts, resolve what can be reused, check the
+disk space, plan the steps, run them, assemble the image, deliver it to each output (the Engine's image gets its
+name once it was started and compared; a registry's has attestations attached), build the naive image if asked, and report.
+"""
 
 from __future__ import annotations
 
@@ -7,287 +12,260 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from prebake.checkpoints.fetch import fetch, missing
-from prebake.checkpoints.local import changed_files
-from prebake.checkpoints.progress import terminal_progress
-from prebake.checkpoints.store import Store, default_root
-from prebake.engine.base import Base, known_base, resolve_base
-from prebake.engine.build import BuildResult
-from prebake.engine.connection import Connection, find_engine
-from prebake.engine.container_spec import ImageMount
-from prebake.engine.containers import remove_strays
-from prebake.engine.images import layers_by_name
-from prebake.engine.platform import engine_platform, require_platform
-from prebake.engine.tags import remove_tag, tag_image
-from prebake.oci.assembly import EPOCH, BaseImage, assemble
-from prebake.oci.compression import Compression
-from prebake.oci.records import Records
-from prebake.plan.compiled import with_artifacts, without_artifacts
-from prebake.plan.container import container_config
-from prebake.plan.making import check_licence, make_plan
+from prebake.checkpoints.sources.local_folder import changed_files
+from prebake.checkpoints.store.store import Store, default_root
+from prebake.docker.connection import find_engine
+from prebake.docker.containers.container_spec import ImageMount
+from prebake.docker.containers.containers import remove_strays
+from prebake.docker.images.images import diff_ids_by_name
+from prebake.docker.images.tags import remove_tag, tag_image
+from prebake.docker.platform import engine_platform, require_platform
+from prebake.io.file_lock import lock_build_folder
+from prebake.io.log import Log
+from prebake.io.steps import Steps
+from prebake.oci.records.layer_records import LayerRecord, Records
+from prebake.plan.artifact_layers import ArtifactsByModel
+from prebake.plan.planner import check_license, make_plan
 from prebake.plan.runtime import serving_requirements
-from prebake.plan.values import STARTS, Options, Plan
-from prebake.render.dockerfile import render_context
-from prebake.sizes import show_bytes
+from prebake.plan.values import Plan
 from prebake.spec.project import Project, read_project
-from prebake.workflow.artifacts import find_artifacts
-from prebake.workflow.attesting import Built, attestations
-from prebake.workflow.beside import RECORDS, put_beside, require_taken
-from prebake.workflow.builder import Builder
-from prebake.workflow.ci import builder_uri, read_run
-from prebake.workflow.context import write_context
-from prebake.workflow.device import find_device, why_not_on_cpu
-from prebake.workflow.library import Library
-from prebake.workflow.making import Maker
-from prebake.workflow.outputs import (
-    BytesMissing,
-    Delivered,
+from prebake.workflow.checkpoint.sized_sample import size_sample
+from prebake.workflow.delivery.attestations import RECORDS, AttestedBuild, attach_all, attestations, require_attached
+from prebake.workflow.delivery.outputs import (
+    Delivery,
+    EngineOutput,
+    MissingBlobs,
     Output,
-    ToEngine,
-    ToRegistry,
+    RegistryOutput,
     check_outputs,
     read_outputs,
 )
-from prebake.workflow.parts import Parts
-from prebake.workflow.proving import Proof, measure_start, precision_told
-from prebake.workflow.reporting import VOLUME, Made, Outcome, write_report
-from prebake.workflow.room import layers_known, require_engine_room, require_store_room
-from prebake.workflow.sizing import size_sample
-from prebake.workflow.sources import open_sources
-from prebake.workflow.steps import Steps, Tell, only_one
-from prebake.workflow.system import fetch_system
-
-Weights = Literal["baked", "volume"]
-_SERVING = ("dependencies", "code")  # the kinds of layers that stay where weights are a volume
-
-
-@dataclass(frozen=True)
-class BuildOrder:
-    """What the command line asked for. ``outputs`` are places as ``--output`` names them; ``docker`` is the one where an
-    image can be started, and is left only after its answer was compared."""
-
-    root: Path
-    model: str
-    options: Options = field(default_factory=Options)
-    base: str = "auto"
-    accepted_licences: Collection[str] = ()
-    naive: bool = False
-    outputs: tuple[str, ...] = ("docker",)
-    compression: Compression = "auto"
-    weights: Weights = "baked"
-    size: str | None = None  # of the sample checkpoint, as ``1GB``; None: what the lock pins
-    starts: int = STARTS
-    platform: str | None = None  # as ``linux/amd64``; None: the Engine's
-    require_attestations: bool = False
+from prebake.workflow.layers.artifacts import find_artifacts
+from prebake.workflow.layers.cache_keys import layer_key
+from prebake.workflow.layers.cache_lookup import BuildCache
+from prebake.workflow.layers.layer_store import LayerStore
+from prebake.workflow.metadata.ci import builder_uri, read_run
+from prebake.workflow.pipeline.assembly import AssembledImage, assemble
+from prebake.workflow.pipeline.build_report import WEIGHTS_SUFFIX, BuildReport, read_components, write_report
+from prebake.workflow.pipeline.disk_space import require_engine_room, require_store_room
+from prebake.workflow.pipeline.naive import build_naive
+from prebake.workflow.pipeline.resolution import Resolution, find_base, resolve, with_produced
+from prebake.workflow.pipeline.step import Pipeline, has_conditional, merge_pipelines, steps_to_run
+from prebake.workflow.pipeline.step_planner import plan_steps
+from prebake.workflow.pipeline.step_runner import Workspace, run
+from prebake.workflow.requests import BuildRequest
+from prebake.workflow.start_check.gpu import cpu_obstacle, find_gpu
+from prebake.workflow.start_check.start_check import StartCheck, explain_precision, measure_start
 
 
-def build_image(order: BuildOrder, tell: Tell) -> Mapping[str, Any]:
-    """Build, prove and measure one image; the report, which also lies in ``build/<model>/``."""
-    project, options = read_project(order.root, order.model), order.options
-    if order.size:
-        project, options = size_sample(project, options, order.size, tell)
+def build_image(request: BuildRequest, log: Log) -> Mapping[str, Any]:
+    """Build, check and measure one image. Returns the report, which is also written to ``build/<model>/``."""
+    project, options = read_project(request.root, request.model), request.options
+    if request.size:
+        project, options = size_sample(project, options, request.size, log)
     plan = make_plan(project, options)
-    check_licence(plan, order.accepted_licences)
-    check_outputs(order.outputs, plan.tag, attestations=order.require_attestations)
-    _tell_changed(project, plan, tell)
-    folder = order.root / "build" / plan.name
-    with only_one(folder, plan.name), ExitStack() as held:
+    check_license(plan, request.accepted_licenses)
+    check_outputs(request.outputs, plan.tag, attestations=request.require_attestations)
+    _warn_of_changed_files(project, plan, log)
+    folder = request.root / "build" / plan.name
+    with lock_build_folder(folder, plan.name), ExitStack() as opened:
         connection = find_engine()
-        if order.platform:
-            require_platform(order.platform, engine_platform(connection))
-        outputs = read_outputs(order.outputs, connection, plan.tag, tell)
-        repositories = [output.repository for output in outputs if isinstance(output, ToRegistry)]
+        if request.platform:
+            require_platform(request.platform, engine_platform(connection))
+        outputs = read_outputs(request.outputs, connection, plan.tag, log)
+        repositories = [output.repository for output in outputs if isinstance(output, RegistryOutput)]
         for repository in repositories:
-            held.enter_context(closing(repository))
-        remove_strays(connection, say=tell)
+            opened.enter_context(closing(repository))
+        remove_strays(connection, log=log)
         store = Store(default_root())
-        held.enter_context(store.in_use())
-        parts = Parts(store, Library(Records(store.root), repositories), order.compression)
-        plan = find_artifacts(plan, parts, tell)
-        return Job(order, project, plan, folder, connection, parts, Steps(tell)).carry_out(outputs)
+        opened.enter_context(store.in_use())
+        layers = LayerStore(store, BuildCache(Records(store.root), repositories), request.compression)
+        workspace = Workspace(
+            project=project, folder=folder, connection=connection, layers=layers, steps=Steps(log), base=request.base
+        )
+        return Build(request, plan, find_artifacts(plan, layers, log), workspace).run(outputs)
 
 
 @dataclass(frozen=True)
-class Job:
-    """One build under way."""
+class Build:
+    """One build. ``plan`` has no artifacts; ``found`` are the artifacts of its models. ``pipelines`` collects every pipeline for
+    the report, ``warned`` the keys of artifacts that a warning was logged about."""
 
-    order: BuildOrder
-    project: Project
+    request: BuildRequest
     plan: Plan
-    folder: Path
-    connection: Connection
-    parts: Parts
-    steps: Steps
+    found: ArtifactsByModel
+    workspace: Workspace
+    pipelines: list[Pipeline] = field(default_factory=list)
+    warned: set[str] = field(default_factory=set)
 
-    def carry_out(self, outputs: list[Output]) -> Mapping[str, Any]:
-        self._require_room(outputs)
-        maker = self.maker()
-        if self.plan.compiled and (other := maker.found_other()):
-            return replace(self, plan=without_artifacts(self.plan, other)).carry_out(outputs)
-        with self.steps.step("layers", f"{len(self.plan.layers)} above the base"):
-            made = self._make(maker)
-        proof, delivered = Proof(), {}
+    def run(self, outputs: list[Output]) -> Mapping[str, Any]:
+        steps, resolution = self.workspace.steps, self.resolve()
+        self._require_room(resolution, outputs)
+        with steps.step("layers", f"{len(resolution.plan.layers)} above the base"):
+            resolution = self.make_layers(resolution)
+        image, check, delivered = self.assemble(resolution), StartCheck(), {}
         for output in outputs:
-            if isinstance(output, ToEngine):
-                made, delivered[output.name], proof = self._prove(maker, made)
+            if isinstance(output, EngineOutput):
+                image, delivered[output.name], check = self._verify(resolution, image)
                 continue
-            with self.steps.step(output.name.partition(":")[0], output.name):
-                made, delivered[output.name] = self._deliver(maker, made, output)
-                if isinstance(output, ToRegistry):
-                    refused = self._put_beside(maker, made, output)
+            with steps.step(output.name.partition(":")[0], output.name):
+                image, delivered[output.name] = deliver(image, output, partial(self.remake, resolution))
+                if isinstance(output, RegistryOutput):
+                    refused = self._attach(resolution, image, output)
                     delivered[output.name] = replace(delivered[output.name], refused=refused)
-        if self.order.naive and self.plan.naive:
-            self._build_naive(maker)
-        beside = self._beside() if any(isinstance(output, ToEngine) for output in outputs) else {}
-        outcome = Outcome(self.plan, made, maker.builder.results, delivered, proof, beside, maker.components())
-        report = write_report(self.project.root, outcome, self.steps)
-        if self.order.require_attestations:
-            require_taken(delivered)
+        if self.request.naive and resolution.plan.naive:
+            build_naive(resolution.plan, resolution.require_base(), self.workspace)
+        report = write_report(self.workspace.project.root, self._report(resolution, image, delivered, check), steps)
+        if self.request.require_attestations:
+            require_attached(delivered)
         return report
 
-    def _beside(self) -> Mapping[str, frozenset[str]]:
-        """The Engine's other images: not this one by its several names."""
-        own = (self.plan.tag, self.plan.naive_tag)
-        images = layers_by_name(self.connection)
-        return {name: diffs for name, diffs in images.items() if name.removesuffix(VOLUME) not in own}
+    def resolve(self, lost: Collection[str] = ()) -> Resolution:
+        connection = self.workspace.connection
+        base = find_base(self.plan, connection, self.request.base)
+        return resolve(self.plan, self.found, self.workspace.layers, connection, base, lost)
 
-    def _make(self, maker: Maker) -> Made:
-        base, layers = maker.base_image(), maker.layers()
-        config, created = container_config(self.plan), self.plan.metadata.created_text or EPOCH
-        if self.order.weights == "baked":
-            whole = [each.layer for each in layers]
-            return Made(assemble(base, whole, config.over, config.annotations, created), base, layers)
-        inside = [each.layer for each in layers if each.planned.kind in _SERVING]
-        outside = [each.layer for each in layers if each.planned.kind not in _SERVING]
-        scratch = BaseImage({key: base.config[key] for key in ("architecture", "os")}, ())
-        kept = replace(config, labels=config.stable_labels)
-        volume = assemble(scratch, outside, lambda _: {"Labels": dict(kept.labels)}, kept.annotations)
-        return Made(assemble(base, inside, config.over, config.annotations, created), base, layers, volume)
+    def make_layers(self, resolution: Resolution, lost: Collection[str] = ()) -> Resolution:
+        """Run the pipeline. Returns the resolution with the records of every layer.
 
-    def _require_room(self, outputs: list[Output]) -> None:
-        base = self.plan.base
-        found = known_base(self.connection, f"{base.reference}@{base.digest}", self.order.base)
-        known = layers_known(self.plan, self.parts, found)
-        require_store_room(self.plan, self.parts, known)
-        if any(isinstance(output, ToEngine) for output in outputs):
-            require_engine_room(self.plan, self.connection, known)
+        If a step is conditional, the pipeline is planned again after the steps before it have run.
+        """
+        produced_layers: dict[str, tuple[LayerRecord, ...]] = {}
+        while True:
+            self._warn_of_left_out(resolution)
+            pipeline = plan_steps(resolution)
+            produced = run(pipeline, resolution.base, self.workspace)
+            same_base = produced.base == resolution.base
+            self.pipelines.append(pipeline if same_base else pipeline[:1])
+            produced_layers |= produced.layers
+            if same_base and not has_conditional(pipeline):
+                return with_produced(resolution, produced_layers)
+            if same_base and not steps_to_run(pipeline):
+                raise ValueError("a conditional step has no step before it that decides it")
+            resolution = with_produced(self.resolve(lost), produced_layers)
 
-    def maker(self) -> Maker:
-        base = self.plan.base
-        with self.steps.step("base", base.reference):
-            found = resolve_base(
-                self.connection, f"{base.reference}@{base.digest}", self.order.base, say=self.steps.tell
-            )
-        results: list[BuildResult] = []
-        with self.steps.step("context", str(self.folder / "context")):
-            members = tuple(
-                self._maker_of(plan, found, self.folder / "members" / plan.name, results)
-                for plan in self.plan.models
-                if self.plan.members
-            )
-            return replace(self._maker_of(self.plan, found, self.folder, results), members=members)
+    def assemble(self, resolution: Resolution) -> AssembledImage:
+        volume = self.request.weights == "volume"
+        base = resolution.require_base()
+        return assemble(resolution.plan, resolution.records, base, self.workspace.layers, volume=volume)
 
-    def _maker_of(self, plan: Plan, base: Base, folder: Path, results: list[BuildResult]) -> Maker:
-        store, tell = self.parts.store, self.steps.tell
-        fetch_system(plan.system, store, tell)
-        rendered = render_context(plan, self.project.templates)
-        small = [file for file in rendered if file.sha256 is None or file.path.startswith("system/")]
-        context = write_context(folder / "context", small, store)
-        builder = Builder(self.connection, context, base.reference, store.folder, tell, results)
-        return Maker(plan, self.connection, base, builder, self.parts, partial(self._fetch, plan), tell)
+    def remake(self, resolution: Resolution, lost: Collection[str]) -> AssembledImage:
+        """Make the layers with these digests again: their bytes are needed, but the store no longer has them."""
+        for layer in resolution.plan.layers:
+            if any(record.digest in lost for record in resolution.records[layer.name] or ()):
+                self.workspace.steps.log(f"layers: the store no longer has {layer.name}; building it again")
+        return self.assemble(self.make_layers(self.resolve(lost), lost))
 
-    def _fetch(self, plan: Plan) -> None:
-        """What the store lacks of the checkpoint, or of the checkpoints."""
-        store = self.parts.store
-        for model in plan.models:
-            if files := missing(model.files, store):
-                told = f"{len(files)} files, {show_bytes(sum(file.size for file in files))}"
-                with self.steps.step("fetch", told), open_sources(self.order.root, model.name) as sources:
-                    fetch(model.files, store, sources, terminal_progress())
-
-    def _prove(self, maker: Maker, made: Made) -> tuple[Made, Delivered, Proof]:
-        """The image gets its name in the Engine only after it gave the right answer, where it can give one here."""
-        candidate = ToEngine(self.connection, f"{self.plan.tag}-candidate", self.steps.tell)
-        volume = candidate.beside(VOLUME)
-        volumes = [ImageMount(volume.tag, "models", "/models")] if made.volume else []
+    def _verify(self, resolution: Resolution, image: AssembledImage) -> tuple[AssembledImage, Delivery, StartCheck]:
+        """The image gets its name in the Engine only after its answer was checked, if it can run on this machine."""
+        plan, connection, steps = resolution.plan, self.workspace.connection, self.workspace.steps
+        candidate = EngineOutput(connection, f"{plan.tag}-candidate", steps.log)
+        volume = candidate.companion(WEIGHTS_SUFFIX)
+        volumes = [ImageMount(volume.tag, "models", "/models")] if image.volume else []
         try:
-            with self.steps.step("docker", candidate.tag):
-                made, delivered = self._deliver(maker, made, candidate)
-            device = find_device(self.connection, self.plan.target, candidate.tag)
-            proof = Proof(device, why_not_on_cpu(self.plan, maker.components()) if device.lacking else "")
-            step = self.steps.step("verify", proof.plan)
-            with step, precision_told(self.plan):
-                if not proof.unstarted:
-                    launcher = device.launcher(self.connection, volumes)
-                    proof = replace(proof, measured=measure_start(launcher, candidate.tag, self.order.starts))
-            if made.volume:
-                tag_image(self.connection, volume.tag, self.plan.tag + VOLUME)
-            tag_image(self.connection, candidate.tag, self.plan.tag)
+            with steps.step("docker", candidate.tag):
+                image, delivered = deliver(image, candidate, partial(self.remake, resolution))
+            device = find_gpu(connection, plan.target, candidate.tag)
+            components = read_components(plan, resolution.require_base(), self.workspace.layers)
+            check = StartCheck(device, cpu_obstacle(plan, components) if device.unavailable else "")
+            with steps.step("verify", check.description), explain_precision(plan):
+                if not check.not_started:
+                    launcher = device.launcher(connection, volumes)
+                    check = replace(check, measured=measure_start(launcher, candidate.tag, self.request.starts))
+            if image.volume:
+                tag_image(connection, volume.tag, plan.tag + WEIGHTS_SUFFIX)
+            tag_image(connection, candidate.tag, plan.tag)
         finally:
-            remove_tag(self.connection, candidate.tag)
-            remove_tag(self.connection, volume.tag)
-        return made, Delivered(self.plan.tag, delivered.bytes), proof
+            remove_tag(connection, candidate.tag)
+            remove_tag(connection, volume.tag)
+        return image, Delivery(plan.tag, delivered.bytes), check
 
-    def _deliver(self, maker: Maker, made: Made, output: Output) -> tuple[Made, Delivered]:
-        def remake(digests: Collection[str]) -> Made:
-            maker.remake(digests)
-            return self._make(maker)
-
-        return deliver(made, output, remake)
-
-    def _put_beside(self, maker: Maker, made: Made, output: ToRegistry) -> Mapping[str, str]:
-        """What the registry does not take of the records and attestations, with the reason."""
-        requirements = serving_requirements(self.project, self.plan.target)
-        baked, builder = made.volume or made.image, builder_uri(os.environ)
-        run = read_run(os.environ, self.steps.begun)
-        built = Built(self.plan, made.image, baked, maker.base, requirements, self.order.compression, builder, run)
+    def _attach(self, resolution: Resolution, image: AssembledImage, output: RegistryOutput) -> Mapping[str, str]:
+        """Attach records, SBOM and provenance to an image. Returns those that the registry refused, with the reason."""
+        plan, base, layers = resolution.plan, resolution.require_base(), self.workspace.layers
+        built = AttestedBuild(
+            plan=plan,
+            image=image.image,
+            baked=image.volume or image.image,
+            base=base,
+            requirements=serving_requirements(self.workspace.project, plan.target),
+            compression=self.request.compression,
+            builder=builder_uri(os.environ),
+            run=read_run(os.environ, self.workspace.steps.begun),
+        )
+        keys = [layer_key(layer, layers.compression, base) for layer in plan.layers]
         puts: dict[str, Callable[[], object]] = {
-            RECORDS: partial(maker.publish, output.repository),
+            RECORDS: partial(layers.cache.publish, output.repository, keys),
             **attestations(output.repository, built),
         }
-        return put_beside(output.name, puts, self.steps.tell)
+        return attach_all(output.name, puts, self.workspace.steps.log)
 
-    def _build_naive(self, maker: Maker) -> None:
-        self._fetch(self.plan)
-        store = self.parts.store
-        with self.steps.step("naive", self.plan.naive_tag):
-            rendered = render_context(with_artifacts(self.plan, {}), self.project.templates)
-            context = write_context(self.folder / "naive", rendered, store)
-            builder = Builder(self.connection, context, maker.base.reference, store.folder, self.steps.tell)
-            builder.image(None, self.plan.naive_tag, "naive.Dockerfile")
+    def _report(
+        self, resolution: Resolution, image: AssembledImage, delivered: Mapping[str, Delivery], check: StartCheck
+    ) -> BuildReport:
+        plan, base = resolution.plan, resolution.require_base()
+        return BuildReport(
+            plan=plan,
+            image=image,
+            pipeline=merge_pipelines(self.pipelines),
+            built=self.workspace.built,
+            delivered=delivered,
+            check=check,
+            other_images=self._other_images(plan) if "docker" in self.request.outputs else {},
+            components=read_components(plan, base, self.workspace.layers),
+        )
+
+    def _other_images(self, plan: Plan) -> Mapping[str, frozenset[str]]:
+        """The Engine's images, without this one under any of its names."""
+        own_tags = (plan.tag, plan.naive_tag)
+        images = diff_ids_by_name(self.workspace.connection)
+        return {name: diffs for name, diffs in images.items() if name.removesuffix(WEIGHTS_SUFFIX) not in own_tags}
+
+    def _require_room(self, resolution: Resolution, outputs: list[Output]) -> None:
+        require_store_room(resolution, self.workspace.layers)
+        if any(isinstance(output, EngineOutput) for output in outputs):
+            require_engine_room(resolution, self.workspace.connection)
+
+    def _warn_of_left_out(self, resolution: Resolution) -> None:
+        """Warn once about each artifact that does not fit the graphs."""
+        for left_out in resolution.left_out:
+            if left_out.artifact.key not in self.warned:
+                self.warned.add(left_out.artifact.key)
+                self.workspace.steps.log(f"artifact: {left_out}")
 
 
-def _tell_changed(project: Project, plan: Plan, tell: Tell) -> None:
-    """What is pinned is built, whatever lies in the folder by now; but whoever wrote it anew should know."""
+def _warn_of_changed_files(project: Project, plan: Plan, log: Log) -> None:
+    """Warn about files that were changed since they were pinned: the build uses the pinned bytes."""
     for model in plan.models:
         since = (project.root / "images" / model.name / "weights.lock").stat().st_mtime
         for path in changed_files(model.files, project.root, since):
-            how = f"`prebake lock --model {model.name}` takes the new one"
-            tell(f"lock: {path} is not what weights.lock pins any more; {how}")
+            how = f"`prebake lock --model {model.name}` pins the changed file"
+            log(f"lock: {path} was changed since it was pinned; the build uses the pinned bytes; {how}")
 
 
-def deliver(made: Made, output: Output, remake: Callable[[Collection[str]], Made]) -> tuple[Made, Delivered]:
-    """Put an image, and make again what is neither at the destination nor here.
+def deliver(
+    image: AssembledImage, output: Output, remake: Callable[[Collection[str]], AssembledImage]
+) -> tuple[AssembledImage, Delivery]:
+    """Deliver an image. Layers that neither the destination nor this machine has are made again.
 
-    A destination may name a part of what it lacks: an Engine ends a pull at the first layer that it cannot have. Raises
-    BytesMissing for what is missing although it was made again.
+    A destination may name only some of the blobs that it lacks: an Engine ends a pull at the first layer that it cannot get.
+    Raises MissingBlobs for blobs that are missing although their layers were made again.
     """
     remade: set[str] = set()
     while True:
         try:
-            return made, _put(made, output)
-        except BytesMissing as lacking:
-            if remade.issuperset(lacking.digests):
+            return image, _put(image, output)
+        except MissingBlobs as missing:
+            if remade.issuperset(missing.digests):
                 raise
-            remade.update(lacking.digests)
-            made = remake(lacking.digests)
+            remade.update(missing.digests)
+            image = remake(missing.digests)
 
 
-def _put(made: Made, output: Output) -> Delivered:
-    """Weights first: nobody should find an image whose weights are still on their way."""
-    beside = output.beside(VOLUME).put(made.volume).bytes if made.volume else 0
-    delivered = output.put(made.image)
-    return replace(delivered, bytes=delivered.bytes + beside)
+def _put(image: AssembledImage, output: Output) -> Delivery:
+    """Deliver the weights image first, so that nobody finds an image whose weights are not there yet."""
+    weights_bytes = output.companion(WEIGHTS_SUFFIX).put(image.volume).bytes if image.volume else 0
+    delivered = output.put(image.image)
+    return replace(delivered, bytes=delivered.bytes + weights_bytes)

@@ -1,141 +1,141 @@
-"""``prebake deploy``: Kubernetes objects for an image that was built here and pushed."""
+"""``prebake deploy``: Kubernetes objects for an image that a build pushed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from prebake.errors import PrebakeError
-from prebake.measure.report import find_report, list_reports
+from prebake.io.log import Log
+from prebake.measure.report.report_files import find_report, list_reports
 from prebake.oci.reference import Reference, parse_reference
-from prebake.plan.values import MODEL_KINDS, Options
+from prebake.plan.layer_kinds import MODEL_KINDS
 from prebake.render.kubernetes import Deployment, render_deployment
 from prebake.spec.project import Project, read_project
-from prebake.workflow.reporting import REGISTRY, VOLUME
-from prebake.workflow.steps import Tell
+from prebake.workflow.pipeline.build_report import REGISTRY_PREFIX, WEIGHTS_SUFFIX
+from prebake.workflow.requests import DeployRequest
 
 
 class NothingToDeploy(PrebakeError):
-    """There is no report of a build of this target and checkpoint."""
+    """``deploy`` finds no report of a build of this target and checkpoint. The message lists the reports that
+    exist."""
 
     exit_code = 44
 
 
 class NotPushed(PrebakeError):
-    """The report of the build does not say that the image was pushed, or names another image than is asked for."""
+    """By the build's report the image was not pushed, or ``--image`` or ``--weights-image`` is not the image that
+    was pushed. The message names both."""
 
     exit_code = 54
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """What is to be deployed. ``image`` and ``weights`` are references by tag or digest, None for what the report says."""
-
-    root: Path
-    model: str
-    options: Options
-    image: str | None = None
-    weights: str | None = None
-    replicas: int = 1
-
-
-def render_objects(asked: Rollout, tell: Tell) -> str:
-    """The YAML. Images are named by the digest that the build's report says was pushed, so that what was measured is what
-    runs. Raises NothingToDeploy or NotPushed."""
-    project = read_project(asked.root, asked.model, locked=False)
-    checkpoint = asked.options.checkpoint or _default_checkpoint(project)
-    newer: list[str] = []
-    report = find_report(asked.root, asked.model, asked.options.target, checkpoint, newer.append)
+def render_objects(request: DeployRequest, log: Log) -> str:
+    """The YAML. Images are named by the pushed digest of the build's report, so that the measured image is the one that runs.
+    Raises NothingToDeploy or NotPushed."""
+    project = read_project(request.root, request.model, locked=False)
+    checkpoint = request.options.checkpoint or _default_checkpoint(project)
+    unusable: list[str] = []
+    report = find_report(request.root, request.model, request.options.target, checkpoint, unusable.append)
     if report is None:
-        raise _not_built(asked, checkpoint, newer)
-    image, weights = _choose(asked, report, tell)
+        raise _not_built(request, checkpoint, unusable)
+    for line in unusable:
+        log(f"deploy: {line}")
+    image, weights = _choose(request, report, log)
     ready = report.get("ready_seconds")
     if ready is None:
-        tell("deploy: the image was not started where it was built, so the start budget follows from its bytes alone")
-    held = sum(layer["size"] for layer in report["layers"] if layer["kind"] in MODEL_KINDS)
-    members = [member.spec for member in project.members.values()]
-    deployment = Deployment(image, asked.options.target, ready, asked.replicas, weights, held)
+        log("deploy: the build did not start the image, so the start budget follows from the size of its weights alone")
+    weight_bytes = sum(layer["size"] for layer in report["layers"] if layer["kind"] in MODEL_KINDS)
+    members = [member.spec for member in project.models.values()]
+    deployment = Deployment(
+        image=image,
+        target=request.options.target,
+        ready_seconds=ready,
+        replicas=request.replicas,
+        weights=weights,
+        weight_bytes=weight_bytes,
+    )
     return render_deployment(project.spec, deployment, members)
 
 
 def _default_checkpoint(project: Project) -> str:
-    """As a report has it: of an image of several models, that of each."""
+    """The default checkpoint, as reports write it; for a multi-model image the checkpoint of each model."""
     chosen = project.spec.models
-    each = (f"{name}/{chosen[name].checkpoint or member.spec.checkpoint}" for name, member in project.members.items())
-    return ",".join(each) or project.spec.checkpoint
+    checkpoints = (
+        f"{name}/{chosen[name].checkpoint or member.spec.checkpoint}" for name, member in project.models.items()
+    )
+    return ",".join(checkpoints) or project.spec.checkpoint
 
 
-def _not_built(asked: Rollout, checkpoint: str, newer: Sequence[str]) -> NothingToDeploy:
-    of = f" of checkpoint {checkpoint}" if checkpoint else ""
-    found = [f"{target} {name}".strip() for target, name in list_reports(asked.root, asked.model)]
+def _not_built(request: DeployRequest, checkpoint: str, unusable: Sequence[str]) -> NothingToDeploy:
+    suffix = f" of checkpoint {checkpoint}" if checkpoint else ""
+    found = [f"{target} {name}".strip() for target, name in list_reports(request.root, request.model)]
     others = f" There are reports of: {', '.join(found)}." if found else ""
     return NothingToDeploy(
-        f"There is no report of a build of {asked.model} for {asked.options.target}{of} in {asked.root / 'build'}.{others}"
-        + "".join(f"\n  {line}" for line in newer),
-        next_action=f"{_build_command(asked)} builds and pushes it; where it was built elsewhere, copy that build's "
-        f"report.json to build/{asked.model}/",
+        f"There is no report of a build of {request.model} for {request.options.target}{suffix} in "
+        f"{request.root / 'build'}.{others}" + "".join(f"\n  {line}" for line in unusable),
+        next_action=f"{_build_command(request)} builds and pushes it; if it was built elsewhere, copy that build's "
+        f"report.json to build/{request.model}/",
     )
 
 
-def _build_command(asked: Rollout) -> str:
-    target = "" if asked.options.target == "cpu" else f" --target {asked.options.target}"
-    checkpoint = f" --checkpoint {asked.options.checkpoint}" if asked.options.checkpoint else ""
-    return f"`python build.py --model {asked.model}{target}{checkpoint} --push HOST/PATH:TAG`"
+def _build_command(request: DeployRequest) -> str:
+    target = "" if request.options.target == "cpu" else f" --target {request.options.target}"
+    checkpoint = f" --checkpoint {request.options.checkpoint}" if request.options.checkpoint else ""
+    return f"`python build.py --model {request.model}{target}{checkpoint} --push HOST/PATH:TAG`"
 
 
-def _choose(asked: Rollout, report: Mapping[str, Any], tell: Tell) -> tuple[str, str | None]:
-    """The image, and that of the weights if they are in one of their own; both by digest."""
+def _choose(request: DeployRequest, report: Mapping[str, Any], log: Log) -> tuple[str, str | None]:
+    """The image, and the image of /models if there is one; both by digest."""
     pushed = _pushed(report)
     if not pushed:
         places = ", ".join(report["outputs"]) or "nowhere"
         raise NotPushed(
-            f"{asked.model} was built and not pushed: by the report of its last build it went to {places}.",
-            next_action=f"{_build_command(asked)} pushes it (what is built is reused), then deploy again",
+            f"{request.model} was not pushed: according to its last report, the build delivered it to {places}.",
+            next_action=f"{_build_command(request)} pushes it (finished layers are reused), then deploy again",
         )
-    image = _matching("--image", asked.image, pushed, str(report["digest"]), tell)
+    image = _matching("--image", request.image, pushed, str(report["digest"]), log)
     volume = report.get("volume")
-    if volume is None and asked.weights is not None:
+    if volume is None and request.weights_image is not None:
         raise NotPushed(
-            f"--weights-image {asked.weights}: by its report the image holds its weights itself.",
+            f"--weights-image {request.weights_image}: according to the report, the image contains its weights.",
             next_action="leave --weights-image out, or build with `--weights volume`",
         )
     if volume is None:
         return image, None
-    beside = [Reference(each.host, each.path, (each.tag or "latest") + VOLUME) for each in pushed]
-    same = image.partition("@")[0]
-    beside.sort(key=lambda each: each.name != same)
-    return image, _matching("--weights-image", asked.weights, beside, str(volume["digest"]), tell)
+    volumes = [Reference(place.host, place.path, (place.tag or "latest") + WEIGHTS_SUFFIX) for place in pushed]
+    repository = image.partition("@")[0]
+    volumes.sort(key=lambda place: place.name != repository)
+    return image, _matching("--weights-image", request.weights_image, volumes, str(volume["digest"]), log)
 
 
 def _pushed(report: Mapping[str, Any]) -> list[Reference]:
-    """Where the report says that this very image was pushed."""
+    """The references that this image was pushed to, according to the report."""
     outputs = {
-        name.removeprefix(REGISTRY): each["name"]
-        for name, each in report["outputs"].items()
-        if name.startswith(REGISTRY)
+        name.removeprefix(REGISTRY_PREFIX): output["name"]
+        for name, output in report["outputs"].items()
+        if name.startswith(REGISTRY_PREFIX)
     }
     found = {**outputs, **report.get("pushed", {})}
     return [parse_reference(name) for name, digest in found.items() if digest.endswith(f"@{report['digest']}")]
 
 
-def _matching(flag: str, asked: str | None, pushed: Sequence[Reference], digest: str, tell: Tell) -> str:
-    """The reference by digest: the first that was pushed, or the one asked for. Raises NotPushed or ReferenceInvalid."""
-    if asked is None:
+def _matching(flag: str, reference: str | None, pushed: Sequence[Reference], digest: str, log: Log) -> str:
+    """The given reference, or the first pushed one, by digest. Raises NotPushed or ReferenceInvalid."""
+    if reference is None:
         return f"{pushed[0].name}@{digest}"
-    wanted = parse_reference(asked)
-    places = ", ".join(f"{each} ({digest})" for each in pushed)
+    wanted = parse_reference(reference)
+    places = ", ".join(f"{place} ({digest})" for place in pushed)
     if wanted.digest not in (None, digest):
         raise NotPushed(
-            f"{flag} {asked} is not the image of the report, which was pushed to {places}.",
-            next_action="take the one that was pushed, or build and push the one that is meant, then deploy again",
+            f"{flag} {reference} is not the image of the last report, which was pushed to {places}.",
+            next_action="give the pushed image, or build and push the other one, then deploy again",
         )
-    if wanted.digest is None and (wanted.name, wanted.target) not in [(each.name, each.target) for each in pushed]:
+    if wanted.digest is None and (wanted.name, wanted.target) not in [(place.name, place.target) for place in pushed]:
         raise NotPushed(
-            f"{flag} {asked}: the report does not say that the image was pushed there. It was pushed to {places}.",
-            next_action=f"leave {flag} out, name the image by that digest, or push it there with `build --push {asked}`",
+            f"{flag} {reference}: according to the report, the image was not pushed there, but to {places}.",
+            next_action=f"leave {flag} out, give the image by that digest, or push it there with `build --push {reference}`",
         )
-    if wanted.name not in [each.name for each in pushed]:
-        tell(f"deploy: {wanted.name} is taken for a copy of {places}: the digest is the same")
+    if wanted.name not in [place.name for place in pushed]:
+        log(f"deploy: {wanted.name} has the same digest as {places}, so it is used as a copy of it")
     return f"{wanted.name}@{digest}"

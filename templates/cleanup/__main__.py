@@ -1,4 +1,4 @@
-"""Clean the folder that pip installed into, and prove that every package still imports.
+"""Clean the folder that pip installed into, and check that every package still imports.
 
     python3 /cleanup FOLDER [--user NUMBER] [--environment NAME=VALUE …] [--drop GLOB …] [--system PACKAGE …]
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import libraries
 from candidates import find_candidates
 from distributions import find_distributions
-from shelf import Shelf
+from removed_files import RemovedFiles
 from slim import slim_folder
 from trials import Outcome, Trial
 
@@ -38,19 +38,19 @@ def main(arguments: list[str]) -> int:
     ):
         trial = Trial(tree, environment, Path(bytecode), asked.user)
         before = trial.run(modules)
-        if text := libraries.describe_missing(tree, before, asked.system):
-            print(text)
+        if missing := libraries.find_missing(tree, before, asked.system):
+            print(missing.text())
             return LIBRARY_MISSING
-        shelf = Shelf(tree, Path(aside))
+        removed = RemovedFiles(tree, Path(aside))
         for path in find_candidates(tree, asked.drop):
-            shelf.take(path)
-        slim_folder(tree, shelf)
-        lost = _restore(trial, before, shelf)
+            removed.remove(path)
+        slim_folder(tree, removed)
+        lost = _restore(trial, before, removed)
     for module, why in sorted(lost.items()):
-        print(f"error: {module} imported before the clean-up and does not after it: {why}")
+        print(f"error: {module} could be imported before the clean-up, but not after it: {why}")
     for module, outcome in sorted(before.items()):
         if outcome.error:
-            print(f"note: {module} does not import in this image: {outcome.error}")
+            print(f"note: {module} cannot be imported in this image: {outcome.error}")
     return 1 if lost else 0
 
 
@@ -64,21 +64,22 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _restore(trial: Trial, before: dict[str, Outcome], shelf: Shelf) -> dict[str, str]:
-    """Put back what the lost modules need: first from their own packages, then everything. What is still lost, and why."""
+def _restore(trial: Trial, before: dict[str, Outcome], removed: RemovedFiles) -> dict[str, str]:
+    """Put back files that the lost modules need: first those of their own packages, then all. Returns the modules that are still
+    lost, with the reason."""
     lost = _lost(before, trial.run([module for module, outcome in before.items() if not outcome.error]))
     for everything in (False, True):
         if not lost:
             break
         own = {module.partition(".")[0] for module in lost}
-        for path in shelf.put_back_all() if everything else shelf.put_back_of(own):
+        for path in removed.put_back_all() if everything else removed.put_back_of(own):
             print(f"kept: {path}")
         lost = _lost({module: before[module] for module in lost}, trial.run(sorted(lost)))
     return lost
 
 
 def _lost(before: dict[str, Outcome], after: dict[str, Outcome]) -> dict[str, str]:
-    """The modules of ``after`` that import no more, or lack names that they had."""
+    """The modules of ``after`` that can no longer be imported, or lack names that they had."""
     lost = {}
     for module, outcome in after.items():
         missing = sorted(set(before[module].names) - set(outcome.names))

@@ -1,4 +1,4 @@
-"""Which files of a package tree no import needs.
+"""Finds the files of a package tree that no import needs.
 
 - Folders called ``tests`` with test modules in them, if no other code refers to them (``references.py``).
 - Bytecode that came with a wheel: what the image runs is compiled anew, the same on every machine.
@@ -32,7 +32,7 @@ def find_candidates(tree: Path, drop: Sequence[str] = ()) -> list[str]:
 
 
 def _test_folders(tree: Path) -> set[str]:
-    """The outermost folders called ``tests`` that hold test modules. A folder of data called so is no such folder."""
+    """The outermost folders named ``tests`` that have test modules. A folder of data with this name does not count."""
     found = set()
     for folder, names, _ in os.walk(tree):
         if "tests" in names:

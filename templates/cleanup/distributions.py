@@ -1,4 +1,4 @@
-"""What pip installed: each distribution with the modules that can be imported from it by their first name."""
+"""The distributions that pip installed, each with its importable modules by their first name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_distributions(tree: Path) -> tuple[Distribution, ...]:
 
 
 def _module(tree: Path, file: str) -> str:
-    """The importable name that a file of a distribution stands for; empty if it stands for none."""
+    """The importable name of a distribution's file; empty if it has none."""
     parts = file.split("/")
     for depth, part in enumerate(parts[:-1]):
         if not part.isidentifier() or (depth == 0 and part in STRANGERS):

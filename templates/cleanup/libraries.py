@@ -1,13 +1,15 @@
-"""Which shared libraries packages need and the image lacks, and which Debian packages have them."""
+"""Finds the shared libraries that packages need and the image lacks, and the Debian packages that have them."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from distributions import find_distributions
 from trials import Outcome
@@ -49,8 +51,20 @@ DEBIAN = {
 """The package of bookworm that has a library, by its soname."""
 
 
-def describe_missing(tree: Path, outcomes: Mapping[str, Outcome], system: Sequence[str]) -> str:
-    """The error as the build prints it; empty if no import fails for want of a system library."""
+class Missing(NamedTuple):
+    """The error of a build whose packages need system libraries that the image lacks."""
+
+    message: str
+    next_action: str
+
+    def text(self) -> str:
+        """For people, and as the last line for the builder (``prebake.documents.stage_error``)."""
+        error = {"schema": 1, "kind": "LibraryMissing", **self._asdict(), "problems": []}
+        return f"error: {self.message}\n  next: {self.next_action}\n{json.dumps({'prebake_error': error})}"
+
+
+def find_missing(tree: Path, outcomes: Mapping[str, Outcome], system: Sequence[str]) -> Missing | None:
+    """None if no import fails because of a missing system library."""
     lines, packages = [], list(system)
     for distribution in find_distributions(tree):
         said = [
@@ -65,14 +79,11 @@ def describe_missing(tree: Path, outcomes: Mapping[str, Outcome], system: Sequen
                 lines.append(f"  {distribution.name} needs {soname}, {_whose(soname)} ({said[0]})")
                 packages.append(DEBIAN.get(soname) or guess_package(soname))
     if not lines:
-        return ""
+        return None
     wanted = ", ".join(dict.fromkeys(packages))
-    return "\n".join(
-        [
-            "error: Python packages need system libraries that the image lacks:",
-            *lines,
-            f"  next: say `system: [{wanted}]` in image.yaml, pin it by `prebake lock`, and build again",
-        ]
+    return Missing(
+        "\n".join(["Python packages need system libraries that the image lacks:", *lines]),
+        f"say `system_packages: [{wanted}]` in image.yaml, pin it by `prebake lock`, and build again",
     )
 
 
@@ -97,7 +108,7 @@ def _whose(soname: str) -> str:
 
 
 def _unresolved(tree: Path, files: Sequence[str]) -> set[str]:
-    """What the libraries of a distribution name as needed (DT_NEEDED), and nothing has."""
+    """The libraries that a distribution's libraries need (DT_NEEDED), and that no file provides."""
     needed = {name for file in files if ".so" in file for name in needed_by(tree / file)}
     return {name for name in needed if _is_missing(tree, name)}
 
@@ -115,7 +126,7 @@ def _names_in(tree: Path) -> frozenset[str]:
 
 @cache
 def _system_folders() -> tuple[Path, ...]:
-    """Where glibc's loader looks, links included; ``/etc/ld.so.conf.d`` names the rest."""
+    """The folders that glibc's loader searches, links included; ``/etc/ld.so.conf.d`` lists the others."""
     listed = [
         line for file in sorted(Path("/etc/ld.so.conf.d").glob("*.conf")) for line in file.read_text().splitlines()
     ]

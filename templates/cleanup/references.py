@@ -1,4 +1,4 @@
-"""Which folders called ``tests`` other code refers to.
+"""Finds the folders named ``tests`` that other code refers to.
 
 Code refers to a folder by an import, or by its name in a string (``import_module(f"{name}.tests")``,
 ``Path(__file__).parent / "tests"``, ``add_subpackage("tests")``). Whoever is in doubt keeps the folder. What is kept is code as

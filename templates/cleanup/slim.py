@@ -1,4 +1,4 @@
-"""Drop from shared libraries what nothing loads: debug information, symbol tables, section headers.
+"""Remove the parts of shared libraries that nothing loads: debug information, symbol tables, section headers.
 
 A process is loaded by program headers alone (ELF gABI, "Program Loading"), so a file needs no byte outside its segments.
 Wheels are often shipped unstripped, and `strip` is neither in the base image nor safe on files that patchelf has
@@ -12,13 +12,13 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from shelf import Shelf
+from removed_files import RemovedFiles
 
 HEADER, LOAD = 64, 1
 
 
 def slim(data: bytes) -> bytes | None:
-    """The same 64-bit little-endian ELF without unloaded bytes; None where it cannot be told to be safe, or gains nothing."""
+    """The same 64-bit little-endian ELF without unloaded bytes; None if that may be unsafe, or saves nothing."""
     if data[:6] != b"\x7fELF\x02\x01":
         return None
     (table,) = struct.unpack_from("<Q", data, 32)
@@ -56,8 +56,8 @@ def slim(data: bytes) -> bytes | None:
     return bytes(out)
 
 
-def slim_folder(folder: Path, shelf: Shelf) -> None:
-    """Slim every shared library of a folder; the originals go on the shelf."""
+def slim_folder(folder: Path, removed: RemovedFiles) -> None:
+    """Slim every shared library of a folder; the originals are kept among the removed files."""
     before = after = 0
     for path in sorted(folder.rglob("*.so*")):
         if path.is_symlink() or not path.is_file():
@@ -67,7 +67,7 @@ def slim_folder(folder: Path, shelf: Shelf) -> None:
         before, after = before + len(data), after + len(slimmer or data)
         if slimmer is not None:
             mode = path.stat().st_mode
-            shelf.take(path.relative_to(folder).as_posix())
+            removed.remove(path.relative_to(folder).as_posix())
             path.write_bytes(slimmer)
             path.chmod(mode)
     print(f"shared libraries: {before} bytes before, {after} after")

@@ -1,4 +1,4 @@
-"""Import modules one by one, each in a process of its own, and see which of their names can be had.
+"""Import modules one by one, each in a process of its own, and check which of their names can be imported.
 
 The top-level import alone proves little: scipy, librosa, scikit-image and many others import their parts when a name is first
 asked for (PEP 562). So every public name is asked for, too.
@@ -30,7 +30,7 @@ _MARK = "prebake-trial: "
 
 @dataclass(frozen=True)
 class Outcome:
-    """``error`` is empty if the module imports; ``names`` are those that it gives; ``refused`` says why the others fail."""
+    """``error`` is empty if the module imports; ``names`` are its importable names; ``refused`` says why others fail."""
 
     error: str = ""
     names: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ def main(module: str) -> None:
         outcome = attempt(module)
     line = json.dumps({"error": outcome.error, "names": outcome.names, "refused": outcome.refused or {}})
     os.write(own, f"{_MARK}{line}\n".encode())
-    os._exit(0)  # what a module starts (threads, exit handlers) is not waited for
+    os._exit(0)  # without waiting for threads and exit handlers that a module started
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def sha256(archive: dict) -> str:
 
 
 def wheels(reports: Path) -> dict[str, dict[str, str]]:
-    """By the packages' names."""
+    """The wheels by package name."""
     found = {}
     for path in sorted(reports.glob("*.json")):
         for each in json.loads(path.read_bytes())["install"]:

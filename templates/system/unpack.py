@@ -10,6 +10,7 @@ on the same base give the same tree.
 from __future__ import annotations
 
 import io
+import json
 import lzma
 import os
 import platform
@@ -30,8 +31,10 @@ def main(folder: str, tree: str) -> int:
     architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
     files = sorted(Path(folder, architecture).glob("*.deb"))
     if not files:
-        print(f"error: weights.lock pins no system packages for {architecture}")
-        print("  next: run `prebake lock --model NAME` on such a machine, and build again")
+        print_error(
+            f"weights.lock pins no system packages for {architecture}",
+            "run `prebake lock --model NAME` on such a machine, and build again",
+        )
         return NOT_THERE
     status = Path("/", _STATUS)
     text = status.read_text(encoding="utf-8") if status.is_file() else ""
@@ -44,6 +47,12 @@ def main(folder: str, tree: str) -> int:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")
     return 0
+
+
+def print_error(message: str, next_action: str) -> None:
+    """For people, and as the last line for the builder (``prebake.documents.stage_error``)."""
+    error = {"schema": 1, "kind": "SystemPackageError", "message": message, "next_action": next_action, "problems": []}
+    print(f"error: {message}\n  next: {next_action}\n{json.dumps({'prebake_error': error})}")
 
 
 def unpack(file: Path, tree: Path, present: set[str]) -> str:

@@ -16,19 +16,19 @@ from typing import Any, cast
 
 import numpy as np
 
-from entrypoints.buckets import BucketSession
 from entrypoints.contract import Session
-from entrypoints.manifest import Component as Served
-from entrypoints.manifest_file import read_manifest
-from entrypoints.opener import Opener
-from entrypoints.sessions import open_session
-from entrypoints.timeline import Timeline
-from prebake.bake.arrays import Array
-from prebake.bake.component import Component
-from prebake.bake.local import bake_folder, shipped
-from prebake.bake.settings import Settings
-from prebake.measure.report import write_document
+from entrypoints.manifest.reader import read_manifest
+from entrypoints.manifest.values import OnnxComponent as Served
+from entrypoints.model.components import Opener
+from entrypoints.processes.timeline import Timeline
+from entrypoints.runtime.bucket_session import BucketSession
+from prebake.bake.weights.numpy_arrays import Array
+from prebake.documents.component import ComponentSettings
+from prebake.documents.settings import StageSettings
+from prebake.measure.report.report_files import write_document
 from tests.benchmarks.precision import SHIPPED, fetch_checkpoint
+from tests.support.bake.host_bake import bake_folder, shipped
+from tests.support.bake.sessions import open_graph_of
 
 BUCKETS = ({"batch": 1, "tokens": 32}, {"batch": 8, "tokens": 64}, {"batch": 1, "tokens": 256})
 ASKED = ((1, 12), (1, 32), (3, 20), (1, 100))
@@ -56,8 +56,8 @@ def main() -> None:
 
 
 def bake(checkpoint: Path, models: Path) -> Path:
-    own = Component(buckets=BUCKETS, pad={"input_ids": 0, "attention_mask": 0}, outside="dynamic")
-    settings = Settings(
+    own = ComponentSettings(buckets=BUCKETS, pad={"input_ids": 0, "attention_mask": 0}, overflow="dynamic")
+    settings = StageSettings(
         image="minilm",
         module="images.minilm.model",
         target="cpu",
@@ -81,7 +81,7 @@ def run_bucket(models: Path, shape: Mapping[str, int]) -> dict[str, float]:
     assert isinstance(component, Served), "minilm is a graph"
     inputs, times = make_inputs(shape["batch"], shape["tokens"]), []
     for _ in range(ROUNDS):
-        graph = open_session(models, component, 2)
+        graph = open_graph_of(models, component, 2)
         graph.run(make_inputs(1, 8))
         times.append([measure(graph, inputs)[0] for _ in range(2)])
     first, later = (median(each) for each in zip(*times, strict=True))

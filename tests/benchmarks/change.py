@@ -15,10 +15,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from prebake.engine.connection import ensure_engine
-from prebake.measure.report import write_document
-from tests.projects import Project, clone, reach
-from tests.registry import running_registry
+from prebake.docker.connection import ensure_engine
+from prebake.measure.report.report_files import write_document
+from tests.support.commands.projects import Project, clone, reach
+from tests.support.registries.registry import running_registry
 
 TAG = "prebake-bench:change"
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 def edit(project: Project) -> None:
     """As no earlier run did: what a builder made once it knows."""
-    path = project.root / "entrypoints" / "log.py"
+    path = project.root / "entrypoints" / "processes" / "log.py"
     path.write_text(f"{path.read_text()}\n# {uuid.uuid4()}\n")
 
 
@@ -53,7 +53,7 @@ def build(project: Project, model: str, output: str) -> dict[str, float]:
     began = time.perf_counter()
     project.run("--model", model, "--tag", TAG, "--output", output).expect(0)
     report: dict[str, Any] = project.report(model)
-    whole = time.perf_counter() - began - report["steps"].get("verify", 0.0)
+    whole = time.perf_counter() - began - report["step_seconds"].get("verify", 0.0)
     (sent,) = [each["bytes"] for each in report["outputs"].values()]
     beyond = whole - report["buildkit_seconds"]
     return {"seconds": whole, "buildkit": report["buildkit_seconds"], "beyond": beyond, "bytes": sent}

@@ -16,11 +16,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from prebake.engine.connection import ensure_engine
-from prebake.measure.report import write_document
+from prebake.docker.connection import ensure_engine
+from prebake.measure.report.report_files import write_document
 from tests.benchmarks.push import storage
-from tests.projects import Project, change_spec, clone, reach
-from tests.registry import running_registry
+from tests.support.commands.projects import Project, change_spec, clone, reach
+from tests.support.registries.registry import running_registry
 
 BALLAST = "first/ballast.dat"
 PIECE = 64 << 20

@@ -20,23 +20,24 @@ from typing import Any
 import numpy as np
 
 from entrypoints.contract import Session as OpenedSession
-from entrypoints.manifest import Component as OpenedComponent
-from entrypoints.manifest_file import read_manifest
-from entrypoints.sessions import open_session, share_arena
+from entrypoints.manifest.reader import read_manifest
+from entrypoints.manifest.values import OnnxComponent as OpenedComponent
+from entrypoints.runtime.session_options import share_arena
 from images.minilm import naive
-from prebake.bake.arrays import Array
-from prebake.bake.component import HALVES, Component, Precision, Session
-from prebake.bake.local import bake_folder, shipped
-from prebake.bake.quality import measure
-from prebake.bake.settings import Settings
-from prebake.checkpoints.fetch import fetch, lay_out
-from prebake.checkpoints.progress import Silent
-from prebake.checkpoints.sources import open_sources
-from prebake.checkpoints.store import Store, default_root
-from prebake.measure.report import write_document
+from prebake.bake.parity.metrics import measure_error
+from prebake.bake.weights.numpy_arrays import Array
+from prebake.checkpoints.fetch import fetch
+from prebake.checkpoints.sources.kinds import open_sources
+from prebake.checkpoints.store.store import Store, default_root
+from prebake.documents.component import HALF_TYPES, ComponentSettings, Precision, SessionSettings
+from prebake.documents.settings import StageSettings
+from prebake.measure.report.report_files import write_document
 from prebake.spec.project import read_project
+from tests.support.bake.host_bake import bake_folder, shipped
+from tests.support.bake.sessions import open_graph_of
+from tests.support.repository import ROOT
+from tests.support.silent_progress import silent_progress
 
-ROOT = Path(__file__).parents[2]
 PRECISIONS = {
     "fp32": Precision(),
     "fp16": Precision("fp16", 0.01),
@@ -45,7 +46,7 @@ PRECISIONS = {
     "int8, 8 bits": Precision("int8", 0.9, reduce_range=False),
     "int8, no tables": Precision("int8", 0.9, embeddings=False),
     "int4": Precision("int4", 0.9),
-    "int4, block 16": Precision("int4", 0.9, block=16),
+    "int4, block 16": Precision("int4", 0.9, block_size=16),
 }
 SHIPPED = ["minilm/sentence_bert_config.json", "minilm/tokenizer.json"]
 SENTENCES = ["A container starts warm.", "The weights lie in the image.", "A man is eating a piece of bread.", "one"]
@@ -67,7 +68,7 @@ class Baked:
         component = read_manifest(self.models).components["minilm"]
         assert isinstance(component, OpenedComponent), "minilm is a graph"
         start = time.perf_counter()
-        session = open_session(self.models, component, 2)
+        session = open_graph_of(self.models, component, 2)
         return session, time.perf_counter() - start
 
 
@@ -92,8 +93,9 @@ def fetch_checkpoint(folder: Path) -> Path:
     project = read_project(ROOT, "minilm")
     assert project.lock is not None
     files, store = project.lock.checkpoints["published"].files, Store(default_root())
-    fetch(files, store, open_sources(ROOT, "minilm"), Silent())
-    lay_out(files, store, folder)
+    fetch(files, store, open_sources(ROOT, "minilm"), silent_progress())
+    for file in files:
+        store.link_into(folder, file.path, file.sha256)
     return folder
 
 
@@ -106,14 +108,14 @@ def questions(checkpoint: Path) -> tuple[dict[str, Array], Array]:
 
 
 def bake(checkpoint: Path, name: str, said: Precision, folder: Path) -> Baked:
-    session = Session("basic" if said.type in HALVES else "disable", prepack=said.type == "int4")
-    settings = Settings(
+    session = SessionSettings("basic" if said.type in HALF_TYPES else "disable", prepack=said.type == "int4")
+    settings = StageSettings(
         image="minilm",
         module="images.minilm.model",
         target="cpu",
         checkpoint="published",
         model_revision="0" * 64,
-        components={"minilm": Component(said, session=session)},
+        components={"minilm": ComponentSettings(said, session=session)},
         ship=shipped(checkpoint, SHIPPED if said.reduced else [*SHIPPED, "minilm/model.safetensors"]),
     )
     models = folder / name.replace(", ", "-").replace(" ", "-")
@@ -130,7 +132,7 @@ def compare(baked: Mapping[str, Baked], inputs: Mapping[str, Array], wanted: Arr
     return {
         name: {
             "bytes": each.size,
-            "error": measure(wanted, sessions[name].run(inputs)["embeddings"]).relative,
+            "error": measure_error(wanted, sessions[name].run(inputs)["embeddings"]).relative,
             "cases": each.report["outputs"]["embeddings"]["relative_error"],
             "open": median(seconds for _, seconds in opened[name]),
             **{kind: found[name] / found["fp32"] for kind, found in times.items()},

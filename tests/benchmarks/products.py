@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnxruntime as ort
 
-from tests.eight_bits import write_product
+from tests.support.models.eight_bits import write_product
 
 ROWS, WIDTH, RUNS = 128, 768, 30
 

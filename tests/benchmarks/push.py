@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prebake.engine.connection import Connection, ensure_engine
-from prebake.measure.report import write_document
-from prebake.oci.compression import digest_of
-from prebake.oci.content import FileContent
-from prebake.oci.tar import Entry, tar_of
-from tests.registry import running_registry
+from prebake.docker.connection import Connection, ensure_engine
+from prebake.measure.report.report_files import write_document
+from prebake.oci.blobs.content import FileContent
+from prebake.oci.layers.compression import digest_content
+from prebake.oci.layers.tar import TarEntry, tar_content
+from tests.support.registries.registry import running_registry
 
 FILES = 4
 MEMORY = Path("/dev/shm")
@@ -110,7 +110,9 @@ def weights(size: int) -> Iterator[Path]:
             with path.open("wb") as file:
                 for _ in range(size // FILES >> 20):
                     file.write(os.urandom(1 << 20))
-            digests[path.name] = digest_of(tar_of([Entry(f"models/{path.name}", content=FileContent.of(path))]))
+            digests[path.name] = digest_content(
+                tar_content([TarEntry(f"models/{path.name}", content=FileContent.of(path))])
+            )
         (folder / "digests.json").write_text(json.dumps(digests))
         lines = [f"COPY --link {path} /models/" for path in sorted(digests)]
         (folder / "Dockerfile").write_text("\n".join(["FROM scratch", *lines, ""]))

@@ -8,13 +8,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from prebake.oci.assembly import BaseImage, Layer, assemble
-from prebake.oci.blobs import LAYER, Blob, Descriptor
-from prebake.oci.content import FileContent
-from prebake.oci.push import push_image
+from prebake.oci.blobs.blobs import LAYER, Blob, Descriptor
+from prebake.oci.blobs.content import FileContent
+from prebake.oci.layers.tar import TarEntry, tar_content
+from prebake.oci.layout.assembly import BaseImage, ImageLayer, assemble
 from prebake.oci.reference import parse_reference
-from prebake.oci.registry import Repository
-from prebake.oci.tar import Entry, tar_of
+from prebake.oci.registry.push import push_image
+from prebake.oci.registry.repository import Repository
 
 
 def push(folder: Path, name: str) -> None:
@@ -22,9 +22,9 @@ def push(folder: Path, name: str) -> None:
     digests = json.loads((folder / "digests.json").read_text())
     layers = []
     for path in sorted(folder.glob("*.safetensors")):
-        content = tar_of([Entry(f"models/{path.name}", content=FileContent.of(path))])
+        content = tar_content([TarEntry(f"models/{path.name}", content=FileContent.of(path))])
         blob = Blob(Descriptor(LAYER, digests[path.name], content.size), content)
-        layers.append(Layer(blob, digests[path.name], path.name))
+        layers.append(ImageLayer(blob, digests[path.name], path.name))
     image = assemble(BaseImage({"architecture": "amd64", "os": "linux"}, ()), layers, lambda base: base, {})
     reference = parse_reference(name)
     with closing(Repository(reference)) as repository:

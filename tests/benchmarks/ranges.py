@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+from prebake.checkpoints.download.http_ranges import DEFAULT_RANGES, Ranges
 from prebake.checkpoints.fetch import fetch
-from prebake.checkpoints.http import Http
-from prebake.checkpoints.progress import Silent
-from prebake.checkpoints.ranges import SEVERAL, Ranges
-from prebake.checkpoints.store import Store
+from prebake.checkpoints.sources.http import Http
+from prebake.checkpoints.store.store import Store
 from prebake.spec.lock import LockedFile
-from tests.unit.checkpoints.webserver import Fault, Seen, WebServer, serve
+from tests.support.checkpoint_servers.webserver import Fault, Seen, WebServer, serve
+from tests.support.silent_progress import silent_progress
 
 _BLOCK = 1 << 16
 _PATH = "/weights"
@@ -64,15 +64,17 @@ def throttled(size: int, speed: int) -> Iterator[tuple[WebServer, LockedFile]]:
 def seconds(file: LockedFile, ranges: Ranges) -> float:
     with tempfile.TemporaryDirectory(prefix="ranges-") as folder:
         began = time.monotonic()
-        fetch([file], Store(Path(folder)), {"http": Http(ranges=ranges)}, Silent())
+        fetch([file], Store(Path(folder)), {"http": Http(ranges=ranges)}, silent_progress())
         return time.monotonic() - began
 
 
 def main(size: int = 96 << 20, speed: int = 8 << 20) -> None:
     with throttled(size, speed) as (_, file):
         one = seconds(file, Ranges(width=1))
-        several = seconds(file, SEVERAL)
-    print(f"one connection: {one:.1f} s; {SEVERAL.width} ranges at once: {several:.1f} s; ratio {one / several:.2f}")
+        several = seconds(file, DEFAULT_RANGES)
+    print(
+        f"one connection: {one:.1f} s; {DEFAULT_RANGES.width} ranges at once: {several:.1f} s; ratio {one / several:.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What opening a baked graph costs beside optimising it at load: ``python -m tests.benchmarks.sessions``; `make bench` runs it.
+"""What opening a baked graph costs beside optimizing it at load: ``python -m tests.benchmarks.sessions``; `make bench` runs it.
 
 Two encoders of about 400 MB, weights from a seed, are exported and baked: wav2vec2-base, which is one of heygem's networks, and
 minilm widened. Then sessions open in fresh processes, in turn: the exported graph as ONNX Runtime opens it by default, everything
-optimised and packed at load, and the baked one by the container's own code. Answers of both are compared.
+optimized and packed at load, and the baked one by the container's own code. Answers of both are compared.
 """
 
 from __future__ import annotations
@@ -20,21 +20,23 @@ from pathlib import Path
 
 import numpy as np
 
-from entrypoints.manifest import Component as Served
-from entrypoints.manifest_file import read_manifest
-from entrypoints.processors import count_processors
-from entrypoints.sessions import GraphSession, open_session, share_arena
+from entrypoints.hardware.cpu_quota import count_cpus
+from entrypoints.manifest.reader import read_manifest
+from entrypoints.manifest.values import OnnxComponent as Served
+from entrypoints.runtime.onnx_session import OnnxSession
+from entrypoints.runtime.session_options import share_arena
 from images.heygem import sample as heygem
 from images.minilm import sample as minilm
-from prebake.bake.arrays import read_arrays
-from prebake.bake.component import Component, Session
-from prebake.bake.export import export_image
-from prebake.bake.exported import Exported
-from prebake.bake.local import compile_folder, shipped
-from prebake.bake.settings import Settings
-from prebake.measure.report import write_document
-from prebake.measure.statistics import ratio_interval, summarise
+from prebake.bake.model_folder.export_folder import Exported
+from prebake.bake.stages.export import export_image
+from prebake.bake.weights.numpy_arrays import read_arrays
+from prebake.documents.component import ComponentSettings, SessionSettings
+from prebake.documents.settings import StageSettings
+from prebake.measure.bench.statistics import ratio_interval, summarize
+from prebake.measure.report.report_files import write_document
 from tests.benchmarks.precision import SHIPPED, fetch_checkpoint
+from tests.support.bake.host_bake import compile_folder, shipped
+from tests.support.bake.sessions import open_graph_of
 
 BOUND = 10
 """Times that opening a baked graph has to be faster: what wav2vec2-base is held to."""
@@ -50,7 +52,7 @@ BASE = {
     "num_conv_pos_embedding_groups": 16,
 }
 """facebook/wav2vec2-base, where heygem's sample has another size."""
-LOAD, BAKED = "optimised at load", "baked"
+LOAD, BAKED = "optimized at load", "baked"
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,13 @@ def prepare_minilm(folder: Path) -> Encoder:
 def bake(folder: Path, image: str, components: list[str], ship: list[str]) -> Encoder:
     """The first component is the encoder."""
     checkpoint, encoder = folder / "checkpoint", components[0]
-    settings = Settings(
+    settings = StageSettings(
         image=image,
         module=f"images.{image}.model",
         target="cpu",
         checkpoint="sample",
         model_revision="0" * 64,
-        components=dict.fromkeys(components, Component(session=Session())),
+        components=dict.fromkeys(components, ComponentSettings(session=SessionSettings())),
         ship=shipped(checkpoint, ship),
     )
     export_image(settings, checkpoint, folder / "exported")
@@ -126,16 +128,16 @@ def compare(encoder: Encoder, runs: int) -> Mapping[str, list[list[float]]]:
 def start(encoder: Encoder, way: str) -> list[float]:
     import onnxruntime as ort
 
-    threads, arrays = count_processors(), read_arrays(encoder.case)
+    threads, arrays = count_cpus(), read_arrays(encoder.case)
     component = read_manifest(encoder.models).components[encoder.component]
     assert isinstance(component, Served), "it is a graph"
     given = {name: arrays[f"inputs/{name}"] for name in component.inputs}
     begin = time.perf_counter()
     if way == BAKED:
         share_arena()
-        session = open_session(encoder.models, component, threads)
+        session = open_graph_of(encoder.models, component, threads)
     else:
-        session = GraphSession(ort.InferenceSession(str(encoder.plain), providers=["CPUExecutionProvider"]))
+        session = OnnxSession(ort.InferenceSession(str(encoder.plain), providers=["CPUExecutionProvider"]))
     seconds = time.perf_counter() - begin
     begin = time.perf_counter()
     (answer, *_) = session.run(given).values()
@@ -150,7 +152,7 @@ def tell(name: str, found: Mapping[str, list[list[float]]]) -> dict[str, object]
     assert np.allclose(sums, sums[0], rtol=1e-4), sums
     document: dict[str, object] = {}
     for what, seconds in (("open", opened), ("until the first answer", both)):
-        medians = {way: summarise(values).median for way, values in seconds.items()}
+        medians = {way: summarize(values).median for way, values in seconds.items()}
         low, high = ratio_interval(seconds[LOAD], seconds[BAKED])
         ratio = medians[LOAD] / medians[BAKED]
         document[what] = {**medians, "ratio": ratio, "interval_95": [low, high]}

@@ -18,18 +18,17 @@ from statistics import median
 
 import torch
 
-from entrypoints.compiled import compile_blocks
-from entrypoints.networks import Parts
+from entrypoints.runtime.compile_cache import compile_blocks
+from entrypoints.runtime.torch_network import NetworkFiles
 from images.zimage import sample
-from prebake.bake.export import export_image
-from prebake.bake.exported import Exported
-from prebake.bake.job import Job
-from prebake.bake.local import bake_folder
-from prebake.bake.starts import AOT, EAGER, Way, time_start
-from prebake.bake.trial import Ask, Seconds, in_fresh_process, time_answers
-from prebake.bake.warmed import open_model
-from prebake.measure.report import write_document
-from tests.images.zimage.serving import torch_settings
+from prebake.bake.compilers.torch_model import AOT, EAGER, CompiledForm, open_model, time_start
+from prebake.bake.model_folder.compile_job import CompileJob
+from prebake.bake.model_folder.export_folder import Exported
+from prebake.bake.stages.export import export_image
+from prebake.bake.trials.trial import Infer, StartupTiming, run_in_fresh_process, time_startup
+from prebake.measure.report.report_files import write_document
+from tests.support.bake.host_bake import bake_folder
+from tests.support.models.zimage_serving import torch_settings
 
 NOTHING = "torch.compile from nothing"
 BOUND = 5.0
@@ -37,9 +36,9 @@ BOUND = 5.0
 
 @dataclass(frozen=True)
 class Baked:
-    job: Job
-    parts: Mapping[str, Parts]
-    libraries: Way
+    job: CompileJob
+    parts: Mapping[str, NetworkFiles]
+    libraries: CompiledForm
 
 
 def main() -> None:
@@ -49,12 +48,12 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with tempfile.TemporaryDirectory(prefix="prebake-bench-") as folder:
         baked = bake(Path(folder), device)
-        found: dict[str, list[Seconds]] = {AOT: [], NOTHING: [], EAGER: []}
+        found: dict[str, list[StartupTiming]] = {AOT: [], NOTHING: [], EAGER: []}
         for run in range(runs):
             for way, own in found.items():
                 own.append(time_way(baked, device, way))
                 print(f"{run + 1}/{runs} {way}: {own[-1]}", file=sys.stderr)
-    write_document(Path("build/bench/torch_cache.json"), summary := summarise(found, device))
+    write_document(Path("build/bench/torch_cache.json"), summary := summarize(found, device))
     show(found, summary)
 
 
@@ -67,35 +66,36 @@ def bake(folder: Path, device: str) -> Baked:
     export_image(settings, checkpoint, exported)
     manifest = json.loads((models / "manifest.json").read_bytes())
     parts = {
-        name: Parts(models, name, each["config"], tuple(each["reads"])) for name, each in manifest["components"].items()
+        name: NetworkFiles(models, name, each["config"], tuple(each["byte_ranges"]))
+        for name, each in manifest["components"].items()
     }
     libraries = {
         name: {index: models / library["folder"] for library in own["libraries"] for index in library["blocks"]}
         for name, component in manifest["components"].items()
         for own in component.get("artifacts", [])
     }
-    return Baked(Job(settings, Exported.load(exported), models), parts, Way(AOT, libraries))
+    return Baked(CompileJob(settings, Exported.load(exported), models), parts, CompiledForm(AOT, libraries))
 
 
-def time_way(baked: Baked, device: str, way: str) -> Seconds:
+def time_way(baked: Baked, device: str, way: str) -> StartupTiming:
     if way == NOTHING:
-        return in_fresh_process(time_nothing, baked, device)
-    chosen = baked.libraries if way == AOT else Way(EAGER)
-    return in_fresh_process(time_start, baked.job, baked.parts, device, chosen)
+        return run_in_fresh_process(time_nothing, baked, device)
+    chosen = baked.libraries if way == AOT else CompiledForm(EAGER)
+    return run_in_fresh_process(time_start, baked.job, baked.parts, device, chosen)
 
 
-def time_nothing(baked: Baked, device: str) -> Seconds:
+def time_nothing(baked: Baked, device: str) -> StartupTiming:
     opened = open_model(baked.job, baked.parts, device)
 
-    def take() -> Ask:
+    def take() -> Infer:
         for network in opened.networks.values():
             compile_blocks(network.blocks)
-        return opened.ask
+        return opened.answer_warmup
 
-    return time_answers(take)
+    return time_startup(take)
 
 
-def summarise(found: Mapping[str, list[Seconds]], device: str) -> dict[str, object]:
+def summarize(found: Mapping[str, list[StartupTiming]], device: str) -> dict[str, object]:
     first = {way: median(each.to_first for each in own) for way, own in found.items()}
     ratio = first[NOTHING] / first[AOT]
     seconds = {way: [each._asdict() for each in own] for way, own in found.items()}
@@ -110,7 +110,7 @@ def summarise(found: Mapping[str, list[Seconds]], device: str) -> dict[str, obje
     }
 
 
-def show(found: Mapping[str, list[Seconds]], summary: Mapping[str, object]) -> None:
+def show(found: Mapping[str, list[StartupTiming]], summary: Mapping[str, object]) -> None:
     print(f"{'':28} first answer (least to most)   later")
     for way, own in found.items():
         first = sorted(each.to_first for each in own)

@@ -20,11 +20,12 @@ from tests.gpu_check.device import create_context, measure_bandwidth
 from tests.gpu_check.facts import check_facts
 from tests.gpu_check.findings import Finding
 from tests.gpu_check.starts import Start, check_loaders, judge, measure_start
+from tests.support.repository import ROOT
 
 NO_DEVICE = 69
 """The exit code where there is no GPU to check (EX_UNAVAILABLE of sysexits.h); 1: a finding was missed."""
 PARTS = ("facts", "compiled", "loaders", "starts")
-PAGE = Path(__file__).parents[2] / "docs/gpu.md"
+PAGE = ROOT / "docs/measurements/gpu.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +79,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--parts", choices=PARTS, nargs="+", default=PARTS)
     parser.add_argument("--folder", type=Path, help="keep the weights here; else they are written anew")
     parser.add_argument(
-        "--write", type=Path, nargs="?", const=PAGE, help="put the figures into docs/gpu.md, or this file"
+        "--write", type=Path, nargs="?", const=PAGE, help="put the figures into docs/measurements/gpu.md, or this file"
     )
     return parser.parse_args(arguments)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from entrypoints.networks import Parts
+from entrypoints.runtime.torch_network import NetworkFiles
 
 GB = 10**9
 SHARD = GB
@@ -27,12 +27,12 @@ class Checkpoint:
     size: int
 
     @property
-    def parts(self) -> Parts:
-        return Parts(self.folder, "net", "config.json", self.files)
+    def parts(self) -> NetworkFiles:
+        return NetworkFiles(self.folder, "net", "config.json", self.files)
 
 
 def write_checkpoint(folder: Path, gigabytes: float) -> Checkpoint:
-    """About so many bytes of ``tests.blocks``'s blocks. What is there already is taken as it is."""
+    """About so many bytes of ``tests.support.images.blocks``'s blocks. What is there already is taken as it is."""
     width = 4096 if gigabytes >= 0.5 else 1024
     layers = max(1, round(gigabytes * GB / (8 * width * width)))
     place = folder / f"{width}x{layers}"

@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from entrypoints.faults import CompiledElsewhere
-from entrypoints.manifest_file import read_manifest
-from entrypoints.opener import Opener
-from entrypoints.timeline import Timeline
-from prebake.bake.component import Component, Precision
-from prebake.bake.local import bake_folder
-from prebake.bake.starts import AOT, CACHE, EAGER
-from prebake.bake.trial import in_fresh_process
+from entrypoints.errors import CompiledElsewhere
+from entrypoints.manifest.reader import read_manifest
+from entrypoints.model.components import Opener
+from entrypoints.processes.timeline import Timeline
+from prebake.bake.compilers.torch_model import AOT, CACHE, EAGER
+from prebake.bake.trials.trial import run_in_fresh_process
+from prebake.documents.canonical import seal
+from prebake.documents.component import ComponentSettings, Precision
 from prebake.errors import PrebakeError
-from tests.blocks.checkpoint import settings_for, write_checkpoint
-from tests.blocks.export import VALUES
 from tests.gpu_check.findings import Finding
+from tests.support.bake.host_bake import bake_folder
+from tests.support.images.blocks.checkpoint import settings_for, write_checkpoint
+from tests.support.images.blocks.export import VALUES
 
 BOUND = 0.05
 """Relative error of bf16, as ``image.yaml`` has it where nothing is said."""
@@ -37,8 +38,8 @@ def check_compiled(folder: Path, device: str) -> Iterator[Finding]:
         except PrebakeError as error:
             yield Finding(form, False, str(error))
             continue
-        rung, steps, answer = in_fresh_process(open_and_ask, models)
-        yield Finding(form, rung == form and not steps, f"opened by {rung}, {steps or 'no step down'}{told}")
+        candidate, steps, answer = run_in_fresh_process(open_and_ask, models)
+        yield Finding(form, candidate == form and not steps, f"opened by {candidate}, {steps or 'no step down'}{told}")
         if wanted is None:
             wanted = answer
         else:
@@ -49,13 +50,12 @@ def check_compiled(folder: Path, device: str) -> Iterator[Finding]:
 
 def check_ladder(models: Path, form: str) -> Iterator[Finding]:
     """Each field in turn is another: a step down that names it, or the end where none is allowed."""
-    for name in sorted(artifact_of(read(models))["fields"]):
+    for name in sorted(artifact_of(read(models))["requires"]):
         changed = Path(shutil.copytree(models, models.with_name(f"{form}-{name}"), copy_function=link))
         document = read(models)
-        artifact_of(document)["fields"][name] = "another"
-        del document["digest"]
+        artifact_of(document)["requires"][name] = "another"
         (changed / "manifest.json").unlink()
-        (changed / "manifest.json").write_text(json.dumps(document))
+        (changed / "manifest.json").write_bytes(seal(document))
         timeline = Timeline()
         open_component(changed, timeline)
         told = [f"{step['to']}, {step['reason']}: {step['detail']}" for step in timeline.fallbacks]
@@ -82,7 +82,7 @@ def artifact_of(manifest: dict[str, Any]) -> dict[str, Any]:
 def bake(folder: Path, device: str, form: str) -> tuple[Path, str]:
     """The models folder, and what its report says of the time it saves."""
     checkpoint = write_checkpoint(folder / "checkpoint")
-    precision = Component(precision=Precision("bf16", bound=BOUND, derived=False), providers=())
+    precision = ComponentSettings(precision=Precision("bf16", max_relative_error=BOUND, derived=False), providers=())
     settings = replace(settings_for(checkpoint), target=device, components={"net": precision})
     settings = replace(settings, compiled="none" if form == EAGER else form)
     report = bake_folder("blocks", checkpoint, settings, folder / "models", artifacts=form != EAGER)
@@ -90,14 +90,14 @@ def bake(folder: Path, device: str, form: str) -> tuple[Path, str]:
 
 
 def describe(told: Mapping[str, Any]) -> str:
-    ways = told["choice"]["ways"]
-    own, without = (ways[told["choice"][way]] for way in ("way", "without"))
+    ways = told["choice"]["candidates"]
+    own, without = (ways[told["choice"][key]] for key in ("candidate", "baseline"))
     first, later = own["open"] + own["first"], without["open"] + without["first"]
     return f"; first answer {first:.4f} s, without it {later:.4f} s, {told['bytes']} bytes"
 
 
 def open_and_ask(models: Path) -> tuple[str, list[object], np.ndarray]:
-    """The rung, steps down and an answer; in a fresh process."""
+    """The candidate, steps down and an answer; in a fresh process."""
     timeline = Timeline()
     session = open_component(models, timeline)
     answer = session.run({"x": np.array([VALUES] * 3, np.float32)})["y"]  # type: ignore[attr-defined]

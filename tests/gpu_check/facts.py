@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from entrypoints.compiled import describe_machine
-from entrypoints.machine import FACTS
+from entrypoints.hardware.facts import FACTS_BY_PROVIDER
+from entrypoints.runtime.compile_cache import find_torch_facts
 from tests.gpu_check.findings import Finding
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -13,7 +13,9 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 def check_facts(device: str) -> Iterator[Finding]:
     """Torch's own, and the container's where it has some for the device: one name is one value."""
-    own, other = describe_machine(device), FACTS.get(PROVIDERS[device], dict)()
+    own, other = find_torch_facts(device), FACTS_BY_PROVIDER.get(PROVIDERS[device], dict)()
     yield Finding("facts", None, ", ".join(f"{name} {value}" for name, value in own.items()))
     for name in sorted(own.keys() & other.keys()):
-        yield Finding(f"fact {name}", own[name] == other[name], f"torch {own[name]}, entrypoints.machine {other[name]}")
+        yield Finding(
+            f"fact {name}", own[name] == other[name], f"torch {own[name]}, entrypoints.hardware.facts {other[name]}"
+        )

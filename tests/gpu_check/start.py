@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from entrypoints.timeline import Timeline
+from entrypoints.processes.timeline import Timeline
 
 
 def main(folder: str, device: str, files: list[str]) -> None:
@@ -16,21 +16,21 @@ def main(folder: str, device: str, files: list[str]) -> None:
 
         import numpy as np
 
-        from entrypoints.networks import NetworkSession, Parts, build_network, load_network
-        from tests.blocks.model_torch import build
+        from entrypoints.runtime.torch_network import NetworkFiles, TorchSession, build_network, load_network
         from tests.gpu_check.device import allocated, create_context, wait
+        from tests.support.images.blocks.model_torch import build
 
     with timeline.phase("context"):
         create_context(device)
     before = allocated(device)
     with timeline.phase("build"):
-        parts = Parts(Path(folder), "net", "config.json", tuple(files))
+        parts = NetworkFiles(Path(folder), "net", "config.json", tuple(files))
         network = build_network(build, parts)
     with timeline.phase("load"):
         module = load_network(network, parts, device, "bf16")
         wait(device)
     resident = allocated(device) - before
-    session = NetworkSession(module, network.outputs, device)
+    session = TorchSession(module, network.outputs, device)
     width = int(next(network.weights.parameters()).shape[-1])
     given = {"x": np.ones((8, width), np.float32)}
     with timeline.phase("first inference"):

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,8 +16,8 @@ import torch
 from tests.gpu_check.checkpoint import Checkpoint
 from tests.gpu_check.findings import Finding
 from tests.gpu_check.loaders import installed, load_mapped, time_loader
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 PHASES = ("import torch", "import networks", "context", "build", "load", "first inference", "later inference")
 BOUND = 1.5
 BOUNDED = 10.0

@@ -1,4 +1,4 @@
-"""The figures as docs/gpu.md has them."""
+"""The figures as docs/measurements/gpu.md has them."""
 
 from __future__ import annotations
 

@@ -5,91 +5,45 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from prebake.spec.project import STAGED
+from prebake.spec.stage_code import imported_modules, read_stage_code
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 STDLIB = set(sys.stdlib_module_names)
 
-# What each room may import of ours; a room may always import itself.
+# What each room may import of ours: whole rooms, no exceptions. A room may always import itself.
 OURS: dict[str, set[str]] = {
+    "build.py": {"prebake.cli", "prebake.errors"},
     "prebake/errors.py": set(),
-    "prebake/process.py": {"prebake.errors"},
-    "prebake/sizes.py": set(),
-    "prebake/disk.py": {"prebake.errors", "prebake.sizes"},
-    "prebake/patience.py": {"prebake.errors", "prebake.process"},
-    "prebake/http_failures.py": set(),
-    "prebake/crew.py": set(),
-    "prebake/colour.py": set(),
+    "prebake/cli.py": {"prebake.commands", "prebake.errors", "prebake.io", "prebake.spec"},
+    "prebake/documents": {"prebake.errors"},
+    "prebake/io": {"prebake.errors"},
     "prebake/spec": {"prebake.errors"},
+    "prebake/plan": {"prebake.errors", "prebake.documents", "prebake.spec"},
+    "prebake/render": {"prebake.errors", "prebake.documents", "prebake.io", "prebake.plan", "prebake.spec"},
+    "prebake/bootstrap": {"prebake.errors", "prebake.documents", "prebake.io", "prebake.oci"},
+    "prebake/checkpoints": {"prebake.errors", "prebake.io", "prebake.plan", "prebake.spec"},
+    "prebake/docker": {"prebake.errors", "prebake.bootstrap", "prebake.io", "prebake.oci", "prebake.spec"},
+    "prebake/oci": {"prebake.errors", "prebake.documents", "prebake.io", "prebake.plan", "prebake.spec"},
+    "prebake/measure": {"prebake.errors", "prebake.documents", "prebake.io", "prebake.spec"},
     "prebake/bake": {
         "prebake.errors",
-        "entrypoints.buckets",
+        "prebake.documents",
         "entrypoints.contract",
-        "entrypoints.faults",
-        "entrypoints.networks",
-        "entrypoints.compiled",
-        "entrypoints.machine",
-        "entrypoints.saturation",
-        "entrypoints.shapes",
-        "entrypoints.ahead",
+        "entrypoints.errors",
+        "entrypoints.hardware",
+        "entrypoints.manifest",
+        "entrypoints.runtime",
         "images",
-    },
-    "prebake/plan": {
-        "prebake.errors",
-        "prebake.spec",
-        "prebake.bake.component",
-        "prebake.bake.settings",
-        "prebake.bake.join_settings",
-        "prebake.bake.artifact_file",
-    },
-    "prebake/render": {
-        "prebake.errors",
-        "prebake.sizes",
-        "prebake.spec",
-        "prebake.plan",
-        "prebake.bake.join_settings",
-        "prebake.bake.artifact_file",
-    },
-    "prebake/checkpoints": {
-        "prebake.errors",
-        "prebake.colour",
-        "prebake.disk",
-        "prebake.sizes",
-        "prebake.spec",
-        "prebake.plan",
-        "prebake.process",
-        "prebake.patience",
-        "prebake.http_failures",
-        "prebake.crew",
-    },
-    "prebake/oci": {
-        "prebake.errors",
-        "prebake.disk",
-        "prebake.sizes",
-        "prebake.spec",
-        "prebake.plan",
-        "prebake.process",
-        "prebake.patience",
-        "prebake.http_failures",
-        "prebake.crew",
-    },
-    "prebake/engine": {"prebake.errors", "prebake.disk", "prebake.spec", "prebake.plan", "prebake.process"},
-    "prebake/measure": {
-        "prebake.errors",
-        "prebake.sizes",
-        "prebake.spec",
-        "prebake.plan",
-        "prebake.bake.join_settings",
     },
     "prebake/workflow": {"prebake"},
     "prebake/commands": {"prebake"},
-    "prebake/cli.py": {"prebake.colour", "prebake.disk", "prebake.errors", "prebake.commands"},
-    "build.py": {"prebake.cli"},
     "entrypoints": {"images"},
 }
 # What each room may import of others' packages.
@@ -110,8 +64,10 @@ THEIRS: dict[str, set[str]] = {
         "ml_dtypes",
         "xxhash",
     },
+    "prebake/bootstrap": {"docker", "requests"},
+    "prebake/io": {"httpx"},
     "prebake/render": {"jinja2", "yaml"},
-    "prebake/http_failures.py": {"httpx"},
+    "prebake/io/http_errors.py": {"httpx"},
     "prebake/checkpoints": {
         "httpx",
         "huggingface_hub",
@@ -124,7 +80,7 @@ THEIRS: dict[str, set[str]] = {
         "aiohttp",
     },
     "prebake/oci": {"deflate", "httpx", "packaging", "zstandard"},
-    "prebake/engine": {"docker", "requests"},
+    "prebake/docker": {"docker", "requests"},
     "prebake/workflow": {"onnxruntime", "yaml"},
     "entrypoints": {"numpy", "onnxruntime", "torch", "safetensors", "uvicorn", "python_multipart", "xxhash"},
 }
@@ -155,7 +111,10 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module, node.lineno
+            for alias in node.names:
+                inner = ROOT / node.module.replace(".", "/") / alias.name
+                is_module = inner.is_dir() or inner.with_suffix(".py").is_file()
+                yield f"{node.module}.{alias.name}" if is_module else node.module, node.lineno
 
 
 def within(module: str, allowed: set[str]) -> bool:
@@ -184,6 +143,47 @@ def test_rooms_import_only_what_lies_before_them(room: str) -> None:
     assert not offending, "\n".join(offending)
 
 
+def package_graph(package: str) -> dict[str, dict[str, str]]:
+    """Which parts of a package (modules and sub-packages) import which, each with one import that shows it."""
+    prefix = f"{package.replace('/', '.')}."
+    graph: dict[str, dict[str, str]] = {}
+    for path in files(package):
+        own = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__") + "."
+        for module, line in imports(path):
+            if own.startswith(prefix) and own != prefix and module.startswith(prefix):
+                part, other = (name.removeprefix(prefix).split(".")[0] for name in (own, module))
+                if part != other:
+                    graph.setdefault(part, {})[other] = f"{path.relative_to(ROOT)}:{line} imports {module}"
+    return graph
+
+
+def find_circle(graph: dict[str, dict[str, str]], path: tuple[str, ...]) -> list[str]:
+    """The imports of one circle that ``path`` runs into; none if there is none."""
+    for other in graph.get(path[-1], {}):
+        if other in path:
+            return [graph[a][b] for a, b in pairwise((*path[path.index(other) :], other))]
+        if circle := find_circle(graph, (*path, other)):
+            return circle
+    return []
+
+
+PACKAGES = sorted(
+    {path.parent.relative_to(ROOT).as_posix() for room in ("prebake", "entrypoints") for path in files(room)}
+)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_package_has_a_circle_of_imports(package: str) -> None:
+    graph = package_graph(package)
+    assert not [line for part in graph for line in find_circle(graph, (part,))]
+
+
+def test_no_folder_has_more_than_fifteen_modules() -> None:
+    tops = ("prebake", "entrypoints", "images", "templates", "tests", "tools")
+    counts = Counter(path.parent.relative_to(ROOT).as_posix() for top in tops for path in (ROOT / top).rglob("*.py"))
+    assert {folder: count for folder, count in counts.items() if count > 15} == {}
+
+
 @pytest.mark.parametrize("room", PURE)
 def test_pure_rooms_reach_for_nothing_outside(room: str) -> None:
     offending = [
@@ -195,16 +195,36 @@ def test_pure_rooms_reach_for_nothing_outside(room: str) -> None:
     assert not offending, "\n".join(offending)
 
 
-def test_the_stages_are_given_every_entrypoint_that_they_import() -> None:
-    named = {f"entrypoints/{name}" for name in STAGED}
-    paths = [*files("prebake/bake"), *(ROOT / name for name in named)]
-    asked = {
+def test_the_stages_are_given_every_entrypoint_that_they_import_and_no_other() -> None:
+    given = {file.path for file in read_stage_code(ROOT) if file.path.startswith("entrypoints/")}
+    paths = [*files("prebake/bake"), *files("prebake/documents"), *(ROOT / name for name in given)]
+    needed = {
         f"{module.replace('.', '/')}.py"
         for path in paths
         for module, _ in imports(path)
         if module.startswith("entrypoints.")
     }
-    assert asked <= named
+    packages = {f"{parent}/__init__.py" for name in needed for parent in list(Path(name).parents)[:-1]}
+    assert given == needed | packages
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from entrypoints.a.b import c",
+        "    from entrypoints.a import b  # lazily",
+        "from entrypoints.a import (\n    x,\n    b as c,\n)",
+        "import entrypoints.a.b",
+    ],
+)
+def test_an_import_is_found_however_it_is_written(text: str, tmp_path: Path) -> None:
+    (tmp_path / "entrypoints/a").mkdir(parents=True)
+    for name in ("__init__.py", "a/__init__.py", "a/x.py", "a/other.py"):
+        (tmp_path / "entrypoints" / name).touch()
+    (tmp_path / "entrypoints/a/b.py").write_text("from entrypoints.a import other\n")
+    found = imported_modules(tmp_path, [text])
+    wanted = ["entrypoints/__init__.py", "entrypoints/a/__init__.py", "entrypoints/a/b.py", "entrypoints/a/other.py"]
+    assert [name for name in found if name != "entrypoints/a/x.py"] == wanted
 
 
 def test_subprocesses_start_in_one_module() -> None:
@@ -212,7 +232,7 @@ def test_subprocesses_start_in_one_module() -> None:
         f"{path.relative_to(ROOT)}:{line}"
         for path in sorted((ROOT / "prebake").rglob("*.py"))
         for module, line in imports(path)
-        if module.split(".")[0] == "subprocess" and path != ROOT / "prebake/process.py"
+        if module.split(".")[0] == "subprocess" and path != ROOT / "prebake/io/subprocesses.py"
     ]
     assert not offending, "\n".join(offending)
 
@@ -231,7 +251,7 @@ def test_served_code_of_every_image_needs_no_torch() -> None:
 
 def test_an_image_of_graphs_serves_without_torch() -> None:
     """What is imported to serve graphs, by a process that has torch at hand."""
-    code = "import sys, entrypoints.preload, entrypoints.opener; sys.exit('torch' in sys.modules)"
+    code = "import sys, entrypoints.model.preload, entrypoints.model.components; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 

@@ -31,13 +31,13 @@ class DacConfig:
 
 
 def read_config(kwargs: Mapping[str, object]) -> DacConfig:
-    """The configuration in ``metadata.kwargs``. Raises ValueError for one that this network is not."""
+    """The configuration in ``metadata.kwargs``. Raises ValueError if this network does not support it."""
     wanted = {"encoder_dim", "encoder_rates", "latent_dim", "decoder_dim", "decoder_rates", "sample_rate"}
     missing = sorted(wanted - kwargs.keys())
     if missing:
         raise ValueError(f"The audio VAE's metadata.kwargs lacks {', '.join(missing)}: is it the published file?")
     if kwargs.get("continuous", True) is not True:
-        raise ValueError("The audio VAE is a quantised one (continuous is not true); only the continuous one is known.")
+        raise ValueError("The audio VAE is quantized (continuous is not true); only the continuous one is supported.")
     return DacConfig(
         encoder_dim=_whole(kwargs["encoder_dim"]),
         encoder_rates=_rates(kwargs["encoder_rates"]),
@@ -50,13 +50,13 @@ def read_config(kwargs: Mapping[str, object]) -> DacConfig:
 
 def _whole(value: object) -> int:
     if not isinstance(value, int):
-        raise ValueError(f"The audio VAE's metadata.kwargs gives {value!r} where a whole number belongs.")
+        raise ValueError(f"The audio VAE's metadata.kwargs has {value!r} instead of a whole number.")
     return value
 
 
 def _rates(value: object) -> tuple[int, ...]:
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"The audio VAE's metadata.kwargs gives {value!r} where a list of rates belongs.")
+        raise ValueError(f"The audio VAE's metadata.kwargs has {value!r} instead of a list of rates.")
     return tuple(_whole(rate) for rate in value)
 
 
@@ -211,7 +211,9 @@ def halves(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
         else:
             strangers.append(name)
     if strangers:
-        raise ValueError(f"The audio VAE holds tensors of neither its encoder nor its decoder: {_list(strangers)}.")
+        raise ValueError(
+            f"The audio VAE has tensors that belong neither to its encoder nor to its decoder: {_list(strangers)}."
+        )
     return parts
 
 

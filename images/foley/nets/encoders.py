@@ -1,4 +1,4 @@
-"""The two published encoders, each as the one tower that is used, with the one output that is meant."""
+"""The two published encoders, each reduced to the tower and the output that the model uses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ClapText(nn.Module):
 
 
 class Siglip2Vision(nn.Module):
-    """SigLIP2's image tower: pixels to one vector an image, from the attention-pooling head, not normalised."""
+    """SigLIP2's image tower: pixels to one vector an image, from the attention-pooling head, not normalized."""
 
     def __init__(self, config: SiglipVisionConfig) -> None:
         super().__init__()

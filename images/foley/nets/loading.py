@@ -10,11 +10,11 @@ Shapes = Mapping[str, Sequence[int]]
 
 
 class TensorsDiffer(ValueError):
-    """A file's tensors are not the ones that the network has. The text lists all missing, extra and mis-shaped ones."""
+    """A file's tensors are not those of the network. The text lists all missing, extra and mis-shaped ones."""
 
 
 def load(module: nn.Module, tensors: Mapping[str, Tensor], source: str, ignored: Sequence[str] = ()) -> None:
-    """Put ``tensors`` into ``module`` as float32, without copying those that are float32 already, and set it to serve.
+    """Put ``tensors`` into ``module`` as float32, without copying those that are float32 already, and set it to eval mode.
 
     ``ignored`` are the beginnings of names that ``source`` may hold beyond the module's own. Raises TensorsDiffer.
     """
@@ -25,7 +25,7 @@ def load(module: nn.Module, tensors: Mapping[str, Tensor], source: str, ignored:
 
 
 def check(module: nn.Module, shapes: Shapes, source: str, ignored: Sequence[str] = ()) -> None:
-    """Hold a file's names and shapes against ``module``'s own. Raises TensorsDiffer."""
+    """Compare a file's names and shapes with those of ``module``. Raises TensorsDiffer."""
     faults = find_faults({name: parameter.shape for name, parameter in module.named_parameters()}, shapes, ignored)
     if faults:
         raise TensorsDiffer(
@@ -36,10 +36,10 @@ def check(module: nn.Module, shapes: Shapes, source: str, ignored: Sequence[str]
 
 
 def require(shapes: Collection[str], names: Sequence[str], source: str) -> None:
-    """Raise TensorsDiffer, naming them, where any of ``names`` is absent: the network's sizes are read from those."""
+    """Raise TensorsDiffer with those of ``names`` that are missing: the network's sizes are read from them."""
     missing = [f"  missing {name}" for name in names if name not in shapes]
     if missing:
-        raise TensorsDiffer(f"{source}: tensors that tell the network's sizes are absent:\n" + "\n".join(missing))
+        raise TensorsDiffer(f"{source}: tensors that define the network's sizes are missing:\n" + "\n".join(missing))
 
 
 def find_faults(wanted: Shapes, given: Shapes, ignored: Sequence[str] = ()) -> list[str]:

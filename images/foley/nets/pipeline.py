@@ -1,4 +1,4 @@
-"""The whole model in torch, from a request to its sound: the reference that the served graphs are held against."""
+"""The whole model in torch, from a request to its sound: the reference for the served graphs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from images.foley.frames import IMAGE_RATE, LONGEST, STRIDE, SYNC_RATE, WINDOW, Clock, latent_length
+from images.foley.media.frames import IMAGE_RATE, LONGEST, STRIDE, SYNC_RATE, WINDOW, Clock, latent_length
 from images.foley.nets.dac import DacDecoder
 from images.foley.nets.transformer import Transformer
 from images.foley.sampler import make_noise
@@ -30,7 +30,7 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Networks:
-    """The five networks by what they are called with, each answering with a tensor, and the tokenizer."""
+    """The five networks as functions that return a tensor, and the tokenizer."""
 
     tokenize: Callable[[list[str]], Any]
     """Two texts to a mapping of ``input_ids`` and ``attention_mask``, padded to the longer."""
@@ -43,7 +43,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for; the defaults are the published ones."""
+    """A request; the defaults are the published ones."""
 
     video: bytes
     prompt: str
@@ -72,7 +72,7 @@ def _embed_texts(networks: Networks, texts: list[str]) -> Tensor:
 
 
 def denoise(transformer: Transformer, latents: Tensor, features: Sequence[Tensor], order: Order) -> Tensor:
-    """Euler steps down to time 0; where there is guidance, the unconditional row goes before the conditional one."""
+    """Euler steps down to time 0; with guidance, the unconditional row comes before the conditional one."""
     rows = 2 if order.guidance > 1 else 1
     text, visual, sync = (feature[-rows:].expand(rows, *feature.shape[1:]) for feature in features)
     conditional = torch.tensor([False, True])[-rows:]
@@ -108,19 +108,19 @@ def _read_frames(video: bytes) -> Iterator[tuple[float, Frames]]:
 def scale_image(frame: Frames) -> Tensor:
     """``[height, width, 3]`` to ``[3, 512, 512]``, the aspect ratio not kept, by Pillow's antialiased bilinear."""
     picture = PIL.Image.fromarray(frame).resize((IMAGE_SIDE, IMAGE_SIDE), PIL.Image.Resampling.BILINEAR)
-    return _normalise(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+    return _normalize(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
 
 
 def scale_sync(frame: Frames) -> Tensor:
-    """``[height, width, 3]`` to ``[3, 224, 224]``: short side to 224 by antialiased bicubic in 8 bits, centre cut."""
+    """``[height, width, 3]`` to ``[3, 224, 224]``: short side to 224 by antialiased bicubic in 8 bits, center crop."""
     pixels = torch.from_numpy(frame).permute(2, 0, 1)[None]
     height, width = (int(SYNC_SIDE * side / min(frame.shape[:2])) for side in frame.shape[:2])
     resized = functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)[0]
     top, left = round((height - SYNC_SIDE) / 2), round((width - SYNC_SIDE) / 2)
-    return _normalise(resized[:, top : top + SYNC_SIDE, left : left + SYNC_SIDE])
+    return _normalize(resized[:, top : top + SYNC_SIDE, left : left + SYNC_SIDE])
 
 
-def _normalise(pixels: Tensor) -> Tensor:
+def _normalize(pixels: Tensor) -> Tensor:
     return (pixels.float() / 255 - 0.5) / 0.5
 
 

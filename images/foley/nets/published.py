@@ -16,17 +16,17 @@ VAE = "vae_128d_48k.pth"
 SYNCHFORMER = "synchformer_state_dict.pth"
 
 TRANSFORMER_UNUSED = ("final_layer.adaLN_modulation.1.",)
-"""Part of the published model, without an effect: its final layer leaves shift and scale out."""
+"""Part of the published model without an effect: its final layer does not use shift and scale."""
 
 Open = Callable[[str], Mapping[str, Any]]
 """A pickle of the checkpoint, by name."""
 
 
 def find_transformer(checkpoint: Path) -> str:
-    """The name of the transformer's file. Raises FileNotFoundError, with what there should be, unless there is one."""
+    """The name of the transformer's file. Raises FileNotFoundError, with the expected names, unless there is one."""
     found = [name for name in TRANSFORMERS if (checkpoint / name).is_file()]
     if len(found) != 1:
-        raise FileNotFoundError(f"{checkpoint} should hold one of {' and '.join(TRANSFORMERS)}, and holds {found}")
+        raise FileNotFoundError(f"{checkpoint} should have one of {' and '.join(TRANSFORMERS)}, but has {found}")
     return found[0]
 
 
@@ -41,7 +41,7 @@ def load_transformer(tensors: Mapping[str, Tensor], source: str) -> transformer.
 
 
 def load_decoder(file: Mapping[str, Any]) -> dac.DacDecoder:
-    """From the whole published file; the encoder's tensors are known and left. Raises TensorsDiffer, ValueError."""
+    """From the whole published file; the encoder's tensors are known and ignored. Raises TensorsDiffer, ValueError."""
     config = dac.read_config(file["metadata"]["kwargs"])
     decoder_tensors, encoder_tensors = dac.halves(file["state_dict"])
     with torch.device("meta"):
@@ -56,7 +56,9 @@ def load_synchformer(tensors: Mapping[str, Tensor]) -> synchformer.Synchformer:
     known = (synchformer.PREFIX, *synchformer.OTHER_PARTS)
     strangers = [f"unexpected {name}" for name in sorted(tensors) if not name.startswith(known)]
     if strangers:
-        raise loading.TensorsDiffer(f"{SYNCHFORMER}: tensors of no known part:\n  " + "\n  ".join(strangers))
+        raise loading.TensorsDiffer(
+            f"{SYNCHFORMER}: tensors that belong to no known part:\n  " + "\n  ".join(strangers)
+        )
     visual = loading.select(tensors, synchformer.PREFIX)
     loading.require(visual, synchformer.TELLING, f"{SYNCHFORMER}, {synchformer.PREFIX}*")
     with torch.device("meta"):

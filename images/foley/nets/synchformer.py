@@ -14,12 +14,12 @@ from images.foley.nets.transformer import count_blocks
 
 PREFIX = "vfeat_extractor."
 OTHER_PARTS = ("afeat_extractor.", "vproj.", "aproj.", "transformer.")
-"""What else the published file holds: the audio half and what compares the two, of no use for generation."""
+"""The other parts of the published file: the audio half and the comparison of the two. Generation does not use them."""
 UNUSED = ("patch_embed.proj.",)
 """In the visual half of the file, and not in its computation: a patch embedding for single images."""
 
 TELLING = ("cls_token",)
-"""The tensor that tells the width."""
+"""The tensor that defines the width."""
 HEAD_SIZE = 64
 TUBELET, PATCH = 2, 16
 SLOTS, SITES = 8, 196

@@ -16,16 +16,16 @@ from images.foley.nets.layers import ConvMlp, GatedUnit
 from images.foley.nets.sequence import nearest, positions, rotation, turning_speeds
 
 IN_FP32 = ("timestep", "speeds", "time_in.speeds")
-"""What half precision is too coarse for: a time of 980, and a thousand positions."""
+"""Inputs and parameters for which half precision is too coarse: a time of 980, and a thousand positions."""
 WINDOW_TOKENS = 8
 TIME_SIZE = 256
 VISUAL_TAIL = ("v_cond_attn_q_norm.", "v_cond_self_proj.", "v_cond_cross_", "v_cond_mlp.")
-"""Of the last triple block: what makes its visual result, which nothing reads."""
+"""The parts of the last triple block that compute its visual result, which nothing reads."""
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Sizes of one model, all of which its tensors' shapes tell."""
+    """Sizes of one model. All of them follow from the shapes of its tensors."""
 
     latent: int
     text: int
@@ -44,11 +44,11 @@ TELLING = (
     "empty_sync_feat",
     "single_blocks.0.q_norm.weight",
 )
-"""The tensors that tell the sizes."""
+"""The tensors that define the sizes."""
 
 
 def read_config(shapes: Mapping[str, tuple[int, ...]]) -> TransformerConfig:
-    """The sizes behind a published state dict, which holds all that are ``TELLING``."""
+    """The sizes of a published state dict, which has all tensors of ``TELLING``."""
     size, latent, _ = shapes["audio_embedder.proj.weight"]
     return TransformerConfig(
         latent=latent,

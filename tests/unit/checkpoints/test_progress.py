@@ -8,7 +8,7 @@ import pty
 
 import pytest
 
-from prebake.checkpoints.progress import Bar, Lines, terminal_progress
+from prebake.checkpoints.progress import BarProgress, LineProgress, terminal_progress
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
 
 def test_a_log_gets_a_line_every_few_seconds() -> None:
     stream, clock = io.StringIO(), Clock()
-    lines = Lines(stream, clock)
+    lines = LineProgress(stream, clock)
     lines.expect({"a": 4 << 20, "b": 4 << 20})
     for step in range(9):
         clock.now = float(step)
@@ -39,7 +39,7 @@ def test_a_log_gets_a_line_every_few_seconds() -> None:
 def test_a_bar_draws_over_itself_within_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     stream, clock = io.StringIO(), Clock()
-    bar = Bar(stream, clock)
+    bar = BarProgress(stream, clock)
     bar.expect({"a" * 80: 1000})
     bar.report("a" * 80, 0, 1000)
     clock.now = 1.0
@@ -55,7 +55,7 @@ def test_a_bar_draws_over_itself_within_the_terminal(monkeypatch: pytest.MonkeyP
 
 def test_bytes_of_an_earlier_run_are_no_speed() -> None:
     stream, clock = io.StringIO(), Clock()
-    lines = Lines(stream, clock)
+    lines = LineProgress(stream, clock)
     lines.report("a", 1000, 1200)
     clock.now = 10.0
     lines.report("a", 1200, 1200)
@@ -64,7 +64,7 @@ def test_bytes_of_an_earlier_run_are_no_speed() -> None:
 
 def test_the_time_left_follows_the_speed_of_the_last_seconds() -> None:
     stream, clock = io.StringIO(), Clock()
-    lines = Lines(stream, clock)
+    lines = LineProgress(stream, clock)
     lines.expect({"a": 1_000_000, "b": 1_000_000})
     for second in range(101):
         clock.now = float(second)
@@ -80,7 +80,7 @@ def test_the_time_left_follows_the_speed_of_the_last_seconds() -> None:
 
 def test_nothing_is_said_of_the_time_left_while_a_size_is_not_known() -> None:
     stream, clock = io.StringIO(), Clock()
-    lines = Lines(stream, clock)
+    lines = LineProgress(stream, clock)
     lines.expect({"a": 1_000_000})
     for second in range(11):
         clock.now = float(second)
@@ -94,12 +94,12 @@ def test_a_terminal_that_cannot_draw_over_gets_lines(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TERM", "dumb")
     controller, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as stream, os.fdopen(controller):
-        assert isinstance(terminal_progress(stream), Lines)
+        assert isinstance(terminal_progress(stream), LineProgress)
 
 
 def test_the_stream_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     controller, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as stream, os.fdopen(controller):
-        assert isinstance(terminal_progress(stream), Bar)
-    assert isinstance(terminal_progress(io.StringIO()), Lines)
+        assert isinstance(terminal_progress(stream), BarProgress)
+    assert isinstance(terminal_progress(io.StringIO()), LineProgress)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from prebake.checkpoints.fetch import fetch, lay_out, missing
-from prebake.checkpoints.local import Local
-from prebake.checkpoints.partial import Partial
-from prebake.checkpoints.store import Store, default_root
+from prebake.checkpoints.fetch import fetch, find_missing
+from prebake.checkpoints.sources.local_folder import Local
+from prebake.checkpoints.store.partial_file import PartialFile
+from prebake.checkpoints.store.store import Store, default_root
 from prebake.errors import ChecksumMismatch, NoRoom, SourceError
 from prebake.plan.values import content_time
-from tests.unit.checkpoints.parts import Diary, locked, sha256, some_bytes
+from tests.support.checkpoints.parts import Diary, locked, sha256, some_bytes
 
 DATA = some_bytes(100_000)
 
@@ -86,11 +86,11 @@ def test_a_shortened_object_counts_as_missing_and_is_replaced(store: Store, tmp_
     os.truncate(store.place(digest), 10)
     (tmp_path / "a").write_bytes(DATA)
     file = locked("a", f"local:{tmp_path}", DATA, locator="a")
-    assert missing([file, file], store) == [file]
+    assert find_missing([file, file], store) == [file]
     fetch([file], store, {"local": Local(tmp_path)}, Diary())
-    assert missing([file], store) == []
+    assert find_missing([file], store) == []
     assert store.place(digest).read_bytes() == DATA
-    lay_out([file], store, tmp_path / "out")
+    store.link_into(tmp_path / "out", file.path, file.sha256)
     assert (tmp_path / "out" / "a").read_bytes() == DATA
 
 
@@ -137,10 +137,10 @@ def test_the_cache_s_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def test_a_part_is_hashed_again_when_it_is_opened(tmp_path: Path) -> None:
-    with Partial(tmp_path / "part") as partial:
+    with PartialFile(tmp_path / "part") as partial:
         partial.write(DATA[:60_000])
         partial.tag = '"v1"'
-    with Partial(tmp_path / "part") as partial:
+    with PartialFile(tmp_path / "part") as partial:
         assert (partial.done, partial.resumed, partial.tag) == (60_000, True, '"v1"')
         partial.write(DATA[60_000:])
         assert partial.sha256 == sha256(DATA)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cleanup.wheels import Installed
+from tests.support.wheels import Installed
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from prebake.bake.errors import read_error
+from prebake.bake.errors import from_document
+from prebake.documents.stage_error import StageError
 from prebake.errors import LibraryMissing
-from tests.unit.cleanup.wheels import Installed
+from tests.support.wheels import Installed
 
 LOAD = "import ctypes, pathlib\nctypes.CDLL(str(pathlib.Path(__file__).with_name('native.so')))\n"
 
@@ -32,7 +33,7 @@ def link(folder: Path, name: str, *words: str) -> None:
 def cleaned(installed: Installed, *words: str) -> LibraryMissing:
     done = installed.clean(*words)
     assert done.returncode == 35, done.stdout + done.stderr
-    error = read_error(done.stdout.splitlines(), done.returncode)
+    error = from_document(StageError.find_in_log(done.stdout.splitlines()), done.returncode)
     assert isinstance(error, LibraryMissing)
     return error
 
@@ -47,7 +48,7 @@ def test_every_missing_library_is_told_with_its_package_and_the_line_to_add(
     assert "Picture needs libabsent_2.so.0, which Debian's package libabsent-2-0 may have" in error.message
     assert "import picture: OSError" in error.message
     assert "libc.so.6" not in error.message.partition("needs")[2].partition("(")[0]
-    assert "`system: [libgomp1, libosmesa6, libabsent-2-0]`" in error.next_action
+    assert "`system_packages: [libgomp1, libosmesa6, libabsent-2-0]`" in error.next_action
 
 
 def test_a_library_that_a_part_needs_at_first_use_is_told(installed: Installed, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_driver_s_library_is_not_the_image_s_to_have(installed: Installed, tmp
     installed.add("device", {"device/__init__.py": LOAD, "device/native.so": library(tmp_path / "link", soname)})
     done = installed.clean()
     assert done.returncode == 0
-    assert f"note: device does not import in this image: OSError: {soname}" in done.stdout
+    assert f"note: device cannot be imported in this image: OSError: {soname}" in done.stdout
 
 
 def test_a_library_that_another_package_brings_is_not_the_system_s(installed: Installed, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cleanup.wheels import Installed
+from tests.support.wheels import Installed
 
 TESTS = {"{0}/tests/__init__.py": "", "{0}/tests/test_one.py": "def test_one():\n    assert True\n"}
 
@@ -148,8 +148,8 @@ def test_a_module_that_never_imported_is_told_and_ends_nothing(installed: Instal
     installed.add("optional", {"optional.py": "import nowhere_to_be_found\n", "leaves.py": "import os\nos._exit(3)\n"})
     done = installed.clean()
     assert done.returncode == 0
-    assert "note: optional does not import in this image: ModuleNotFoundError" in done.stdout
-    assert "note: leaves does not import in this image: Python ended with code 3" in done.stdout
+    assert "note: optional cannot be imported in this image: ModuleNotFoundError" in done.stdout
+    assert "note: leaves cannot be imported in this image: Python ended with code 3" in done.stdout
 
 
 def test_the_same_tree_gives_the_same_tree(installed: Installed, tmp_path: Path) -> None:

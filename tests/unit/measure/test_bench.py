@@ -11,16 +11,16 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from prebake.errors import StartFailed
-from prebake.measure.bench import Bench, table
-from prebake.measure.bounds import compare
+from prebake.measure.bench.bench import BenchResult, format_table
+from prebake.measure.bench.limits import compare
+from prebake.measure.bench.steady_state import SteadyTimings, time_steady
 from prebake.measure.client import Request
 from prebake.measure.floor import Floor
-from prebake.measure.starting import Start
-from prebake.measure.steady import Steady, time_steady
-from prebake.measure.warmup import Warmup
+from prebake.measure.start import Start
+from prebake.measure.warmup_request import WarmupRequest
 from prebake.workflow.bench import BoundMissed, require_bounds
 
-WARMUP = Warmup(Request({"prompt": "x"}), b"", "text/plain", 0.0)
+WARMUP = WarmupRequest(Request({"prompt": "x"}), b"", "text/plain", 0.0)
 
 
 class Server:
@@ -94,11 +94,11 @@ def test_a_bound_is_met_or_missed_where_the_whole_interval_says_so(
     assert f"at least 5: {state}" in bound.line()
 
 
-def bench(naive: float, later: float) -> Bench:
+def bench(naive: float, later: float) -> BenchResult:
     """Of an image that answers after 1 s, and then in 0.1 s."""
     ours, theirs = Start(0.1, None, 1.0, 0.0, 0.0), Start(0.1, None, naive, 0.0, 0.0)
-    floor, steady = Floor(0.2, 1000, 1e9, 0.1), Steady([0.1] * 6, [later] * 6)
-    return Bench(
+    floor, steady = Floor(0.2, 1000, 1e9, 0.1), SteadyTimings([0.1] * 6, [later] * 6)
+    return BenchResult(
         "a", "a-naive", "warm", [ours] * 2, [theirs] * 2, [0.9] * 2, [{"phases": []}] * 2, floor, steady, (0.5, 2.25)
     )
 
@@ -111,7 +111,7 @@ def test_the_document_and_the_table_tell_first_and_later_answers() -> None:
     assert [bound["state"] for bound in document["bounds"]] == ["met", "met"]
     require_bounds(document)
     assert document["load_average"] == {"before": 0.5, "after": 2.25}
-    lines = table(found).splitlines()
+    lines = format_table(found).splitlines()
     assert "load 0.5 before and 2.2 after" in lines[-1]
     assert any(line.split() == ["naive", "steady", *["0.250"] * 4] for line in lines)
     assert any(line.startswith("steady state: naive / Prebake 2.50") and line.endswith("met") for line in lines)

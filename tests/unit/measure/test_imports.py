@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prebake.measure.imports import import_seconds
+from prebake.measure.report.import_time import import_seconds
 
 
 def phase(name: str, start: float, seconds: float | None) -> dict[str, object]:

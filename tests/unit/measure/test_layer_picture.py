@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from prebake.measure.layer_picture import draw_layers
-from prebake.measure.report import LayerReport
+from prebake.measure.report.layer_picture import draw_layers
+from prebake.measure.report.report_files import LayerReport
 
 SVG = "{http://www.w3.org/2000/svg}"
 

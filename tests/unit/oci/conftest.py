@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.oci.writers import Stalled, stalled_writer
+from tests.support.registries.oci_writers import Stalled, stalled_writer
 
 
 @pytest.fixture

@@ -5,21 +5,21 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from prebake.oci.answers import Answer
-from prebake.oci.connection import Connection
+from prebake.io.retry import RetryPolicy
 from prebake.oci.errors import RegistryError
+from prebake.oci.http.connection import Connection
+from prebake.oci.http.responses import RegistryResponse
 from prebake.oci.reference import parse_reference
-from prebake.patience import Patience
 
 UPLOAD = "/v2/a/blobs/uploads/1"
 
 
 def place(reference: str, location: str, insecure: str = "") -> str:
     environ = {"DOCKER_CONFIG": "/nowhere", "PREBAKE_INSECURE_REGISTRIES": insecure}
-    connection = Connection(parse_reference(reference), Patience(), environ=environ)
+    connection = Connection(parse_reference(reference), RetryPolicy(), environ=environ)
     asked = f"{'http' if insecure else 'https'}://{reference.partition('/')[0]}/v2/a/blobs/uploads/"
     try:
-        return connection.place(Answer("POST", asked, 202, httpx.Headers({"Location": location}), b""))
+        return connection.location_of(RegistryResponse("POST", asked, 202, httpx.Headers({"Location": location}), b""))
     finally:
         connection.close()
 

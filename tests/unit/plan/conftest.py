@@ -9,31 +9,11 @@ from pathlib import Path
 import pytest
 
 from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedFile
-from prebake.spec.project import Project, SourceFile, read_project
-from prebake.spec.reading import parse_image
-
-SPEC = """\
-schema: 1
-name: tiny
-title: Tiny
-targets: [cpu, cuda]
-checkpoint: sample
-checkpoints:
-  sample:
-    licence: {id: MIT}
-    sources:
-      - from: sample
-        seed: 7
-        files: [net/model.safetensors, net/vocab.txt, old.pth]
-        ship: [net/model.safetensors, net/vocab.txt]
-  real:
-    licence: {id: LicenseRef-Strict, acceptance: true, text: README.md}
-    sources:
-      - {from: http, url: "https://example.invalid/w", files: [model.safetensors], ship: [model.safetensors], to: net}
-components:
-  net: {}
-  old: {derived: true}
-"""
+from prebake.spec.project import Project, read_project
+from prebake.spec.reader import parse_image
+from prebake.spec.source_file import SourceFile
+from tests.support.plans import SPEC
+from tests.support.repository import ROOT
 
 
 def pinned(path: str, size: int, *, ship: bool, digit: str = "1", source: str = "sample") -> LockedFile:
@@ -59,7 +39,7 @@ def project() -> Project:
         export=(SourceFile("images/tiny/export.py", b"export"),),
         naive=(SourceFile("images/tiny/naive.py", b"naive"),),
         entrypoints=(SourceFile("entrypoints/serve.py", b"run"),),
-        bake=(SourceFile("prebake/bake/export.py", b"bake"),),
+        bake=(SourceFile("prebake/bake/stages/export.py", b"bake"),),
         notices=(),
         requirements=dict.fromkeys(
             ("cpu", "cuda", "export", "torch-cpu", "torch-cuda", "cuda-headers"), "onnxruntime==1.31.1 \\\n"
@@ -73,7 +53,7 @@ def project() -> Project:
                 for name in (
                     "base",
                     "pip",
-                    "settle",
+                    "normalize",
                     "runtime",
                     "export_packages",
                     "compiler",
@@ -98,4 +78,4 @@ def changed() -> Callable[..., Project]:
 
 @pytest.fixture
 def read() -> Callable[[str], Project]:
-    return lambda name: read_project(Path(__file__).parents[3], name)
+    return lambda name: read_project(ROOT, name)

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from prebake.errors import LockMismatch
-from prebake.plan.agreement import pinned_checkpoint
-from prebake.spec.image import Checkpoint, ImageSpec, Licence
+from prebake.plan.lock_check import pinned_checkpoint
+from prebake.spec.image.image import Checkpoint, ImageSpec, License
+from prebake.spec.image.sources import FromHttp, FromHub, FromLocal, FromPypi, FromSample
+from prebake.spec.image.sources import Source as Spec
 from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedFile, parse_lock, render_lock
-from prebake.spec.sources import FromHttp, FromHub, FromLocal, FromPypi, FromSample
-from prebake.spec.sources import Source as Spec
-from tests.unit.checkpoints.parts import named
+from tests.support.checkpoints.parts import named
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SOURCES: tuple[Spec, ...] = (
@@ -43,10 +43,10 @@ FILES = (
 
 
 def spec(*sources: Spec) -> ImageSpec:
-    checkpoint = Checkpoint(licence=Licence(id="MIT"), sources=sources or SOURCES)
+    checkpoint = Checkpoint(license=License(id="MIT"), sources=sources or SOURCES)
     return ImageSpec.model_validate(
         {
-            "schema": 1,
+            "schema": 2,
             "name": "tiny",
             "title": "Tiny",
             "base": "debian:12",
@@ -75,20 +75,20 @@ def test_a_lock_that_fits() -> None:
         (
             0,
             lambda source: source.model_copy(update={"seed": 2}),
-            "a.safetensors: has revision '1', image.yaml says '2'",
+            "a.safetensors: has revision '1', image.yaml has '2'",
         ),
-        (0, lambda source: source.model_copy(update={"ship": ()}), "has ship True, image.yaml says False"),
+        (0, lambda source: source.model_copy(update={"ship": ()}), "has ship True, image.yaml has False"),
         (1, lambda source: source.model_copy(update={"revision": "f" * 40}), f"has revision '{COMMIT}'"),
         (
             1,
             lambda source: source.model_copy(update={"repository": "x/y"}),
-            "source 'hub:o/n', image.yaml says 'hub:x/y'",
+            "source 'hub:o/n', image.yaml has 'hub:x/y'",
         ),
-        (2, lambda source: source.model_copy(update={"revision": "v2"}), "'hub:o/n@v1', image.yaml says 'hub:o/n@v2'"),
-        (3, lambda source: source.model_copy(update={"archive": True}), "d: has locator '', image.yaml says 'd'"),
-        (5, lambda source: source.model_copy(update={"folder": "other"}), "image.yaml says 'local:other'"),
-        (6, lambda source: source.model_copy(update={"root": None}), "g: has locator 'r/g', image.yaml says 'g'"),
-        (6, lambda source: source.model_copy(update={"version": "2"}), "has revision '1', image.yaml says '2'"),
+        (2, lambda source: source.model_copy(update={"revision": "v2"}), "'hub:o/n@v1', image.yaml has 'hub:o/n@v2'"),
+        (3, lambda source: source.model_copy(update={"archive": True}), "d: has locator '', image.yaml has 'd'"),
+        (5, lambda source: source.model_copy(update={"folder": "other"}), "image.yaml has 'local:other'"),
+        (6, lambda source: source.model_copy(update={"root": None}), "g: has locator 'r/g', image.yaml has 'g'"),
+        (6, lambda source: source.model_copy(update={"version": "2"}), "has revision '1', image.yaml has '2'"),
         (6, lambda source: source.model_copy(update={"files": ("h",)}), "weights.lock: published: h: is missing"),
     ],
 )
@@ -108,8 +108,8 @@ def test_every_difference_at_once() -> None:
         pinned_checkpoint(spec(), other, "published")
     where = "images/tiny/weights.lock"
     assert [str(problem) for problem in caught.value.problems] == [
-        f"{where}: base: is 'debian:11', image.yaml says 'debian:12'",
-        f"{where}: published: is under 'Apache-2.0', image.yaml says 'MIT'",
+        f"{where}: base: is 'debian:11', image.yaml has 'debian:12'",
+        f"{where}: published: has the license 'Apache-2.0', image.yaml has 'MIT'",
         f"{where}: published: a.safetensors: is missing",
         f"{where}: published: z: is not in image.yaml",
     ]

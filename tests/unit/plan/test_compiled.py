@@ -4,41 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prebake.bake.artifact_file import ArtifactFile, label_of
-from prebake.bake.documents import digest_json
-from prebake.plan.compiled import compile_command, layer_files, lookup_key, with_artifacts, without_artifacts
-from prebake.plan.joining import join_plans
-from prebake.plan.making import make_plan
+from prebake.documents.artifact import ArtifactFile
+from prebake.plan.artifact_layers import compile_command, layer_files, lookup_key, with_artifacts
+from prebake.plan.multi_model import join_plans
+from prebake.plan.planner import make_plan
 from prebake.plan.values import Options, Plan
-from prebake.spec.image import Model
-from prebake.spec.project import Project, SourceFile
-
-
-def artifact(machine: str, saved: float = 1.0, component: str = "net", rung: str = "native") -> ArtifactFile:
-    fields = {"machine": machine, "rung": rung}
-    key = digest_json(fields)
-    home = f"compiled/{component}/{label_of(rung, key)}"
-    entry = {
-        "rung": rung,
-        "graph": f"{home}/model.onnx",
-        "fields": {"processor": machine},
-        "least": {},
-        "choice": {"way": rung, "without": "graph", "ways": {"graph": {"seconds": saved}, rung: {"seconds": 0.0}}},
-        "key": key,
-        "key_fields": fields,
-    }
-    files = {f"{home}/{name}": {"size": 7, "sha256": digest * 64} for name, digest in (("model.onnx", "1"), ("w", "2"))}
-    return ArtifactFile(component, entry, files)
-
-
-def named(project: Project, name: str) -> Project:
-    return replace(project, spec=project.spec.model_copy(update={"name": name}))
-
-
-def several(*members: Project) -> Project:
-    names = {member.spec.name: member for member in members}
-    spec = members[0].spec.model_copy(update={"name": "pair", "models": {name: Model() for name in names}})
-    return replace(members[0], spec=spec, members=names, templates={**members[0].templates, "stages/join.j2": "join"})
+from prebake.spec.project import Project
+from prebake.spec.source_file import SourceFile
+from tests.support.plans import artifact, named, several
 
 
 def planned(project: Project, *artifacts: ArtifactFile) -> Plan:
@@ -60,21 +33,21 @@ def test_each_is_a_layer_above_weights_and_below_graphs(project: Project) -> Non
 
 
 def test_engines_come_first_whatever_the_start_alone_saves(project: Project) -> None:
-    found = [artifact("a", 9, rung="optimised"), artifact("b", 1, rung="timing-cache"), artifact("c", 2, rung="engine")]
-    rungs = [each.entry["rung"] for each in planned(project, *found).artifacts]
-    assert rungs == ["engine", "timing-cache", "optimised"]
+    found = [artifact("a", 9, name="optimized"), artifact("b", 1, name="timing-cache"), artifact("c", 2, name="engine")]
+    candidates = [each.entry["name"] for each in planned(project, *found).artifacts]
+    assert candidates == ["engine", "timing-cache", "optimized"]
 
 
-def test_what_is_of_one_rung_is_tried_together(project: Project) -> None:
+def test_artifacts_of_one_candidate_are_tried_together(project: Project) -> None:
     """Another machine's in between would be told as a step down to it."""
     found = [
         artifact("a", 1),
         artifact("b", 3),
-        artifact("b", 2, rung="compatible"),
-        artifact("c", 9, rung="compatible"),
+        artifact("b", 2, name="compatible"),
+        artifact("c", 9, name="compatible"),
     ]
     plan = planned(project, *found)
-    tried = [(each.entry["rung"], each.machine) for each in plan.artifacts]
+    tried = [(each.entry["name"], each.machine) for each in plan.artifacts]
     assert tried == [
         ("compatible", "processor c"),
         ("compatible", "processor b"),
@@ -95,8 +68,8 @@ def test_another_set_makes_other_graphs_and_nothing_else(project: Project) -> No
 
 def test_what_is_taken_away_was_never_there(project: Project) -> None:
     plan = planned(project, artifact("a"), artifact("b"))
-    assert without_artifacts(plan, {artifact("a").key}) == planned(project, artifact("b"))
-    assert without_artifacts(plan, {each.key for each in plan.artifacts}) == planned(project)
+    assert with_artifacts(plan, {plan.name: [artifact("b")]}) == planned(project, artifact("b"))
+    assert with_artifacts(plan, {}) == planned(project)
 
 
 def test_models_of_one_image_have_theirs_apart(project: Project) -> None:
@@ -109,7 +82,7 @@ def test_models_of_one_image_have_theirs_apart(project: Project) -> None:
     for name, layer in zip(("left", "right"), layers, strict=True):
         assert {file.path for file in layer_files(plan, layer)} == {f"members/{name}/{path}" for path in mine.files}
     assert [model.artifacts for model in plan.models] == [(mine,), (mine,)]
-    assert without_artifacts(plan, {mine.key}).layers == whole.layers
+    assert with_artifacts(plan, {}).layers == whole.layers
 
 
 def test_the_lookup_key_follows_what_is_exported_and_the_target_alone(project: Project) -> None:
@@ -119,7 +92,7 @@ def test_the_lookup_key_follows_what_is_exported_and_the_target_alone(project: P
     limited = replace(project, spec=project.spec.model_copy(update={"limits": limits}))
     assert lookup_key(make_plan(served, Options())) == lookup_key(make_plan(limited, Options())) == key
     exported = replace(project, export=(SourceFile("images/tiny/export.py", b"changed"),))
-    compiler = replace(project, bake=(SourceFile("prebake/bake/engines.py", b"changed"),))
+    compiler = replace(project, bake=(SourceFile("prebake/bake/compilers/tensorrt.py", b"changed"),))
     others = [make_plan(exported, Options()), make_plan(compiler, Options()), make_plan(project, Options("cuda"))]
     assert len({key, *map(lookup_key, others)}) == 4
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prebake.plan.container import ContainerConfig
+from prebake.plan.image_config import ContainerConfig
 
 OURS = ContainerConfig({"PYTHONPATH": "/app", "PREBAKE_PORT": "8000"}, {"title": "ours"})
 

@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from prebake.errors import LicenceRequired, LockMismatch, SpecInvalid
+from prebake.errors import LicenseRequired, LockMismatch, SpecInvalid
 from prebake.plan.layers import assign_layers, weight_trees
-from prebake.plan.making import check_licence, make_plan
+from prebake.plan.planner import check_license, make_plan
 from prebake.plan.values import Options, Plan
 from prebake.spec.lock import Lock, LockedFile
-from prebake.spec.project import Project, SourceFile
-from prebake.spec.reading import parse_image
-from tests.unit.plan.conftest import SPEC
+from prebake.spec.project import Project
+from prebake.spec.reader import parse_image
+from prebake.spec.source_file import SourceFile
+from tests.support.plans import SPEC
 
 
 def keys(plan: Plan) -> dict[str, str]:
@@ -30,7 +31,7 @@ def moved(before: Plan, after: Plan) -> set[str]:
 def test_layers_stand_in_order_of_change_and_a_large_file_has_its_own(project: Project) -> None:
     plan = make_plan(project, Options())
     assert [(layer.kind, layer.name) for layer in plan.layers] == [
-        ("dependencies", "packages"),
+        ("dependencies", "dependencies"),
         ("weights", "net/model.safetensors"),
         ("weights", "net/vocab.txt"),
         ("derived", "old (derived)"),
@@ -69,8 +70,8 @@ def test_a_change_of_the_exporter_moves_what_it_makes_and_no_published_weights(p
         ("limits: {queue: 3}", False),
         ("fallback: error", False),
         ("components: {net: {session: {prepack: true}}, old: {derived: true}}", False),
-        ("components: {net: {buckets: [{rows: 4}], pad: {x: 0}, outside: dynamic}, old: {derived: true}}", False),
-        ("components: {net: {precision: {type: fp16, bound: 0.1}}, old: {derived: true}}", True),
+        ("components: {net: {buckets: [{rows: 4}], pad: {x: 0}, overflow: dynamic}, old: {derived: true}}", False),
+        ("components: {net: {precision: {type: fp16, max_relative_error: 0.1}}, old: {derived: true}}", True),
     ],
 )
 def test_only_a_setting_that_an_export_reads_makes_it_again(project: Project, line: str, *, with_exports: bool) -> None:
@@ -95,13 +96,13 @@ def test_a_change_of_one_weight_moves_its_layer_and_what_is_made_of_it(project: 
 
 
 def test_a_target_must_be_named_by_the_image(project: Project) -> None:
-    with pytest.raises(SpecInvalid, match="does not name 'tensorrt'"):
+    with pytest.raises(SpecInvalid, match="does not list 'tensorrt'"):
         make_plan(project, Options(target="tensorrt"))
 
 
 def test_graphs_are_served_with_the_version_that_made_them(project: Project) -> None:
     other = {**project.requirements, "cpu": "onnxruntime==1.30.0 \\\n"}
-    with pytest.raises(SpecInvalid, match=r"made with ONNX Runtime 1\.31\.1 and served with 1\.30\.0"):
+    with pytest.raises(SpecInvalid, match=r"ONNX Runtime 1\.31\.1, the served packages 1\.30\.0"):
         make_plan(replace(project, requirements=other), Options())
 
 
@@ -113,7 +114,7 @@ def test_every_difference_between_lock_and_spec_is_named(project: Project) -> No
         {
             "sample": replace(
                 project.lock.checkpoints["sample"],
-                licence="GPL",
+                license="GPL",
                 files=(
                     replace(files[0], revision="8"),
                     replace(files[1], ship=False),
@@ -136,19 +137,19 @@ def test_a_checkpoint_that_is_not_locked_is_refused_with_the_command_that_locks_
     assert "--checkpoint real" in caught.value.next_action
 
 
-def test_a_licence_that_asks_for_acceptance_stops_the_build(project: Project) -> None:
+def test_a_license_that_asks_for_acceptance_stops_the_build(project: Project) -> None:
     plan = replace(make_plan(project, Options()), checkpoint="real")
-    with pytest.raises(LicenceRequired) as caught:
-        check_licence(plan, ["LicenseRef-Other"])
-    assert "--accept-licence LicenseRef-Strict" in caught.value.next_action
-    check_licence(plan, ["LicenseRef-Strict"])
-    check_licence(plan, ["licenseref-Strict", "mit"])  # SPDX: the case of letters makes no difference
+    with pytest.raises(LicenseRequired) as caught:
+        check_license(plan, ["LicenseRef-Other"])
+    assert "--accept-license LicenseRef-Strict" in caught.value.next_action
+    check_license(plan, ["LicenseRef-Strict"])
+    check_license(plan, ["licenseref-Strict", "mit"])  # SPDX: the case of letters makes no difference
 
 
-def test_an_accepted_licence_that_is_none_is_named_with_what_was_meant(project: Project) -> None:
+def test_an_accepted_license_that_is_none_is_named_with_what_was_meant(project: Project) -> None:
     plan = make_plan(project, Options())
-    with pytest.raises(LicenceRequired, match=r"'Apache2' is no SPDX .* did you mean 'Apache-2.0'"):
-        check_licence(plan, ["MIT", "Apache2"])
+    with pytest.raises(LicenseRequired, match=r"'Apache2' is not an SPDX .* did you mean 'Apache-2.0'"):
+        check_license(plan, ["MIT", "Apache2"])
 
 
 def test_room_counts_the_store_with_what_is_converted_and_the_engine_with_its_snapshots(project: Project) -> None:

@@ -7,9 +7,16 @@ from dataclasses import replace
 import pytest
 
 from prebake.errors import PrebakeError
-from prebake.plan.container import container_config
-from prebake.plan.making import make_plan
-from prebake.plan.metadata import LabelsInvalid, Metadata, SourceDateInvalid, read_labels, read_source_date, rfc3339
+from prebake.plan.image_config import container_config
+from prebake.plan.image_metadata import (
+    LabelsInvalid,
+    Metadata,
+    SourceDateInvalid,
+    read_labels,
+    read_source_date,
+    rfc3339,
+)
+from prebake.plan.planner import make_plan
 from prebake.plan.values import Options
 from prebake.spec.project import Project
 

@@ -7,29 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from prebake.bake.component import Precision, Session
-from prebake.bake.settings import Settings
-from prebake.checkpoints.store import Store
-from prebake.plan.making import make_plan
-from prebake.plan.places import member_trees, place_members
-from prebake.plan.settings import make_settings
+from prebake.checkpoints.store.store import Store
+from prebake.documents.component import Precision, SessionSettings
+from prebake.documents.settings import StageSettings
+from prebake.plan.multi_model import member_trees, place_members
+from prebake.plan.planner import make_plan
+from prebake.plan.stage_settings import make_settings
 from prebake.plan.values import Options
 from prebake.render.dockerfile import render_context
-from prebake.spec.image import ImageSpec, Target
+from prebake.spec.image.image import ImageSpec, Target
 from prebake.spec.lock import Lock, LockedBase, LockedCheckpoint, LockedFile
 from prebake.spec.project import Project, read_templates
-from prebake.spec.reading import parse_image
-from prebake.workflow.lock import lock_layers
-from tests.unit.plan.conftest import SPEC
-
-ROOT = Path(__file__).parents[3]
+from prebake.spec.reader import parse_image
+from prebake.workflow.checkpoint.lock import lock_layers
+from tests.support.plans import SPEC
+from tests.support.repository import ROOT
 
 
 def spec_with(components: str) -> ImageSpec:
     return parse_image(SPEC[: SPEC.index("components:")] + f"components: {components}\n", "images/tiny/image.yaml")
 
 
-@pytest.mark.parametrize("said", ["int8", "{type: fp16, bound: 0.1}", "int4"])
+@pytest.mark.parametrize("said", ["int8", "{type: fp16, max_relative_error: 0.1}", "int4"])
 def test_published_weights_that_nothing_reads_are_not_shipped(project: Project, said: str) -> None:
     plan = make_plan(
         replace(project, spec=spec_with(f"{{net: {{precision: {said}}}, old: {{derived: true}}}}")), Options()
@@ -59,22 +58,22 @@ def test_published_weights_of_the_type_itself_are_shipped(project: Project) -> N
 
 def test_the_stages_are_told_of_precisions_and_how_to_open_them(project: Project) -> None:
     components = (
-        "{net: {precision: {type: int8, activations: static, calibration: set.npz, bound: 0.1}},"
+        "{net: {precision: {type: int8, activations: static, calibration: set.npz, max_relative_error: 0.1}},"
         " old: {precision: bf16}, four: {folder: net, precision: int4, session: {prepack: false}},"
         " quick: {folder: net, precision: int4}}"
     )
     spec = spec_with(components)
 
-    def told(target: Target) -> Settings:
+    def told(target: Target) -> StageSettings:
         return make_settings(replace(project, spec=spec), target, "sample", ())
 
     net = told("cpu").components["net"]
     assert net.precision == Precision("int8", 0.1, activations="static", calibration="set.npz")
-    assert net.session == Session(measure=True)
-    assert told("cpu").components["old"].session == Session(optimize="basic", measure=True)
-    assert told("cuda").components["old"].session == Session(optimize="extended")
+    assert net.session == SessionSettings(measure=True)
+    assert told("cpu").components["old"].session == SessionSettings(optimize="basic", measure=True)
+    assert told("cuda").components["old"].session == SessionSettings(optimize="extended")
     said = [told("cpu").components[name].session for name in ("four", "quick")]
-    assert said == [Session(prepack=False), Session(prepack=True)]
+    assert said == [SessionSettings(prepack=False), SessionSettings(prepack=True)]
     assert told("cpu").keeps_half("old")
     assert not told("cuda").keeps_half("old")
 

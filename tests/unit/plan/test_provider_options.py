@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from prebake.bake.settings import Settings
-from prebake.plan.settings import make_settings
-from prebake.spec.image import Target
+from prebake.documents.settings import StageSettings
+from prebake.plan.stage_settings import make_settings
+from prebake.spec.image.image import Target
 from prebake.spec.project import Project
-from prebake.spec.reading import parse_image
-from tests.unit.plan.conftest import SPEC
+from prebake.spec.reader import parse_image
+from tests.support.plans import SPEC
 
 COMPONENTS = "{net: {session: {cuda: {use_tf32: true}, tensorrt: {trt_sparsity_enable: true}}}, old: {derived: true}}"
 
@@ -30,6 +30,6 @@ def test_a_target_has_the_options_of_its_providers(
     spec = parse_image(f"{SPEC[: SPEC.index('components:')]}components: {COMPONENTS}\n", "images/tiny/image.yaml")
     settings = make_settings(replace(project, spec=spec), target, "published", ())
     assert settings.components["net"].options == expected
-    assert Settings.from_json(settings.to_json()) == settings
+    assert StageSettings.from_json(settings.to_json()) == settings
     plain = make_settings(project, target, "published", ())
     assert settings.for_export().components["net"].options == plain.for_export().components["net"].options == {}

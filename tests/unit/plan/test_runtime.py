@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from prebake.errors import SpecInvalid
-from prebake.plan.making import make_plan
+from prebake.plan.planner import make_plan
 from prebake.plan.values import Options, Plan
 from prebake.spec.lock import Lock, LockedCheckpoint
-from prebake.spec.project import Project, SourceFile
-from prebake.spec.reading import parse_image
+from prebake.spec.project import Project
+from prebake.spec.reader import parse_image
+from prebake.spec.source_file import SourceFile
 from tests.unit.plan.conftest import pinned
 from tests.unit.spec.test_runtime import SPEC
 
@@ -51,7 +52,7 @@ def test_everything_is_shipped_as_published_and_nothing_derived(by_torch: Projec
 
 
 def test_what_starts_soonest_is_compiled_where_nothing_is_said(by_torch: Project) -> None:
-    assert settings(make_plan(by_torch, CUDA))["compiled"] == "measured"
+    assert settings(make_plan(by_torch, CUDA))["compiled"] == "auto"
     assert settings(make_plan(by_torch, Options(target="cpu")))["compiled"] == "none"
     said = replace(by_torch, spec=by_torch.spec.model_copy(update={"compiled": {"cuda": "aot"}}))
     assert settings(make_plan(said, CUDA))["compiled"] == "aot"
@@ -84,7 +85,7 @@ def test_stages_and_server_have_the_code_that_builds_networks(by_torch: Project)
 def test_another_torch_moves_the_packages(by_torch: Project) -> None:
     newer = replace(by_torch, requirements={**by_torch.requirements, "torch-cuda": "torch==2.14.0\n"})
     before, after = (make_plan(each, CUDA).layers[0] for each in (by_torch, newer))
-    assert before.name == "packages"
+    assert before.name == "dependencies"
     assert before.key != after.key
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from prebake.errors import LicenceRequired, SpecInvalid
-from prebake.plan.changes import layers_touched
-from prebake.plan.container import container_config
-from prebake.plan.making import check_licence, make_plan
-from prebake.plan.places import member_trees, place_members
+from prebake.errors import LicenseRequired, SpecInvalid
+from prebake.plan.changes import changed_layers
+from prebake.plan.image_config import container_config
+from prebake.plan.multi_model import member_trees, place_members
+from prebake.plan.planner import check_license, make_plan
 from prebake.plan.values import Options, Plan
-from prebake.spec.image import Licence, Model
+from prebake.spec.image.image import License, ServedModel
 from prebake.spec.lock import LockedFile
 from prebake.spec.project import Project
 
@@ -43,10 +43,10 @@ def changed(file: LockedFile, digit: str) -> LockedFile:
 def several(*members: Project) -> Project:
     first = members[0]
     names = {member.spec.name: member for member in members}
-    update = {"name": "pair", "models": {name: Model() for name in names}, "components": {}, "checkpoints": {}}
+    update = {"name": "pair", "models": {name: ServedModel() for name in names}, "components": {}, "checkpoints": {}}
     templates = {**first.templates, "stages/join.j2": "join"}
     spec = first.spec.model_copy(update=update)
-    joined = replace(first, spec=spec, lock=None, members=names, templates=templates)
+    joined = replace(first, spec=spec, lock=None, models=names, templates=templates)
     return replace(joined, serve=(), export=(), naive=())
 
 
@@ -94,7 +94,7 @@ def test_layers_that_did_not_move_are_those_of_the_single_images(named: Renamed)
     alone = {layer.name: layer.key for plan in plans(left, right) for layer in plan.layers}
     layers = {layer.name: layer for layer in make_plan(several(left, right), Options()).layers}
     assert list(layers) == [
-        "packages",
+        "dependencies",
         "net/model.safetensors",
         "net/vocab.txt",
         "right.net/model.safetensors",
@@ -105,7 +105,7 @@ def test_layers_that_did_not_move_are_those_of_the_single_images(named: Renamed)
         "code",
     ]
     first = {layer.name: layer.key for layer in make_plan(left, Options()).layers}
-    for name in ("packages", "net/model.safetensors", "net/vocab.txt", "old (derived)"):
+    for name in ("dependencies", "net/model.safetensors", "net/vocab.txt", "old (derived)"):
         assert layers[name].key == first[name]
     assert layers["graphs"].key not in alone.values()
 
@@ -121,33 +121,33 @@ def test_each_model_is_made_as_if_it_were_alone(named: Renamed) -> None:
 
 def test_the_container_is_told_whom_it_serves(named: Renamed) -> None:
     config = container_config(make_plan(several(named("left"), named("right")), Options()))
-    assert config.env["PREBAKE_MEMBERS"] == "left,right"
-    assert "PREBAKE_MEMBERS" not in container_config(make_plan(named("left"), Options())).env
+    assert config.env["PREBAKE_MODEL_NAMES"] == "left,right"
+    assert "PREBAKE_MODEL_NAMES" not in container_config(make_plan(named("left"), Options())).env
     assert config.labels["org.opencontainers.image.licenses"] == "MIT"
 
 
 def test_the_terms_of_every_model_are_asked_for_at_once(named: Renamed) -> None:
     asking = [named("left"), named("right")]
-    licences = {"left": "LicenseRef-A", "right": "LicenseRef-B"}
+    licenses = {"left": "LicenseRef-A", "right": "LicenseRef-B"}
     for at, member in enumerate(asking):
         sample = member.spec.checkpoints["sample"]
-        licence = Licence(id=licences[member.spec.name], acceptance=True, text="README.md")
-        terms = sample.model_copy(update={"licence": licence})
+        license = License(id=licenses[member.spec.name], requires_acceptance=True, text="README.md")
+        terms = sample.model_copy(update={"license": license})
         checkpoints = {**member.spec.checkpoints, "sample": terms}
         spec = member.spec.model_copy(update={"checkpoints": checkpoints})
         assert member.lock is not None
-        locked = replace(member.lock.checkpoints["sample"], licence=licence.id)
+        locked = replace(member.lock.checkpoints["sample"], license=license.id)
         lock = replace(member.lock, checkpoints={"sample": locked})
         asking[at] = replace(member, spec=spec, lock=lock)
     plan = make_plan(several(*asking), Options())
-    with pytest.raises(LicenceRequired) as refused:
-        check_licence(plan, ["LicenseRef-A"])
+    with pytest.raises(LicenseRequired) as refused:
+        check_license(plan, ["LicenseRef-A"])
     assert "LicenseRef-A" not in str(refused.value)
-    assert "--accept-licence LicenseRef-B" in refused.value.next_action
-    with pytest.raises(LicenceRequired) as refused:
-        check_licence(plan, [])
-    assert "--accept-licence LicenseRef-A --accept-licence LicenseRef-B" in refused.value.next_action
-    check_licence(plan, ["LicenseRef-B", "LicenseRef-A"])
+    assert "--accept-license LicenseRef-B" in refused.value.next_action
+    with pytest.raises(LicenseRequired) as refused:
+        check_license(plan, [])
+    assert "--accept-license LicenseRef-A --accept-license LicenseRef-B" in refused.value.next_action
+    check_license(plan, ["LicenseRef-B", "LicenseRef-A"])
 
 
 def test_one_checkpoint_for_all_is_refused(named: Renamed) -> None:
@@ -156,7 +156,7 @@ def test_one_checkpoint_for_all_is_refused(named: Renamed) -> None:
 
 
 def test_a_change_of_code_touches_one_layer_and_one_of_a_models_exporter_more(named: Renamed) -> None:
-    touched = layers_touched(several(named("left"), named("right", net="e")), Options(), {})
+    touched = changed_layers(several(named("left"), named("right", net="e")), Options(), {})
     assert touched["code"] == ("code",)
     assert touched["model.py"] == ("code",)
     assert touched["export.py"] == ("old (derived)", "right.old (derived)", "graphs")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from prebake.bake.artifact_file import ArtifactFile
-from prebake.plan.compiled import artifact_trees, with_artifacts
-from prebake.plan.making import make_plan
+from prebake.documents.artifact import ArtifactFile
+from prebake.plan.artifact_layers import artifact_trees, with_artifacts
+from prebake.plan.planner import make_plan
 from prebake.plan.values import Options
 from prebake.render.dockerfile import render_context
 from prebake.spec.project import read_project
-from tests.unit.plan.test_compiled import artifact
-
-ROOT = Path(__file__).parents[3]
+from tests.support.plans import artifact
+from tests.support.repository import ROOT
 
 
 def test_each_is_a_layer_after_weights_and_before_graphs_and_is_described() -> None:
@@ -35,7 +32,9 @@ def test_each_is_a_layer_after_weights_and_before_graphs_and_is_described() -> N
             f"models/{tree.files[0].path.rpartition('/')[0]}" in dockerfile
         )  # the graphs' layer has the folders' modes
     assert (
-        dockerfile.index("prebake.bake compile") < dockerfile.index("prebake.bake tell") < dockerfile.index(" AS image")
+        dockerfile.index("prebake.bake compile")
+        < dockerfile.index("prebake.bake add-artifacts")
+        < dockerfile.index(" AS image")
     )
 
 
@@ -43,4 +42,4 @@ def test_without_any_nothing_of_them_is_rendered() -> None:
     project = read_project(ROOT, "minilm")
     rendered = render_context(make_plan(project, Options()), project.templates)
     assert not [file.path for file in rendered if file.path.startswith(("artifacts/", "compiled/"))]
-    assert b"prebake.bake tell" not in next(file.data or b"" for file in rendered if file.path == "Dockerfile")
+    assert b"prebake.bake add-artifacts" not in next(file.data or b"" for file in rendered if file.path == "Dockerfile")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -11,10 +10,10 @@ import yaml
 
 from entrypoints.settings import read_settings
 from prebake.render.kubernetes import Deployment, render_deployment
-from prebake.spec.image import ImageSpec, Resources, Target
+from prebake.spec.image.image import ImageSpec, Resources, Target
 from prebake.spec.project import read_project, read_spec
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 IMAGE = f"registry.example.invalid/foley@sha256:{'2' * 64}"
 
 
@@ -65,7 +64,7 @@ def test_the_server_drains_as_long_as_the_pod_lets_it(seconds: int, drain: int) 
     deployment, _ = yaml.safe_load_all(render_deployment(spec, Deployment(IMAGE, "cpu")))
     pod = deployment["spec"]["template"]["spec"]
     (found,) = pod["containers"]
-    assert read_settings({each["name"]: each["value"] for each in found["env"]}).grace == drain
+    assert read_settings({each["name"]: each["value"] for each in found["env"]}).grace_period == drain
     sleep = found["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert sleep + drain < pod["terminationGracePeriodSeconds"] <= sleep + drain + 10
 
@@ -141,7 +140,7 @@ def test_several_models_get_the_memory_of_all_unless_the_image_says_its_own(
     said = (Resources(cpu="3000m", memory="2.5Gi"), Resources(memory="4096Mi"))
     members = [
         each.spec.model_copy(update={"resources": resources})
-        for each, resources in zip(project.members.values(), said, strict=True)
+        for each, resources in zip(project.models.values(), said, strict=True)
     ]
     given = {name: getattr(project.spec, name) for name in project.spec.model_fields_set - {"resources"}}
     spec = ImageSpec.model_construct(**given, **own)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from prebake.plan.making import make_plan
-from prebake.plan.metadata import Metadata
+from prebake.plan.image_metadata import Metadata
+from prebake.plan.planner import make_plan
 from prebake.plan.values import Options, Plan
 from prebake.render.bakefile import render_bake_file
 from prebake.render.dockerfile import render_context
 from prebake.render.environment import dockerfile_string
 from prebake.spec.project import Project, read_project
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[3]
 METADATA = Metadata(created=1_700_000_000, commit="c" * 40, given={"note": 'a "b" $C \\ é <d>'})
 
 

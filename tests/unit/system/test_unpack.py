@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-UNPACK = Path(__file__).parents[3] / "templates" / "system" / "unpack.py"
+from tests.support.repository import ROOT
+
+UNPACK = ROOT / "templates" / "system" / "unpack.py"
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 
 

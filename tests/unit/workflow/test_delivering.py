@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from prebake.oci.assembly import BaseImage
-from prebake.oci.blobs import Image
+from prebake.oci.blobs.blobs import Image
+from prebake.oci.layout.assembly import BaseImage
 from prebake.workflow.build import deliver
-from prebake.workflow.outputs import BytesMissing, Delivered, Output
-from prebake.workflow.reporting import Made
-from tests.oci_images import image_of, tar_layer
+from prebake.workflow.delivery.outputs import Delivery, MissingBlobs, Output
+from prebake.workflow.pipeline.assembly import AssembledImage
+from tests.support.registries.oci_images import image_of, tar_layer
 
 
 @dataclass
@@ -23,33 +23,33 @@ class Engine:
     name: str = "docker"
     puts: list[Image] = field(default_factory=list)
 
-    def beside(self, suffix: str) -> Output:
+    def companion(self, suffix: str) -> Output:
         raise AssertionError(suffix)
 
-    def put(self, image: Image) -> Delivered:
+    def put(self, image: Image) -> Delivery:
         self.puts.append(image)
         if self.lacks:
-            raise BytesMissing(self.lacks[:1])
-        return Delivered("toy", 0)
+            raise MissingBlobs(self.lacks[:1])
+        return Delivery("toy", 0)
 
 
-def made() -> Made:
-    return Made(image_of(tar_layer({"app/code": b"code"})), BaseImage({}, ()), ())
+def made() -> AssembledImage:
+    return AssembledImage(image_of(tar_layer({"app/code": b"code"})), BaseImage({}, ()), ())
 
 
 def test_layers_that_are_named_one_after_the_other_are_all_made_again() -> None:
     engine, again = Engine(["sha256:one", "sha256:two", "sha256:three"]), made()
 
-    def remake(digests: Collection[str]) -> Made:
+    def remake(digests: Collection[str]) -> AssembledImage:
         engine.lacks = [each for each in engine.lacks if each not in digests]
         return again
 
-    assert deliver(made(), engine, remake) == (again, Delivered("toy", 0))
+    assert deliver(made(), engine, remake) == (again, Delivery("toy", 0))
     assert len(engine.puts) == 4
 
 
 def test_a_layer_that_is_missing_although_it_was_made_again_ends_the_build() -> None:
     engine = Engine(["sha256:one"])
-    with pytest.raises(BytesMissing, match="sha256:one"):
+    with pytest.raises(MissingBlobs, match="sha256:one"):
         deliver(made(), engine, lambda _: made())
     assert len(engine.puts) == 2

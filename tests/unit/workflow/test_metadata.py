@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from prebake.oci.provenance import Run
-from prebake.plan.metadata import Metadata
-from prebake.workflow.ci import builder_uri, read_ci, read_run
-from prebake.workflow.git import public_url, read_checkout
-from prebake.workflow.metadata import read_metadata
+from prebake.oci.attestations.provenance import Run
+from prebake.plan.image_metadata import Metadata
+from prebake.workflow.metadata.ci import builder_uri, read_ci, read_run
+from prebake.workflow.metadata.git import public_url, read_checkout
+from prebake.workflow.metadata.image_metadata import read_metadata
 
 TIME = 1_700_000_000
 WHO = {
@@ -155,7 +155,7 @@ def test_a_repository_that_git_refuses_is_told_and_ci_is_asked(checkout: Path, m
     environ = {"GITHUB_REPOSITORY": "o/n", "GITHUB_SHA": "a" * 40}
     found = read_metadata(checkout, [], environ, said.append)
     assert (found.commit, found.source) == ("a" * 40, "https://github.com/o/n")
-    assert any("cannot be read" in line for line in said)
+    assert any("the image's labels have no commit" in line for line in said)
     monkeypatch.setenv("PATH", str(checkout))
     assert read_checkout(checkout, said.append) is None
 

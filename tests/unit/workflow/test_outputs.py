@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from prebake.engine.connection import Connection
+from prebake.docker.connection import Connection
 from prebake.errors import PrebakeError
-from prebake.workflow.outputs import OutputInvalid, check_outputs, read_output
+from prebake.workflow.delivery.outputs import OutputInvalid, check_outputs, read_output
 
 NOBODY = cast(Connection, None)
 
@@ -16,7 +16,7 @@ NOBODY = cast(Connection, None)
 def test_a_push_by_digest_is_refused_and_not_made_to_latest() -> None:
     with pytest.raises(OutputInvalid) as caught:
         read_output(f"registry:host.example/toy:v1@sha256:{'0' * 64}", NOBODY, "toy", lambda line: None)
-    assert caught.value.next_action == "name a tag: host.example/toy:v1"
+    assert caught.value.next_action == "give a tag: host.example/toy:v1"
 
 
 @pytest.mark.parametrize("place", ["docker:", "oci:", "engine", "registry:", "registry:host.example/UPPER"])

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from prebake.workflow.beginnings.beginning import InitRefused
-from prebake.workflow.beginnings.forms import group_forms
-from prebake.workflow.origin import Origin, parse_origin
-from prebake.workflow.published import choose
+from prebake.workflow.init.origin import Origin, parse_origin
+from prebake.workflow.init.published_files import choose_files
+from prebake.workflow.init.recognizers.graph_variants import group_variants
+from prebake.workflow.init.recognizers.recognizer import InitRefused
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -19,7 +19,7 @@ def hub(repository: str, file: str = "", revision: str = "main") -> Origin:
 
 
 def taken(*names: str, wanted: str = "") -> list[str]:
-    return list(choose(names, wanted, "hub:owner/name").weights)
+    return list(choose_files(names, wanted, "hub:owner/name").weights)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_where_a_checkpoint_is_published_is_read(text: str, expected: Sequence[O
 
 @pytest.mark.parametrize("text", ["hub:", "hub:a b", "modelscope:name", "s3://", "oci:alone"])
 def test_what_names_no_source_is_refused(text: str) -> None:
-    with pytest.raises(InitRefused, match="names no"):
+    with pytest.raises(InitRefused, match=r"is not a valid \w+ source"):
         parse_origin(text)
 
 
@@ -86,9 +86,9 @@ def test_of_several_forms_one_is_taken_for_each_part() -> None:
     ],
 )  # fmt: skip
 def test_the_plain_form_of_a_graph_is_taken_and_the_others_are_told(forms: Sequence[str]) -> None:
-    choice = choose(("config.json", *forms), "", "hub:owner/name")
+    choice = choose_files(("config.json", *forms), "", "hub:owner/name")
     assert choice.weights == (forms[0],)
-    assert set(choice.left) == set(forms[1:])
+    assert set(choice.left_out) == set(forms[1:])
     assert choice.documents == ("config.json",)
 
 
@@ -103,7 +103,7 @@ def test_the_plain_form_of_a_graph_is_taken_and_the_others_are_told(forms: Seque
 )
 def test_which_form_is_meant_is_asked_before_any_is_downloaded(forms: Sequence[str]) -> None:
     with pytest.raises(InitRefused) as caught:
-        choose(forms, "", "hub:owner/name")
+        choose_files(forms, "", "hub:owner/name")
     assert all(form in caught.value.message for form in forms)
     assert "--file" in caught.value.next_action
     assert taken(*forms, wanted=forms[1]) == [forms[1]]
@@ -118,7 +118,7 @@ def test_parts_of_a_model_are_no_forms_of_each_other() -> None:
         "vae/model.onnx",
     )
     assert taken(*names) == list(names)
-    assert [group.plain for group in group_forms(["only_int8.onnx"])] == ["only_int8.onnx"]
+    assert [group.plain for group in group_variants(["only_int8.onnx"])] == ["only_int8.onnx"]
 
 
 def test_a_file_or_a_folder_is_named() -> None:
@@ -130,12 +130,12 @@ def test_a_file_or_a_folder_is_named() -> None:
         "onnx/model_q4.onnx",
         "onnx/a.json",
     )
-    assert choose(names, "onnx/model_q4.onnx", "x").documents == ()
+    assert choose_files(names, "onnx/model_q4.onnx", "x").documents == ()
     assert taken(*names, wanted="onnx/model_q4.onnx") == ["onnx/model_q4.onnx"]
     assert taken(*names, wanted="onnx") == ["onnx/model.onnx"]
-    pickles = choose(names, "pytorch_model.bin", "x")
+    pickles = choose_files(names, "pytorch_model.bin", "x")
     assert (pickles.weights, pickles.documents) == (("pytorch_model.bin",), ("config.json", "onnx/a.json"))
     with pytest.raises(InitRefused, match=r"no file or folder onnx/model_q8.onnx; it has onnx/model_q4.onnx"):
-        choose(names, "onnx/model_q8.onnx", "x")
+        choose_files(names, "onnx/model_q8.onnx", "x")
     with pytest.raises(InitRefused, match=r"it has model.safetensors, pytorch_model.bin, onnx/model.onnx"):
-        choose(names, "nothing like it at all", "x")
+        choose_files(names, "nothing like it at all", "x")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from prebake.checkpoints.store import Store
+from prebake.checkpoints.store.store import Store
 from prebake.errors import LockMismatch, SystemPackageError
-from prebake.process import silent
+from prebake.io.log import silent
+from prebake.spec.image.system_packages import LockedPackage, LockedSystem, join_systems
 from prebake.spec.lock import Lock, LockedBase, parse_lock, render_lock
-from prebake.spec.system import LockedPackage, LockedSystem, join_systems
-from prebake.workflow.system import MIRRORS, fetch_system
+from prebake.workflow.checkpoint.system_packages import MIRRORS_VARIABLE, fetch_system
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def test_mirrors_by_name_are_asked_first(
     one = pinned("libone1", new.url)
     new.add(one, b"another")
     old.add(one)
-    monkeypatch.setenv(MIRRORS, f"{old.url}/")
+    monkeypatch.setenv(MIRRORS_VARIABLE, f"{old.url}/")
     fetch_system(system(one), store, silent)
     assert store.get(one.sha256, one.size)
 
@@ -99,7 +99,7 @@ def test_what_no_archive_has_is_told_all_at_once(archives: tuple[Archive, Archiv
         fetch_system(system(lacking, other), store, silent)
     assert "libone1 1:2.0-3+b1: " in caught.value.message
     assert "libtwo2 1:2.0-3+b1: " in caught.value.message
-    assert MIRRORS in caught.value.next_action
+    assert MIRRORS_VARIABLE in caught.value.next_action
     assert store.get(other.sha256, other.size) is None
 
 
@@ -113,7 +113,7 @@ def test_the_lock_keeps_them_and_says_what_is_wrong_with_them() -> None:
     with pytest.raises(LockMismatch) as caught:
         parse_lock(text.replace("pool/main", "../pool").replace('"size": 7', '"size": "7"'), "images/x/weights.lock")
     assert len(caught.value.problems) == 2
-    with pytest.raises(LockMismatch, match="system: cannot be read"):
+    with pytest.raises(LockMismatch, match="system_packages: cannot be read"):
         parse_lock(text.replace('"archives"', '"mirrors"'), "images/x/weights.lock")
 
 

@@ -8,8 +8,14 @@ import pty
 
 import pytest
 
-from prebake.oci.content import BLOCK, Data
-from prebake.workflow.transfers import LayerBar, LayerLines, WatchedContent, showing, watched_chunks
+from prebake.oci.blobs.content import BLOCK_BYTES, BytesContent
+from prebake.workflow.layers.transfer_progress import (
+    LayerBar,
+    LayerLines,
+    WatchedContent,
+    show_progress,
+    watched_chunks,
+)
 
 
 class Clock:
@@ -67,11 +73,11 @@ def test_a_terminal_gets_one_line_that_is_gone_at_the_end(monkeypatch: pytest.Mo
 
 
 def test_the_form_fits_the_stream() -> None:
-    with showing("push", io.StringIO()) as progress:
+    with show_progress("push", io.StringIO()) as progress:
         assert isinstance(progress, LayerLines)
     ours, theirs = pty.openpty()
     try:
-        with open(theirs, "w") as terminal, showing("push", terminal) as progress:  # noqa: PTH123
+        with open(theirs, "w") as terminal, show_progress("push", terminal) as progress:  # noqa: PTH123
             assert isinstance(progress, LayerBar)
     finally:
         os.close(ours)
@@ -79,8 +85,8 @@ def test_the_form_fits_the_stream() -> None:
 
 def test_bytes_are_reported_once_they_were_taken() -> None:
     stream = io.StringIO()
-    with showing("verify", stream) as progress:
-        content = WatchedContent(Data(bytes(2 * BLOCK + 1)), "a", progress)
+    with show_progress("verify", stream) as progress:
+        content = WatchedContent(BytesContent(bytes(2 * BLOCK_BYTES + 1)), "a", progress)
         assert content.size == sum(len(chunk) for chunk in content.chunks())
     seen: list[tuple[str, int, int | None]] = []
     taken = watched_chunks([b"ab", b"c"], "a", 3, lambda *each: seen.append(each))

@@ -1,0 +1,1 @@
+"""Facts of this machine: processor, GPU, memory, and limits of the container."""

@@ -1,0 +1,1 @@
+"""``/models/manifest.json``: its reader, and the values that it builds."""

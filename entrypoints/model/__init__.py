@@ -1,0 +1,1 @@
+"""The model process: preload, warm-up, inference."""

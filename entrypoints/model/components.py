@@ -1,0 +1,209 @@
+"""The manifest's components, opened in parallel: sessions of ONNX Runtime, or networks in torch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entrypoints.contract import Session
+from entrypoints.errors import Fault, SessionFault
+from entrypoints.files.readahead import advise, advise_reads
+from entrypoints.files.verification import Verification, find_conditional_files
+from entrypoints.hardware.memory import check_memory
+from entrypoints.hardware.providers import list_available_providers
+from entrypoints.manifest.shape_buckets import ACCEPTS_ANY, Buckets
+from entrypoints.manifest.values import Artifact, Manifest, OnnxComponent, TorchComponent
+from entrypoints.processes.events import BucketRun, ComponentOpened
+from entrypoints.processes.timeline import Timeline
+from entrypoints.runtime.fallback import (
+    Opened,
+    list_candidates,
+    list_files_to_verify_first,
+    open_first,
+    without_artifacts,
+)
+from entrypoints.runtime.onnx_session import OnnxSession, open_artifact
+from entrypoints.runtime.session_options import share_arena
+from entrypoints.runtime.torch_components import TorchOpener
+from entrypoints.suggestion import suggest
+
+if TYPE_CHECKING:
+    from entrypoints.hardware.nvidia import DeviceMemory
+
+
+class OpenComponents:
+    """The `Components` that the model gets: sessions, which may still be opening, and files by their manifest path."""
+
+    def __init__(self, models: Path, manifest: Manifest, verify: Callable[[str], None]) -> None:
+        """``verify`` is called with a file before its path is returned."""
+        self._models = models
+        self._manifest = manifest
+        self._verify = verify
+        self.sessions: dict[str, Future[Session]] = {name: Future() for name in manifest.components}
+
+    def session(self, name: str) -> Session:
+        """Waits until it is open. Raises KeyError for an unknown name, SessionFault if it cannot be opened."""
+        if name not in self.sessions:
+            raise KeyError(f"the manifest has no component {name!r}{suggest(name, list(self.sessions))}")
+        return self.sessions[name].result()
+
+    def path(self, name: str) -> Path:
+        place = self._manifest.place(name)
+        if place not in self._manifest.files:
+            raise KeyError(f"the manifest has no file {name!r}{suggest(name, list(self._manifest.files))}")
+        self._verify(place)
+        return self._models / place
+
+
+class Opener:
+    """Opens every component in a thread of its own: ONNX Runtime creates sessions without the interpreter's lock."""
+
+    def __init__(
+        self,
+        models: Path,
+        manifest: Manifest,
+        timeline: Timeline,
+        verification: Verification | None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        """``strict``: a fallback ends the start (``entrypoints.runtime.fallback``)."""
+        self._models = models
+        self._manifest = manifest
+        self._strict = strict
+        self._timeline = timeline
+        self._verification = verification
+        self._conditional = find_conditional_files(manifest)
+        self.components = OpenComponents(models, manifest, self._verify)
+        self.used_files: set[str] = set()
+        """The conditional files that this start reads."""
+        self._torch: TorchOpener | None = None
+        if manifest.torch:
+            self._torch = TorchOpener(models, manifest.torch, manifest.files, timeline, verification, strict=strict)
+
+    def start(self, threads: int) -> None:
+        """Each session computes with ``threads`` threads of its own."""
+        # Starting a thread waits for its first steps, so that the caller, which imports meanwhile, starts only one.
+        threading.Thread(target=self._open_all, args=(threads,), name="open", daemon=True).start()
+
+    def _open_all(self, threads: int) -> None:
+        try:
+            self._prepare(threads)
+        except Exception as error:
+            fault = error if isinstance(error, Fault) else SessionFault(f"{type(error).__name__}: {error}")
+            for future in self.components.sessions.values():
+                future.set_exception(fault)
+            return
+        for component in self._manifest.components.values():
+            name = f"open-{component.name}"
+            threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
+
+    def _prepare(self, threads: int) -> None:
+        check_memory(self._manifest.components.values(), list_available_providers, find_memory)
+        if any(isinstance(component, OnnxComponent) for component in self._manifest.components.values()):
+            try:
+                share_arena()
+            except Exception as error:
+                raise SessionFault(f"ONNX Runtime cannot create its memory arena: {error}") from error
+        if self._torch is not None:
+            components = self._manifest.components.values()
+            self._torch.prepare(threads, [item for item in components if isinstance(item, TorchComponent)])
+
+    def check_compile_cache_used(self) -> None:
+        """After the first inference. Reports graphs that torch compiled although a compile cache was baked; raises
+        CompiledElsewhere if ``strict``."""
+        if self._torch is not None:
+            self._torch.check_compile_cache_used()
+
+    def _open(self, component: OnnxComponent | TorchComponent, threads: int) -> None:
+        future = self.components.sessions[component.name]
+        try:
+            if component.main_file not in self._conditional:
+                self._wait_for(component.main_file)
+            with self._timeline.phase(f"open {component.name}"):
+                future.set_result(self._open_component(component, threads))
+        except Fault as fault:
+            future.set_exception(fault)
+        except Exception as error:
+            future.set_exception(SessionFault(f"{component.name}: {type(error).__name__}: {error}"))
+
+    def _wait_for(self, *files: str) -> None:
+        """Until the files are verified: a corrupt graph may crash its parser."""
+        if self._verification is not None:
+            self._verification.wait_for(*files)
+
+    def _verify(self, file: str) -> None:
+        """Conditional files are verified before they are read, the others by the time the start is ready."""
+        if file in self._conditional:
+            self.used_files.add(file)
+            self._wait_for(file)
+
+    def _open_component(self, component: OnnxComponent | TorchComponent, threads: int) -> Session:
+        if isinstance(component, TorchComponent):
+            assert self._torch is not None  # the manifest has it if it has such a component  # noqa: S101
+            return self._torch.open(component)
+        opened = self._open_first(component, threads)
+        self._timeline.apply(ComponentOpened(component.name, opened.candidate.name))
+        for fallback in opened.fallbacks:
+            self._timeline.fall_back(*fallback)
+        if component.buckets is None:
+            return opened.session
+        portable = without_artifacts(component)
+        graph = cache(lambda: self._open_first(portable, threads, serving=True).session)
+        artifact = opened.candidate.artifact
+        accepts = artifact.accepts if isinstance(artifact, Artifact) else ACCEPTS_ANY
+        return self._wrap_in_buckets(component, component.buckets, opened.session, accepts, graph)
+
+    def _open_first(self, component: OnnxComponent, threads: int, *, serving: bool = False) -> Opened:
+        """``serving``: the model is ready, so that every file has to be verified before it is read."""
+
+        def open_one(artifact: Artifact) -> Session:
+            return self._open_artifact(artifact, component, threads, serving=serving)
+
+        return open_first(component.name, list_candidates(component, open_one), strict=self._strict)
+
+    def _wrap_in_buckets(
+        self, component: OnnxComponent, buckets: Buckets, session: Session, accepts: str, graph: Callable[[], Session]
+    ) -> Session:
+        """``graph`` opens a session for any shape, when it is needed first."""
+        from entrypoints.runtime.bucket_session import Bucketing, BucketSession  # most images have no buckets
+
+        tensors = (
+            {name: tensor.shape or () for name, tensor in signature.items()}
+            for signature in (component.inputs, component.outputs)
+        )
+
+        def count_run(bucket: str) -> None:
+            self._timeline.apply(BucketRun(component.name, bucket))
+
+        compiles = not (isinstance(session, OnnxSession) and session.runs_on_cpu)
+        return BucketSession(
+            session, Bucketing(buckets, *tensors), graph, count_run, accepts=accepts, compiles=compiles
+        )
+
+    def _open_artifact(self, artifact: Artifact, component: OnnxComponent, threads: int, *, serving: bool) -> Session:
+        """Before ready, weights may be verified after the session is open: ready waits for them."""
+        self._read_ahead(artifact)
+        self._wait_for(*(artifact.files if serving else list_files_to_verify_first(artifact)))
+        return open_artifact(self._models, component, artifact, threads)
+
+    def _read_ahead(self, artifact: Artifact) -> None:
+        """Conditional files are read ahead and verified only if they are opened."""
+        files = self._conditional.intersection(artifact.files)
+        if not files:
+            return
+        self.used_files |= files
+        advise(self._models / artifact.graph, [(0, 0)])
+        advise_reads(self._models, artifact.byte_ranges)
+        if self._verification is not None:
+            self._verification.require(files)
+
+
+def find_memory() -> DeviceMemory:
+    from entrypoints.hardware.nvidia import Driver
+
+    return Driver().memory()

@@ -1,0 +1,231 @@
+"""The steps of a model process's start. `entrypoints.serve.load_model` has their order.
+
+Steps overlap: files are read and hashed during the imports, components open while the model's code is imported. All of it
+runs in threads of its own; the server process answers meanwhile.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from entrypoints.contract import Components, Model
+from entrypoints.errors import DeviceMemoryFault, Fault, ModelFault, SessionFault, WrongAnswer
+from entrypoints.files.readahead import advise, read_ahead
+from entrypoints.files.verification import Verification, check_sizes, find_root_cause, list_extra_files
+from entrypoints.hardware.cpu_quota import count_cpus
+from entrypoints.hardware.memory import is_out_of_memory
+from entrypoints.manifest.reader import read_manifest
+from entrypoints.manifest.values import Manifest, OnnxComponent
+from entrypoints.model.components import Opener
+from entrypoints.model.warmup import answer_request, check_answer, check_no_new_files, read_request, warm_buckets
+from entrypoints.model.worker import Worker
+from entrypoints.processes.events import Failed, FieldsAccepted, ManifestRead, PhaseStarted, Ready
+from entrypoints.processes.log import log_event, log_fault
+from entrypoints.processes.timeline import Timeline
+from entrypoints.settings import Settings
+
+LIBRARY_FOLDERS = ("numpy/_core", "numpy.libs", "onnxruntime/capi", "torch/lib")
+"""Folders whose shared objects an image loads, if it has them. From a cold disk they take 0.1 s if they are read ahead, and
+0.6 s if they are paged in on demand."""
+
+Create = Callable[[Components], Model]
+
+
+class Preload:
+    """The steps of a start of one model, which ``entrypoints.serve.load_model`` calls in order. They write to the
+    timeline, whose events reach the server process."""
+
+    def __init__(self, settings: Settings, timeline: Timeline, worker: Worker, model_name: str = "") -> None:
+        """``model_name`` is empty if the image has one model."""
+        self._models = Path(settings.models)
+        self._model_name = model_name
+        self._verify = settings.verify
+        self._fallback = settings.fallback
+        self._threads = settings.threads or count_cpus()
+        self._timeline = timeline
+        self._worker = worker
+        self._manifest: Manifest | None = None
+        self._extra_files: list[str] = []
+        self._verification: Verification | None = None
+        self._verification_start = 0.0
+        self._opener: Opener | None = None
+
+    def begin_reading_libraries(self) -> None:
+        run_in_thread(self._read_libraries)
+
+    def read_manifest(self) -> Manifest:
+        with self._timeline.phase("manifest"):
+            manifest = self._manifest = read_manifest(self._models, self._model_name)
+        with self._timeline.phase("sizes"):
+            check_sizes(self._models, manifest.files)
+        extra = self._extra_files = list_extra_files(self._models, manifest.listed)
+        if extra:
+            log_event("extra files", files=extra[:20], action="nothing opens them; build the image again")
+        self._timeline.apply(ManifestRead(manifest, extra, self._threads))
+        return manifest
+
+    def begin_reading_files(self, manifest: Manifest) -> None:
+        run_in_thread(self._read_files, manifest)
+
+    def import_numpy(self) -> None:
+        with self._timeline.importing("numpy"):
+            importlib.import_module("numpy")
+
+    def begin_verification(self, manifest: Manifest) -> None:
+        """Unless ``PREBAKE_VERIFY`` is ``sizes``. It takes the interpreter's lock and a processor from imports, so that it
+        begins after numpy's, with one thread."""
+        if self._verify == "sizes":
+            return
+        self._verification = Verification(
+            self._models, manifest, cryptographic=self._verify == "sha256", clock=self._timeline.now
+        )
+        self._verification_start = self._timeline.now()
+        self._timeline.apply(PhaseStarted("verify", self._verification_start))
+        self._verification.add_threads(1)
+
+    def import_runtimes(self, manifest: Manifest) -> None:
+        for module in list_runtimes(manifest):
+            with self._timeline.importing(module):
+                importlib.import_module(module)
+
+    def begin_opening(self, manifest: Manifest) -> Components:
+        strict = (self._fallback or manifest.fallback) == "error"
+        self._opener = Opener(self._models, manifest, self._timeline, self._verification, strict=strict)
+        self._opener.start(self._threads)
+        return self._opener.components
+
+    def import_model(self, manifest: Manifest) -> Create:
+        with self._timeline.importing(manifest.module):
+            create: Create = importlib.import_module(manifest.module).create
+        return create
+
+    def speed_up_verification(self) -> None:
+        """Imports are done: every processor may hash."""
+        if self._verification is not None:
+            self._verification.add_threads(self._threads - 1)
+
+    def create_model(self, create: Create, components: Components) -> Model:
+        with self._timeline.phase("create"):
+            return create(components)
+
+    def warm_up(self, manifest: Manifest, model: Model) -> None:
+        """Raises WrongAnswer, ModelFault, ManifestFault, SilentRebuild, CompiledElsewhere, or what the model raises."""
+        form = read_request(self._models, manifest)
+        self._worker.start(model)
+        self._timeline.apply(FieldsAccepted(self._worker.fields))
+        with self._timeline.phase("warm-up"):
+            answer = answer_request(self._worker, form)
+        check_no_new_files(self._models, self._extra_files, manifest)
+        if self._opener is not None:
+            self._opener.check_compile_cache_used()
+        with self._timeline.phase("compare"):
+            expected = (self._models / manifest.warmup.answer).read_bytes()
+            check_answer(answer, expected, manifest.warmup.media_type, manifest.warmup.tolerance)
+
+    def wait_for_components(self) -> None:
+        """Also for those that the warm-up request did not use. Raises what made one fail to open."""
+        for session in self._opener.components.sessions.values() if self._opener else ():
+            session.result()
+
+    def wait_for_verification(self) -> None:
+        """Raises DamagedFile."""
+        if self._verification is not None:
+            self._verification.wait_for_required()
+            self._timeline.end_phase("verify", self._verification_start, self._verification.ended)
+
+    def become_ready(self, manifest: Manifest) -> None:
+        seconds = self._timeline.now()
+        self._timeline.apply(Ready(seconds))
+        gc.freeze()  # imported objects live as long as the process: no collection need look at them again
+        gc.enable()
+        log_event("ready", name=manifest.name, seconds=round(seconds, 3), threads=self._threads)
+
+    def begin_verifying_unused_files(self) -> None:
+        if self._verification is not None and self._verification.has_unused:
+            run_in_thread(self._verify_unused, self._verification)
+
+    def warm_buckets(self, manifest: Manifest) -> None:
+        """Run those that the warm-up request did not use, smallest first, while requests are answered already."""
+        sessions = self._opener.components.sessions if self._opener else {}
+        for component in manifest.components.values():
+            if isinstance(component, OnnxComponent) and component.buckets:
+                warm_buckets(component.name, sessions[component.name].result(), self._timeline)
+        check_no_new_files(self._models, self._extra_files, manifest)
+
+    def fail(self, error: BaseException) -> None:
+        """Always ends in Failed, even if the search for the cause fails: a start must never go on without an end."""
+        fault = error if isinstance(error, Fault) else ModelFault(type(error).__name__)
+        try:
+            fault = self._make_fault(self._find_first_error(error))
+            fault = self._find_damage(fault)
+            fault = fault.for_model(self._model_name)
+        except BaseException as other:
+            traceback.print_exception(other)
+        try:
+            log_fault(fault)
+        finally:
+            self._timeline.apply(Failed(fault))
+
+    def _find_first_error(self, error: BaseException) -> BaseException:
+        """A session that cannot open is reported before the model's code that waited for it."""
+        if self._opener is None:
+            return error
+        sessions = self._opener.components.sessions.values()
+        failed = (future.exception() for future in sessions if future.done())
+        return next((exception for exception in failed if exception is not None), error)
+
+    def _make_fault(self, error: BaseException) -> Fault:
+        if isinstance(error, Fault):
+            return error
+        traceback.print_exception(error)
+        kind = DeviceMemoryFault if is_out_of_memory(error) and self._runs_on_device() else ModelFault
+        return kind(f"{type(error).__name__}: {error}")
+
+    def _find_damage(self, fault: Fault) -> Fault:
+        """The damaged file behind a session that cannot open, a wrong answer, or an error of the model's code."""
+        if self._manifest is None or not isinstance(fault, (SessionFault, WrongAnswer, ModelFault)):
+            return fault
+        return find_root_cause(fault, self._verification or self._verify_used(self._manifest))
+
+    def _verify_used(self, manifest: Manifest) -> Verification:
+        """Compute the digests of the files that this start used, if it checked only their sizes."""
+        verification = Verification(self._models, manifest)
+        verification.require(self._opener.used_files if self._opener else ())
+        verification.add_threads(1)
+        return verification
+
+    def _runs_on_device(self) -> bool:
+        """Whether a model's MemoryError may mean the device's memory: if the host's is short the kernel ends the process."""
+        return self._manifest is not None and self._manifest.target != "cpu"
+
+    def _read_files(self, manifest: Manifest) -> None:
+        with self._timeline.phase("read ahead"):
+            read_ahead(self._models, manifest.components.values())
+
+    def _read_libraries(self) -> None:
+        with self._timeline.phase("read ahead libraries"):
+            for folder in (Path(entry, name) for entry in sys.path for name in LIBRARY_FOLDERS):
+                for library in folder.glob("*.so*"):
+                    advise(library, [(0, 0)])
+
+    def _verify_unused(self, verification: Verification) -> None:
+        """Verify the files for other machines between requests. A later pull of this node may use a damaged file."""
+        with self._timeline.phase("verify what is not used"):
+            for problem in verification.verify_unused():
+                self._timeline.notice(f"damaged, but this container does not use it: {problem}")
+
+
+def list_runtimes(manifest: Manifest) -> list[str]:
+    """The modules that components are opened with, in the order of their import: torch before the networks' module."""
+    graphs = any(isinstance(component, OnnxComponent) for component in manifest.components.values())
+    return [*(["onnxruntime"] if graphs else []), *(["torch", manifest.torch.module] if manifest.torch else [])]
+
+
+def run_in_thread(function: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=function, args=arguments, name=function.__name__, daemon=True).start()

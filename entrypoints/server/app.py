@@ -1,0 +1,198 @@
+"""The endpoints, as one ASGI application without a framework: a few fixed paths need no router."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from entrypoints.processes.status import Status
+from entrypoints.processes.timeline import Timeline
+from entrypoints.server.field_conversion import describe_fields
+from entrypoints.server.generate import read_wait_seconds, wait_for, wait_until_disconnected
+from entrypoints.server.metrics import MEDIA_TYPE, Metrics
+from entrypoints.server.request_body import Disconnected
+from entrypoints.server.responses import Receive, Response, ResponseWriter, Scope, Send, error_response, json_response
+from entrypoints.server.served_model import ServedModel
+from entrypoints.settings import Settings
+
+GENERATE = "/generate"
+READY = "/v2/health/ready"
+MODELS = "/v2/models"
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a client that disconnected before its answer; it is counted, not sent."""
+MAX_WAIT_SECONDS = 3600.0
+"""How long a request for readiness is held at most."""
+
+
+class App:
+    def __init__(self, models: Sequence[ServedModel], status: Status, metrics: Metrics, settings: Settings) -> None:
+        self._settings = settings
+        self._models = {model.path: model for model in models}
+        self._single_model = models[0] if not models[0].name else None
+        self._status = status
+        self._metrics = metrics
+        self._readiness = {f"{MODELS}/{model.name}/ready": model.status for model in models if model.name} | {
+            READY: status
+        }
+        self._pages: dict[str, Callable[[], Response]] = {
+            "/": self.show_index,
+            "/health": self.show_health,
+            "/metrics": self.show_metrics,
+            "/startup": self.show_startup,
+            "/v2/health/live": self.show_live,
+            **{path: partial(show_ready, status) for path, status in self._readiness.items()},
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        writer = self._choose_writer(scope, send)
+        response = await self._respond(scope, path, receive, writer)
+        known = path if path in self._pages or path in self._models else "other"
+        self._metrics.requests[known, CLIENT_CLOSED_REQUEST if response is None else response.status] += 1
+        if response is not None:
+            await writer.finish(response)
+
+    def _choose_writer(self, scope: Scope, send: Send) -> ResponseWriter:
+        accepted = dict(scope["headers"]).get(b"accept", b"").lower()
+        if scope["path"] in self._models and b"text/event-stream" in accepted:
+            from entrypoints.server.event_stream import (  # here, so that no start waits for this import
+                EventStream,
+                accepts_events,
+            )
+
+            if accepts_events(accepted):
+                return EventStream(send, self._settings.heartbeat)
+        return ResponseWriter(send)
+
+    async def _respond(self, scope: Scope, path: str, receive: Receive, writer: ResponseWriter) -> Response | None:
+        method = scope["method"]
+        if model := self._models.get(path):
+            if method != "POST":
+                return reject_method(method, path, "POST")
+            return await model.generate.respond(dict(scope["headers"]), receive, writer)
+        page = self._pages.get(path)
+        if page is None:
+            return self._reject_path(path)
+        if method not in ("GET", "HEAD"):
+            return reject_method(method, path, "GET, HEAD")
+        status = self._readiness.get(path)
+        if status and not await self._wait_until_decided(status, dict(scope["headers"]), receive):
+            return None
+        return page()
+
+    def _reject_path(self, path: str) -> Response:
+        if self._single_model is None and (path == GENERATE or path.startswith(f"{MODELS}/")):
+            names = ", ".join(f"POST {path}" for path in self._models)
+            return error_response(404, f"There is no endpoint {path}; this server has several models: {names}.")
+        return error_response(404, f"There is no endpoint {path}; GET / lists the endpoints.")
+
+    async def _wait_until_decided(self, status: Status, headers: Mapping[bytes, bytes], receive: Receive) -> bool:
+        """Wait for the end of the start as long as ``Prefer: wait=N`` says, so that a client need not poll.
+
+        False if the client disconnected.
+        """
+        wait_seconds = min(read_wait_seconds(headers), MAX_WAIT_SECONDS) if status.state == "starting" else 0.0
+        if not wait_seconds:
+            return True
+        disconnected = asyncio.ensure_future(wait_until_disconnected(receive))
+        try:
+            await wait_for(status.decided, disconnected, wait_seconds)
+        except Disconnected:
+            return False
+        finally:
+            disconnected.cancel()
+        return True
+
+    def show_index(self) -> Response:
+        endpoints = [*(f"GET {path}" for path in self._pages), *(f"POST {path}" for path in self._models)]
+        if self._single_model is not None:
+            document = describe_model(self._single_model)
+            return json_response(200, {**document, "endpoints": endpoints, "fields": document.pop("fields")})
+        manifests = [model.timeline.manifest for model in self._models.values()]
+        image = next((manifest.multi_model.image for manifest in manifests if manifest and manifest.multi_model), None)
+        models = {model.name: describe_model(model) for model in self._models.values()}
+        return json_response(
+            200, {"name": image, "status": self._status.state, "endpoints": endpoints, "models": models}
+        )
+
+    def show_health(self) -> Response:
+        document = {
+            "status": self._status.state,
+            "device": next(iter(self._models.values())).device,
+            "timestamp": write_time(datetime.now(UTC)),
+            "reason": self._status.reason,
+            "fallbacks": [fallback for model in self._models.values() for fallback in describe_fallbacks(model)],
+        }
+        return json_response(200 if self._status.state == "ready" else 503, document)
+
+    def show_live(self) -> Response:
+        live = self._status.state != "failed"
+        return json_response(200 if live else 503, {"live": live})
+
+    def show_startup(self) -> Response:
+        timeline = self._metrics.timeline
+        started = write_time(datetime.fromtimestamp(timeline.process_started, UTC))
+        if self._single_model is not None:
+            account = describe_start(self._status, timeline) | describe_settings(self._settings, timeline)
+        else:
+            account = describe_start(self._status, timeline)
+            account["models"] = {
+                model.name: describe_start(model.status, model.timeline)
+                | describe_settings(self._settings, model.timeline)
+                for model in self._models.values()
+            }
+        return json_response(200, {"process_started": started, **account})
+
+    def show_metrics(self) -> Response:
+        return Response(200, self._metrics.render(list(self._models.values())).encode(), MEDIA_TYPE)
+
+
+def describe_model(model: ServedModel) -> dict[str, object]:
+    manifest = model.timeline.manifest
+    return {
+        "name": manifest and manifest.name,
+        "checkpoint": manifest and manifest.checkpoint,
+        "target": manifest and manifest.target,
+        "status": model.status.state,
+        "fields": describe_fields(model.timeline.fields),
+    }
+
+
+def describe_start(status: Status, timeline: Timeline) -> dict[str, object]:
+    ready = timeline.ready_seconds
+    return {
+        "state": status.state,
+        "reason": status.reason,
+        "ready_seconds": None if ready is None else round(ready, 4),
+        "phases": timeline.describe_phases(),
+        "imports": dict(timeline.imports),  # another thread may add to it
+        "notices": timeline.notices,
+        "opened": dict(timeline.opened),
+        "fallbacks": timeline.fallbacks,
+    }
+
+
+def describe_fallbacks(model: ServedModel) -> list[dict[str, str]]:
+    """Of one model, with its name if the image has several."""
+    name = {"model": model.name} if model.name else {}
+    return [{**name, **fallback} for fallback in model.timeline.fallbacks]
+
+
+def describe_settings(settings: Settings, timeline: Timeline) -> dict[str, object]:
+    threads = timeline.threads or settings.threads
+    return {"threads": threads, "verify": settings.verify, "extra_files": timeline.extra_files}
+
+
+def show_ready(status: Status) -> Response:
+    ready = status.state == "ready"
+    return json_response(200 if ready else 503, {"ready": ready})
+
+
+def reject_method(method: str, path: str, allowed: str) -> Response:
+    return error_response(405, f"{path} accepts {allowed}, not {method}.", headers={"allow": allowed})
+
+
+def write_time(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,142 @@
+"""Parts of a form as the values of the model's fields: converted and within their limits, or all rejected at once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from entrypoints.contract import Field
+from entrypoints.server.request_body import Form
+from entrypoints.server.responses import HTTPException, error_response
+from entrypoints.suggestion import suggest
+
+Value = bytes | str | int | float
+_MAX_NUMBER = 10**300
+"""Integers above it are rejected: Python's have no largest one, and a float cannot hold them for comparison."""
+
+
+class InvalidField(Exception):
+    """The text says what is wrong with the field."""
+
+
+def convert_form(fields: Sequence[Field], form: Form) -> dict[str, object]:
+    """The model's form: bytes, str, int or float by field name, defaults filled in. Raises HTTPException (422)."""
+    known = {field.name: field for field in fields}
+    wrong = {name: f"is not a field{suggest(name, list(known))}" for name in form.parts if name not in known}
+    values: dict[str, object] = {}
+    for field in fields:
+        try:
+            value = convert_part(field, form)
+        except InvalidField as error:
+            wrong[field.name] = str(error)
+        else:
+            values.update({} if value is None else {field.name: value})
+    if wrong:
+        count = "1 field is" if len(wrong) == 1 else f"{len(wrong)} fields are"
+        named = "; ".join(f"{name} {problem}" for name, problem in wrong.items())
+        raise HTTPException(error_response(422, f"{count} wrong: {named}.", wrong))
+    return values
+
+
+def convert_part(field: Field, form: Form) -> Value | None:
+    """None if the field is left out and has no default."""
+    part = form.parts.get(field.name)
+    if part is None or (part == "" and field.kind != "text"):  # an empty box of a web form
+        if field.required:
+            raise InvalidField("is required")
+        return field.default
+    value = read_part(field, part, form)
+    check_limits(field, value)
+    return value
+
+
+def read_part(field: Field, part: object, form: Form) -> Value:
+    if field.kind == "file":
+        return read_file(part, is_json=form.is_json)
+    if field.kind == "choice":
+        return read_choice(part, field.choices)
+    readers: Mapping[str, Callable[[object], Value]] = {
+        "text": read_text,
+        "integer": read_integer,
+        "number": read_number,
+    }
+    return readers[field.kind](part)
+
+
+def read_file(part: object, *, is_json: bool) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    if not isinstance(part, str) or not is_json:
+        raise InvalidField("should be a file: send it as multipart/form-data with a file name, or in JSON as base64")
+    try:
+        return base64.b64decode(part, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidField("should be a file's content in base64") from None
+
+
+def read_text(part: object) -> str:
+    if isinstance(part, bytes):
+        raise InvalidField("should be text, not a file")
+    if not isinstance(part, str):
+        raise InvalidField("should be text")
+    try:
+        part.encode()
+    except UnicodeEncodeError:  # JSON can hold it, but tokenizers do not accept it
+        raise InvalidField("has half of a surrogate pair, which is not a character") from None
+    return part
+
+
+def read_integer(part: object) -> int:
+    if isinstance(part, int) and not isinstance(part, bool) and abs(part) < _MAX_NUMBER:
+        return part
+    if isinstance(part, float) and part.is_integer():
+        return int(part)
+    if isinstance(part, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,300}\s*", part):
+        return int(part)
+    raise InvalidField(f"should be a whole number{quote_value(part)}")
+
+
+def read_number(part: object) -> float:
+    try:
+        value = float(part) if isinstance(part, (str, int, float)) and not isinstance(part, bool) else math.nan
+    except (ValueError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise InvalidField(f"should be a number{quote_value(part)}")
+    return value
+
+
+def read_choice(part: object, choices: Sequence[str]) -> str:
+    if isinstance(part, str) and part in choices:
+        return part
+    hint = suggest(part, choices) if isinstance(part, str) else ""
+    raise InvalidField(f"should be one of {', '.join(choices)}{hint}")
+
+
+def quote_value(part: object) -> str:
+    return f", is {part[:40]!r}" if isinstance(part, str) else ""
+
+
+def check_limits(field: Field, value: Value) -> None:
+    measured = len(value) if isinstance(value, (bytes, str)) else value
+    unit = {"file": " bytes", "text": " characters"}.get(field.kind, "")
+    if field.minimum is not None and measured < field.minimum:
+        raise InvalidField(f"should be at least {field.minimum:.12g}{unit}, is {measured:.12g}")
+    if field.maximum is not None and measured > field.maximum:
+        raise InvalidField(f"should be at most {field.maximum:.12g}{unit}, is {measured:.12g}")
+
+
+def describe_fields(fields: Sequence[Field]) -> list[dict[str, object]]:
+    """For people and programs that want to fill in the form; limits and choices only if the field has them."""
+    described = []
+    for field in fields:
+        entry: dict[str, object] = {"name": field.name, "kind": field.kind, "required": field.required}
+        rest = {"default": field.default, "minimum": field.minimum, "maximum": field.maximum, "help": field.help}
+        entry.update({name: value for name, value in rest.items() if value is not None})
+        if field.choices:
+            entry["choices"] = list(field.choices)
+        described.append(entry)
+    return described

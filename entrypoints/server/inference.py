@@ -1,0 +1,81 @@
+"""One inference as the server process sees it, and the messages about it that cross the channel.
+
+Messages are immutable tuples that the channel sends together with the inference's number. The server process sends
+`InferenceRequested` and `InferenceCancelled`; the model process answers by events that change the server's `Inference`:
+`event.apply(inference)`. To add an event, add a class here and send it from `entrypoints.model.process`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from entrypoints.processes.channel import Channel
+from entrypoints.server.responses import Response
+
+ProgressListener = Callable[[int, int, str], None]
+"""Called with the step that the model did, the number of steps, and a message."""
+
+
+class InferenceRequested(NamedTuple):
+    form: Mapping[str, object]
+    wants_progress: bool
+
+
+class InferenceCancelled(NamedTuple):
+    reason: str
+
+
+class InferenceStarted(NamedTuple):
+    waited: float
+    """Seconds in the queue."""
+
+    def apply(self, inference: RemoteInference) -> None:
+        inference.started.set_result(self.waited)
+
+
+class InferenceProgressed(NamedTuple):
+    step: int
+    steps: int
+    message: str
+
+    def apply(self, inference: RemoteInference) -> None:
+        if inference.listener is not None:
+            inference.listener(self.step, self.steps, self.message)
+
+
+class InferenceEnded(NamedTuple):
+    """``seconds``: how long the model worked."""
+
+    seconds: float
+    response: Response
+
+    def apply(self, inference: RemoteInference) -> None:
+        inference.seconds = self.seconds
+        inference.response.set_result(self.response)
+
+
+class RemoteInference:
+    """One form that was sent to the model process. Its futures are done in the thread that reads the channel.
+
+    ``listener`` is called in that thread, so it must not wait for anything.
+    """
+
+    def __init__(self, number: int, channel: Channel, listener: ProgressListener | None) -> None:
+        self.number = number
+        self.listener = listener
+        self.created = time.perf_counter()
+        self.started: Future[float] = Future()
+        """Seconds that it waited."""
+        self.response: Future[Response] = Future()
+        self.seconds = 0.0
+        self.cancelled = False
+        self._channel = channel
+
+    def cancel(self, reason: str) -> None:
+        """Ask the model to stop; it may take its time."""
+        self.cancelled = True
+        if not self.response.done():
+            self._channel.send(self.number, InferenceCancelled(reason))

@@ -1,0 +1,97 @@
+"""The server process's end of the channel to one model process: events come in, inferences go out."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from typing import NoReturn
+
+from entrypoints.errors import ModelFault
+from entrypoints.processes.channel import Channel
+from entrypoints.processes.events import Failed
+from entrypoints.processes.log import log_fault
+from entrypoints.processes.status import Status
+from entrypoints.processes.timeline import Timeline
+from entrypoints.server.inference import InferenceRequested, ProgressListener, RemoteInference
+from entrypoints.server.responses import error_response
+
+
+class ModelLink:
+    """One thread reads the channel and applies what it reads; the event loop submits inferences."""
+
+    def __init__(
+        self, *, name: str, workers: int, status: Status, timeline: Timeline, channel: Channel, process: int
+    ) -> None:
+        """``name`` is empty if the image has one model; ``process`` is the id of the model process."""
+        self.workers = workers
+        self.process = process
+        self._name = name
+        self._status = status
+        self._timeline = timeline
+        self._channel = channel
+        self._numbers = itertools.count()
+        self._inferences: dict[int, RemoteInference] = {}
+
+    @property
+    def queue_depth(self) -> int:
+        """Inferences that wait for a worker."""
+        return sum(not inference.started.done() for inference in list(self._inferences.values()))
+
+    def find_place(self, inference: RemoteInference) -> int:
+        """The inference's position: 0 if it runs or is about to run, 1 if it is the next. Cancelled inferences do not count, as
+        they take no worker's time."""
+        others = [other for other in list(self._inferences.values()) if not other.response.done()]
+        earlier = [other for other in others if other.number <= inference.number]
+        return max(0, sum(other.started.done() or not other.cancelled for other in earlier) - self.workers)
+
+    def start(self) -> None:
+        threading.Thread(target=self._read_events, name="link", daemon=True).start()
+
+    def submit(self, form: Mapping[str, object], listener: ProgressListener | None) -> RemoteInference:
+        inference = RemoteInference(next(self._numbers), self._channel, listener)
+        self._inferences[inference.number] = inference
+        self._channel.send(inference.number, InferenceRequested(form, wants_progress=listener is not None))
+        return inference
+
+    def _read_events(self) -> None:
+        try:
+            self._apply_events()
+        except EOFError:
+            self._fail(self._wait_for_process())
+        except Exception as error:  # without this thread the start would never end
+            self._fail(ModelFault(f"an event of the model process cannot be used: {type(error).__name__}: {error}"))
+
+    def _apply_events(self) -> NoReturn:
+        """Raises EOFError if the model process has ended."""
+        while True:
+            number, event = self._channel.receive()
+            if number is None:
+                self._timeline.apply(event)
+                self._status.follow(self._timeline)
+            elif inference := self._inferences.get(number):  # a thread of the model may report after its answer
+                event.apply(inference)
+                if inference.response.done():
+                    del self._inferences[number]
+
+    def _wait_for_process(self) -> ModelFault:
+        """The model process never ends by itself: it was killed, or an exception ended it."""
+        _, wait_status = os.waitpid(self.process, 0)
+        code = os.waitstatus_to_exitcode(wait_status)
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+        return ModelFault(f"the model process was ended {how}")
+
+    def _fail(self, cause: ModelFault) -> None:
+        """The fault of the start or of the server; every inference under way is answered."""
+        fault = cause.for_model(self._name)
+        self._timeline.apply(Failed(fault))
+        if self._status.fail(fault):
+            log_fault(fault)
+        for inference in list(self._inferences.values()):
+            if not inference.started.done():
+                inference.started.set_result(time.perf_counter() - inference.created)
+            inference.response.set_result(error_response(500, "The model process ended before it answered."))
+        self._inferences.clear()

@@ -1,0 +1,77 @@
+"""HTTP responses as values, and how they are sent over ASGI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Response(NamedTuple):
+    """``headers`` besides content-type and content-length."""
+
+    status: int
+    body: bytes
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = {}
+
+
+class HTTPException(Exception):
+    """The request ends with this response."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+def json_response(status: int, document: object, headers: Mapping[str, str] | None = None) -> Response:
+    # Half of a surrogate pair, which a form may quote, is written as JSON's own escape.
+    body = json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace") + b"\n"
+    return Response(status, body, headers={"cache-control": "no-store", **(headers or {})})
+
+
+def error_response(
+    status: int, message: str, fields: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """``{"error": {"message": …, "fields": {name: what is wrong}}}``."""
+    return json_response(status, {"error": {"message": message, "fields": dict(fields or {})}}, headers)
+
+
+def encode_headers(response: Response) -> list[tuple[bytes, bytes]]:
+    headers = {"content-type": response.media_type, "content-length": str(len(response.body)), **response.headers}
+    return [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+
+
+class ResponseWriter:
+    """Sends a client its response: all of it, at the end."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    @property
+    def progress_listener(self) -> Callable[[int, int, str], None] | None:
+        """Called from any thread with the step that the model did, the number of steps, and a message."""
+        return None
+
+    @asynccontextmanager
+    async def follow(self) -> AsyncIterator[None]:
+        """Entered while the request waits in the queue, and while the model works."""
+        yield
+
+    def show_place(self, place: int) -> None:
+        """In the queue: 1 is the next one, 0 at work. Called if it may have changed."""
+
+    async def finish(self, response: Response) -> None:
+        await send_response(self._send, response)
+
+
+async def send_response(send: Send, response: Response) -> None:
+    """If the client still sends its body, uvicorn reads and drops it, so that the client can read the response."""
+    await send({"type": "http.response.start", "status": response.status, "headers": encode_headers(response)})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,57 @@
+"""One model as the server process sees it: its status, the record of its start, the link to its process, its usage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from entrypoints.processes.channel import Channel
+from entrypoints.processes.events import Ready
+from entrypoints.processes.status import Status
+from entrypoints.processes.timeline import Timeline
+from entrypoints.server.generate import GenerateEndpoint
+from entrypoints.server.model_link import ModelLink
+from entrypoints.server.usage import Usage
+from entrypoints.settings import Settings
+
+
+class ServedModel:
+    """``name`` is empty if the image has one model: its status and timeline are the server's then."""
+
+    def __init__(
+        self, *, name: str, settings: Settings, status: Status, timeline: Timeline, channel: Channel, process: int
+    ) -> None:
+        """``process`` is the id of the model process, at the other end of the channel."""
+        self.name = name
+        self.status = status
+        self.timeline = timeline
+        self.usage = Usage()
+        self.link = ModelLink(
+            name=name, workers=settings.workers, status=status, timeline=timeline, channel=channel, process=process
+        )
+        self.generate = GenerateEndpoint(status, timeline, self.link, self.usage)
+
+    @property
+    def device(self) -> str:
+        target = self.timeline.manifest.target if self.timeline.manifest else "unknown"
+        return "cuda" if target.startswith(("cuda", "tensorrt")) else target
+
+    @property
+    def path(self) -> str:
+        """Its endpoint. With a name, that of Triton's generate extension of the Open Inference Protocol."""
+        return f"/v2/models/{self.name}/generate" if self.name else "/generate"
+
+
+def follow_models(models: Sequence[ServedModel], status: Status, timeline: Timeline) -> None:
+    """The server's status follows from its models': it is ready with the last of them, and failed with the first."""
+
+    def become_ready(_: object) -> None:
+        if all(model.status.state == "ready" for model in models):
+            timeline.apply(Ready(max(model.timeline.ready_seconds or 0.0 for model in models)))
+            status.follow(timeline)
+
+    def watch(model: ServedModel) -> None:
+        model.status.decided.add_done_callback(become_ready)
+        model.status.failed.add_done_callback(lambda _: model.status.fault and status.fail(model.status.fault))
+
+    for model in models:
+        watch(model)

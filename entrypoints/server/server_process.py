@@ -1,0 +1,104 @@
+"""The process that talks to clients: it listens, answers liveness, and drains before it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import signal
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from entrypoints.processes.channel import Channel
+from entrypoints.processes.exit import finish
+from entrypoints.processes.log import log_event
+from entrypoints.processes.status import Status
+from entrypoints.processes.timeline import Timeline
+from entrypoints.server.app import App
+from entrypoints.server.metrics import Metrics
+from entrypoints.server.served_model import ServedModel, follow_models
+from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from entrypoints.server.http_listener import Listener
+
+FORCED_EXIT_CODE = 128 + signal.SIGTERM
+"""The exit code after a second signal: requests in flight are lost."""
+
+
+class ServerProcess:
+    """Each model is in another process, at the other end of its link."""
+
+    def __init__(self, settings: Settings, timeline: Timeline, models: Mapping[str, tuple[Channel, int]]) -> None:
+        """``models``: by name, the channel to the model process, and its id."""
+        self._settings = settings
+        self._timeline = timeline
+        self._status = Status()
+        self._metrics = Metrics(timeline, self._status)
+        self._models = [
+            ServedModel(
+                name=name,
+                settings=settings,
+                status=Status() if name else self._status,
+                timeline=timeline.branch() if name else timeline,
+                channel=channel,
+                process=process,
+            )
+            for name, (channel, process) in models.items()
+        ]
+        if settings.model_names:
+            follow_models(self._models, self._status, timeline)
+
+    async def serve(self, listening: socket.socket) -> None:
+        from entrypoints.server.http_listener import Listener
+
+        app = App(self._models, self._status, self._metrics, self._settings)
+        listener = Listener(app, self._become_live)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, listener)
+        self._status.failed.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end_if_failed))
+        for model in self._models:
+            model.link.start()
+        await listener.serve([listening])
+
+    def _become_live(self) -> None:
+        """The package that parses forms is imported only now: liveness need not wait for it."""
+        self._timeline.end_phase("live", 0.0)
+        with self._timeline.importing("python_multipart"):
+            importlib.import_module("python_multipart.multipart")
+        gc.freeze()  # imported objects live as long as the process: no collection need look at them again
+        gc.enable()
+
+    def _end_if_failed(self) -> None:
+        """A fault ends the process, after long enough for ``/health`` to be read."""
+        fault = self._status.fault
+        if fault is not None:
+            self._ending = asyncio.ensure_future(self._end(fault.exit_code))
+
+    async def _end(self, code: int) -> None:
+        """Other models answer first what they have accepted by then."""
+        await asyncio.sleep(self._settings.failure_exit_delay)
+        healthy = [model for model in self._models if model.status.state == "ready"]
+        for model in healthy:
+            model.status.drain()
+        await asyncio.gather(*(model.generate.drain(self._settings.grace_period) for model in healthy))
+        finish(code)
+
+    def _stop(self, listener: Listener) -> None:
+        if self._status.fault is not None:
+            finish(self._status.fault.exit_code)
+        if self._status.state == "draining":
+            finish(FORCED_EXIT_CODE)
+        self._status.drain()
+        for model in self._models:
+            model.status.drain()
+        in_flight = sum(model.usage.in_flight for model in self._models)
+        log_event("draining", in_flight=in_flight, grace=self._settings.grace_period)
+        self._draining = asyncio.ensure_future(self._drain(listener))
+
+    async def _drain(self, listener: Listener) -> None:
+        cut_off = await asyncio.gather(*(model.generate.drain(self._settings.grace_period) for model in self._models))
+        log_event("stopped", cut_off=sum(cut_off))
+        listener.should_exit = True

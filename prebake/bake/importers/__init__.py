@@ -1,0 +1,1 @@
+"""Converts torch modules and published torch programs to ONNX graphs."""

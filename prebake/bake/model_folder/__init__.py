@@ -1,0 +1,1 @@
+"""The folders that stages hand to one another: the exported folder, and ``/models`` with its manifest."""

@@ -1,0 +1,1 @@
+"""Compares the outputs of baked graphs with the framework's."""

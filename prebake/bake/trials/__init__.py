@@ -1,0 +1,1 @@
+"""Trials: which way to open a component pays, by measurement."""

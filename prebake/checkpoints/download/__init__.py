@@ -1,0 +1,1 @@
+"""A download: resumed, verified, shown while it runs, cancelled."""

@@ -1,0 +1,1 @@
+"""The kinds of source that a checkpoint may come from."""

@@ -1,0 +1,1 @@
+"""What all commands share: flags, the command type, output and labels."""

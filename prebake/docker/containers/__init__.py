@@ -1,0 +1,1 @@
+"""Containers: their description, their start and their removal."""

@@ -1,0 +1,1 @@
+"""Images of the Engine: the base image, pull, export, tags."""

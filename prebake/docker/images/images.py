@@ -1,0 +1,104 @@
+"""The Engine's images: digests, sizes, layers and configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from docker import DockerClient
+from docker.errors import ImageNotFound
+from docker.models.images import Image
+
+from prebake.docker.connection import Connection
+from prebake.errors import EngineError
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """``diff_id`` is the sha256 of the layer's plain tar; ``size`` in bytes, as unpacked on the Engine's disk."""
+
+    diff_id: str
+    size: int
+    created_by: str
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """``digest`` is the manifest's with the containerd image store, else the config's.
+
+    ``size`` is the sum of the unpacked layers, in bytes; ``config`` has ``Env``, ``Cmd``, ``User`` and so on.
+    """
+
+    reference: str
+    digest: str
+    size: int
+    layers: tuple[LayerFacts, ...]
+    config: Mapping[str, Any]
+
+
+def inspect_image(connection: Connection, reference: str) -> ImageFacts:
+    """Raises EngineError if the Engine has no such image."""
+    facts = find_image(connection, reference)
+    if facts is None:
+        raise EngineError(f"The Engine has no image {reference}.", next_action="build it first")
+    return facts
+
+
+def find_image(connection: Connection, reference: str) -> ImageFacts | None:
+    """None if the Engine has no such image."""
+    with closing(connection.client()) as client:
+        try:
+            image = client.images.get(reference)
+        except ImageNotFound:
+            return None
+        history = list(reversed(image.history()))
+    diffs = image.attrs["RootFS"].get("Layers") or []
+    layers = _layers(diffs, history)
+    return ImageFacts(reference, str(image.id), sum(layer.size for layer in layers), layers, image.attrs["Config"])
+
+
+def list_diff_ids(connection: Connection) -> frozenset[str]:
+    """The diff ids of the layers of all images."""
+    with closing(connection.client()) as client:
+        images = _images(client, every=True)
+        return frozenset(diff_id for image in images for diff_id in image.attrs["RootFS"].get("Layers") or ())
+
+
+def diff_ids_by_name(connection: Connection) -> dict[str, frozenset[str]]:
+    """The diff ids of each named image, by its name."""
+    with closing(connection.client()) as client:
+        return {
+            tag: frozenset(image.attrs["RootFS"].get("Layers") or ()) for image in _images(client) for tag in image.tags
+        }
+
+
+def _images(client: DockerClient, *, every: bool = False) -> Iterator[Image]:
+    """The Engine's images. An image that is removed meanwhile is skipped, while ``images.list`` would fail."""
+    for listed in client.api.images(all=every):
+        try:
+            image = client.images.get(listed["Id"])
+        except ImageNotFound:
+            continue
+        yield image
+
+
+def has_image(connection: Connection, reference: str) -> bool:
+    with closing(connection.client()) as client:
+        try:
+            client.images.get(reference)
+        except ImageNotFound:
+            return False
+    return True
+
+
+def _layers(diffs: list[str], history: list[Mapping[str, Any]]) -> tuple[LayerFacts, ...]:
+    """The Engine's history does not mark entries without a layer (ENV, CMD …): those of size 0."""
+    entries = [entry for entry in history if entry["Size"] > 0]
+    if len(entries) != len(diffs):  # some layer has no content; then entries and layers are paired in order
+        entries = (entries + [{"Size": 0, "CreatedBy": ""}] * len(diffs))[: len(diffs)]
+    return tuple(
+        LayerFacts(diff_id, int(entry["Size"]), str(entry["CreatedBy"]))
+        for diff_id, entry in zip(diffs, entries, strict=True)
+    )

@@ -1,0 +1,36 @@
+"""Names of images at the Engine."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from docker.errors import APIError, ImageNotFound
+from docker.utils import parse_repository_tag
+
+from prebake.docker.connection import Connection
+from prebake.errors import EngineError
+
+
+def tag_image(connection: Connection, reference: str, name: str) -> None:
+    """Give an image another name, which another image loses if it has it. Raises EngineError if there is no such image."""
+    repository, tag = parse_repository_tag(name)
+    with closing(connection.client()) as client:
+        try:
+            client.images.get(reference).tag(repository, tag)
+        except (ImageNotFound, APIError) as error:
+            raise EngineError(
+                f"The Engine does not tag {reference} as {name}: {error}", next_action="see `docker images`"
+            ) from error
+
+
+def remove_tag(connection: Connection, name: str) -> None:
+    """Remove a name; the image is removed with its last one. Nothing happens if there is no such name."""
+    with closing(connection.client()) as client:
+        try:
+            client.images.remove(name, noprune=True)
+        except ImageNotFound:
+            return
+        except APIError as error:
+            raise EngineError(
+                f"The Engine does not remove {name}: {error}", next_action="see `docker ps`: a container may use it"
+            ) from error

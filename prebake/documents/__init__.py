@@ -1,0 +1,1 @@
+"""The documents that plan, stages and container hand to one another. Standard library only."""

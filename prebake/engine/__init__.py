@@ -1,1 +1,0 @@
-"""Docker: the Engine found or started, the base image, builds, containers, and what images hold."""

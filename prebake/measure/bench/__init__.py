@@ -1,0 +1,1 @@
+"""Benchmarks: fresh containers in turn, and the bounds that they have to meet."""

@@ -1,0 +1,1 @@
+"""Reports: ``report.json``, its summary and its pictures."""

@@ -1,0 +1,1 @@
+"""Attestations of an image: its bill of materials and its provenance."""

@@ -1,0 +1,1 @@
+"""Blobs: descriptors, content, verification."""

@@ -1,0 +1,1 @@
+"""Requests to one registry: authorized, checked, and repeated after transient errors."""

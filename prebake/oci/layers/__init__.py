@@ -1,0 +1,1 @@
+"""Layers: written as reproducible tars, compressed, and read back."""

@@ -1,0 +1,1 @@
+"""Images assembled from layers, and written as OCI layouts and archives."""

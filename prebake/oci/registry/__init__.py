@@ -1,0 +1,1 @@
+"""Registries: repositories, credentials, referrers, and the read-only registry on loopback."""

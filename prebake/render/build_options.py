@@ -1,0 +1,63 @@
+"""The options of a build that are not part of the plan, as ``--plan`` shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from prebake.plan.planner import unaccepted_licenses
+from prebake.plan.values import DEFAULT_STARTS, Plan
+
+UNKNOWN_PLATFORM = "the platform of the Engine; no Engine answers here"
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """``outputs`` are places as ``--output`` names them, ``base`` is the choice of ``--base``, ``platform`` for example
+    ``linux/amd64``."""
+
+    outputs: tuple[str, ...] = ("docker",)
+    base: str = "auto"
+    compression: str = "auto"
+    weights: str = "baked"
+    starts: int = DEFAULT_STARTS
+    accepted_licenses: Collection[str] = ()
+    platform: str | None = None
+
+
+def options_document(plan: Plan, options: BuildOptions) -> dict[str, Any]:
+    """For programs. ``licenses_to_accept`` are the licenses that the build would refuse to go on without."""
+    return {
+        "outputs": list(options.outputs),
+        "starts": options.starts if "docker" in options.outputs else 0,
+        "base_choice": options.base,
+        "compression": options.compression,
+        "weights": options.weights,
+        "platform": options.platform,
+        "licenses_to_accept": unaccepted_licenses(plan, options.accepted_licenses),
+    }
+
+
+def options_lines(plan: Plan, options: BuildOptions) -> list[str]:
+    """For people."""
+    weights = "in the image" if options.weights == "baked" else f"in an image of their own, {plan.tag}-weights"
+    accept = unaccepted_licenses(plan, options.accepted_licenses)
+    return [
+        f"  platform    {options.platform or UNKNOWN_PLATFORM}",
+        f"  weights     {weights}; compression of layers: {options.compression}",
+        *(f"  output      {_place(place, plan, options.starts)}" for place in options.outputs),
+        *(f"  license     you have to accept it: --accept-license {id}" for id in accept),
+    ]
+
+
+def base_line(plan: Plan, choice: str) -> str:
+    """The base image: the pinned one, or the one that replaces it."""
+    pinned = plan.base.reference
+    made = f"made from Debian's packages, instead of {pinned}"
+    chosen = {"auto": pinned, "bootstrap": made}.get(choice, f"{choice}, instead of {pinned}")
+    return f"  base        {chosen}"
+
+
+def _place(place: str, plan: Plan, starts: int) -> str:
+    return f"docker:{plan.tag}, started {starts} times for the report" if place == "docker" else place

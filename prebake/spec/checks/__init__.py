@@ -1,0 +1,1 @@
+"""Faults of ``image.yaml`` between several fields."""

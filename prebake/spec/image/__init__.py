@@ -1,0 +1,1 @@
+"""``image.yaml`` as frozen models."""

@@ -1,0 +1,1 @@
+"""Files of an earlier schema, rewritten for the present one."""

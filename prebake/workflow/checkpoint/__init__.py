@@ -1,0 +1,1 @@
+"""Checkpoints of a project: their lock, their sources, samples of a chosen size, and system packages."""

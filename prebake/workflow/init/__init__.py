@@ -1,0 +1,1 @@
+"""``prebake init``: a checkpoint to the folder of an image."""

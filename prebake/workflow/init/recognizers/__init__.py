@@ -1,0 +1,1 @@
+"""The kinds of checkpoint that ``prebake init`` recognizes: one module for each."""

@@ -1,0 +1,1 @@
+"""The tasks of transformers checkpoints that ``prebake init`` writes images for."""

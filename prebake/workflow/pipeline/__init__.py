@@ -1,0 +1,1 @@
+"""The pipeline of a build: look, plan the steps, run them, assemble the image, report."""

@@ -1,0 +1,1 @@
+"""A built image, started: its answer compared with the framework's, its start timed."""

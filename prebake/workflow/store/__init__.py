@@ -1,0 +1,1 @@
+"""``prebake cache``: what the store holds and what projects need of it."""

@@ -1,0 +1,194 @@
+"""One server with two models: each answers under its own name, and is waited for, measured and blamed by it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from prebake.bake.stages.join import join_image
+from prebake.documents.join_settings import JoinSettings
+from tests.support.container.baking import answer, bake
+from tests.support.container.running import Server, Start, running, wait_until
+
+FORM = {"values": "1,2,3,4"}
+LEFT, RIGHT = "/v2/models/left/generate", "/v2/models/right/generate"
+SEVERAL = {"PREBAKE_MODEL_NAMES": "left,right"}
+
+
+def bake_two(folder: Path) -> Path:
+    """Two images' models folders joined, with the same folders of weights in both: the second's lie elsewhere."""
+    for name in ("left", "right"):
+        bake(folder / "alone" / name)
+    own = {"linear": "linear", "total": "total"}
+    places = {"left": own, "right": {name: f"right.{name}" for name in own}}
+    join_image(JoinSettings("pair", "cpu", places), folder / "alone", folder)
+    return folder / "models"
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> None:
+    """What ``start`` serves."""
+    bake_two(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("two")
+    with running(bake_two(folder), folder, SEVERAL) as server:
+        yield server.wait_for("ready")
+
+
+@pytest.mark.parametrize("path", [LEFT, RIGHT])
+def test_each_answers_under_its_name(server: Server, path: str) -> None:
+    response = server.client.post(path, data={**FORM, "factor": "3"})
+    assert response.status_code == 200, response.text
+    assert response.json()["result"] == pytest.approx(answer(3))
+
+
+def test_progress_is_told_by_either(server: Server) -> None:
+    for name in ("step-1", "step-2", "step-3", "release"):
+        server.leave_note(name)
+    response = server.client.post(RIGHT, data={**FORM, "manner": "steps"}, headers={"accept": "text/event-stream"})
+    assert "event: progress" in response.text
+    assert "event: answer" in response.text
+
+
+@pytest.mark.parametrize("path", ["/generate", "/v2/models/middle/generate", "/v2/models/left"])
+def test_a_path_without_a_model_of_this_server_names_those_that_there_are(server: Server, path: str) -> None:
+    response = server.client.post(path, data=FORM)
+    assert response.status_code == 404
+    message = response.json()["error"]["message"]
+    assert LEFT in message
+    assert RIGHT in message
+
+
+def test_a_field_that_is_wrong_is_told_by_the_model_that_was_asked(server: Server) -> None:
+    response = server.client.post(LEFT, data={"factor": "3"})
+    assert response.status_code == 422
+    assert response.json()["error"]["fields"].keys() == {"values"}
+
+
+def test_the_index_has_the_fields_of_each(server: Server) -> None:
+    index = server.get("/").json()
+    assert index["name"] == "pair"
+    assert {f"POST {LEFT}", f"POST {RIGHT}", "GET /v2/models/right/ready"} <= set(index["endpoints"])
+    for name in ("left", "right"):
+        assert "values" in {field["name"] for field in index["models"][name]["fields"]}
+
+
+def test_the_start_is_told_model_by_model(server: Server) -> None:
+    startup = server.get("/startup").json()
+    assert startup["models"].keys() == {"left", "right"}
+    for model in startup["models"].values():
+        assert {"manifest", "create", "warm-up", "compare"} <= {phase["name"] for phase in model["phases"]}
+        assert model["state"] == "ready"
+        assert model["extra_files"] == []
+    assert startup["ready_seconds"] == max(model["ready_seconds"] for model in startup["models"].values())
+    assert "live" in {phase["name"] for phase in startup["phases"]}
+
+
+def test_each_has_readiness_and_metrics_of_its_own(server: Server) -> None:
+    assert server.client.post(LEFT, data=FORM).status_code == 200
+    assert server.get("/v2/models/right/ready").json() == {"ready": True}
+    assert server.metric('prebake_ready{model="right"}') == 1
+    assert server.metric("prebake_ready") == 1
+    assert (server.metric('prebake_generate_seconds_count{model="left"}') or 0) >= 1
+    assert (server.metric('prebake_start_phase_seconds{model="right",phase="warm-up"}') or 0) > 0
+    assert (server.metric(f'prebake_requests_total{{path="{LEFT}",status="200"}}') or 0) >= 1
+
+
+def test_a_queue_that_is_full_is_one_models_own(start: Start) -> None:
+    server = start(**SEVERAL).wait_for("ready")
+    with ThreadPoolExecutor(3) as clients:
+        held = [clients.submit(server.client.post, LEFT, data={**FORM, "manner": "hold"}) for _ in range(3)]
+        server.wait_for_note("holding")
+        wait_until(lambda: server.metric('prebake_requests_in_flight{model="left"}') == 3, "three requests")
+        assert server.client.post(LEFT, data=FORM).status_code == 503
+        assert server.client.post(RIGHT, data=FORM).status_code == 200
+        server.leave_note("release")
+        assert [each.result().status_code for each in held] == [200] * 3
+
+
+@pytest.mark.parametrize("path", ["right.linear/model.bin", "right.total/model.onnx", "members/right/manifest.json"])
+def test_a_damaged_file_of_one_fails_the_start_and_names_it(start: Start, models: Path, path: str) -> None:
+    content = bytearray((models / path).read_bytes())
+    content[0 if path.endswith(".json") else len(content) // 2] ^= 1
+    (models / path).write_bytes(content)
+    server = start(**SEVERAL)
+    server.wait_for("failed")
+    reason = server.get("/health").json()["reason"]
+    assert "right: " in reason
+    assert server.get("/v2/health/ready").status_code == 503
+    assert server.client.post(RIGHT, data=FORM).status_code == 503
+    assert server.wait() == (70 if path.endswith("manifest.json") else 73)
+
+
+def test_a_model_that_the_image_has_not_is_named(start: Start) -> None:
+    server = start(PREBAKE_MODEL_NAMES="left,rigth")
+    server.wait_for("failed")
+    assert 'models has no rigth (did you mean "right"?)' in server.get("/health").json()["reason"]
+    assert server.wait() == 70
+
+
+def test_a_crash_of_one_leaves_the_others_at_work_until_the_end(start: Start) -> None:
+    server = start(PREBAKE_FAILURE_EXIT_DELAY="1", **SEVERAL).wait_for("ready")
+    with ThreadPoolExecutor(1) as client:
+        held = client.submit(server.client.post, LEFT, data={**FORM, "manner": "hold"})
+        server.wait_for_note("holding")
+        _, right = model_processes(server)
+        os.kill(right, signal.SIGSEGV)
+        server.wait_for("failed")
+        assert "right: the model process was ended by SIGSEGV" in server.get("/health").json()["reason"]
+        assert server.client.post(RIGHT, data=FORM).status_code == 503
+        server.leave_note("release")
+        assert held.result().json()["result"] == pytest.approx(answer(1))
+        assert server.client.post(LEFT, data=FORM).status_code == 200
+    assert server.wait() == 76
+
+
+def test_a_stop_answers_what_both_have_taken_in(start: Start) -> None:
+    server = start(**SEVERAL).wait_for("ready")
+    with ThreadPoolExecutor(2) as clients:
+        held = [clients.submit(server.client.post, path, data={**FORM, "manner": "hold"}) for path in (LEFT, RIGHT)]
+        taken_in = [f'prebake_requests_in_flight{{model="{name}"}}' for name in ("left", "right")]
+        wait_until(lambda: [server.metric(each) for each in taken_in] == [1, 1], "a request at each")
+        server.terminate()
+        server.wait_for("draining")
+        server.leave_note("release")
+        assert [each.result().status_code for each in held] == [200, 200]
+    assert server.wait() == 0
+
+
+def test_no_process_is_left_when_the_server_is_killed(start: Start) -> None:
+    server = start(**SEVERAL).wait_for("ready")
+    children = model_processes(server)
+    assert len(children) == 2
+    server.process.kill()
+    server.wait()
+    wait_until(lambda: not any(map(lives, children)), "the end of both models")
+
+
+def model_processes(server: Server) -> list[int]:
+    """In the order of the models."""
+    pid = server.process.pid
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_question_about_readiness_is_held_until_both_are(start: Start) -> None:
+    server = start(**SEVERAL)
+    wait_until(lambda: server.status() is not None, "an answer")
+    reply = server.get("/v2/health/ready", headers={"prefer": "wait=20"})
+    assert reply.status_code == 200
+    assert {model["status"] for model in server.get("/").json()["models"].values()} == {"ready"}

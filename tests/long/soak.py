@@ -1,0 +1,280 @@
+"""``make soak``: one container under steady mixed load.
+
+A container is loaded for a while to warm up, and is then left alone until it is at rest. After that it is loaded for the time
+that ``--minutes`` gives, and is left alone again. At rest it may hold no more open files and threads than before the load, and
+only ``--growth`` MiB more anonymous memory. Each answer has to equal the reference, and each status has to be the expected one.
+Afterwards the same request goes to this container and to a fresh one in turn: a loaded container answers as soon as a new one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from statistics import median
+
+from prebake.docker.connection import Connection
+from prebake.docker.containers.containers import running
+from prebake.errors import PrebakeError
+from prebake.io.log import Log, log_to_stderr
+from prebake.measure import client, ports
+from prebake.measure.bench.limits import Bound, compare
+from prebake.measure.bench.statistics import percentile
+from prebake.measure.bench.steady_state import time_steady
+from prebake.measure.start import START_TIMEOUT_SECONDS, time_later_request
+from prebake.measure.warmup_request import WarmupRequest, read_warmup
+from prebake.workflow.start_check.launcher import EngineLauncher
+from tests.long.load import Kind, Tally, kinds_of_load, load, read_metrics
+from tests.long.program import add_image_flags, image_of, run_program
+from tests.long.resources import ContainerTarget, Resources, Target
+from tests.long.section import Outcome, table
+
+MIB = 1 << 20
+PARTS = 5
+"""In how many parts of equal length the table shows the load."""
+WARMUP_REQUESTS = 14
+"""The warm-up lasts until each kind of client has sent so many requests: each request of each kind, twice."""
+REST_SECONDS = 15.0
+"""How long a container may take until it is at rest."""
+NAMED_PROBLEMS = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``growth`` is in bytes. ``min_ratio``: at least the seconds of a fresh container's request over those of this one."""
+
+    seconds: float
+    warmup_seconds: float
+    growth: int = 8 * MIB
+    min_ratio: float = 0.9
+    compared_requests: int = 50
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A container without load. ``in_flight``: requests that it still counts as such."""
+
+    resources: Resources
+    in_flight: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """``at`` is on the clock ``time.monotonic``."""
+
+    at: float
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """All that was seen of the container."""
+
+    plan: Plan
+    began: float
+    tally: Tally
+    before: Rest
+    samples: Sequence[Sample]
+    after: Rest
+    server_errors: float
+    bound: Bound | None
+    exit_code: int
+
+
+Fresh = Callable[[], AbstractContextManager[ports.RunningContainer]]
+
+
+def soak(target: Target, fresh: Fresh, warmup: WarmupRequest, plan: Plan, log: Log) -> Outcome:
+    """Load the target and judge it. ``fresh`` starts another container of the same image."""
+    tally, kinds = Tally(), kinds_of_load(warmup)
+    try:
+        client.wait_until(target, client.is_ready, START_TIMEOUT_SECONDS, "ready")
+        log(f"ready; warming up for {plan.warmup_seconds:.0f} s")
+        list(watch(target, kinds, tally, plan.warmup_seconds, log, least=WARMUP_REQUESTS))
+        before, began = rest(target), time.monotonic()
+        samples = list(watch(target, kinds, tally, plan.seconds, log))
+        after = rest(target)
+        errors = count_server_errors(target.port)
+        bound = None if tally.problems else compare_with_fresh(target, fresh, warmup, plan)
+        soaked = Soaked(plan, began, tally, before, samples, after, errors, bound, target.stop())
+    except PrebakeError as error:
+        return Outcome(describe_requests(tally), [error.message.replace("\n", " "), *describe_problems(tally)])
+    except (OSError, http.client.HTTPException) as error:
+        problem = f"the server does not answer after the load ({type(error).__name__})"
+        return Outcome(describe_requests(tally), [problem, *describe_problems(tally)])
+    return Outcome(describe(soaked), judge(soaked))
+
+
+def watch(
+    target: Target, kinds: Sequence[Kind], tally: Tally, seconds: float, log: Log, *, least: int = 0
+) -> Iterator[Sample]:
+    """Load for ``seconds``, and until each kind of client has sent ``least`` requests. Sample the container's resources about
+    every five seconds. Raises StartFailed if the container ends."""
+    end, interval, said = time.monotonic() + seconds, max(0.1, min(5.0, seconds / 10)), time.monotonic()
+    with load(target.port, kinds, tally):
+        while time.monotonic() < end or min(tally.requests[kind.name] for kind in kinds) < least:
+            time.sleep(interval)
+            sample = Sample(time.monotonic(), target.sample())
+            yield sample
+            if sample.at - said >= 60:
+                said = sample.at
+                log(
+                    f"{max(0, end - sample.at) / 60:.1f} minutes left: {tally.requests.total()} requests, "
+                    f"{sample.resources.anonymous / MIB:.1f} MiB of anonymous memory, {tally.problems.total()} problems"
+                )
+
+
+def rest(target: Target) -> Rest:
+    """Wait until nothing is in flight and two samples have the same files and threads, for ``REST_SECONDS`` at most."""
+    deadline, last = time.monotonic() + REST_SECONDS, target.sample()
+    while True:
+        time.sleep(0.5)
+        in_flight = sum(
+            value
+            for name, value in read_metrics(target.port).items()
+            if name.startswith(("prebake_requests_in_flight", "prebake_queue_depth"))
+        )
+        now = target.sample()
+        settled = not in_flight and (now.files, now.threads) == (last.files, last.threads)
+        if settled or time.monotonic() > deadline:
+            return Rest(now, in_flight)
+        last = now
+
+
+def count_server_errors(port: int) -> float:
+    """Requests that the server itself counted under a status of 500 or more, those of clients that had left included."""
+    return sum(
+        value
+        for name, value in read_metrics(port).items()
+        if name.startswith("prebake_requests_total") and 'status="5' in name
+    )
+
+
+def compare_with_fresh(target: Target, fresh: Fresh, warmup: WarmupRequest, plan: Plan) -> Bound:
+    with fresh() as other:
+        client.wait_until(other, client.is_ready, START_TIMEOUT_SECONDS, "ready")
+        for _ in range(plan.compared_requests):  # the first answers of a container take longer
+            time_later_request(other, warmup)
+        timings = time_steady(target, other, warmup, requests=plan.compared_requests)
+    return compare("later answer", plan.min_ratio, timings.naive, timings.ours, "a fresh container")
+
+
+def judge(soaked: Soaked) -> list[str]:
+    """Why the run failed; empty if it passed."""
+    found = describe_problems(soaked.tally)
+    before, after, bound = soaked.before.resources, soaked.after.resources, soaked.bound
+    if not soaked.tally.latencies:
+        found.append("no valid request was answered")
+    if (growth := after.anonymous - before.anonymous) > soaked.plan.growth:
+        found.append(
+            f"anonymous memory at rest grew by {growth / MIB:.1f} MiB; {soaked.plan.growth / MIB:g} MiB are allowed"
+        )
+    for name in ("files", "threads", "processes"):
+        first, last = getattr(before, name), getattr(after, name)
+        if last > first:
+            found.append(f"{name} at rest: {first} before the load, {last} after it")
+    if soaked.after.in_flight:
+        found.append(f"the server still counts {soaked.after.in_flight:g} requests as in flight at rest")
+    if soaked.server_errors:
+        found.append(f"the server counts {soaked.server_errors:g} requests under a status of 500 or more")
+    if bound and bound.state == "missed":
+        found.append(f"slower than a fresh container: {describe_ratio(bound)}")
+    if soaked.exit_code:
+        found.append(f"exit code {soaked.exit_code} after SIGTERM")
+    return found
+
+
+def describe(soaked: Soaked) -> list[str]:
+    """Tables of the run."""
+    tally, plan = soaked.tally, soaked.plan
+    per_second = sum(1 for at, _ in tally.latencies if at >= soaked.began) / plan.seconds
+    return [
+        *describe_requests(tally),
+        *table(
+            ("", "valid requests", "median", "95th percentile", "PSS", "of it anonymous", "open files", "threads"),
+            [
+                ("at rest, before", "", "", "", *cells(soaked.before.resources)),
+                *(describe_part(soaked, part) for part in range(PARTS)),
+                ("at rest, after", "", "", "", *cells(soaked.after.resources)),
+            ],
+        ),
+        f"The warm-up took {plan.warmup_seconds:.0f} s, the load after it {plan.seconds:.0f} s with {per_second:.1f} valid "
+        f"requests a second. Rows of the load have medians of its samples. PSS is the proportional set size of all processes "
+        f"of the container; its anonymous part may grow by {plan.growth / MIB:g} MiB at rest.",
+        "",
+        f"Later answers, {plan.compared_requests} in turn with a fresh container's: "
+        f"{describe_ratio(soaked.bound) if soaked.bound else 'not compared, as there were problems'}.",
+    ]
+
+
+def describe_part(soaked: Soaked, part: int) -> tuple[str, ...]:
+    length = (max(sample.at for sample in soaked.samples) - soaked.began) / PARTS
+    first = soaked.began + part * length
+    taken = sorted(seconds for at, seconds in soaked.tally.latencies if first <= at < first + length)
+    # the last sample is at the very end of the last part
+    there = [each.resources for each in soaked.samples if first < each.at <= first + length + 1e-6]
+    times = (f"{median(taken) * 1e3:.1f} ms", f"{percentile(taken, 0.95) * 1e3:.1f} ms") if taken else ("", "")
+    middle = cells(middle_of(there)) if there else ("", "", "", "")
+    return (f"load, part {part + 1} of {PARTS}", str(len(taken)), *times, *middle)
+
+
+def middle_of(samples: Sequence[Resources]) -> Resources:
+    """The median of each figure."""
+    return Resources(
+        **{each.name: int(median(getattr(one, each.name) for one in samples)) for each in fields(Resources)}
+    )
+
+
+def cells(resources: Resources) -> tuple[str, ...]:
+    return (
+        f"{resources.pss / MIB:.1f} MiB",
+        f"{resources.anonymous / MIB:.1f} MiB",
+        str(resources.files),
+        str(resources.threads),
+    )
+
+
+def describe_requests(tally: Tally) -> list[str]:
+    problems = {kind: sum(n for (name, _), n in tally.problems.items() if name == kind) for kind in tally.requests}
+    rows = [(kind, f"{number:,}", problems[kind]) for kind, number in sorted(tally.requests.items())]
+    return table(("load, warm-up included", "requests", "wrong answers and unexpected statuses"), rows)
+
+
+def describe_problems(tally: Tally) -> list[str]:
+    found = [f"{kind}: {problem}, {n} times" for (kind, problem), n in tally.problems.most_common(NAMED_PROBLEMS)]
+    others = len(tally.problems) - len(found)
+    return [*found, *([f"{others} other kinds of problems"] if others else [])]
+
+
+def describe_ratio(bound: Bound) -> str:
+    low, high = bound.interval
+    return f"fresh / loaded {bound.ratio:.2f} (95% interval {low:.2f} to {high:.2f}), at least {bound.minimum:g}: {bound.state}"
+
+
+def measure(options: argparse.Namespace, engine: Connection, folder: Path) -> Outcome:
+    seconds = options.minutes * 60
+    plan = Plan(seconds, warmup_seconds=min(120.0, seconds / 5), growth=int(options.growth * MIB))
+    with image_of(options, engine, folder) as image:
+        launcher = EngineLauncher(engine)
+        warmup = read_warmup(launcher, image)
+        with running(engine, launcher.container(image)) as container:
+            return soak(ContainerTarget(container), lambda: launcher.start(image), warmup, plan, log_to_stderr)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.long.soak", description=__doc__)
+    add_image_flags(parser)
+    parser.add_argument("--minutes", type=float, default=30.0, help="of load, after the warm-up (default: 30)")
+    parser.add_argument(
+        "--growth", type=float, default=8.0, metavar="MIB", help="of anonymous memory at rest (default: 8)"
+    )
+    return run_program("soak", parser, measure, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""Published packages with graphs inside, taken through ``prebake init`` and ``prebake build``. Run by hand."""

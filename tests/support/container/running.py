@@ -1,0 +1,129 @@
+"""The real server as a subprocess, and a real HTTP client."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.repository import ROOT
+
+PATIENCE = 20.0
+
+
+def find_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:g} s in vain for {what}")
+        time.sleep(0.005)
+
+
+class Server:
+    """``notes`` is the folder where the tiny model leaves its notes and looks for the test's."""
+
+    def __init__(self, models: Path, notes: Path, environ: Mapping[str, str]) -> None:
+        self.port = int(environ.get("PREBAKE_PORT", 0)) or find_port()
+        self.notes = notes
+        self._log = notes / "stderr"
+        variables = {
+            "PREBAKE_MODELS": str(models),
+            "PREBAKE_HOST": "127.0.0.1",
+            "PREBAKE_PORT": str(self.port),
+            "PREBAKE_FAILURE_EXIT_DELAY": "0.5",
+            "PYTHONPATH": str(ROOT),
+            "TINY_NOTES": str(notes),
+            **environ,
+        }
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "entrypoints.serve"], env={**os.environ, **variables}, stderr=log, cwd="/"
+            )
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE, trust_env=False)
+
+    @property
+    def stderr(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+
+    def get(self, path: str, **arguments: Any) -> httpx.Response:
+        return self.client.get(path, **arguments)
+
+    def post(self, **arguments: Any) -> httpx.Response:
+        return self.client.post("/generate", **arguments)
+
+    def status(self) -> str | None:
+        """None while nothing answers."""
+        try:
+            return str(self.get("/health").json()["status"])
+        except httpx.TransportError:
+            return None
+
+    def wait_for(self, status: str, patience: float = PATIENCE) -> Server:
+        def reached() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}: {self.stderr}")
+            return self.status() == status
+
+        wait_until(reached, f"status {status}, log: {self.stderr}", patience)
+        return self
+
+    def wait_until_settled(self) -> str:
+        """``ready`` or ``failed``."""
+        wait_until(lambda: self.status() in ("ready", "failed"), f"an end of the start, log: {self.stderr}")
+        return str(self.status())
+
+    def wait_for_note(self, name: str) -> None:
+        wait_until((self.notes / name).exists, f"note {name}")
+
+    def leave_note(self, name: str) -> None:
+        (self.notes / name).touch()
+
+    def metric(self, name: str) -> float | None:
+        lines = [line.rpartition(" ") for line in self.get("/metrics").text.splitlines()]
+        return next((float(value) for key, _, value in lines if key == name), None)
+
+    def find_model_process(self) -> int:
+        pid = self.process.pid
+        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(child)
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def running(models: Path, notes: Path, environ: Mapping[str, str]) -> Iterator[Server]:
+    server = Server(models, notes, environ)
+    try:
+        yield server
+    finally:
+        server.client.close()
+        server.process.kill()
+        server.process.wait()
+
+
+Start = Callable[..., Server]
+"""The fixture ``start``: a server with these variables, by name."""

@@ -1,0 +1,44 @@
+"""Others' programs for OCI images: Debian's skopeo and umoci, unpacked and not installed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from prebake.bootstrap import debian_packages
+from prebake.io import subprocesses
+from prebake.io.cache_folder import cache_folder
+from prebake.io.file_lock import hold_lock
+from prebake.io.log import log_to_stderr
+
+_SUITE = "bookworm"  # one for every machine: its programs load on later C libraries, and its libraries' names are known
+_PACKAGES = ("skopeo", "umoci", "libgpgme11", "libassuan0", "libgpg-error0", "libdevmapper1.02.1")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The programs' root folder."""
+
+    root: Path
+
+    def skopeo(self, *words: str | Path) -> str:
+        """Run it, and give what it printed. Raises CommandFailed."""
+        return self._run("skopeo", "--insecure-policy", *words)
+
+    def umoci(self, *words: str | Path) -> str:
+        return self._run("umoci", *words)
+
+    def _run(self, name: str, *words: str | Path) -> str:
+        libraries = ":".join(str(each) for pattern in ("usr/lib/*", "lib/*") for each in self.root.glob(pattern))
+        environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+        return subprocesses.run([self.root / "usr/bin" / name, *words], env=environment, timeout=60).stdout
+
+
+def oci_tools() -> Tools:
+    """The programs, fetched once into the cache."""
+    home = cache_folder() / "tests" / "oci-tools"
+    with hold_lock(home.with_suffix(".lock")):
+        if not (home / "usr/bin/skopeo").exists():
+            debian_packages.unpack(_PACKAGES, home, log_to_stderr, suite=_SUITE)
+    return Tools(home)

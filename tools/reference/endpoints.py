@@ -1,0 +1,202 @@
+"""docs/reference/endpoints.md: what the container's server answers.
+
+Paths, methods, statuses of the pages and media types come from the server's own application, which is called here in each state.
+``tests/integration/reference/test_endpoints.py`` compares the tables below with it, and with the statuses in the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+from entrypoints.errors import ManifestFault
+from entrypoints.processes.status import Status
+from entrypoints.processes.timeline import Timeline
+from entrypoints.server.app import CLIENT_CLOSED_REQUEST, MAX_WAIT_SECONDS, App
+from entrypoints.server.event_stream import MEDIA_TYPE as EVENT_STREAM
+from entrypoints.server.metrics import Metrics
+from entrypoints.server.responses import Message, Receive, Scope, Send
+from entrypoints.server.served_model import ServedModel
+from entrypoints.settings import Settings
+from tools.reference.markdown import code, codes, page, table
+
+MEANINGS: Mapping[str, str] = {
+    "/": "The model's name, checkpoint, target and status, the endpoints, and the fields of a request. With several "
+    "models: the image's name, and these under `models`.",
+    "/health": "`status`, `device`, `timestamp`, `reason` (while the server is not ready) and `fallbacks`. With "
+    "several models: ready if every model is ready, failed if one has failed.",
+    "/metrics": "The [metrics](metrics.md) for Prometheus.",
+    "/startup": "The start: `state`, `reason`, `ready_seconds`, `phases`, `imports`, `notices`, `opened` (by "
+    "component, the candidate that was opened), `fallbacks`, `threads`, `verify` and `extra_files`. With several "
+    "models: these keys for the server, and under `models` for each model. [Operate](../operate.md#look-at-a-start) "
+    "explains the keys.",
+    "/v2/health/live": "Liveness, at the path of the Open Inference Protocol: `live` is false once the server has "
+    "failed.",
+    "/v2/health/ready": "Readiness, at the path of the Open Inference Protocol. With several models: ready if "
+    "every model is ready.",
+    "/generate": "The model's answer. Its media type is the model's own.",
+    "/v2/models/NAME/ready": "Readiness of one model.",
+    "/v2/models/NAME/generate": "The same as `POST /generate`, for one model. The path is that of Triton's generate "
+    "extension.",
+}
+"""By path. ``NAME`` stands for a model of an image of several models."""
+
+GENERATE_STATUSES: Mapping[int, str] = {
+    200: "The answer; of an event stream, its beginning.",
+    400: "The body cannot be read: it is malformed, or has a field twice.",
+    404: "There is no such endpoint. An image of several models has no `/generate`; the message lists the endpoints that it has.",
+    405: "The method is not POST; `Allow` has the methods.",
+    408: "The body did not arrive within `limits.seconds`.",
+    413: "The body is larger than `limits.body_bytes`.",
+    415: "The content type is none of the three that [`Content-Type`](#request-headers) may name.",
+    422: "Fields are missing, unknown or invalid; `fields` has each by name. A model that refuses a request answers with "
+    "422, too, or with another status from 400 to 499 that its code chose.",
+    500: "The model failed at this request, or its process ended.",
+    503: "The server is not ready, is stopping, or all places of the queue (`limits.queue`) are taken. `Retry-After` has "
+    "seconds, if another attempt can succeed.",
+    504: "The model did not answer within `limits.seconds`.",
+}
+
+REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
+    "Content-Type": (
+        "generate",
+        "`multipart/form-data`, `application/x-www-form-urlencoded` or `application/json`. Files are parts with a "
+        "file name, or base64 in JSON.",
+    ),
+    "Accept": (
+        "generate",
+        f"`{EVENT_STREAM}`: answer as [server-sent events](../concepts/serving.md#progress-while-the-model-works), "
+        "with the request's place in the queue and the model's progress.",
+    ),
+    "Prefer": (
+        "generate, ready",
+        f"`wait=N`: while the model is starting, wait up to N seconds until it is ready. Generate waits at most "
+        f"`limits.seconds`, the readiness endpoints at most {MAX_WAIT_SECONDS:g} seconds.",
+    ),
+}
+"""By header: the endpoints that read it, and what it does."""
+
+RESPONSE_HEADERS: Mapping[str, tuple[str, str]] = {
+    "Server-Timing": ("generate, 200", "milliseconds in the queue (`queue`) and of the model's work (`generate`)"),
+    "Preference-Applied": ("generate", "`wait=N`, if the request waited for readiness"),
+    "Retry-After": ("generate, 503", "seconds until another attempt can succeed"),
+    "Allow": ("405", "the methods of the path"),
+    "Cache-Control": ("JSON, event streams", "`no-store`"),
+}
+
+
+class Answer(NamedTuple):
+    status: int
+    media_type: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def make_app(names: tuple[str, ...], state: str) -> App:
+    """The server's application in a state of its start; its models have no processes."""
+    timeline, status = Timeline(), Status()
+    models = []
+    for name in names:
+        own = Status() if name else status
+        model = ServedModel(
+            name=name, settings=Settings(), status=own, timeline=timeline, channel=cast(Any, None), process=0
+        )
+        models.append(model)
+    for each in {status, *(model.status for model in models)}:
+        if state == "ready":
+            each.become_ready()
+        elif state == "failed":
+            each.fail(ManifestFault("none"))
+        elif state == "draining":
+            each.drain()
+    return App(models, status, Metrics(timeline, status), Settings())
+
+
+def call(app: App, method: str, path: str) -> Answer:
+    """Send a request without a body to the application."""
+    return asyncio.run(_call(app, method, path))
+
+
+async def _call(app: App, method: str, path: str) -> Answer:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http", "method": method, "path": path, "headers": []}
+    await app(scope, cast(Receive, receive), cast(Send, send))
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], headers["content-type"], headers, b"".join(each["body"] for each in sent[1:]))
+
+
+def find_endpoints() -> dict[str, str]:
+    """Every path with its methods, of images with one model and with several."""
+    found = {}
+    for names in (("",), ("NAME", "OTHER")):
+        app = make_app(names, "starting")
+        for path in (*app._pages, *app._models):
+            if "OTHER" not in path:
+                found[path] = call(app, "DELETE", path).headers["allow"]
+    return found
+
+
+def find_statuses(path: str) -> dict[int, list[str]]:
+    """The statuses of a page, each with the states of the server in which it is answered."""
+    statuses: dict[int, list[str]] = {}
+    for state in ("starting", "ready", "failed", "draining"):
+        answer = call(make_app(("NAME", "OTHER") if "NAME" in path else ("",), state), "GET", path)
+        statuses.setdefault(answer.status, []).append(state)
+    return statuses
+
+
+def write_page() -> str:
+    endpoints = find_endpoints()
+    return page(
+        "Endpoints",
+        "The container's server answers these paths at `PREBAKE_PORT` (8000 by default).",
+        """```sh
+curl localhost:8000/v2/health/ready -H 'Prefer: wait=30'
+curl -F prompt='rain on a tin roof' -F video=@clip.mp4 localhost:8000/generate -o sound.wav
+```""",
+        table(
+            ("method", "path", "statuses", "media type", "answer"),
+            [
+                (methods, code(path), _statuses(path, methods), _media_type(path, methods), MEANINGS[path])
+                for path, methods in endpoints.items()
+            ],
+        ),
+        "The paths with `NAME` exist only in an image of [several "
+        "models](../concepts/serving.md#several-models-behind-one-server), in which `/generate` does not. `HEAD` is "
+        "answered as `GET`. Another method gets 405, and an unknown path 404.",
+        "## Statuses of generate",
+        table(("status", "when"), [(str(status), text) for status, text in GENERATE_STATUSES.items()]),
+        'Every answer with another status than 200 is JSON, `{"error": {"message": …, "fields": {NAME: …}}}`. The '
+        f"[metrics](metrics.md) count a client that disconnected before its answer as {CLIENT_CLOSED_REQUEST}. An event "
+        "stream begins with 200 once the "
+        "request is in the queue; its last event, `answer` or `error`, has the outcome "
+        "([the events](../concepts/serving.md#progress-while-the-model-works)).",
+        "## Request headers",
+        table(("header", "endpoints", "meaning"), [(code(name), *rest) for name, rest in REQUEST_HEADERS.items()]),
+        "## Response headers",
+        table(("header", "answers", "meaning"), [(code(name), *rest) for name, rest in RESPONSE_HEADERS.items()]),
+    )
+
+
+def _statuses(path: str, methods: str) -> str:
+    if methods == "POST":
+        return "[below](#statuses-of-generate)"
+    statuses = find_statuses(path)
+    if len(statuses) == 1:
+        return str(*statuses)
+    return "; ".join(f"{status}: {', '.join(states)}" for status, states in sorted(statuses.items()))
+
+
+def _media_type(path: str, methods: str) -> str:
+    if methods == "POST":
+        return f"the model's, or {code(EVENT_STREAM)}"
+    names = ("NAME", "OTHER") if "NAME" in path else ("",)
+    return codes([call(make_app(names, "ready"), "GET", path).media_type])
