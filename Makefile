@@ -28,7 +28,7 @@ engine: $(READY)
 demo: engine  ## build foley from its sample, start it, send it a clip, show the measured start
 	$(BIN)/prebake demo --model foley
 
-# Three processes of tests on two cores, as a test that uses the Engine waits for it much of the time.
+# Four processes of tests on two cores, as a test that uses the Engine waits for it much of the time.
 PYTEST := $(BIN)/python -m pytest -q
 COVERAGE := $(BIN)/coverage
 
@@ -37,7 +37,7 @@ test: engine  ## lint, types, and every test: unit, integration, e2e
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) tests/unit -n 2
-	$(PYTEST) tests/integration tests/e2e -n 3
+	$(PYTEST) tests/integration tests/e2e -n 4
 
 unit: setup  ## the tests that need Python alone: no torch, no ONNX Runtime, no Engine
 	$(PYTEST) tests/unit -n 2
@@ -46,11 +46,11 @@ integration: setup  ## the tests with torch, ONNX Runtime and server processes, 
 	$(PYTEST) tests/integration -n 2
 
 e2e: engine  ## the tests that build and start images
-	$(PYTEST) tests/e2e -n 3
+	$(PYTEST) tests/e2e -n 4
 
 coverage: engine  ## which lines of prebake, entrypoints and images the tests run, without containers; slower than make test
 	@mkdir -p build/coverage
-	-$(COVERAGE) run --rcfile=tools/coverage.rc -m pytest -q tests -n 3
+	-$(COVERAGE) run --rcfile=tools/coverage.rc -m pytest -q tests -n 4
 	$(COVERAGE) combine -q --rcfile=tools/coverage.rc
 	$(COVERAGE) report --rcfile=tools/coverage.rc
 

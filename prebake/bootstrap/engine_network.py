@@ -24,9 +24,10 @@ from prebake.io.atomic_write import write_bytes
 from prebake.io.log import Log
 from prebake.io.subprocesses import CommandFailed
 
-# linux/sockios.h
-_SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCBRADDBR, _SIOCBRDELBR = 0x8914, 0x8916, 0x891C, 0x89A0, 0x89A1
-_IFF_UP = 1
+# linux/sockios.h, if.h, if_arp.h
+_SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFHWADDR = 0x8914, 0x8916, 0x891C, 0x8924
+_SIOCBRADDBR, _SIOCBRDELBR = 0x89A0, 0x89A1
+_IFF_UP, _ARPHRD_ETHER = 1, 1
 _RANGES = [ipaddress.ip_network(f"10.209.{index}.0/24") for index in range(256)]
 
 
@@ -41,6 +42,15 @@ class Network:
     def address(self) -> str:
         """The bridge's own address, with its prefix length."""
         return f"{ipaddress.ip_network(self.addresses)[1]}/24"
+
+    @property
+    def ethernet_address(self) -> bytes:
+        """The bridge's own Ethernet address, six bytes: locally administered, unicast.
+
+        A bridge without one takes the lowest of its ports'. That one changes as containers come and go, and a container that
+        still has the earlier one in its ARP table sends its packets to nobody until the entry expires: up to half a minute.
+        """
+        return b"\x02" + hashlib.sha256(self.bridge.encode()).digest()[:5]
 
 
 def choose(home: Path) -> Network:
@@ -121,6 +131,7 @@ def _make_bridge(network: Network) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         if not Path("/sys/class/net", network.bridge).exists():
             fcntl.ioctl(control, _SIOCBRADDBR, name + b"\0")
+        fcntl.ioctl(control, _SIOCSIFHWADDR, struct.pack("16sH6s8x", name, _ARPHRD_ETHER, network.ethernet_address))
         fcntl.ioctl(control, _SIOCSIFADDR, _address_request(name, str(interface.ip)))
         fcntl.ioctl(control, _SIOCSIFNETMASK, _address_request(name, str(interface.netmask)))
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", name, _IFF_UP))

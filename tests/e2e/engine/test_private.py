@@ -90,6 +90,20 @@ def test_it_builds_runs_publishes_and_reaches_out(second: EngineFolder, tmp_path
         container.wait_until(lambda: answer(host, port), 20, "an answer")
 
 
+def test_the_bridge_keeps_its_ethernet_address_as_containers_come_and_go(
+    second: EngineFolder, base: Base, tmp_path: Path
+) -> None:
+    """Else a container would for a while send its answers to the address that the bridge had before."""
+    connection = connect(second)
+    (tmp_path / "Dockerfile").write_text(f"FROM {base.reference}\n")
+    build(connection, BuildxRequest(tmp_path, outputs=("type=docker,name=prebake-test:second",)))
+    network = engine_network.choose(second.home)
+    address = Path("/sys/class/net", network.bridge, "address")
+    for _ in range(6):  # each with an address of its own, half of which are lower than the bridge's
+        with running(connection, ContainerSpec("prebake-test:second", command=SERVER, ports=[8000])):
+            assert bytes.fromhex(address.read_text().strip().replace(":", "")) == network.ethernet_address
+
+
 def test_it_comes_back_after_a_kill_that_left_pid_and_socket(second: EngineFolder) -> None:
     os.kill(pid_of(second), signal.SIGKILL)
     deadline = time.monotonic() + 20

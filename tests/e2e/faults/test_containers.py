@@ -19,7 +19,7 @@ from prebake.io.log import silent
 from prebake.measure import client
 from tests.support.commands.projects import Built
 
-LINGER = {"PREBAKE_FAILURE_EXIT_DELAY": "1"}  # seconds that a failed server can still be asked
+LINGER = {"PREBAKE_FAILURE_EXIT_DELAY": "4"}  # seconds that a failed server can still be asked
 MANIFEST = "/models/manifest.json"
 WEIGHTS = "/models/minilm/model.safetensors"
 GRAPH = "/models/minilm/model.onnx"

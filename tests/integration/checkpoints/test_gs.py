@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import fsspec.config
@@ -39,7 +38,7 @@ def gs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GsServer]:
 
 
 def source(least: int = 1 << 40) -> Bucket:
-    return Bucket(GS, replace(HASTY, connect=20.0, read=20.0), piece=1_000_000, least=least)
+    return Bucket(GS, HASTY, piece=1_000_000, least=least)
 
 
 def lock(store: Store, *files: str) -> tuple[LockedFile, ...]:

@@ -10,7 +10,7 @@ from prebake.checkpoints.store.store import Store
 from prebake.errors import ChecksumMismatch, NoNetwork, SourceError
 from prebake.io.retry import RetryPolicy
 from tests.support.checkpoint_servers.webserver import Fault, WebServer
-from tests.support.checkpoints.parts import locked, some_bytes
+from tests.support.checkpoints.parts import IMPATIENT, locked, some_bytes
 from tests.support.downloads import DATA, bring, check_held, file_of, leftovers
 
 
@@ -101,9 +101,9 @@ def test_one_failure_stops_the_others_and_keeps_what_they_have(web: WebServer, s
     web.fail("/a.safetensors", Fault(status=404))
     other = file_of(web, "b", web.files["/b"])
     with pytest.raises(SourceError, match="does not exist"):
-        bring([file_of(web), other], store)
+        bring([file_of(web), other], store, IMPATIENT)
     assert len(web.requests("/b")) <= 1
-    bring([other], store)
+    bring([other], store, IMPATIENT)
     check_held(store, other, web.files["/b"])
 
 

@@ -7,7 +7,7 @@ import pytest
 from prebake.checkpoints.store.store import Store
 from prebake.errors import ChecksumMismatch, SourceError
 from tests.support.checkpoint_servers.webserver import Fault, WebServer
-from tests.support.checkpoints.parts import some_bytes
+from tests.support.checkpoints.parts import IMPATIENT, some_bytes
 from tests.support.downloads import DATA, bring, check_held, file_of, leftovers
 
 
@@ -94,7 +94,7 @@ def test_a_login_page_in_between_does_not_cost_the_first_part(web: WebServer, st
 
 def test_a_stalled_connection_times_out_and_goes_on(web: WebServer, store: Store) -> None:
     web.fail("/a.safetensors", Fault(stall=1_000_000))
-    diary = bring([file_of(web)], store)
+    diary = bring([file_of(web)], store, IMPATIENT)
     assert "stopped sending bytes" in diary.notes[0][1]
     assert web.requests("/a.safetensors")[-1].headers["range"] == "bytes=1000000-"
     check_held(store, file_of(web))

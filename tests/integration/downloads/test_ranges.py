@@ -16,9 +16,10 @@ from prebake.checkpoints.source import as_remote
 from prebake.checkpoints.sources.http import Http
 from prebake.checkpoints.store.store import Store
 from prebake.errors import ChecksumMismatch, Interrupted, SourceError
+from prebake.io.retry import RetryPolicy
 from prebake.spec.lock import LockedFile
 from tests.support.checkpoint_servers.webserver import Fault, Seen, WebServer, serve
-from tests.support.checkpoints.parts import HASTY, Diary, locked, some_bytes
+from tests.support.checkpoints.parts import HASTY, IMPATIENT, Diary, locked, some_bytes
 from tests.support.downloads import DATA, check_held, file_of, leftovers
 
 PATH = "/a.safetensors"
@@ -38,9 +39,9 @@ class Meeting(WebServer):
         super().answer(handler, seen)
 
 
-def bring(file: LockedFile, store: Store, ranges: Ranges = RANGES) -> Diary:
+def bring(file: LockedFile, store: Store, ranges: Ranges = RANGES, policy: RetryPolicy = HASTY) -> Diary:
     diary = Diary()
-    fetch([file], store, {"http": Http(HASTY, ranges=ranges)}, diary)
+    fetch([file], store, {"http": Http(policy, ranges=ranges)}, diary)
     return diary
 
 
@@ -94,7 +95,7 @@ def test_a_range_that_breaks_is_fetched_again(web: WebServer, store: Store, numb
         with pytest.raises(SourceError, match="refuses access"):
             bring(file_of(web), store)
         return
-    bring(file_of(web), store)
+    bring(file_of(web), store, policy=HASTY if fault.stall is None else IMPATIENT)
     check_held(store, file_of(web))
 
 

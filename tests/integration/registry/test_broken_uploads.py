@@ -11,7 +11,7 @@ import pytest
 from prebake.oci.blobs.blobs import EMPTY, Blob, Descriptor, data_blob
 from prebake.oci.blobs.content import BLOCK_BYTES, BytesContent, JoinedContent
 from prebake.oci.errors import RegistryUnreachable
-from tests.support.registries.pushes import CHUNK_BYTES, CHUNKS, DATA, Opened, Watched, check_there
+from tests.support.registries.pushes import CHUNK_BYTES, CHUNKS, DATA, HASTY, IMPATIENT, Opened, Watched, check_there
 from tests.support.registry_servers.front import Fault, Front
 from tests.support.registry_servers.keeping import KeepingRegistry
 from tests.support.registry_servers.killable import killable_registry
@@ -55,7 +55,8 @@ def test_an_upload_that_breaks_is_made_again(
     front: Front, path: str, opened: Opened, fault: Fault, upload: str, times: int
 ) -> None:
     front.faults.append(replace(fault, method="PATCH" if upload else "PUT", times=times))
-    repository, blob = opened(front.address, path, upload=upload), data_blob(EMPTY, DATA)
+    policy = IMPATIENT if fault.stall is not None else HASTY
+    repository, blob = opened(front.address, path, policy, upload=upload), data_blob(EMPTY, DATA)
     sent = repository.push(blob)
     assert sent.how == "sent"
     assert sent.bytes > len(DATA)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -46,7 +46,7 @@ class S3Server:
 
 def source(least: int = 1 << 40) -> Bucket:
     """It waits longer for an answer than moto takes on a busy machine; pieces come at the same time from ``least`` bytes on."""
-    return Bucket(S3, replace(HASTY, connect=20.0, read=20.0), piece=PIECE, least=least)
+    return Bucket(S3, HASTY, piece=PIECE, least=least)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import hashlib
 import random
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from prebake.io.retry import RetryPolicy
@@ -14,7 +15,10 @@ from prebake.spec.lock import LockedFile
 
 Spec = TypeVar("Spec", bound=StrictModel)
 
-HASTY = RetryPolicy(attempts=3, initial_delay=0.01, max_delay=0.02, connect=2.0, read=0.3, max_retry_after=2.0)
+HASTY = RetryPolicy(attempts=3, initial_delay=0.01, max_delay=0.02, connect=20.0, read=20.0, max_retry_after=2.0)
+"""Hardly any delay between attempts. A busy server has its time to answer."""
+IMPATIENT = replace(HASTY, read=1.0)
+"""For servers that stall on purpose."""
 
 
 def some_bytes(size: int, seed: int = 0) -> bytes:

@@ -46,7 +46,7 @@ class Server:
             "PREBAKE_MODELS": str(models),
             "PREBAKE_HOST": "127.0.0.1",
             "PREBAKE_PORT": str(self.port),
-            "PREBAKE_FAILURE_EXIT_DELAY": "0.5",
+            "PREBAKE_FAILURE_EXIT_DELAY": "3",
             "PYTHONPATH": str(ROOT),
             "TINY_NOTES": str(notes),
             **environ,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prebake.io.retry import RetryPolicy
 from prebake.oci.blobs.blobs import Blob, Descriptor, Image, read_all
@@ -15,8 +15,11 @@ from tests.support.registries.oci_images import layer_of
 from tests.support.registry_servers.killable import KillableRegistry
 
 HASTY = RetryPolicy(
-    attempts=4, initial_delay=0.01, max_delay=0.02, connect=2.0, read=0.4, finish=5.0, max_retry_after=200.0
+    attempts=4, initial_delay=0.01, max_delay=0.02, connect=20.0, read=20.0, finish=20.0, max_retry_after=200.0
 )
+"""Hardly any delay between attempts. A busy server has its time to answer."""
+IMPATIENT = replace(HASTY, read=1.0, finish=5.0)
+"""For servers that stall on purpose."""
 CHUNK_BYTES = BLOCK_BYTES
 CHUNKS = "1MiB"
 """``PREBAKE_UPLOAD`` for chunks of that many bytes."""

@@ -136,7 +136,7 @@ def test_a_model_that_the_image_has_not_is_named(start: Start) -> None:
 
 
 def test_a_crash_of_one_leaves_the_others_at_work_until_the_end(start: Start) -> None:
-    server = start(PREBAKE_FAILURE_EXIT_DELAY="1", **SEVERAL).wait_for("ready")
+    server = start(PREBAKE_FAILURE_EXIT_DELAY="5", **SEVERAL).wait_for("ready")
     with ThreadPoolExecutor(1) as client:
         held = client.submit(server.client.post, LEFT, data={**FORM, "manner": "hold"})
         server.wait_for_note("holding")
