@@ -29,7 +29,7 @@ demo: engine  ## build foley from its sample, start it, send it a clip, show the
 	$(BIN)/prebake demo --model foley
 
 # Four processes of tests on two cores, as a test that uses the Engine waits for it much of the time.
-PYTEST := $(BIN)/python -m pytest -q
+PYTEST := $(BIN)/python -m pytest -q --durations=30 --durations-min=5
 COVERAGE := $(BIN)/coverage
 
 test: engine  ## lint, types, and every test: unit, integration, e2e

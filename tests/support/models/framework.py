@@ -1,6 +1,7 @@
-"""What the framework answers to texts, in a process of its own: `python framework.py TASK FOLDER`, requests as JSON on stdin.
+"""What the framework answers to texts, in a process of its own: `python framework.py`, a question in each line of stdin.
 
-It imports nothing of this project, so that no code that an image was made with is part of what it is compared with.
+It imports nothing of this project, so that no code that an image was made with is part of what it is compared with. One process
+answers all questions of a test process: importing transformers takes longer than most answers.
 """
 
 from __future__ import annotations
@@ -9,19 +10,32 @@ import json
 import os
 import subprocess
 import sys
+import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 
 def ask_framework(task: str, folder: Path, requests: list[dict[str, Any]]) -> Any:
     """The answers to requests, each with ``texts`` and further options of ``encode``; in the form of the image's results."""
-    command = [sys.executable, "-W", "ignore", __file__, task, str(folder)]
+    framework = _start()
+    assert framework.stdin is not None
+    assert framework.stdout is not None
+    framework.stdin.write(json.dumps([task, str(folder), requests]) + "\n")
+    framework.stdin.flush()
+    line = framework.stdout.readline()
+    assert line, f"the framework's process ended with {framework.wait()}"
+    answer = json.loads(line)
+    assert "error" not in answer, answer["error"]
+    return answer["answers"]
+
+
+@cache
+def _start() -> subprocess.Popen[str]:
+    """It ends when this process does, which closes its stdin."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
-    ended = subprocess.run(
-        command, cwd=folder, env=environment, input=json.dumps(requests), capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    return json.loads(ended.stdout.splitlines()[-1])
+    command = [sys.executable, "-W", "ignore", __file__]
+    return subprocess.Popen(command, cwd="/", env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def embed(folder: str, requests: list[dict[str, Any]]) -> list[Any]:
@@ -63,6 +77,18 @@ def _spans(text: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def serve() -> None:
+    """Answer the lines of stdin. What the framework prints goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        task, folder, requests = json.loads(line)
+        try:
+            document = {"answers": {"embed": embed, "classify": classify, "tag": tag}[task](folder, requests)}
+        except Exception:
+            document = {"error": traceback.format_exc()}
+        print(json.dumps(document), file=answers, flush=True)
+
+
 if __name__ == "__main__":
-    answer = {"embed": embed, "classify": classify, "tag": tag}[sys.argv[1]]
-    print(json.dumps(answer(sys.argv[2], json.load(sys.stdin))))
+    serve()
