@@ -84,7 +84,9 @@ def serve() -> None:
     for line in sys.stdin:
         task, folder, requests = json.loads(line)
         try:
-            document = {"answers": {"embed": embed, "classify": classify, "tag": tag}[task](folder, requests)}
+            document: dict[str, Any] = {
+                "answers": {"embed": embed, "classify": classify, "tag": tag}[task](folder, requests)
+            }
         except Exception:
             document = {"error": traceback.format_exc()}
         print(json.dumps(document), file=answers, flush=True)
