@@ -12,7 +12,7 @@ if ! "$python" -m venv "$venv" >/dev/null 2>&1; then
   apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv >/dev/null
   "$python" -m venv --clear "$venv"
 fi
-# Without bytecode: Python writes that of the modules which it imports, a fifth of all.
+# Without bytecode, which Python writes for the modules that it imports.
 install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes --requirement "$1"; }
 say "installing the packages of tools/dev.txt into $venv"
 install tools/dev.txt

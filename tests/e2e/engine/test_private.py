@@ -99,7 +99,7 @@ def test_the_bridge_keeps_its_ethernet_address_as_containers_come_and_go(
     build(connection, BuildxRequest(tmp_path, outputs=("type=docker,name=prebake-test:second",)))
     network = engine_network.choose(second.home)
     address = Path("/sys/class/net", network.bridge, "address")
-    for _ in range(6):  # each with an address of its own, half of which are lower than the bridge's
+    for _ in range(6):  # each with an address of its own, which the bridge could take
         with running(connection, ContainerSpec("prebake-test:second", command=SERVER, ports=[8000])):
             assert bytes.fromhex(address.read_text().strip().replace(":", "")) == network.ethernet_address
 
