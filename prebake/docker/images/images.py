@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from docker import DockerClient
-from docker.errors import ImageNotFound
+from docker.errors import NotFound
 from docker.models.images import Image
 
 from prebake.docker.connection import Connection
@@ -51,9 +51,9 @@ def find_image(connection: Connection, reference: str) -> ImageFacts | None:
     with closing(connection.client()) as client:
         try:
             image = client.images.get(reference)
-        except ImageNotFound:
+            history = list(reversed(image.history()))
+        except NotFound:  # also that of a content that is removed meanwhile
             return None
-        history = list(reversed(image.history()))
     diffs = image.attrs["RootFS"].get("Layers") or []
     layers = _layers(diffs, history)
     return ImageFacts(reference, str(image.id), sum(layer.size for layer in layers), layers, image.attrs["Config"])
@@ -74,12 +74,27 @@ def diff_ids_by_name(connection: Connection) -> dict[str, frozenset[str]]:
         }
 
 
+_LIST_TRIES = 10
+
+
+def list_summaries(client: DockerClient, *, every: bool = False) -> list[dict[str, Any]]:
+    """The Engine's short description of each image (``RepoTags``, ``Id`` …), with ``every`` also of images without a name.
+
+    An Engine with containerd's image store fails the whole list (404, "content digest not found") if one of the images is
+    removed while it reads them. So it is asked again.
+    """
+    for _ in range(_LIST_TRIES - 1):
+        with suppress(NotFound):
+            return list(client.api.images(all=every))
+    return list(client.api.images(all=every))
+
+
 def _images(client: DockerClient, *, every: bool = False) -> Iterator[Image]:
     """The Engine's images. An image that is removed meanwhile is skipped, while ``images.list`` would fail."""
-    for listed in client.api.images(all=every):
+    for listed in list_summaries(client, every=every):
         try:
             image = client.images.get(listed["Id"])
-        except ImageNotFound:
+        except NotFound:
             continue
         yield image
 
@@ -88,7 +103,7 @@ def has_image(connection: Connection, reference: str) -> bool:
     with closing(connection.client()) as client:
         try:
             client.images.get(reference)
-        except ImageNotFound:
+        except NotFound:
             return False
     return True
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from prebake.docker.connection import Connection
-from prebake.docker.images.images import inspect_image
+from prebake.docker.images.images import inspect_image, list_summaries
 from prebake.docker.images.pull import EngineCannotReach, load_archive, pull, retag_pulled
 from prebake.errors import EngineError
 from prebake.oci.blobs.blobs import Blob, Image
@@ -50,9 +50,8 @@ def pull_into(engine: Connection, image: Image, tag: str) -> ServedImage:
 
 
 def names(engine: Connection) -> set[str]:
-    """In one request: other tests' images come and go meanwhile."""
     with closing(engine.client()) as client:
-        images = client.api.images(all=True)
+        images = list_summaries(client, every=True)
     return {name for image in images for kind in ("RepoTags", "RepoDigests") for name in image[kind] or []}
 
 

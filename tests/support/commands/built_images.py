@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prebake.checkpoints.store.store import Store, default_root
 from prebake.docker.connection import Connection
+from prebake.docker.images.images import list_summaries
 from tests.support.commands.projects import Built, clone, reach, read_lock
 
 
@@ -24,8 +25,7 @@ def image_name(engine: Connection) -> Iterator[str]:
 
 def remove_images(engine: Connection, names: list[str]) -> None:
     with closing(engine.client()) as client:
-        found = client.api.images(name="prebake-test")  # in one request: others' images may go meanwhile
-        there = {tag for image in found for tag in image["RepoTags"] or []}
+        there = {tag for image in list_summaries(client) for tag in image["RepoTags"] or []}
         for name in there.intersection(names):
             client.images.remove(name, force=True)
 

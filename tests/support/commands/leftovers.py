@@ -8,6 +8,7 @@ from pathlib import Path
 from prebake.docker.connection import Connection
 from prebake.docker.containers.container_spec import LABEL
 from prebake.docker.containers.owners import has_ended
+from prebake.docker.images.images import list_summaries
 from tests.support.commands.projects import Project
 
 STAGES = ("prebake/export:", "prebake/device:", "prebake/compiler:")
@@ -17,8 +18,9 @@ STAGES = ("prebake/export:", "prebake/device:", "prebake/compiler:")
 def find_leavings(engine: Connection, project: Project, tag: str) -> list[str]:
     """Candidate tags, containers that were started of them, files in the writing, temporary files, running children."""
     with closing(engine.client()) as client:
-        images = client.api.images()  # in one request: other tests remove their images meanwhile
-        candidates = [name for image in images for name in image["RepoTags"] or () if name == f"{tag}-candidate"]
+        candidates = [
+            name for image in list_summaries(client) for name in image["RepoTags"] or () if name == f"{tag}-candidate"
+        ]
         containers = [
             f"container {container.name} of {container.labels[LABEL]}"
             for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
