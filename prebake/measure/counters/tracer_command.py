@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+INTERPRETER = "python3"
 _PACKAGE = "prebake.measure.counters.tracer"
 _MODULES = ("kernel", "process_files", "trace", "program")  # each imports those before it
 
@@ -31,4 +32,4 @@ def tracer_command(command: Sequence[str]) -> list[str]:
     folder = Path(__file__).parent / "tracer"
     sources = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in _MODULES}
     packed = base64.b64encode(zlib.compress(json.dumps([_PACKAGE, sources]).encode())).decode()
-    return ["python3", "-I", "-S", "-c", _LOADER, packed, *command]
+    return [INTERPRETER, "-I", "-S", "-c", _LOADER, packed, *command]

@@ -11,7 +11,7 @@ from prebake.measure.counters.tracer.kernel import Kernel
 from prebake.measure.counters.tracer.process_files import path_of, process_of, read_faults, regular_size, state_of
 
 QUIET_SECONDS = 0.3  # without a thread that runs, and without a call that is of interest
-PROT_EXEC, MAP_ANONYMOUS = 4, 0x20
+MAP_ANONYMOUS = 0x20
 OPENS = ("open", "openat", "openat2")
 SOURCE_ARGUMENT = {"sendfile": 1}  # the argument that is the descriptor of the file that is read; else the first
 
@@ -23,12 +23,11 @@ class FileCount:
         self.opened = 0
         self.read = 0
         self.mapped = 0
-        self.executable = False
         self.previous = ""
         """The file that the same thread read or mapped before this one, the first time."""
 
     def document(self) -> list[Any]:
-        return [self.opened, self.read, self.mapped, self.executable, self.previous]
+        return [self.opened, self.read, self.mapped, self.previous]
 
 
 class Trace:
@@ -89,15 +88,14 @@ class Trace:
                 self._waiting[thread] = number, path
             return bool(path)
         if number == self._map and not info[7] & MAP_ANONYMOUS:
-            self._map_file(thread, length=info[5], protection=info[6], descriptor=info[8], offset=info[9])
+            self._map_file(thread, length=info[5], descriptor=info[8], offset=info[9])
         return False
 
-    def _map_file(self, thread: int, length: int, protection: int, descriptor: int, offset: int) -> None:
+    def _map_file(self, thread: int, length: int, descriptor: int, offset: int) -> None:
         path, size = path_of(thread, descriptor), regular_size(thread, descriptor)
         if path and size is not None:
             file = self._touch(thread, path)
             file.mapped += max(0, min(length, size - offset))
-            file.executable = file.executable or bool(protection & PROT_EXEC)
 
     def leave(self, thread: int) -> None:
         """The result of a call that is of interest."""
