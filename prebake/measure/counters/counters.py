@@ -17,8 +17,11 @@ OUTSIDE = ("/proc/", "/sys/", "/dev/", "/run/", "/tmp/", "memfd:")  # noqa: S108
 """Paths that are not of the image: the kernel's files, whose names have process numbers, and files that a start makes."""
 
 WAITS = frozenset(
-    "futex futex_waitv sched_yield nanosleep clock_nanosleep restart_syscall rt_sigtimedwait epoll_wait epoll_pwait epoll_pwait2"
-    " poll ppoll select pselect6 wait4 waitid recvfrom recvmsg getpid".split()
+    (
+        *("futex", "futex_waitv", "sched_yield", "nanosleep", "clock_nanosleep", "restart_syscall", "rt_sigtimedwait"),
+        *("epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "wait4", "waitid"),
+        *("recvfrom", "recvmsg", "getpid"),
+    )
 )
 """Calls whose number follows from the order in which threads run, and from how long the container lived: event loops call some
 of them at each turn (asyncio calls getpid)."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prebake.io.byte_sizes import format_bytes
+from prebake.measure.counters.counters import WAITS, Counters
 
 if TYPE_CHECKING:
     from prebake.measure.counters.comparison import Change, CounterComparison, CounterValue
-    from prebake.measure.counters.counters import Counters
 
 NAMED = 5
 """How many modules or files a sentence names."""
@@ -67,9 +67,9 @@ def _value(value: CounterValue, new: Counters, baseline: Counters) -> str:
 
 def _grown_calls(new: Counters, baseline: Counters) -> Iterator[str]:
     """The system calls whose number differs most, such as ``read +500``."""
-    names = {*new.system_calls, *baseline.system_calls}
+    names = {*new.system_calls, *baseline.system_calls} - WAITS
     apart = {name: new.system_calls.get(name, 0) - baseline.system_calls.get(name, 0) for name in names}
-    for name in sorted(apart, key=lambda name: (-abs(apart[name]), name))[:3]:
+    for name in sorted(filter(apart.get, apart), key=lambda name: (-abs(apart[name]), name))[:3]:
         yield f"{name} {apart[name]:+}"
 
 

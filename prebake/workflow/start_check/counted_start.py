@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -52,6 +53,7 @@ def layer_bytes(facts: ImageFacts) -> Mapping[str, int]:
 
 
 _WRITTEN = "prebake: "
+_ARTIFACT = re.compile(r" \S+-[0-9a-f]{8,}$")  # a component and the label of its artifact
 
 
 def _kind(created_by: str) -> str:
@@ -63,7 +65,7 @@ def _kind(created_by: str) -> str:
         return name
     if name.endswith(" (derived)"):
         return LayerKind.DERIVED
-    return LayerKind.WEIGHTS
+    return LayerKind.COMPILED if _ARTIFACT.search(name) else LayerKind.WEIGHTS
 
 
 def _under_tracer(spec: ContainerSpec, config: Mapping[str, Any]) -> ContainerSpec:

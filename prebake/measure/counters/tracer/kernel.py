@@ -80,13 +80,18 @@ class Kernel:
         return int(message.value)
 
     def stop_at_calls(self, architecture: int) -> None:
-        """The filter of this process and of its children: stop at each call of this architecture. Raises OSError."""
-        lines = [  # struct sock_filter: code, jt, jf, k
-            (0x20, 0, 0, 4),  # load seccomp_data.arch
-            (0x15, 0, 1, architecture),
-            (0x06, 0, 0, SECCOMP_RET_TRACE),
-            (0x06, 0, 0, SECCOMP_RET_ALLOW),
-        ]
+        """This process and its children stop at each call of this architecture. Raises OSError."""
+        self.install_filter(
+            [
+                (0x20, 0, 0, 4),  # load seccomp_data.arch
+                (0x15, 0, 1, architecture),  # skip a line unless it is equal
+                (0x06, 0, 0, SECCOMP_RET_TRACE),
+                (0x06, 0, 0, SECCOMP_RET_ALLOW),
+            ]
+        )
+
+    def install_filter(self, lines: list[tuple[int, int, int, int]]) -> None:
+        """A filter of this process and of its children. ``lines`` are struct sock_filter: code, jt, jf, k. Raises OSError."""
         program = b"".join(
             code.to_bytes(2, sys.byteorder) + bytes((true, false)) + value.to_bytes(4, sys.byteorder)
             for code, true, false, value in lines

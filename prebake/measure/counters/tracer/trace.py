@@ -69,8 +69,9 @@ class Trace:
             self.files.clear()
 
     def end_thread(self, thread: int) -> None:
-        """A thread is about to end: keep its process's page faults, since it may be the last one."""
-        process = self.threads.get(thread, thread)
+        """A thread is about to end: keep its process's page faults, since it may be the last one. It is removed here and not
+        when its end is reported: that may come after the next thread."""
+        process = self.threads.pop(thread, thread)
         self.faults[process] = read_faults(process)
 
     def enter(self, thread: int) -> bool:
