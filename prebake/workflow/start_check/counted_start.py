@@ -84,9 +84,9 @@ def _count(
         with running(connection, spec) as container:
             return _ask_and_count(container, image, warmups, _import_folders(facts.config))
     except EngineError as error:
-        if INTERPRETER in error.message:
-            return not_counted(f"the tracer needs {INTERPRETER} in the image: {error.message}")
-        raise
+        if f'"{INTERPRETER}"' not in error.message:  # as runc names the program that it does not find
+            raise
+        return not_counted(f"the tracer needs {INTERPRETER} in the image: {error.message}")
 
 
 def _ask_and_count(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from prebake.docker.buildkit.buildx import BuildxRequest, build
 from prebake.docker.connection import Connection
 from prebake.docker.containers.container_spec import LABEL, ContainerSpec
 from prebake.docker.images.images import inspect_image
 from prebake.errors import AnswerDiffers
+from prebake.io.log import silent
 from prebake.measure.counters.comparison import Change, compare_counters
 from prebake.measure.counters.counters import Counters
 from prebake.measure.warmup_request import WarmupRequest, read_warmups
@@ -120,6 +123,16 @@ def test_a_container_in_which_ptrace_is_forbidden(
     assert all(value["unit"] == "bytes" for value in document["values"])
 
 
+def test_an_image_that_has_no_python_on_its_path(
+    engine: Connection, toy: Built, tmp_path: Path, tag: str, warmups: Mapping[str, WarmupRequest]
+) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {toy.tag}\nENV PATH=/nowhere\n")
+    build(engine, BuildxRequest(tmp_path, outputs=(f"type=docker,name={tag}",)), log=silent)
+    counters = count_start(engine, EngineLauncher(engine), tag, warmups)
+    assert not counters.counted
+    assert counters.reason.startswith("the tracer needs python3 in the image")
+
+
 def test_another_answer_is_an_error_and_leaves_no_container(
     engine: Connection, toy: Built, warmups: Mapping[str, WarmupRequest]
 ) -> None:
@@ -128,7 +141,7 @@ def test_another_answer_is_an_error_and_leaves_no_container(
         count_start(engine, EngineLauncher(engine), toy.tag, wrong)
 
 
-def test_layers_by_kind(engine: Connection, toy: Built, baseline: Counters, new_tag: Callable[[], str]) -> None:
+def test_layers_by_kind(engine: Connection, toy: Built, baseline: Counters) -> None:
     facts = inspect_image(engine, toy.tag)
     assert baseline.layer_bytes == layer_bytes(facts)
     assert list(baseline.layer_bytes) == ["base", "dependencies", "weights", "derived", "graphs", "code"]
