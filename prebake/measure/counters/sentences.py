@@ -54,13 +54,13 @@ def _files(changes: Sequence[Change], more: str) -> Iterator[str]:
 def _other_bytes(changes: Sequence[Change]) -> Iterator[str]:
     if changes:
         largest = sorted(changes, key=lambda change: -abs(change.bytes - change.baseline_bytes))
-        names = (f"{each.name} ({_instead(each.bytes, each.baseline_bytes)})" for each in largest)
+        names = (f"{each.name} ({_compare_bytes(each.bytes, each.baseline_bytes)})" for each in largest)
         yield f"{_count(changes, 'file')} of which other bytes are read or mapped: {_listed(names)}"
 
 
 def _value(value: CounterValue, new: Counters, baseline: Counters) -> str:
     if value.unit == "bytes":
-        return f"{value.name}: {_instead(value.value, value.baseline)}"
+        return f"{value.name}: {_compare_bytes(value.value, value.baseline)}"
     text = f"{value.name}: {value.value} instead of {value.baseline}"
     return f"{text} ({_listed(_grown_calls(new, baseline))})" if value.unit == "calls" else text
 
@@ -73,12 +73,10 @@ def _grown_calls(new: Counters, baseline: Counters) -> Iterator[str]:
         yield f"{name} {apart[name]:+}"
 
 
-def _instead(value: int, baseline: int) -> str:
-    """Two sizes; in bytes if they would look the same otherwise."""
-    text = format_bytes(value), format_bytes(baseline)
-    if text[0] == text[1]:
-        text = f"{value} B", f"{baseline} B"
-    return f"{text[0]} instead of {text[1]}"
+def _compare_bytes(value: int, baseline: int) -> str:
+    """Such as ``1.0 MiB more, 3.5 MiB``: the difference, and the value."""
+    more = "more" if value > baseline else "less"
+    return f"{format_bytes(abs(value - baseline))} {more}, {format_bytes(value)}"
 
 
 def _count(changes: Sequence[Change], noun: str) -> str:

@@ -167,7 +167,7 @@ def test_one_more_module() -> None:
     assert moved(more) == {"modules imported", "files opened", "bytes read"}
     assert more.lines() == [
         "1 module more: wave (17.6 KiB, after images.toy.model)",
-        "bytes read: 23.5 KiB instead of 6.0 KiB",
+        "bytes read: 17.6 KiB more, 23.5 KiB",
     ]
     less = compare_counters(fewer, counters())
     assert less.changes[0] == Change("module", "wave", "removed", 0, 18000)
@@ -190,7 +190,7 @@ def test_one_more_megabyte() -> None:
     assert comparison.changes == (Change("file", "/models/a.safetensors", "changed", 12288 + 2**20, 12288),)
     assert moved(comparison) == {"bytes read"}
     assert comparison.lines()[0] == (
-        "1 file of which other bytes are read or mapped: /models/a.safetensors (1.0 MiB instead of 12.0 KiB)"
+        "1 file of which other bytes are read or mapped: /models/a.safetensors (1.0 MiB more, 1.0 MiB)"
     )
 
 
