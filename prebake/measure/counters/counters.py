@@ -11,9 +11,10 @@ from typing import Any
 
 from prebake.measure.counters.module_names import find_modules
 from prebake.measure.counters.system_calls import system_call_name
+from prebake.measure.counters.tracer.process_files import KERNEL
 from prebake.measure.counters.tracer.program import MARK
 
-OUTSIDE = ("/proc/", "/sys/", "/dev/", "/run/", "/tmp/", "memfd:")  # noqa: S108
+OUTSIDE = (*KERNEL, "/run/", "/tmp/", "/memfd:")  # noqa: S108
 """Paths that are not of the image: the kernel's files, whose names have process numbers, and files that a start makes."""
 
 WAITS = frozenset(

@@ -102,7 +102,8 @@ def test_a_program_of_two_processes_is_counted(data: Path) -> None:
     assert (file.opened, file.read, file.mapped) == (1, 3 * MIB, MIB)
     assert {"colorsys", "wave"} <= counters.modules.keys()
     assert "/nowhere" not in counters.files
-    assert (counters.threads_created, counters.processes_created, counters.peak_threads) == (1, 1, 2)
+    assert (counters.threads_created, counters.processes_created) == (1, 1)
+    assert counters.peak_threads in (2, 3), "the thread may still be ending when the process forks"
     assert counters.system_calls["openat"] > len(counters.files)
     assert "execve" not in counters.system_calls, "what the tracer does before the program runs is not counted"
     assert counters.minor_faults > 0

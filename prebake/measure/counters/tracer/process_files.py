@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import stat
 
+KERNEL = ("/proc/", "/sys/", "/dev/")  # a server may read them again and again
+
 
 def path_of(thread: int, descriptor: int) -> str:
-    """The path of an open file; empty if it is a socket, a pipe, or something else without a name."""
+    """The path of an open file; empty if it is one of the kernel's, or a socket, a pipe, or something else without a name."""
     try:
         path = os.readlink(f"/proc/{thread}/fd/{descriptor & 0xFFFFFFFF}")
     except OSError:
         return ""
-    return path if path.startswith("/") else ""
+    return path if path.startswith("/") and not path.startswith(KERNEL) else ""
 
 
 def regular_size(thread: int, descriptor: int) -> int | None:

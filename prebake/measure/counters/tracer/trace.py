@@ -10,7 +10,8 @@ from typing import Any
 from prebake.measure.counters.tracer.kernel import Kernel
 from prebake.measure.counters.tracer.process_files import path_of, process_of, read_faults, regular_size, state_of
 
-QUIET_SECONDS = 0.3  # without a thread that runs, and without a call that is of interest
+QUIET_SECONDS = 0.3  # without a call that opens, reads or maps a file, and without a new thread
+IDLE_LOOKS = 3  # in a row; no more, since an event loop that wakes up now and then does not work
 MAP_ANONYMOUS = 0x20
 OPENS = ("open", "openat", "openat2")
 SOURCE_ARGUMENT = {"sendfile": 1}  # the argument that is the descriptor of the file that is read; else the first
@@ -52,6 +53,7 @@ class Trace:
         """Of ended processes: minor and major."""
         self.threads_created = self.processes_created = self.peak_threads = 0
         self.last_interest = 0.0
+        self._idle_looks = 0
 
     def add_thread(self, thread: int) -> None:
         self.threads[thread] = process = process_of(thread)
@@ -71,7 +73,7 @@ class Trace:
     def end_thread(self, thread: int) -> None:
         """A thread is about to end: keep its process's page faults, since it may be the last one. It is removed here and not
         when its end is reported: that may come after the next thread."""
-        process = self.threads.pop(thread, thread)
+        process = self.threads.pop(thread, None) or process_of(thread)
         self.faults[process] = read_faults(process)
 
     def enter(self, thread: int) -> bool:
@@ -125,10 +127,12 @@ class Trace:
         return file
 
     def is_idle(self) -> bool:
-        """Whether no thread runs or waits for a disk, and none has made a call that is of interest for a while."""
-        if time.monotonic() - max(self.last_interest, self.asked) < QUIET_SECONDS:
-            return False
-        return all(state_of(thread) in "SZX" for thread in self.threads)
+        """Whether no call of interest was made for a while, and this look and the ones before it found no thread that runs or
+        waits for a disk."""
+        busy = any(state_of(thread) not in "SZX" for thread in self.threads)
+        self._idle_looks = 0 if busy else self._idle_looks + 1
+        quiet = time.monotonic() - max(self.last_interest, self.asked) >= QUIET_SECONDS
+        return quiet and self._idle_looks >= IDLE_LOOKS
 
     def document(self) -> dict[str, Any]:
         """The counts; the paths are those that the processes see."""
