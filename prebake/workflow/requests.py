@@ -17,6 +17,8 @@ from prebake.plan.values import DEFAULT_STARTS, Options
 from prebake.spec.image.image import Target
 
 Weights = Literal["baked", "volume"]
+State = Literal["warm", "cold", "absent"]
+"""What a machine has of an image before a timed start: its files in the page cache, on its disk only, or nothing."""
 
 
 @dataclass(frozen=True)

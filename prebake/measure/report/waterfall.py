@@ -76,7 +76,7 @@ def lay_out(
     for phase in phases:
         begin = container + phase["start"]
         end = math.inf if phase.get("seconds") is None else begin + phase["seconds"]
-        lane, name = _find_lane(phase["name"], models)
+        lane, name = find_lane(phase["name"], models)
         if name == LIVE and lane == SERVER:
             live = end if end <= ready else None
         elif begin < ready:
@@ -109,7 +109,7 @@ def format_seconds(seconds: float, ready: float) -> str:
     return f"{seconds:.{3 if ready < 10 else 2}f}"
 
 
-def _find_lane(name: str, models: Collection[str]) -> tuple[str, str]:
+def find_lane(name: str, models: Collection[str]) -> tuple[str, str]:
     """The lane of a phase, and its name in that lane."""
     model, colon, phase = name.partition(": ")
     if colon and model in models:

@@ -21,6 +21,9 @@ PROGRAM_SECONDS = 600.0
 class StartedServer:
     """A running server, reached on loopback."""
 
+    pulled = 0.0
+    """The Engine had the image."""
+
     def __init__(self, container: RunningContainer) -> None:
         self._container = container
         self.requested = container.requested

@@ -44,10 +44,16 @@ VALUES = {
     "--runs": "5",
     "--replicas": "5",
     "--size": "2GB",
+    "--max-regression": "20%",
+    "--max-ttfi": "3s",
+    "--max-image-size": "2GB",
+    "--max-pairs": "5",
     "--input": "x=float32[1]",
     "--license": "MIT",
     "--accept-license": "MIT",
 }
+BESIDE = {flag: ["--baseline", "toy:before"] for flag in ("--max-regression", "--max-pairs", "--allow-other-answers")}
+"""What else has to be given, for a flag to have an effect."""
 REFUSED = "REFUSED"
 
 
@@ -101,6 +107,7 @@ def request(words: list[str]) -> Any:
 def test_a_flag_changes_the_request(name: str, flag: str, action: argparse.Action) -> None:
     shortest = SHORTEST[name]
     unnamed = flag in ("--model", "--list") and name != "bake-file"  # where a word would name an image
+    shortest = [*shortest, *BESIDE.get(flag, [])]
     named = [word for word in shortest if word != "toy"] if unnamed else shortest
     before = request(shortest)
     assert dataclasses.is_dataclass(before)
@@ -247,7 +254,7 @@ def test_flags_that_contradict_each_other_are_refused_by_name(
         ("depoly toy", "deploy"),
         ("build toy --taget cpu", "--target"),
         ("build toy --target=cdua", "cuda"),
-        ("bench toy --agianst x", "--against"),
+        ("bench toy --basline x", "--baseline"),
         ("engine statsu", "status"),
         ("cache prun", "prune"),
     ],
