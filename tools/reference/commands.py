@@ -40,8 +40,8 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "bench": (
         ("prebake bench --model foley --runs 20", "against the naive image"),
         (
-            "prebake bench --model foley --against prebake/foley:before --check",
-            "fail if a change made the start slower",
+            "prebake bench --model foley --baseline main --max-regression 10%",
+            "fail if the start is more than 10% slower than that of the branch main",
         ),
     ),
     "demo": (("prebake demo --model foley", ""),),

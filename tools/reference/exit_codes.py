@@ -63,12 +63,14 @@ ACTIONS: Mapping[str, str] = {
     "`PREBAKE_DEBIAN_MIRRORS`",
     "StartFailed": "read the log; the [container's own exit code](#the-container) says more",
     "AnswerDiffers": "compare `model.py` with the reference in `export.py`",
-    "CannotDropCache": "run it as root, or leave `--cache cold` out",
+    "CannotDropCache": "run it as root, or leave `--state cold` out",
     "NothingToDeploy": "build and push the image; if it was built elsewhere, copy that build's `report.json` to "
     "`build/NAME/`",
     "ImageDiffers": "check out the revision that it was built from, and give its `--target` and `--checkpoint`; if it "
     "still differs, build again and push that image",
-    "BoundMissed": "read the phases at `/startup`; [startup](../concepts/startup.md) says what each step costs",
+    "LimitExceeded": "look at `build/bench/NAME-gate.html`; [startup](../concepts/startup.md) says what each step costs",
+    "VerdictUnclear": "run it on a quieter machine, with more `--max-pairs`, or with a wider limit",
+    "BaselineUnusable": "name another baseline, or correct what the message says; a shallow clone may lack the revision",
     "SeveralModels": "name one of its models; the build's report has each model's start",
     "NoGpu": "run it on a machine with a GPU, or choose another target; `prebake build` starts such an image on the "
     "CPU, and says so",

@@ -44,7 +44,7 @@ class GateRequest:
 
 
 def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
-    """Build, measure and judge. Returns the document, which is also written below ``build/bench/``.
+    """Get the baseline, build the image, measure and judge. Returns the document, which is also written below ``build/bench/``.
 
     Raises BaselineUnusable, CannotDropCache, StartFailed, AnswerDiffers, and the errors of a build.
     """
@@ -52,14 +52,14 @@ def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
     limits = choose_limits(
         request.limits, read_spec(request.build.root, request.build.model).gate, compares=request.baseline is not None
     )
-    report = build_image(request.build, log)
     connection = find_engine()
+    baseline = None if request.baseline is None else get_baseline(connection, request.baseline, request.build, log)
+    report = build_image(request.build, log)
     image = inspect_image(connection, str(report["image"]))
     launcher = find_launcher(request.build, image.reference, connection)
     side = GateSide(image.reference, read_warmups(launcher, image.reference), image.size)
-    baseline, other = None, None
-    if request.baseline is not None:
-        baseline = get_baseline(connection, request.baseline, request.build, log)
+    other = None
+    if baseline is not None:
         warmups = read_baseline_warmups(launcher, baseline)
         require_comparable(baseline, side.warmups, warmups, other_answers=request.allow_other_answers)
         other = GateSide(baseline.image, warmups)
