@@ -9,6 +9,7 @@ from typing import Literal
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.image_labels import with_metadata
 from prebake.commands.shared.output import log, show
 from prebake.plan.values import Options
@@ -95,4 +96,4 @@ def run(request: BenchRequest) -> None:
         require_bounds(document)
 
 
-COMMAND = Command("bench", "compare the image's start with that of a naive image", add_flags, read, run)
+COMMAND = Command("bench", HELP["bench"], add_flags, read, run)

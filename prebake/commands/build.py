@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.image_labels import add_label, with_metadata
 from prebake.commands.shared.output import log, print_json, show
 from prebake.plan.values import DEFAULT_STARTS
@@ -146,7 +147,8 @@ def run(request: ListImagesRequest | RenderRequest | BuildRequest) -> None:
 
 def _list(request: ListImagesRequest) -> None:
     from prebake.render.listing import list_document, list_text
-    from prebake.spec.project import list_images, read_spec
+    from prebake.spec.project import read_spec
+    from prebake.spec.project_folder import list_images
 
     specs = [read_spec(request.root, name) for name in list_images(request.root)]
     if request.json:
@@ -209,6 +211,4 @@ def _build(request: BuildRequest) -> None:
         print(report_text(report, read_screen(sys.stdout)))
 
 
-COMMAND = Command(
-    "build", "build an image, verify it and measure its start (the default command)", add_flags, read, run
-)
+COMMAND = Command("build", HELP["build"], add_flags, read, run)

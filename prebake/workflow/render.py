@@ -18,7 +18,8 @@ from prebake.plan.values import Options, Plan
 from prebake.render.bakefile import render_bake_file
 from prebake.render.dockerfile import render_context
 from prebake.spec.image.image import Target
-from prebake.spec.project import Project, list_images, read_project, read_spec
+from prebake.spec.project import Project, read_project, read_spec
+from prebake.spec.project_folder import list_images
 from prebake.workflow.checkpoint.sources import open_sources
 from prebake.workflow.checkpoint.system_packages import fetch_system
 from prebake.workflow.layers.artifacts import find_artifacts, open_layers
