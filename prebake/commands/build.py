@@ -19,7 +19,7 @@ from prebake.workflow.requests import BuildRequest, RenderRequest
 
 _LIST_FLAGS = ("list", "json", "project")
 _IMAGE_FLAGS = ("project", "name", "model", "target", "checkpoint", "tag")
-_RENDER_FLAGS = (*_IMAGE_FLAGS, "render", "push", "accept_license", "label", "json")
+_RENDER_FLAGS = (*_IMAGE_FLAGS, "render", "push", "cache_from", "accept_license", "label", "json")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--push", action="append", metavar="REF", help="also push the verified image to this reference; may be repeated"
+    )
+    parser.add_argument(
+        "--by-digest",
+        action="store_true",
+        help="push the image by its digest only, and write no tag; each REF is a repository without a tag",
+    )
+    parser.add_argument(
+        "--cache-from",
+        action="append",
+        metavar="REF",
+        help="also reuse layers and artifacts of this reference's repository, to which the build writes nothing; without the "
+        "right to read it, the build warns and goes on; may be repeated",
     )
     parser.add_argument(
         "--weights",
@@ -104,6 +116,7 @@ def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildReque
             folder=Path(arguments.get("render")),
             accepted_licenses=arguments.accepted_licenses(),
             registries=tuple(arguments.get("push", ())),
+            cache_from=tuple(arguments.get("cache_from", ())),
             labels=labels,
             json="json" in arguments,
         )
@@ -122,7 +135,8 @@ def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildReque
         starts=arguments.get("starts") or _starts(arguments),
         platform=arguments.get("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM") or None,
         labels=labels,
-        **arguments.pick("plan", "json", "base", "compression", "weights", "require_attestations"),
+        cache_from=tuple(dict.fromkeys(arguments.get("cache_from", ()))),
+        **arguments.pick("plan", "json", "base", "compression", "weights", "require_attestations", "by_digest"),
     )
 
 
@@ -180,9 +194,11 @@ def _plan(request: BuildRequest) -> None:
 
     options = with_metadata(request.options, request.root, request.labels)
     plan = make_plan(read_project(request.root, request.model), options)
-    check_outputs(request.outputs, plan.tag, attestations=request.require_attestations)
+    check_outputs(request.outputs, plan.tag, attestations=request.require_attestations, by_digest=request.by_digest)
     asked = BuildOptions(
         outputs=request.outputs,
+        by_digest=request.by_digest,
+        cache_from=request.cache_from,
         base=request.base,
         compression=request.compression,
         weights=request.weights,
@@ -190,7 +206,7 @@ def _plan(request: BuildRequest) -> None:
         accepted_licenses=request.accepted_licenses,
         platform=plan_platform(request.platform),
     )
-    with preview(plan, request.base, request.registries, request.compression, log) as seen:
+    with preview(plan, request.base, request.registries, request.compression, log, request.cache_from) as seen:
         steps, found = pipeline_document(seen.pipeline), seen.resolution.plan
         for left_out in seen.resolution.left_out:
             log(f"artifact: {left_out}")

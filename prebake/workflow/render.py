@@ -61,7 +61,7 @@ def render_folder(project: Project, plan: Plan, request: RenderRequest, log: Log
             with open_sources(project.root, model.name) as sources:
                 fetch(model.files, store, sources, terminal_progress())
         fetch_system(plan.system, store, log)
-        with open_layers(store, request.registries, log) as parts:
+        with open_layers(store, request.registries, log, cache_from=request.cache_from) as parts:
             plan = with_artifacts(plan, find_artifacts(plan, parts, log, download=True))
         write_context(folder.resolve(), render_context(plan, project.templates), store)
     created = plan.metadata.created or 0
