@@ -10,6 +10,7 @@ from typing import Any
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.image_labels import with_metadata
 from prebake.commands.shared.output import log, show
 from prebake.plan.values import Options
@@ -210,6 +211,4 @@ def _gate(request: GateBenchRequest) -> None:
     require_pass(document)
 
 
-COMMAND = Command(
-    "bench", "compare the image's start with a naive image, or judge it against a baseline", add_flags, read, run
-)
+COMMAND = Command("bench", HELP["bench"], add_flags, read, run)

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.output import print_json
 
 
@@ -28,4 +29,4 @@ def run(_request: SchemaRequest) -> None:
     print_json(json_schema())
 
 
-COMMAND = Command("schema", "print the JSON Schema of image.yaml", add_flags, read, run)
+COMMAND = Command("schema", HELP["schema"], add_flags, read, run)

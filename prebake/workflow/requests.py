@@ -28,7 +28,9 @@ class BuildRequest:
     outputs: places as ``--output`` names them; the image is started and compared at ``docker`` alone.
     platform: as ``linux/amd64``; None for the Engine's own. starts: timed starts for the report.
     naive: build the naive image as well. size: bytes of the sample checkpoint's weights, as ``1GB``; None for the locked size.
-    plan: print the build instead of running it. json: print for programs. labels: ``KEY=VALUE`` of the command line.
+    cache_from: references whose repositories have layers and artifacts to reuse; the build writes nothing there.
+    by_digest: registries get the image without a tag. plan: print the build instead of running it. json: print for programs.
+    labels: ``KEY=VALUE`` of the command line.
     """
 
     root: Path
@@ -45,6 +47,8 @@ class BuildRequest:
     compression: Compression = "auto"
     weights: Weights = "baked"
     require_attestations: bool = False
+    cache_from: tuple[str, ...] = ()
+    by_digest: bool = False
     naive: bool = False
     size: str | None = None
 
@@ -57,7 +61,7 @@ class BuildRequest:
 @dataclass(frozen=True)
 class RenderRequest:
     """A context for ``docker buildx build`` in ``folder``. Compiled artifacts come from the store and from the repositories of
-    ``registries``."""
+    ``registries`` and ``cache_from``."""
 
     root: Path
     model: str
@@ -65,6 +69,7 @@ class RenderRequest:
     folder: Path
     accepted_licenses: tuple[str, ...] = ()
     registries: tuple[str, ...] = ()
+    cache_from: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     json: bool = False
 

@@ -6,9 +6,9 @@ import argparse
 import re
 from collections.abc import Iterator, Mapping
 
-from prebake.cli import COMMANDS, Parser
-from prebake.commands import cache
+from prebake.cli import Parser, load_commands
 from prebake.commands.shared.command import Command
+from prebake.commands.shared.help import HELP
 from tools.reference.markdown import code, codes, mark_code, page, sentence, table
 
 EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -69,8 +69,9 @@ _DEFAULT = re.compile(r" \(default: (.*)\)$")
 
 def find_commands() -> Iterator[tuple[str, Command]]:
     """Every command with the words that name it."""
-    yield from ((command.name, command) for command in COMMANDS)
-    yield from ((f"cache {command.name}", command) for command in cache.COMMANDS)
+    for name in HELP:
+        for command in load_commands(name):
+            yield (name if command.name == name else f"{name} {command.name}"), command
 
 
 def find_actions(command: Command) -> list[argparse.Action]:

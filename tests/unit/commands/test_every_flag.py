@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from prebake import cli as parsing
-from prebake.cli import Parser, parse
-from prebake.commands import cache
+from prebake.cli import Parser, load_commands, parse
 from prebake.commands.shared.command import Command
+from prebake.commands.shared.help import HELP
 from tests.support.repository import ROOT
 
 # The shortest valid command line of each command, and what a flag without choices may be given.
@@ -35,9 +34,9 @@ SHORTEST = {
     "verify": ["verify", "registry.invalid/toy:v1", "toy"],
     "engine": ["engine", "up"],
     "schema": ["schema"],
-    "list": ["cache", "list"],
+    "cache list": ["cache", "list"],
     "cache verify": ["cache", "verify"],
-    "prune": ["cache", "prune"],
+    "cache prune": ["cache", "prune"],
 }
 VALUES = {
     "--starts": "5",
@@ -70,8 +69,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def commands() -> list[tuple[str, Command]]:
-    found = [(command.name, command) for command in parsing.COMMANDS]
-    return [*found, *((each.name if each.name != "verify" else "cache verify", each) for each in cache.COMMANDS)]
+    found = [(name, command) for name in HELP for command in load_commands(name)]
+    return [(f"{name} {each.name}" if name == "cache" else name, each) for name, each in found]
 
 
 def flags(command: Command) -> Iterator[argparse.Action]:
