@@ -27,6 +27,7 @@ from prebake.commands import (
     init,
     lock,
     schema,
+    trace,
     upgrade,
     verify,
 )
@@ -74,7 +75,22 @@ def _fail(error: PrebakeError) -> int:
 
 COMMANDS = tuple(
     module.COMMAND
-    for module in (build, compile, explain, init, lock, upgrade, bench, demo, bake_file, deploy, verify, engine, schema)
+    for module in (
+        build,
+        compile,
+        explain,
+        init,
+        lock,
+        upgrade,
+        bench,
+        trace,
+        demo,
+        bake_file,
+        deploy,
+        verify,
+        engine,
+        schema,
+    )
 )
 
 COMMAND_NAMES = frozenset({*(command.name for command in COMMANDS), "cache"})

@@ -21,6 +21,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "document",
         nargs="?",
         choices=("image", "gate"),
+        default=SchemaRequest.document,  # argparse (until Python 3.12) compares a suppressed default with the choices
         help="image (image.yaml), or gate (build/bench/NAME-gate.json) (default: image)",
     )
 
