@@ -44,6 +44,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "fail if the start is more than 10% slower than that of the branch main",
         ),
     ),
+    "trace": (
+        ("prebake trace http://localhost:8000 --output start.json", "of a running container"),
+        ("prebake trace build/foley/report.json > start.json", "of the last build"),
+        ("prebake trace build/bench/foley-gate.json --output start.json", "of both images of a comparison"),
+    ),
     "demo": (("prebake demo --model foley", ""),),
     "bake-file": (
         (
@@ -54,7 +59,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "deploy": (("prebake deploy --model foley --replicas 2 | kubectl apply -f -", ""),),
     "verify": (("prebake verify registry.example/foley:v1 --model foley", ""),),
     "engine": (("prebake engine up", "on Debian, as root"), ("prebake engine status", "")),
-    "schema": (("prebake schema > docs/image.schema.json", ""),),
+    "schema": (
+        ("prebake schema > image.schema.json", "for an editor that checks YAML"),
+        ("prebake schema gate > gate.schema.json", "for a program that reads build/bench/NAME-gate.json"),
+    ),
     "cache list": (("prebake cache list", ""),),
     "cache verify": (("prebake cache verify --repair", ""),),
     "cache prune": (

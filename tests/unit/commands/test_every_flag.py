@@ -28,6 +28,7 @@ SHORTEST = {
     "lock": ["lock", "toy"],
     "upgrade": ["upgrade", "toy"],
     "bench": ["bench", "toy"],
+    "trace": ["trace", "http://localhost:8000"],
     "demo": ["demo", "toy"],
     "bake-file": ["bake-file", "contexts"],
     "deploy": ["deploy", "toy"],
@@ -234,7 +235,7 @@ def test_an_image_is_named_by_a_word_before_or_behind_the_flags(words: str, same
         ("deploy toy --accept-license x", ["--accept-license"]),
         ("explain toy --accept-license x", ["--accept-license"]),
         ("engine up --project .", ["--project"]),
-        ("schema --project .", ["--project"]),
+        ("schema --project", ["--project"]),
         ("cache list --project .", ["--project"]),
     ],
 )
