@@ -1,0 +1,98 @@
+"""A Docker Engine without images that ends as a whole: all its processes and mounts end with one process.
+
+dockerd is the first process of a PID namespace, so the kernel ends its containerd, shims and containers with it, and of a mount
+namespace, so that nothing stays mounted. It is killed if the process that started it ends, however that ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from prebake.bootstrap.engine_folder import EngineFolder
+from prebake.bootstrap.engine_process import require_short_path
+from prebake.errors import EngineUnavailable
+from prebake.io import subprocesses
+from prebake.io.atomic_write import write_text
+from prebake.io.log import Log
+from prebake.io.subprocesses import Daemon
+
+PROGRAMS = ("setpriv", "unshare", "mount")
+"""Programs of util-linux that are used here."""
+
+_SYSTEM_CONTAINERD = Path("/run/containerd")
+_STOP_SECONDS = 30.0
+# unshare does not exec dockerd but starts it, and ends when it ends
+_ISOLATED = (
+    *("setpriv", "--pdeathsig", "KILL", "--"),
+    *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
+)
+
+
+def start_engine(engine: EngineFolder, path: str, registry: str, log: Log) -> Daemon:
+    """Start dockerd in the network namespace of the calling thread. That thread must have a mount namespace of its own, and live
+    as long as the Engine. ``path`` is the PATH of dockerd. It pulls from ``registry``, addresses such as ``10.0.0.1/32``, by http
+    and without a proxy.
+
+    Raises EngineUnavailable or CommandFailed. The Engine may not answer yet.
+    """
+    require_short_path(engine)
+    _hide_system_containerd()
+    engine.run.mkdir(parents=True)
+    _write_settings(engine, registry)
+    command = (*_ISOLATED, "dockerd", "--config-file", engine.home / "daemon.json")
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return subprocesses.start_daemon(command, env={**environment, "PATH": path}, log_file=engine.log_file, log=log)
+
+
+def stop_engine(child: Daemon) -> None:
+    """End the Engine with all its containers, and wait until they are gone."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while child.poll() is None:
+        for process in _children(child.pid):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise EngineUnavailable(
+                f"The Engine of process {child.pid} does not end.",
+                next_action="see `ps` for processes that wait for a disk",
+            )
+        time.sleep(0.02)
+
+
+def _hide_system_containerd() -> None:
+    """dockerd would use a containerd of the system, whose content is shared: it would not download blobs that another Engine
+    has."""
+    if _SYSTEM_CONTAINERD.exists():
+        subprocesses.run(["mount", "--make-rprivate", "/"])
+        subprocesses.run(["mount", "-t", "tmpfs", "tmpfs", _SYSTEM_CONTAINERD])
+
+
+def _write_settings(engine: EngineFolder, registry: str) -> None:
+    settings = {
+        "features": {"containerd-snapshotter": True},
+        "hosts": [engine.host],
+        "data-root": str(engine.home / "data"),
+        "exec-root": str(engine.run / "exec"),
+        "pidfile": str(engine.pidfile),
+        "insecure-registries": [registry],
+        "iptables": False,
+        "ip6tables": False,
+        # systemd's driver would name processes to systemd by their numbers in another PID namespace
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+    }
+    write_text(engine.home / "daemon.json", json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def _children(pid: int) -> list[int]:
+    """The processes whose parent is ``pid``."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
