@@ -6,6 +6,7 @@ namespace, so that nothing stays mounted. It is killed if the process that start
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ PROGRAMS = ("setpriv", "unshare", "mount")
 """Programs of util-linux that are used here."""
 
 _SYSTEM_CONTAINERD = Path("/run/containerd")
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _STOP_SECONDS = 30.0
 # unshare does not exec dockerd but starts it, and ends when it ends
 _ISOLATED = (
@@ -49,7 +51,7 @@ def start_engine(engine: EngineFolder, path: str, registry: str, log: Log) -> Da
     return subprocesses.start_daemon(command, env={**environment, "PATH": path}, log_file=engine.log_file, log=log)
 
 
-def stop_engine(child: Daemon) -> None:
+def stop_engine(engine: EngineFolder, child: Daemon) -> None:
     """End the Engine with all its containers, and wait until they are gone."""
     deadline = time.monotonic() + _STOP_SECONDS
     while child.poll() is None:
@@ -62,6 +64,22 @@ def stop_engine(child: Daemon) -> None:
                 next_action="see `ps` for processes that wait for a disk",
             )
         time.sleep(0.02)
+    remove_control_groups(engine)
+
+
+def remove_control_groups(engine: EngineFolder) -> None:
+    """Remove the control groups that containers of an ended Engine left. Version 1 has a tree for each controller, version 2 has
+    one."""
+    trees = [_CONTROL_GROUPS, *(path for path in _CONTROL_GROUPS.iterdir() if path.is_dir())]
+    for group in (tree / control_group(engine) for tree in trees):
+        for folder in (*sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True), group):
+            with suppress(OSError):  # it does not exist
+                folder.rmdir()
+
+
+def control_group(engine: EngineFolder) -> str:
+    """The parent of its containers' control groups."""
+    return f"prebake-{hashlib.sha256(str(engine.home).encode()).hexdigest()[:12]}"
 
 
 def _hide_system_containerd() -> None:
@@ -82,7 +100,8 @@ def _write_settings(engine: EngineFolder, registry: str) -> None:
         "insecure-registries": [registry],
         "iptables": False,
         "ip6tables": False,
-        # systemd's driver would name processes to systemd by their numbers in another PID namespace
+        # no systemd driver: systemd would take the numbers of processes for those of its own PID namespace
+        "cgroup-parent": f"/{control_group(engine)}",
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
     }
     write_text(engine.home / "daemon.json", json.dumps(settings, indent=2, sort_keys=True) + "\n")

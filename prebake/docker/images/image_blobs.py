@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,25 +36,41 @@ _CHUNK_BYTES = 1 << 20
 
 
 def read_image(connection: Connection, reference: str, folder: Path) -> Image:
-    """The image's blobs as files in ``folder``. Images that share layers may share the folder.
-
-    An Engine with containerd's image store keeps the blobs as they came; then manifest and digests are those at the registry.
-    Any other Engine keeps unpacked layers only: they are compressed as a build compresses them (``choose_form``).
+    """The image's blobs as files in ``folder``. Images that share layers may share the folder. See ``read_archive``.
 
     Raises EngineError if the Engine has no such image.
     """
     digest = inspect_image(connection, reference).digest
-    files = _save(connection, reference, folder)
-    entry = json.loads(files[DOCKER_SAVE_MANIFEST].read_bytes())[0]
-    config = files[entry["Config"]].read_bytes()
-    if digest == sha256_digest(config):  # without containerd's store, an image's name is its config's digest
-        return _pack(config, [files[name] for name in entry["Layers"]], folder)
-    manifest = _find_manifest(files, sha256_digest(config))
-    if manifest is None:
+    with closing(connection.client()) as client:
+        try:
+            chunks = client.api.get_image(reference, chunk_size=_CHUNK_BYTES)
+            return read_archive(chunks, digest, folder)
+        except (ImageNotFound, APIError) as error:
+            raise EngineError(
+                f"The Engine does not save {reference}: {error}.", next_action="build it first"
+            ) from error
+
+
+def read_archive(chunks: Iterable[bytes | memoryview], digest: str, folder: Path) -> Image:
+    """The image of an archive of ``docker save``. ``digest`` is the image's name at the Engine (``Id``).
+
+    An Engine with containerd's image store keeps the blobs as they came; then manifest and digests are those at the registry. Any
+    other Engine keeps unpacked layers only: they are compressed as a build compresses them (``choose_form``).
+
+    Raises EngineError if the archive lacks a part of the image.
+    """
+    files = _unpack(chunks, folder)
+    try:
+        entry = json.loads(files[DOCKER_SAVE_MANIFEST].read_bytes())[0]
+        config = files[entry["Config"]].read_bytes()
+        if digest == sha256_digest(config):  # without containerd's store, an image's name is its config's digest
+            return _pack(config, [files[name] for name in entry["Layers"]], folder)
+        return _stored(_find_manifest(files, sha256_digest(config)), files)
+    except KeyError as missing:
         raise EngineError(
-            f"The Engine's archive of {reference} has no manifest of it.", next_action="try `docker save` by hand"
-        )
-    return _stored(manifest, files)
+            f"The Engine's archive of the image {digest} has no {missing.args[0]}.",
+            next_action="build or pull the image again",
+        ) from missing
 
 
 def _stored(manifest: bytes, files: Mapping[str, Path]) -> Image:
@@ -64,15 +80,10 @@ def _stored(manifest: bytes, files: Mapping[str, Path]) -> Image:
 
 
 def _blob(descriptor: Descriptor, files: Mapping[str, Path]) -> Blob:
-    path = files.get(_name(descriptor.digest))
-    if path is None:
-        raise EngineError(
-            f"The Engine has no content of the blob {descriptor.digest}.", next_action="pull or build the image again"
-        )
-    return Blob(descriptor, FileContent.of(path))
+    return Blob(descriptor, FileContent.of(files[_name(descriptor.digest)]))
 
 
-def _find_manifest(files: Mapping[str, Path], config: str) -> bytes | None:
+def _find_manifest(files: Mapping[str, Path], config: str) -> bytes:
     """The manifest of the image with this config, which indexes may name through several levels."""
     pending = [json.loads(files["index.json"].read_bytes())]
     while pending:
@@ -83,7 +94,7 @@ def _find_manifest(files: Mapping[str, Path], config: str) -> bytes | None:
             if (document.get("config") or {}).get("digest") == config:
                 return data
             pending.append(document)
-    return None
+    raise KeyError(f"manifest of the config {config}")
 
 
 def _pack(config: bytes, layers: list[Path], folder: Path) -> Image:
@@ -113,22 +124,16 @@ def _diff_ids(config: bytes) -> list[str]:
     return list(json.loads(config)["rootfs"]["diff_ids"])
 
 
-def _save(connection: Connection, reference: str, folder: Path) -> dict[str, Path]:
-    """The files of ``docker save`` by their names in the archive. Blobs that the folder has are not written again."""
+def _unpack(chunks: Iterable[bytes | memoryview], folder: Path) -> dict[str, Path]:
+    """The archive's files by their names in it. Blobs that the folder has are not written again."""
     files: dict[str, Path] = {}
-    with closing(connection.client()) as client:
-        try:
-            stream = io.BufferedReader(_Chunks(client.api.get_image(reference, chunk_size=_CHUNK_BYTES)), _CHUNK_BYTES)
-            with tarfile.open(fileobj=stream, mode="r|") as tree:
-                for member in tree:
-                    if member.isreg():
-                        files[member.name] = _keep(tree, member, folder)
-                    elif member.issym() or member.islnk():  # an older Engine links equal layers
-                        files[member.name] = files[_target(member)]
-        except (ImageNotFound, APIError) as error:
-            raise EngineError(
-                f"The Engine does not save {reference}: {error}.", next_action="build it first"
-            ) from error
+    stream = io.BufferedReader(_Chunks(iter(chunks)), _CHUNK_BYTES)
+    with tarfile.open(fileobj=stream, mode="r|") as tree:
+        for member in tree:
+            if member.isreg():
+                files[member.name] = _keep(tree, member, folder)
+            elif member.issym() or member.islnk():  # an older Engine links equal layers
+                files[member.name] = files[_target(member)]
     return files
 
 
@@ -156,7 +161,7 @@ def _name(digest: str) -> str:
 class _Chunks(io.RawIOBase):
     """Chunks of bytes as a file to read."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes | memoryview]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
 

@@ -51,6 +51,7 @@ class AbsentLauncher:
 
     def __init__(self, at_hand: EngineLauncher, node: EngineLauncher, engine: Node, link: Link) -> None:
         self.link = link
+        self.folder = engine.folder
         self._at_hand = at_hand
         self._node = node
         self._engine = engine
@@ -76,6 +77,10 @@ class AbsentLauncher:
 
     def read(self, image: str, path: str) -> bytes:
         return self._at_hand.read(image, path)
+
+    def size(self, image: str) -> int:
+        """The bytes that a pull of the image transfers."""
+        return sum(blob.size for blob in self._served[image][0].blobs)
 
     def offer(self, name: str, image: Image, served: ServedImage) -> None:
         """Let ``start`` find the image ``name`` at a registry."""
@@ -110,7 +115,7 @@ def absent_launcher(
     _require_room(connection, images, root)
     with scratch_folder(root, log) as folder, shaped_link(network, log) as link, ExitStack() as registries:
         contents = _read_images(connection, images, folder / "blobs", log)
-        with empty_node(connection.host, link, folder / "engine", log) as node:
+        with empty_node(connection.host, link, folder, log) as node:
             launcher = AbsentLauncher(launch(connection), launch(node.connection), node, link)
             with link.registry.entered():
                 for name, content in contents.items():

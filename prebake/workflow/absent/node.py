@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from prebake.bootstrap.disposable_engine import start_engine, stop_engine
+from prebake.bootstrap.disposable_engine import remove_control_groups, start_engine, stop_engine
 from prebake.bootstrap.engine_folder import EngineFolder
 from prebake.bootstrap.engine_process import wait_for_answer
 from prebake.bootstrap.engine_programs import find_programs
@@ -29,9 +29,10 @@ _POLL_SECONDS = 0.05
 class Node:
     """The Engine of a node. ``connection`` reaches it by its socket, from every network namespace."""
 
-    def __init__(self, folder: EngineFolder, connection: Connection) -> None:
+    def __init__(self, folder: Path, connection: Connection) -> None:
+        self.folder = folder
         self.connection = connection
-        self._containerd = folder.home / "data" / "containerd" / "daemon"
+        self._containerd = _engine(folder).home / "data" / "containerd" / "daemon"
 
     def empty(self) -> None:
         """Remove all images, and wait until their blobs and unpacked layers are gone. Data that waits for the disk is written, so
@@ -56,14 +57,15 @@ class Node:
 
 @contextmanager
 def empty_node(host: str, link: Link, folder: Path, log: Log) -> Iterator[Node]:
-    """Start an Engine of the same programs as the one at ``host``, in a new folder ``folder``, on the node's side of the link."""
-    engine = EngineFolder(folder)
+    """Start an Engine of the same programs as the one at ``host``, on the node's side of the link. ``folder`` is one of
+    ``scratch_folder``."""
+    engine = _engine(folder)
     child = link.node.run(start_engine, engine, find_programs(host, log), f"{REGISTRY_ADDRESS}/32", log)
     try:
         wait_for_answer(engine, child)
-        yield Node(engine, Connection(engine.host, engine.cli))
+        yield Node(folder, Connection(engine.host, engine.cli))
     finally:
-        stop_engine(child)
+        stop_engine(engine, child)
 
 
 @contextmanager
@@ -80,6 +82,10 @@ def scratch_folder(root: Path, log: Log) -> Iterator[Path]:
             stack.callback(_remove, folder)
             stack.enter_context(hold_lock(folder / "lock"))
         yield folder
+
+
+def _engine(folder: Path) -> EngineFolder:
+    return EngineFolder(folder / "engine")
 
 
 def _remove(folder: Path) -> None:
@@ -100,4 +106,5 @@ def _remove_strays(root: Path, log: Log) -> None:
             if not try_lock(lock.fileno()):
                 continue
         log(f"absent: removing {folder}, which a killed process left")
+        remove_control_groups(_engine(folder))
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from prebake.io import subprocesses
@@ -51,6 +51,11 @@ class Link:
     bits_per_second: int
     achieved: float
 
+    def reshape(self, bits_per_second: int) -> Link:
+        """Give the link another rate."""
+        _shape_both(self.registry, self.node, bits_per_second)
+        return replace(self, bits_per_second=bits_per_second, achieved=_measure(self.registry, self.node))
+
     @property
     def slower(self) -> bool:
         """Whether this machine does not reach the rate."""
@@ -71,8 +76,7 @@ def shaped_link(bits_per_second: int, log: Log) -> Iterator[Link]:
     with isolated_thread() as registry, isolated_thread() as node:
         try:
             _connect(registry, node)
-            for end in (registry, node):
-                end.run(_shape, bits_per_second)
+            _shape_both(registry, node, bits_per_second)
         except CommandFailed as failed:
             raise StateUnavailable(
                 f"The link of `--state absent` cannot be made: {failed.message}",
@@ -95,6 +99,11 @@ def _connect(registry: IsolatedThread, node: IsolatedThread) -> None:
         end.run(_run, "ip", "address", "add", f"{address}/{_PREFIX}", "dev", _INTERFACE)
         end.run(_run, "ip", "link", "set", "lo", "up")
         end.run(_run, "ip", "link", "set", _INTERFACE, "up")
+
+
+def _shape_both(registry: IsolatedThread, node: IsolatedThread, bits_per_second: int) -> None:
+    for end in (registry, node):
+        end.run(_shape, bits_per_second)
 
 
 def _shape(bits_per_second: int) -> None:
