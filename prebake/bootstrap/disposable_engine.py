@@ -22,9 +22,6 @@ from prebake.io.atomic_write import write_text
 from prebake.io.log import Log
 from prebake.io.subprocesses import Daemon
 
-PROGRAMS = ("setpriv", "unshare", "mount")
-"""Programs of util-linux that are used here."""
-
 _SYSTEM_CONTAINERD = Path("/run/containerd")
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _STOP_SECONDS = 30.0
@@ -44,7 +41,7 @@ def start_engine(engine: EngineFolder, path: str, registry: str, log: Log) -> Da
     """
     require_short_path(engine)
     _hide_system_containerd()
-    engine.run.mkdir(parents=True)
+    engine.run.mkdir()
     _write_settings(engine, registry)
     command = (*_ISOLATED, "dockerd", "--config-file", engine.home / "daemon.json")
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
@@ -68,13 +65,20 @@ def stop_engine(engine: EngineFolder, child: Daemon) -> None:
 
 
 def remove_control_groups(engine: EngineFolder) -> None:
-    """Remove the control groups that containers of an ended Engine left. Version 1 has a tree for each controller, version 2 has
-    one."""
+    """Remove the control groups of an ended Engine's containers. A group is busy until the kernel has ended its processes."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while (groups := _control_groups(engine)) and time.monotonic() < deadline:
+        for group in groups:
+            with suppress(OSError):
+                group.rmdir()
+        time.sleep(0.02)
+
+
+def _control_groups(engine: EngineFolder) -> list[Path]:
+    """Innermost first. Version 1 has a tree for each controller, version 2 has one."""
     trees = [_CONTROL_GROUPS, *(path for path in _CONTROL_GROUPS.iterdir() if path.is_dir())]
-    for group in (tree / control_group(engine) for tree in trees):
-        for folder in (*sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True), group):
-            with suppress(OSError):  # it does not exist
-                folder.rmdir()
+    tops = [top for top in (tree / control_group(engine) for tree in trees) if top.is_dir()]
+    return [group for top in tops for group in (*sorted((path for path in top.rglob("*/")), reverse=True), top)]
 
 
 def control_group(engine: EngineFolder) -> str:

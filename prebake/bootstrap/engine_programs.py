@@ -24,7 +24,7 @@ def find_programs(host: str, log: Log) -> str:
     """A PATH with dockerd, for another Engine like the one at ``host``: that of the private Engine if ``host`` is its address,
     else the machine's own. If the machine has none, the private Engine's programs are used, and unpacked if they are missing.
 
-    Raises EngineUnavailable or CommandFailed.
+    Raises EngineUnavailable if it has none and they cannot be unpacked, or CommandFailed.
     """
     private = engine_folder()
     path = os.pathsep.join([os.environ.get("PATH", ""), SYSTEM_PATH])
@@ -32,7 +32,13 @@ def find_programs(host: str, log: Log) -> str:
         return path
     if not private.cli.exists():
         with hold_lock(private.home / "lock", log_wait(log, f"the private engine in {private.home}")):
-            install_programs(private, log)
+            try:
+                install_programs(private, log)
+            except EngineUnavailable as error:
+                raise EngineUnavailable(
+                    "This machine has no dockerd to start another Engine, and no Debian packages of one.",
+                    next_action="install the package of Docker Engine (docker-ce or docker.io) on this machine",
+                ) from error
     return os.pathsep.join([str(private.programs), path])
 
 

@@ -63,6 +63,7 @@ ACTIONS: Mapping[str, str] = {
     "`PREBAKE_DEBIAN_MIRRORS`",
     "StartFailed": "read the log; the [container's own exit code](#the-container) says more",
     "AnswerDiffers": "compare `model.py` with the reference in `export.py`",
+    "StateUnavailable": "run it as root on Linux, outside of a container; install iproute2; or use `--state warm`",
     "CannotDropCache": "run it as root, or leave `--cache cold` out",
     "NothingToDeploy": "build and push the image; if it was built elsewhere, copy that build's `report.json` to "
     "`build/NAME/`",

@@ -32,7 +32,7 @@ class Node:
     def __init__(self, folder: Path, connection: Connection) -> None:
         self.folder = folder
         self.connection = connection
-        self._containerd = _engine(folder).home / "data" / "containerd" / "daemon"
+        self._containerd = EngineFolder(folder).home / "data" / "containerd" / "daemon"
 
     def empty(self) -> None:
         """Remove all images, and wait until their blobs and unpacked layers are gone. Data that waits for the disk is written, so
@@ -59,7 +59,7 @@ class Node:
 def empty_node(host: str, link: Link, folder: Path, log: Log) -> Iterator[Node]:
     """Start an Engine of the same programs as the one at ``host``, on the node's side of the link. ``folder`` is one of
     ``scratch_folder``."""
-    engine = _engine(folder)
+    engine = EngineFolder(folder)
     child = link.node.run(start_engine, engine, find_programs(host, log), f"{REGISTRY_ADDRESS}/32", log)
     try:
         wait_for_answer(engine, child)
@@ -84,10 +84,6 @@ def scratch_folder(root: Path, log: Log) -> Iterator[Path]:
         yield folder
 
 
-def _engine(folder: Path) -> EngineFolder:
-    return EngineFolder(folder / "engine")
-
-
 def _remove(folder: Path) -> None:
     """An Engine that was killed a moment ago may still write: then some entries come back."""
     deadline = time.monotonic() + _EMPTY_SECONDS
@@ -106,5 +102,5 @@ def _remove_strays(root: Path, log: Log) -> None:
             if not try_lock(lock.fileno()):
                 continue
         log(f"absent: removing {folder}, which a killed process left")
-        remove_control_groups(_engine(folder))
+        remove_control_groups(EngineFolder(folder))
         shutil.rmtree(folder, ignore_errors=True)

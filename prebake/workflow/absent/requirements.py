@@ -7,14 +7,13 @@ import shutil
 import sys
 
 from prebake.bootstrap import debian_packages
-from prebake.bootstrap.disposable_engine import PROGRAMS
 from prebake.io.log import Log
 from prebake.io.subprocesses import CommandFailed
 from prebake.workflow.absent.errors import StateUnavailable
 from prebake.workflow.absent.shaped_link import find_program
 
-PACKAGES = {"ip": "iproute2", "tc": "iproute2", **dict.fromkeys(PROGRAMS, "util-linux")}
-"""The Debian package of each program."""
+PACKAGES = {"ip": "iproute2", "tc": "iproute2", "mount": "mount", "setpriv": "util-linux", "unshare": "util-linux"}
+"""The Debian package of each program that is used."""
 
 
 def require_programs(log: Log) -> None:

@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ from prebake.measure.start import time_first_answer
 from prebake.measure.warmup_request import read_warmup
 from prebake.oci.blobs.blobs import Image
 from prebake.oci.registry.loopback import serve_image
-from prebake.workflow.absent.launcher import PulledServer, absent_launcher
+from prebake.workflow.absent.launcher import AbsentLauncher, PulledServer, absent_launcher
 from prebake.workflow.absent.node import Node, empty_node, scratch_folder
 from prebake.workflow.absent.shaped_link import REGISTRY_ADDRESS, Link, shaped_link
+from prebake.workflow.delivery.outputs import EngineOutput
 from tests.support.commands.projects import Built, reach, wait_until
 from tests.support.engines.absent import PROGRAM, engine_networks, find_traces, network_of, processes_in
 from tests.support.registries.oci_images import file_layer, image_of
@@ -71,34 +73,42 @@ def seconds_to_pull(node: Node, reference: str) -> float:
     return time.perf_counter() - begin
 
 
+@dataclass
+class WatchedLauncher:
+    """A launcher that keeps the servers that it started."""
+
+    launcher: AbsentLauncher
+    servers: list[PulledServer] = field(default_factory=list)
+
+    @contextmanager
+    def start(self, image: str) -> Iterator[PulledServer]:
+        with self.launcher.start(image) as server:
+            self.servers.append(server)
+            yield server
+
+    def read(self, image: str, path: str) -> bytes:
+        return self.launcher.read(image, path)
+
+    def run(self, image: str, command: Sequence[str]) -> str:
+        return self.launcher.run(image, command)
+
+    def time_program(self, image: str, command: Sequence[str]) -> float:
+        return self.launcher.time_program(image, command)
+
+
 def test_the_first_answer_includes_the_pull_and_nothing_stays(engine: Connection, toy: Built) -> None:
     before = network_of()
-    with absent_launcher(engine, (toy.tag, toy.tag), FAST // 10) as launcher:
-        folder = launcher.folder
-        warmup = read_warmup(launcher, toy.tag)
-        servers = list[PulledServer]()
-
-        class Watching:
-            """The launcher, with the servers that it started."""
-
-            @contextmanager
-            def start(self, image: str) -> Iterator[PulledServer]:
-                with launcher.start(image) as server:
-                    servers.append(server)
-                    yield server
-
-            read, run, time_program = launcher.read, launcher.run, launcher.time_program
-
-        first, second = (time_first_answer(Watching(), toy.tag, warmup, steady_runs=0) for _ in range(2))
-        networks = engine_networks(folder)
-        assert len(networks) == 1
-        assert before not in networks
-        assert launcher.link.achieved < launcher.link.bits_per_second * 1.1
-        transferred = launcher.size(toy.tag)
-    for start, server in zip((first, second), servers, strict=True):
-        assert server.pulled >= least_seconds(transferred, FAST // 10)
-        assert server.pulled < start.live < start.ttfi
-    assert find_traces(folder) == []
+    with absent_launcher(engine, (toy.tag, toy.tag), FAST) as launcher:
+        watched = WatchedLauncher(launcher)
+        start = time_first_answer(watched, toy.tag, read_warmup(watched, toy.tag), steady_runs=0)
+        networks = engine_networks(launcher.folder)
+    assert len(networks) == 1
+    assert before not in networks
+    assert launcher.link.achieved < FAST
+    (server,) = watched.servers
+    assert server.pulled >= least_seconds(launcher.size(toy.tag), FAST)
+    assert server.pulled < start.live < start.ttfi
+    assert find_traces(launcher.folder) == []
     assert [process for network in networks for process in processes_in(network)] == []
     assert network_of() == before
 
@@ -136,24 +146,45 @@ def test_an_exception_leaves_nothing(engine: Connection, weights: Image) -> None
     assert network_of() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_command_leaves_no_process_and_no_network(
-    engine: Connection, toy: Built, number: signal.Signals, tmp_path: Path
-) -> None:
+@contextmanager
+def started_program(engine: Connection, image: str, bits_per_second: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", PROGRAM, image, str(bits_per_second)]
     environment = {**os.environ, **reach(engine)}
-    command = [sys.executable, "-c", PROGRAM, toy.tag]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
-        assert child.stdout is not None
-        folder = Path(child.stdout.readline().strip())
-        networks = engine_networks(folder) | {network_of(f"{child.pid}")}
-        assert len(networks) == 1  # the program has entered its node's network
-        child.send_signal(number)
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def read_line(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+def test_sigterm_during_a_pull_leaves_nothing(engine: Connection, weights: Image, tag: str) -> None:
+    EngineOutput(engine, tag, print).put(weights)
+    with started_program(engine, tag, SLOW // 4) as child:
+        folder = Path(read_line(child))
+        networks = engine_networks(folder)
+        arriving = "data/containerd/daemon/io.containerd.content.v1.content/ingest/*/data"
+        wait_until(lambda: any(file.stat().st_size for file in folder.glob(arriving)), "a layer that arrives")
+        child.send_signal(signal.SIGTERM)
         child.wait(120)
-    if number == signal.SIGKILL:  # the kernel ends the Engine a moment later
-        wait_until(lambda: not processes_in(*networks), "the end of the Engine's processes")
-        with scratch_folder(folder.parent, print):
-            assert not folder.exists()
-    assert processes_in(*networks) == []
-    assert find_traces(folder) == []
+        assert find_traces(folder) == []
+        assert processes_in(*networks) == []
+
+
+def test_sigkill_during_a_start_leaves_a_folder_which_the_next_node_removes(engine: Connection, toy: Built) -> None:
+    with started_program(engine, toy.tag, FAST) as child:
+        folder = Path(read_line(child))
+        assert read_line(child) == "started"
+        (network,) = engine_networks(folder)
+        assert network_of(child.pid) == network
+        child.kill()
+        child.wait(120)
+    wait_until(lambda: not processes_in(network), "the end of the Engine's processes, which the kernel kills")
+    with scratch_folder(folder.parent, print):
+        assert find_traces(folder) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,16 +17,19 @@ def stop(number, frame):
     raise KeyboardInterrupt
 
 signal.signal(signal.SIGTERM, stop)
-with absent_launcher(find_engine(), [sys.argv[1]], 10**9) as launcher, launcher.start(sys.argv[1]) as server:
+_, image, rate = sys.argv
+with absent_launcher(find_engine(), [image], int(rate)) as launcher:
     print(launcher.folder, flush=True)
-    sys.stdin.read()
+    with launcher.start(image):
+        print("started", flush=True)
+        sys.stdin.read()
 """
-"""Start the image of the first argument on a node, print the node's folder, and wait."""
+"""Print the folder of a node, start an image there, and wait. Arguments: the image, and the link's bits per second."""
 
 
 def find_traces(folder: Path) -> list[str]:
     """Processes of the node with this folder, its mounts, its control groups, and the folder itself."""
-    group = control_group(EngineFolder(folder / "engine"))
+    group = control_group(EngineFolder(folder))
     groups = [str(path) for pattern in (group, f"*/{group}") for path in Path("/sys/fs/cgroup").glob(pattern)]
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line]
     return [*_processes(folder), *mounts, *groups, *([str(folder)] if folder.exists() else [])]
@@ -35,7 +37,7 @@ def find_traces(folder: Path) -> list[str]:
 
 def network_of(process: int | str = "self") -> str:
     """The network namespace of a process, such as ``net:[4026531840]``."""
-    return os.readlink(f"/proc/{process}/ns/net")
+    return str(Path(f"/proc/{process}/ns/net").readlink())
 
 
 def processes_in(network: str) -> list[str]:
@@ -62,6 +64,6 @@ def _processes(folder: Path) -> list[str]:
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if f"{folder}/" in line:
+            if str(folder) in line:
                 found.append(f"{file.parent.name} {line}")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from prebake.commands.shared import flags
 from prebake.errors import EngineError
 from prebake.workflow.absent.bit_rate import format_network, parse_network
 from prebake.workflow.absent.errors import StateUnavailable
@@ -47,6 +49,15 @@ def test_other_texts_are_refused_with_examples(text: str) -> None:
 def test_a_rate_out_of_range_is_refused_with_the_range(text: str) -> None:
     with pytest.raises(ValueError, match="between 1Mbps and 1000Gbps"):
         parse_network(text)
+
+
+def test_the_command_line_refuses_a_rate_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--network", type=flags.network)
+    assert parser.parse_args(["--network", "10Gbps"]).network == 10**10
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--network", "fast"])
+    assert "--network: 'fast' is not a network's bit rate such as 1Gbps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["1Gbps", "2.5Gbps", "100Mbps", "1Mbps", "1000Gbps"])
@@ -96,7 +107,7 @@ def test_a_scratch_folder_is_gone_after_an_exception(tmp_path: Path) -> None:
 
 
 def test_folders_of_killed_processes_are_removed_and_others_stay(tmp_path: Path) -> None:
-    left = tmp_path / "left" / "engine"
+    left = tmp_path / "left" / "data"
     left.mkdir(parents=True)
     lines: list[str] = []
     with scratch_folder(tmp_path, lines.append) as first, scratch_folder(tmp_path, lines.append) as second:
