@@ -43,7 +43,7 @@ class BenchRequest:
 class GateBenchRequest:
     """A gate. ``baseline``: None if only the image's own limits are checked. The limits are None unless they were given:
     ``max_regression`` a share, ``max_ttfi`` in seconds, ``max_image_size`` in bytes. ``state``: of the machine before each
-    start. ``max_pairs``: None for the default."""
+    start, with ``network`` the bits per second at which an absent image is pulled. ``max_pairs``: None for the default."""
 
     root: Path
     model: str
@@ -56,6 +56,7 @@ class GateBenchRequest:
     max_image_size: int | None = None
     max_pairs: int | None = None
     state: State = "warm"
+    network: int | None = None
     allow_other_answers: bool = False
     json: bool = False
 
@@ -67,8 +68,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_license(parser)
     parser.add_argument(
         "--state",
-        choices=("warm", "cold"),
-        help="the page cache before each start: as it is (warm), or dropped (cold), which needs root (default: warm)",
+        choices=("warm", "cold", "absent"),
+        help="before each start: leave the page cache as it is (warm); drop it (cold), which needs root; or remove the image and "
+        "pull it into an empty Engine (absent), which needs a gate, root and Linux (default: warm)",
     )
     naive = parser.add_argument_group("compare with the naive image (the default)")
     naive.add_argument(
@@ -118,6 +120,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="stop after N pairs of starts if the verdict is still unclear; 8 are needed for a clear one (default: 40)",
     )
     gate.add_argument(
+        "--network",
+        metavar="RATE",
+        type=flags.network,
+        help="with --state absent: the bit rate of the link to the registry, such as 10Gbps (default: 1Gbps)",
+    )
+    gate.add_argument(
         "--allow-other-answers",
         action="store_true",
         help="compare with a baseline that has another warm-up request or answer",
@@ -144,14 +152,18 @@ def read(arguments: Arguments) -> BenchRequest | GateBenchRequest:
         **arguments.pick("base", "state", "json"),
     }
     if not any(name in arguments for name in GATE_FLAGS):
-        _refuse(arguments, ("max_pairs", "allow_other_answers"), "give --baseline or a limit")
+        _refuse(arguments, ("max_pairs", "allow_other_answers", "network"), "give --baseline or a limit")
+        if arguments.get("state") == "absent":
+            arguments.error("--state absent needs --baseline or a limit: the naive image is not compared in that state")
         return BenchRequest(**common, **arguments.pick(*NAIVE_FLAGS))
     _refuse(
         arguments, NAIVE_FLAGS, "it belongs to the comparison with the naive image, which --baseline and limits replace"
     )
     if "baseline" not in arguments:
         _refuse(arguments, ("max_regression", "allow_other_answers"), "give --baseline, or leave it out")
-    own = arguments.pick(*GATE_FLAGS, "max_pairs", "allow_other_answers")
+    if arguments.get("state") != "absent":
+        _refuse(arguments, ("network",), "only --state absent pulls the image")
+    own = arguments.pick(*GATE_FLAGS, "max_pairs", "allow_other_answers", "network")
     return GateBenchRequest(**common, **own)
 
 
@@ -204,6 +216,7 @@ def _gate(request: GateBenchRequest) -> None:
         Limits(request.max_regression, request.max_ttfi, request.max_image_size),
         max_pairs=request.max_pairs or MAX_PAIRS,
         state=request.state,
+        network=request.network,
         allow_other_answers=request.allow_other_answers,
     )
     document = gate_image(gate, log)

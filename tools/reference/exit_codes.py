@@ -66,7 +66,7 @@ ACTIONS: Mapping[str, str] = {
     "`PREBAKE_DEBIAN_MIRRORS`",
     "StartFailed": "read the log; the [container's own exit code](#the-container) says more",
     "AnswerDiffers": "compare `model.py` with the reference in `export.py`",
-    "CannotDropCache": "run it as root, or leave `--state cold` out",
+    "StateUnavailable": "run it as root on Linux, outside of a container; install iproute2; or use `--state warm`",
     "NothingToDeploy": "build and push the image; if it was built elsewhere, copy that build's `report.json` to "
     "`build/NAME/`",
     "ImageDiffers": "check out the revision that it was built from, and give its `--target` and `--checkpoint`; if it "

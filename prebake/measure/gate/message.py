@@ -131,7 +131,8 @@ def _circumstances(document: Document) -> str:
     load, spread = document["machine"]["load_average"], document["spread"]
     state = {"warm": "page cache warm", "cold": "page cache cold", "absent": "image absent"}[document["state"]]
     network = document["network_bits_per_second"]
-    link = f" and pulled at {network / 1e9:g} Gbit/s" if network else ""
+    achieved = document["network_achieved_bits_per_second"]
+    link = f" and pulled at {network / 1e9:g} Gbit/s ({achieved / 1e9:.3g} achieved)" if network else ""
     noise = f", spread {spread:.1%}" if spread is not None else ""
     loads = f"load {load['before']:.1f} before and {load['after']:.1f} after"
     return f"{document['pairs']} {_pairs(document)}, {state}{link}, {loads}{noise}"

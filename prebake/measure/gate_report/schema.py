@@ -206,6 +206,9 @@ _DOCUMENT: Mapping[str, Node] = {
         "lacks the image and pulls it from a registry (`absent`)",
         ("warm", "cold", "absent"),
     ),
+    "network_achieved_bits_per_second": _nullable(
+        _number("The bits per second of payload that one TCP connection had on that link; null if the image was there")
+    ),
     "network_bits_per_second": _nullable(
         _number("the speed of the link that images are pulled through, in bits a second")
     ),

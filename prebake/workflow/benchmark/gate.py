@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,15 +17,19 @@ from prebake.measure.gate.gate import MAX_PAIRS, GateResult, GateSide, run_gate
 from prebake.measure.gate.limits import DEFAULT_REGRESSION, Limits, Verdict
 from prebake.measure.gate.message import gate_lines, summarize_failure, summarize_noise
 from prebake.measure.gate_report.files import write_gate_files
+from prebake.measure.ports import Launcher
 from prebake.measure.warmup_request import read_warmups
 from prebake.spec.image.gate import GateSpec, parse_duration, parse_share, parse_size
 from prebake.spec.project import read_spec
+from prebake.workflow.absent.bit_rate import DEFAULT_NETWORK
+from prebake.workflow.absent.launcher import absent_launcher
 from prebake.workflow.benchmark.baseline import Baseline, get_baseline, read_baseline_warmups, require_comparable
 from prebake.workflow.benchmark.machine import describe_machine
 from prebake.workflow.benchmark.naive import find_launcher
 from prebake.workflow.benchmark.page_cache import prepare_start
 from prebake.workflow.build import build_image
 from prebake.workflow.requests import BuildRequest, State
+from prebake.workflow.start_check.launcher import EngineLauncher
 
 SCHEMA = 1
 
@@ -46,7 +51,7 @@ class GateRequest:
 def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
     """Get the baseline, build the image, measure and judge. Returns the document, which is also written below ``build/bench/``.
 
-    Raises BaselineUnusable, CannotDropCache, StartFailed, AnswerDiffers, and the errors of a build.
+    Raises BaselineUnusable, StateUnavailable, StartFailed, AnswerDiffers, and the errors of a build.
     """
     before = prepare_start(request.state)
     limits = choose_limits(
@@ -63,19 +68,34 @@ def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
         warmups = read_baseline_warmups(launcher, baseline)
         require_comparable(baseline, side.warmups, warmups, other_answers=request.allow_other_answers)
         other = GateSide(baseline.image, warmups)
-    result = run_gate(
-        launcher,
-        side,
-        other,
-        limits,
-        log=log,
-        max_pairs=request.max_pairs,
-        before=before,
-        warm=request.state == "warm",
-    )
-    document = _document(request, connection, image, baseline, result)
+    images = [each.image for each in (side, other) if each]
+    with _launcher_of(request, connection, launcher, images, log) as (used, rate):
+        result = run_gate(
+            used,
+            side,
+            other,
+            limits,
+            log=log,
+            max_pairs=request.max_pairs,
+            before=before,
+            warm=request.state == "warm",
+        )
+    document = {**_document(request, connection, image, baseline, result), "network_achieved_bits_per_second": rate}
+    document["message"] = "\n".join(gate_lines(document))
     write_gate_files(request.build.root / "build" / "bench", request.build.model, document)
     return document
+
+
+@contextmanager
+def _launcher_of(
+    request: GateRequest, connection: Connection, launcher: EngineLauncher, images: Sequence[str], log: Log
+) -> Iterator[tuple[Launcher, float | None]]:
+    """The launcher of the timed starts and, for an absent image, the bit rate that its link achieved."""
+    if request.state != "absent":
+        yield launcher, None
+        return
+    with absent_launcher(connection, images, request.network or DEFAULT_NETWORK, launch=launcher.at, log=log) as absent:
+        yield absent, absent.link.achieved
 
 
 def choose_limits(given: Limits, spec: GateSpec, *, compares: bool) -> Limits:
@@ -107,7 +127,8 @@ def require_pass(document: Mapping[str, Any]) -> None:
 def _document(
     request: GateRequest, connection: Connection, image: ImageFacts, baseline: Baseline | None, result: GateResult
 ) -> dict[str, Any]:
-    document = {
+    network = (request.network or DEFAULT_NETWORK) if request.state == "absent" else None
+    return {
         "schema": SCHEMA,
         "kind": "gate",
         "prebake": prebake.__version__,
@@ -115,14 +136,13 @@ def _document(
         "model": request.build.model,
         "target": request.build.options.target,
         "state": request.state,
-        "network_bits_per_second": request.network,
+        "network_bits_per_second": network,
         "machine": describe_machine(connection, result.load),
         "image": _describe_image(image),
         "baseline": baseline and _describe_baseline(baseline, inspect_image(connection, baseline.image)),
         "counters": {"counted": False, "reason": "not counted", "values": [], "changes": []},
         **result.document(),
     }
-    return {**document, "message": "\n".join(gate_lines(document))}
 
 
 def _describe_image(image: ImageFacts) -> dict[str, Any]:

@@ -6,23 +6,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from prebake.errors import PrebakeError
+from prebake.workflow.absent.errors import StateUnavailable
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 
-class CannotDropCache(PrebakeError):
-    """``bench --state cold`` cannot drop the page cache: that takes root, and Linux."""
-
-    exit_code = 43
-
-
 def prepare_start(state: str) -> Callable[[], None]:
-    """The function to call before each start: it drops the page cache if ``state`` is ``cold``. Raises CannotDropCache."""
+    """The function to call before each start: it drops the page cache if ``state`` is ``cold``. Raises StateUnavailable."""
     if state != "cold":
         return _nothing
     if not os.access(DROP_CACHES, os.W_OK):
-        raise CannotDropCache(
+        raise StateUnavailable(
             "--state cold drops the page cache, which only root can do.",
             next_action="run the command as root, or without --state cold",
         )

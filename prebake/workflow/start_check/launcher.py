@@ -53,6 +53,10 @@ class EngineLauncher:
         self._gpus = gpus
         self._environment = dict(environment or {})
 
+    def at(self, connection: Connection) -> EngineLauncher:
+        """The same launcher at another Engine."""
+        return EngineLauncher(connection, self._volumes, self._gpus, self._environment)
+
     def container(self, image: str) -> ContainerSpec:
         """The container as it would be deployed."""
         return ContainerSpec(

@@ -39,6 +39,7 @@ def make_document(pairs: int = 8, slower: float = 0.3, model: str = "foley", **c
         "target": "cpu",
         "state": "warm",
         "network_bits_per_second": None,
+        "network_achieved_bits_per_second": None,
         "verdict": "fail" if failed else "pass",
         "message": f"{model} starts {ratio:.2f} times slower than main.\nimport images.foley.model takes 0.300 s longer.",
         "machine": {

@@ -48,11 +48,13 @@ VALUES = {
     "--max-ttfi": "3s",
     "--max-image-size": "2GB",
     "--max-pairs": "5",
+    "--network": "10Gbps",
     "--input": "x=float32[1]",
     "--license": "MIT",
     "--accept-license": "MIT",
 }
 BESIDE = {flag: ["--baseline", "toy:before"] for flag in ("--max-regression", "--max-pairs", "--allow-other-answers")}
+BESIDE |= {"--network": ["--baseline", "toy:before", "--state", "absent"], "--state": ["--baseline", "toy:before"]}
 """What else has to be given, for a flag to have an effect."""
 REFUSED = "REFUSED"
 
