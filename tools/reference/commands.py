@@ -17,6 +17,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "prebake build --model foley --push registry.example/foley:v1",
             "build, start, compare and measure the image, then push it",
         ),
+        (
+            "prebake build foley --cache-from registry.example/foley",
+            "reuse layers of a registry, and write nothing there",
+        ),
+        ("prebake build foley --push registry.example/foley --by-digest", "push, and write no tag"),
         ("prebake build foley --plan --json", "print what the build would do"),
     ),
     "compile": (

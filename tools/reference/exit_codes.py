@@ -39,7 +39,7 @@ ACTIONS: Mapping[str, str] = {
     "or set `PREBAKE_ACCEPT_LICENSE=ID,…`",
     "GraphRefused": "export the graph again without the named parts; give sizes by `prebake init --input 'x=[1, 3, "
     "640, 640]'`, or real inputs by `--sample FILE`",
-    "OutputInvalid": "write `docker`, `oci:DIR`, `oci:FILE.tar` or `registry:REFERENCE`",
+    "OutputInvalid": "write `docker`, `oci:DIR`, `oci:FILE.tar` or `registry:REFERENCE`; for the flags, act on the message",
     "InitRefused": "give an `.onnx` file, or a complete transformers folder of one of the named tasks; choose one of "
     "several forms with `--file`; give a new name if the image exists",
     "EngineUnavailable": "start Docker, correct `DOCKER_HOST`, or run `prebake engine up` (on Debian, as root)",
