@@ -1,4 +1,4 @@
-"""A process of a trial imports ONNX Runtime, and neither torch nor the packages that write graphs: each candidate starts three."""
+"""A process of a trial imports ONNX Runtime, but neither torch nor packages that write graphs: each candidate starts three."""
 
 from __future__ import annotations
 
