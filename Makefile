@@ -12,6 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Every process of tests would compile each module that it imports, as `make setup` compiles none.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup engine demo test unit integration e2e coverage lint bench gpu-check soak restarts published aa requirements reference clean
 
 help:
