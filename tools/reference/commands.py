@@ -54,7 +54,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "deploy": (("prebake deploy --model foley --replicas 2 | kubectl apply -f -", ""),),
     "verify": (("prebake verify registry.example/foley:v1 --model foley", ""),),
     "engine": (("prebake engine up", "on Debian, as root"), ("prebake engine status", "")),
-    "schema": (("prebake schema > docs/image.schema.json", ""),),
+    "schema": (
+        ("prebake schema > image.schema.json", "for an editor that checks YAML"),
+        ("prebake schema gate > gate.schema.json", "for a program that reads build/bench/NAME-gate.json"),
+    ),
     "cache list": (("prebake cache list", ""),),
     "cache verify": (("prebake cache verify --repair", ""),),
     "cache prune": (

@@ -19,6 +19,6 @@ HELP = {
     "deploy": "print a Kubernetes Deployment and Service",
     "verify": "compare an image at a registry with the lock and this checkout, byte for byte",
     "engine": "start, stop, show or remove a private Docker Engine, for machines without one",
-    "schema": "print the JSON Schema of image.yaml",
+    "schema": "print the JSON Schema of image.yaml, or of the gate's result",
     "cache": "list, verify or prune the local store that all builds share",
 }
