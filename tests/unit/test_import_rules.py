@@ -66,6 +66,7 @@ THEIRS: dict[str, set[str]] = {
     },
     "prebake/bootstrap": {"docker", "requests"},
     "prebake/io": {"httpx"},
+    "prebake/measure": {"jinja2"},
     "prebake/render": {"jinja2", "yaml"},
     "prebake/io/http_errors.py": {"httpx"},
     "prebake/checkpoints": {

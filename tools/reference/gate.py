@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prebake.measure.gate_report.schema import SCHEMA, json_schema
@@ -21,7 +21,7 @@ def write_page() -> str:
     )
 
 
-def _objects(path: str, node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _objects(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every object with keys of its own, by the path to it."""
     if "properties" in node:
         yield path, node
@@ -31,7 +31,7 @@ def _objects(path: str, node: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
         yield from _objects(f"{path}[]", node["items"])
 
 
-def _write_object(path: str, node: dict[str, Any]) -> list[str]:
+def _write_object(path: str, node: Mapping[str, Any]) -> list[str]:
     heading = [f"## {path}", sentence(node["description"])] if path else []
     rows = [
         (code(name), _type_of(child), sentence(child["description"]) + _choices_of(child))
@@ -40,11 +40,11 @@ def _write_object(path: str, node: dict[str, Any]) -> list[str]:
     return [*heading, table(("key", "type", "meaning"), rows)]
 
 
-def _type_of(node: dict[str, Any]) -> str:
+def _type_of(node: Mapping[str, Any]) -> str:
     kinds = node["type"] if isinstance(node["type"], list) else [node["type"]]
     return " or ".join(kinds)
 
 
-def _choices_of(node: dict[str, Any]) -> str:
+def _choices_of(node: Mapping[str, Any]) -> str:
     names = [name for name in node.get("enum", ()) if name is not None]
     return f" One of {codes(names)}." if names else ""

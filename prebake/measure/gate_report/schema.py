@@ -238,7 +238,7 @@ _DOCUMENT: Mapping[str, Node] = {
 }
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> Mapping[str, Any]:
     """The schema. Every key has a description with its unit."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
