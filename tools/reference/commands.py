@@ -44,6 +44,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "fail if the start is more than 10% slower than that of the branch main",
         ),
     ),
+    "trace": (
+        ("prebake trace http://localhost:8000 --output start.json", "of a running container"),
+        ("prebake trace build/foley/report.json > start.json", "of the last build"),
+        ("prebake trace build/bench/foley-gate.json --output start.json", "of both images of a comparison"),
+    ),
     "demo": (("prebake demo --model foley", ""),),
     "bake-file": (
         (

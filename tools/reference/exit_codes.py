@@ -51,6 +51,9 @@ ACTIONS: Mapping[str, str] = {
     "NoRoom": "free some space; `PREBAKE_CACHE` moves the store, and `docker builder prune` frees the build cache",
     "SourceError": "correct the source in `image.yaml`, use a token or accept the publisher's terms, or name another "
     "folder",
+    "StartUnreadable": "name a report, the result of a benchmark, or the URL of a running container "
+    "([measure](../measure.md#prebake-trace))",
+    "ContainerUnreachable": "start the container with its port published, or forward the port of the Pod",
     "NoNetwork": "check network, proxy and certificates; Prebake keeps what was downloaded",
     "ChecksumMismatch": "run the command again; if the publisher changed the file on purpose, lock again and review "
     "the difference",

@@ -14,6 +14,7 @@ HELP = {
     "lock": "pin every file of the checkpoints, the system packages and the base image in weights.lock",
     "upgrade": "rewrite image.yaml and weights.lock from an earlier schema to the present one",
     "bench": "compare the image's start with a naive image, or judge it against a baseline",
+    "trace": "write a start as a trace, which Perfetto opens",
     "demo": "build and start an image, send a request, and show the measured start",
     "bake-file": "write build contexts and docker-bake.json for `docker buildx bake`",
     "deploy": "print a Kubernetes Deployment and Service",

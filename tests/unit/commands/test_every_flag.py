@@ -28,6 +28,7 @@ SHORTEST = {
     "lock": ["lock", "toy"],
     "upgrade": ["upgrade", "toy"],
     "bench": ["bench", "toy"],
+    "trace": ["trace", "http://localhost:8000"],
     "demo": ["demo", "toy"],
     "bake-file": ["bake-file", "contexts"],
     "deploy": ["deploy", "toy"],
