@@ -36,6 +36,4 @@ def run(request: CachePruneRequest) -> None:
     show(pruned, pruned_text(pruned), as_json=request.json)
 
 
-COMMAND = Command(
-    "prune", "remove unfinished downloads and leftovers of killed processes", add_flags, read, run
-)
+COMMAND = Command("prune", "remove unfinished downloads and leftovers of killed processes", add_flags, read, run)

@@ -114,7 +114,9 @@ def place_phase(phase: Mapping[str, Any], models: Collection[str] = ()) -> tuple
     """The lane of a phase, and its name in that lane. The lane follows from its ``process``, if it has that key: ``engine``,
     ``server``, ``model`` or the name of one of several models."""
     process = phase.get("process")
-    return (PROCESSES.get(process, f"{MODEL} {process}"), phase["name"]) if process else find_lane(phase["name"], models)
+    return (
+        (PROCESSES.get(process, f"{MODEL} {process}"), phase["name"]) if process else find_lane(phase["name"], models)
+    )
 
 
 def find_lane(name: str, models: Collection[str]) -> tuple[str, str]:
