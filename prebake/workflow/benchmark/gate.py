@@ -15,7 +15,7 @@ from prebake.measure.gate.errors import LimitExceeded, VerdictUnclear
 from prebake.measure.gate.gate import MAX_PAIRS, GateResult, GateSide, run_gate
 from prebake.measure.gate.limits import DEFAULT_REGRESSION, Limits, Verdict
 from prebake.measure.gate.message import gate_lines, summarize_failure, summarize_noise
-from prebake.measure.report.report_files import write_document
+from prebake.measure.gate_report.files import write_gate_files
 from prebake.measure.warmup_request import read_warmups
 from prebake.spec.image.gate import GateSpec, parse_duration, parse_share, parse_size
 from prebake.spec.project import read_spec
@@ -44,7 +44,8 @@ class GateRequest:
 
 
 def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
-    """Get the baseline, build the image, measure and judge. Returns the document, which is also written below ``build/bench/``.
+    """Get the baseline, build the image, measure and judge. Returns the document. It is written below ``build/bench/``,
+    with the files that are made of it.
 
     Raises BaselineUnusable, CannotDropCache, StartFailed, AnswerDiffers, and the errors of a build.
     """
@@ -74,7 +75,7 @@ def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
         warm=request.state == "warm",
     )
     document = _document(request, connection, image, baseline, result)
-    write_document(request.build.root / "build" / "bench" / f"{request.build.model}-gate.json", document)
+    write_gate_files(request.build.root / "build" / "bench", request.build.model, document)
     return document
 
 
