@@ -1,4 +1,4 @@
-"""``prebake schema``: the JSON Schema of ``image.yaml``, or of the gate's document."""
+"""``prebake schema``: the JSON Schema of ``image.yaml``, or of the gate's result."""
 
 from __future__ import annotations
 
@@ -12,27 +12,23 @@ from prebake.commands.shared.output import print_json
 
 @dataclass(frozen=True)
 class SchemaRequest:
-    """``document`` is image or gate."""
+    """``gate``: the schema of the gate's result, not of ``image.yaml``."""
 
-    document: str = "image"
+    gate: bool = False
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "document",
-        nargs="?",
-        choices=("image", "gate"),
-        default=SchemaRequest.document,  # argparse (until Python 3.12) compares a suppressed default with the choices
-        help="image (image.yaml), or gate (build/bench/NAME-gate.json) (default: image)",
+        "--gate", action="store_true", help="print the schema of build/bench/NAME-gate.json, which a comparison writes"
     )
 
 
 def read(given: Arguments) -> SchemaRequest:
-    return SchemaRequest(**given.pick("document"))
+    return SchemaRequest(**given.pick("gate"))
 
 
 def run(request: SchemaRequest) -> None:
-    if request.document == "gate":
+    if request.gate:
         from prebake.measure.gate_report.schema import json_schema
     else:
         from prebake.spec.reader import json_schema

@@ -66,7 +66,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "engine": (("prebake engine up", "on Debian, as root"), ("prebake engine status", "")),
     "schema": (
         ("prebake schema > image.schema.json", "for an editor that checks YAML"),
-        ("prebake schema gate > gate.schema.json", "for a program that reads build/bench/NAME-gate.json"),
+        ("prebake schema --gate > gate.schema.json", "for a program that reads build/bench/NAME-gate.json"),
     ),
     "cache list": (("prebake cache list", ""),),
     "cache verify": (("prebake cache verify --repair", ""),),

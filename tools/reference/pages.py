@@ -19,7 +19,7 @@ def write_image_schema() -> str:
 
 
 def write_gate_schema() -> str:
-    """What ``prebake schema gate`` prints."""
+    """What ``prebake schema --gate`` prints."""
     return json.dumps(gate_schema(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -43,10 +43,9 @@ def summarize_failure(document: Document) -> str:
         check_line(check, document).split(maxsplit=1)[1] for check in document["checks"] if check["verdict"] == "fail"
     ]
     phases = [f"{phase['name']} {phase['difference_seconds']:+.3f} s" for phase in slowest(document["phases"])]
-    changes = [_change(change) for change in document["counters"]["changes"]]
     lines = [f"{document['model']} exceeds its limits:", *(f"  {each}" for each in exceeded)]
     lines += [f"  phases that moved: {_list(phases)}"] if phases else []
-    lines += [f"  counted at one start: {_list(changes)}"] if changes else []
+    lines += [f"  counted at one start: {sentence}" for sentence in document["counters"]["sentences"]]
     return "\n".join(lines)
 
 
@@ -104,27 +103,14 @@ def _counters(counters: Document) -> Iterator[str]:
     if not counters["counted"]:
         yield f"counters: none ({counters['reason']})"
         return
-    moved = [value for value in counters["values"] if value["moved"]]
-    if moved:
+    if sentences := counters["sentences"]:
         yield "counters that moved (one counted start of each image):"
-    for value in moved[:MOST_NAMES]:
-        yield f"  {value['name']:32}{value['value']:,}, baseline {value['baseline']:,}"
-    changes = counters["changes"]
-    for change in changes[:MOST_NAMES]:
-        yield f"  {_change(change)}"
-    yield from _rest(len(changes))
+    yield from (f"  {sentence}" for sentence in sentences)
 
 
 def _rest(count: int) -> Iterator[str]:
     if count > MOST_NAMES:
         yield f"  and {count - MOST_NAMES} more, which the files of this gate list"
-
-
-def _change(change: Document) -> str:
-    sizes = {"added": "bytes", "removed": "baseline_bytes"}
-    if change["change"] == "changed":
-        return f"{change['what']} {change['name']}: {change['bytes']:,} bytes, baseline {change['baseline_bytes']:,}"
-    return f"{change['what']} {change['name']} {change['change']} ({change[sizes[change['change']]]:,} bytes)"
 
 
 def _circumstances(document: Document) -> str:

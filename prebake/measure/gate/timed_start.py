@@ -90,7 +90,7 @@ def describe_start(
 
 def _process_of(name: str, models: Collection[str]) -> str:
     """``server``, ``model``, or the name of one of several models."""
-    lane, _ = find_lane({"name": name}, models)
+    lane, _ = find_lane(name, models)
     if lane == SERVER_LANE:
         return SERVER
     return "model" if lane == MODEL_LANE else lane.removeprefix(f"{MODEL_LANE} ")

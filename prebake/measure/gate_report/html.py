@@ -33,11 +33,12 @@ def format_html(document: Mapping[str, Any]) -> str:
         conditions=describe_conditions(document),
         size_change=describe_size_change(document),
         measures=rows.tabulate_measures(document),
-        plots=(plots.plot_starts(document), plots.plot_ratios(document), plots.plot_phases(document)),
+        compares=document["baseline"] is not None,
+        plots=_list_plots(document),
         tables=(
-            rows.tabulate_phases(document),
+            *((rows.tabulate_phases(document),) if document["baseline"] else ()),
             rows.tabulate_counters(document),
-            rows.tabulate_changes(document),
+            *((rows.tabulate_changes(document),) if document["baseline"] else ()),
             rows.tabulate_layers(document),
             rows.tabulate_images(document),
             rows.tabulate_machine(document),
@@ -45,6 +46,12 @@ def format_html(document: Mapping[str, Any]) -> str:
         ),
         message=[clean(line) for line in document["message"].splitlines()],
     )
+
+
+def _list_plots(document: Mapping[str, Any]) -> tuple[plots.Plot, ...]:
+    if not document["baseline"]:
+        return (plots.plot_starts(document),)
+    return plots.plot_starts(document), plots.plot_ratios(document), plots.plot_phases(document)
 
 
 @cache

@@ -42,7 +42,8 @@ def format_markdown(document: Mapping[str, Any], *, picture_url: str | None = No
 
 def _write_moved(document: Mapping[str, Any]) -> Iterator[str]:
     """What moved; of the counters and changes only if there is something."""
-    yield _write_section(rows.tabulate_phases(document, moved=True), 5_000)
+    if document["baseline"]:
+        yield _write_section(rows.tabulate_phases(document, moved=True), 5_000)
     counters = rows.tabulate_counters(document, moved=True)
     if counters.rows or not document["counters"]["counted"]:
         yield _write_section(counters, 4_000)
@@ -60,7 +61,8 @@ def _write_details(document: Mapping[str, Any]) -> Iterator[str]:
         (rows.tabulate_machine(document), 4_000),
     )
     for table, budget in tables:
-        yield _fold(table.title, write_table(table, budget))
+        if table.rows:
+            yield _fold(table.title, write_table(table, budget))
     yield _fold("The words of the command", _write_message(document["message"], 4_000))
 
 

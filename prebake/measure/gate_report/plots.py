@@ -100,12 +100,13 @@ def make_scale(values: Sequence[float], left: float = LEFT, right: float = WIDTH
 
 def plot_starts(document: Document) -> Plot:
     """The times until the first answer: a dot for each start, stacked where they are close, with quartiles and median."""
-    times = {name: [pair[name]["ttfi_seconds"] for pair in document["starts"]] for name, _ in IMAGES}
+    images = IMAGES if document["baseline"] else IMAGES[:1]
+    times = {name: [pair[name]["ttfi_seconds"] for pair in document["starts"]] for name, _ in images}
     medians = {"image": document["ttfi_seconds"], "baseline": document["baseline_ttfi_seconds"]}
-    scale = make_scale([*times["image"], *times["baseline"], *medians.values()])
-    bottom = TOP + STRIP * len(IMAGES)
+    scale = make_scale([*(medians[name] for name, _ in images), *(each for found in times.values() for each in found)])
+    bottom = TOP + STRIP * len(images)
     shapes: list[Shape] = list(_axis(scale, TOP, bottom, "s"))
-    for number, (name, title) in enumerate(IMAGES):
+    for number, (name, title) in enumerate(images):
         base = TOP + STRIP * (number + 1) - 14
         titles = [
             f"pair {pair['pair']}, {title}: {format_time(pair[name]['ttfi_seconds'])}" for pair in document["starts"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prebake.measure.gate_report.names import Name
@@ -39,7 +39,7 @@ class Table:
 def tabulate_measures(document: Document) -> Table:
     """TTFI, ready and size of both images, with ratio, limit and verdict."""
     checks = {check["name"]: check for check in document["checks"]}
-    image, baseline = document["image"]["size_bytes"], document["baseline"]["size_bytes"]
+    image, baseline = document["image"]["size_bytes"], (document["baseline"] or {}).get("size_bytes")
     ttfi = (document["ttfi_seconds"], document["baseline_ttfi_seconds"])
     ready = (document["ready_seconds"], document["baseline_ready_seconds"])
     rows = [
@@ -59,7 +59,17 @@ def tabulate_measures(document: Document) -> Table:
         ),
     ]
     head = ("", "new", "baseline", "new / baseline (95% interval)", "at most", "verdict")
-    return Table("Result", head, tuple(rows), (1, 2, 3, 4))
+    return _leave_out(document, Table("Result", head, tuple(rows), (1, 2, 3, 4)), (2, 3))
+
+
+def _leave_out(document: Document, table: Table, columns: tuple[int, ...]) -> Table:
+    """Without a baseline, the table without its ``columns``."""
+    if document["baseline"]:
+        return table
+    kept = [number for number in range(len(table.head)) if number not in columns]
+    rows = tuple(tuple(row[number] for number in kept) for row in table.rows)
+    numbers = tuple(place for place, number in enumerate(kept) if number in table.numbers)
+    return replace(table, head=tuple(table.head[number] for number in kept), rows=rows, numbers=numbers)
 
 
 def _ratio(value: float | None, interval: Ends | None = None) -> str:
@@ -113,7 +123,8 @@ def tabulate_counters(document: Document, *, moved: bool = False) -> Table:
         if counters["counted"]
         else f"Nothing was counted: {counters['reason'] or 'no reason is given'}"
     )
-    return Table("Counters that moved" if moved else "All counters", head, rows, (1, 2, 3), empty)
+    title = "Counters that moved" if moved else "All counters"
+    return _leave_out(document, Table(title, head, rows, (1, 2, 3), empty), (2, 3, 4))
 
 
 def _counter_row(value: Document) -> Row:
@@ -125,7 +136,9 @@ def _counter_row(value: Document) -> Row:
     if numbers[0] == numbers[1] and value["value"] != value["baseline"]:  # the rounding hides the difference
         numbers = format_number(value["value"]), format_number(value["baseline"])
         unit = ""
-    return Name(value["name"]), *numbers, format_difference(value["value"], value["baseline"], unit)
+    known = value["value"] is not None and value["baseline"] is not None
+    difference = format_difference(value["value"], value["baseline"], unit) if known else NONE
+    return Name(value["name"]), *numbers, difference
 
 
 def tabulate_changes(document: Document) -> Table:
@@ -151,20 +164,20 @@ def tabulate_starts(document: Document) -> Table:
             str(pair["pair"]),
             "new" if pair["first"] == "image" else "baseline",
             format_time(pair["image"]["ttfi_seconds"]),
-            format_time(pair["baseline"]["ttfi_seconds"]),
-            format_ratio(_divide(pair["image"]["ttfi_seconds"], pair["baseline"]["ttfi_seconds"])),
+            format_time(old.get("ttfi_seconds")),
+            format_ratio(_divide(pair["image"]["ttfi_seconds"], old.get("ttfi_seconds"))),
             format_time(pair["image"]["ready_seconds"]),
-            format_time(pair["baseline"]["ready_seconds"]),
+            format_time(old.get("ready_seconds")),
         )
-        for pair in document["starts"]
+        for pair, old in ((pair, pair["baseline"] or {}) for pair in document["starts"])
     )
     head = ("pair", "started first", "new TTFI", "baseline TTFI", "ratio", "new ready", "baseline ready")
-    return Table("All starts", head, rows, (0, 2, 3, 4, 5, 6))
+    return _leave_out(document, Table("All starts", head, rows, (0, 2, 3, 4, 5, 6)), (1, 3, 4, 6))
 
 
 def tabulate_layers(document: Document) -> Table:
     """The bytes of each kind of layer, unpacked."""
-    new, old = document["image"]["layer_bytes"], document["baseline"]["layer_bytes"]
+    new, old = document["image"]["layer_bytes"], (document["baseline"] or {}).get("layer_bytes", {})
     rows = tuple(
         (
             Name(kind),
@@ -174,20 +187,21 @@ def tabulate_layers(document: Document) -> Table:
         )
         for kind in dict.fromkeys([*new, *old])
     )
-    return Table("Layers", ("kind", "new", "baseline", "difference"), rows, (1, 2, 3))
+    return _leave_out(document, Table("Layers", ("kind", "new", "baseline", "difference"), rows, (1, 2, 3)), (2, 3))
 
 
 def tabulate_images(document: Document) -> Table:
     """Both images by reference and digest."""
     new, old = document["image"], document["baseline"]
-    rows = (
-        ("reference", Name(new["reference"]), Name(old["reference"])),
-        ("digest", _name_or_none(new["digest"]), _name_or_none(old["digest"])),
-        ("size", f"{format_number(new['size_bytes'])} bytes", f"{format_number(old['size_bytes'])} bytes"),
-        ("given as", NONE, Name(old["given"])),
-        ("revision", NONE, _name_or_none(old["revision"])),
-    )
-    return Table("Images", ("", "new", "baseline"), rows)
+    rows: list[Row] = [
+        (title, *(_name_or_none(image[key]) for image in (new, old) if image))
+        for title, key in (("reference", "reference"), ("digest", "digest"))
+    ]
+    rows.append(("size", *(f"{format_number(image['size_bytes'])} bytes" for image in (new, old) if image)))
+    if old:
+        rows.append(("given as", NONE, Name(old["given"])))
+        rows.append(("revision", NONE, _name_or_none(old["revision"])))
+    return Table("Images", ("", "new", "baseline") if old else ("", "new"), tuple(rows))
 
 
 def _name_or_none(text: str | None) -> str:

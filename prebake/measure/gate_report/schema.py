@@ -35,8 +35,7 @@ def _choice(description: str, names: Sequence[str]) -> Node:
 
 
 def _nullable(node: Node) -> Node:
-    choices = {"enum": [*node["enum"], None]} if "enum" in node else {}
-    return {**node, **choices, "type": [node["type"], "null"]}
+    return {**node, "type": [node["type"], "null"]}
 
 
 def _list(description: str, item: Node) -> Node:
@@ -158,6 +157,7 @@ _COUNTERS = _object(
         "reason": _text("why not; empty if they were counted"),
         "values": _list("the counters", _COUNTER),
         "changes": _list("the modules, files and layers that differ", _CHANGE),
+        "sentences": _list("what moved, in words", _text("one of them")),
     },
 )
 
@@ -185,12 +185,12 @@ def _start(image: str) -> Node:
 
 
 _PAIR = _object(
-    "one start of each image, one directly after the other",
+    "one start of each image, one directly after the other; without a baseline one start of the new image",
     {
         "pair": _count("the number of the pair, from 1", 1),
         "first": _choice("which image was started first", ("image", "baseline")),
         "image": _start("the new image"),
-        "baseline": _start("the baseline"),
+        "baseline": _nullable(_start("the baseline")),
     },
 )
 
@@ -207,7 +207,7 @@ _DOCUMENT: Mapping[str, Node] = {
         ("warm", "cold", "absent"),
     ),
     "network_achieved_bits_per_second": _nullable(
-        _number("The bits per second of payload that one TCP connection had on that link; null if the image was there")
+        _number("the bits a second of payload that one TCP connection had on that link")
     ),
     "network_bits_per_second": _nullable(
         _number("the speed of the link that images are pulled through, in bits a second")
@@ -216,26 +216,32 @@ _DOCUMENT: Mapping[str, Node] = {
     "message": _text("the sentences that the command prints"),
     "machine": _MACHINE,
     "image": _image("the new image", {}),
-    "baseline": _image(
-        "the image that it is compared with",
-        {
-            "given": _text("the text of `--baseline`"),
-            "kind": _choice("what that text is", ("tag", "registry", "revision")),
-            "revision": _nullable(_text("the git commit that the baseline was built from")),
-        },
+    "baseline": _nullable(
+        _image(
+            "the image that it is compared with; null: there is none, and only the new image was started",
+            {
+                "given": _text("the text of `--baseline`"),
+                "kind": _choice("what that text is", ("tag", "registry", "revision")),
+                "revision": _nullable(_text("the git commit that the baseline was built from")),
+            },
+        )
     ),
     "limits": _LIMITS,
     "checks": _list("the thresholds that were checked", _CHECK),
     "pairs": _count("the number of pairs that were started"),
     "max_pairs": _count("the largest number of pairs that was allowed", 1),
     "ttfi_seconds": _number("median time until the first answer of the new image, in seconds"),
-    "baseline_ttfi_seconds": _number("the same of the baseline"),
+    "baseline_ttfi_seconds": _nullable(_number("the same of the baseline")),
     "ready_seconds": _nullable(_number("median time until ready of the new image, in seconds")),
     "baseline_ready_seconds": _nullable(_number("the same of the baseline")),
-    "ratio": _number("median of the paired ratios of times until the first answer, new over baseline"),
-    "ratio_interval_95": _interval("the 95% interval of `ratio`"),
-    "spread": _nullable(_number("half the interquartile range of the paired ratios over their median")),
-    "phases": _list("the phases of both images, compared", _PHASE),
+    "ratio": _nullable(_number("median of the paired ratios of times until the first answer, new over baseline")),
+    "ratio_interval_95": _nullable(_interval("the 95% interval of `ratio`")),
+    "spread": _nullable(
+        _number(
+            "half the interquartile range of the paired ratios (without a baseline, of the times) over their median"
+        )
+    ),
+    "phases": _list("the phases of both images, compared; empty without a baseline", _PHASE),
     "counters": _COUNTERS,
     "starts": _list("every pair of starts, in order", _PAIR),
 }

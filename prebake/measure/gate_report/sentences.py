@@ -60,9 +60,10 @@ def _format_exact(size: float) -> str:
 
 def _describe_doubt(document: Document) -> str:
     """Why a check is unclear: how much was measured, and how noisy it was."""
-    noise = "" if document["spread"] is None else f", and the ratios of pairs vary by ±{document['spread']:.0%}"
+    pairs, ratios = ("pairs", "the ratios of pairs") if document["baseline"] else ("starts", "the times")
+    noise = "" if document["spread"] is None else f", and {ratios} vary by ±{document['spread']:.0%}"
     return (
-        f" That is too close to call: {document['pairs']} of at most {document['max_pairs']} pairs were started{noise}."
+        f" That is too close to call: {document['pairs']} of at most {document['max_pairs']} {pairs} were made{noise}."
     )
 
 
@@ -78,8 +79,7 @@ def _compare(ratio: float, interval: Any) -> tuple[str, str]:
 
 def describe_conditions(document: Document) -> str:
     """How it was measured."""
-    pairs = document["pairs"]
-    started = f"{pairs} pair{'s' if pairs != 1 else ''} of starts (at most {document['max_pairs']})"
+    started = f"{_count_starts(document)} (at most {document['max_pairs']})"
     network = document["network_bits_per_second"]
     link = f" through a link of {network / 1e9:g} Gbit/s" if network else ""
     load = document["machine"]["load_average"]
@@ -88,12 +88,18 @@ def describe_conditions(document: Document) -> str:
     )
 
 
+def _count_starts(document: Document) -> str:
+    """Such as ``8 pairs of starts``."""
+    count = document["pairs"]
+    plural = "" if count == 1 else "s"
+    return f"{count} pair{plural} of starts" if document["baseline"] else f"{count} start{plural}"
+
+
 def describe_starts(document: Document) -> str:
     """The text alternative of a picture of all starts."""
-    return (
-        f"Times until the first answer of {document['pairs']} pairs of starts. New image: {_range(document, 'image')}. "
-        f"Baseline: {_range(document, 'baseline')}."
-    )
+    baseline = f" Baseline: {_range(document, 'baseline')}." if document["baseline"] else ""
+    count = _count_starts(document)
+    return f"Times until the first answer of {count}. New image: {_range(document, 'image')}.{baseline}"
 
 
 def _range(document: Document, image: str) -> str:
@@ -104,7 +110,9 @@ def _range(document: Document, image: str) -> str:
 
 
 def describe_size_change(document: Document) -> str:
-    """By how much the image grew or shrank."""
+    """By how much the image grew or shrank; empty without a baseline."""
+    if not document["baseline"]:
+        return ""
     new, old = document["image"]["size_bytes"], document["baseline"]["size_bytes"]
     if new == old:
         return "The image has as many bytes as the baseline."

@@ -77,7 +77,7 @@ def lay_out(
     for phase in phases:
         begin = container + phase["start"]
         end = math.inf if phase.get("seconds") is None else begin + phase["seconds"]
-        lane, name = find_lane(phase, models)
+        lane, name = place_phase(phase, models)
         if name == LIVE and lane == SERVER:
             live = end if end <= ready else None
         elif begin < ready:
@@ -110,15 +110,20 @@ def format_seconds(seconds: float, ready: float) -> str:
     return f"{seconds:.{3 if ready < 10 else 2}f}"
 
 
-def find_lane(phase: Mapping[str, Any], models: Collection[str] = ()) -> tuple[str, str]:
+def place_phase(phase: Mapping[str, Any], models: Collection[str] = ()) -> tuple[str, str]:
     """The lane of a phase, and its name in that lane. The lane follows from its ``process``, if it has that key: ``engine``,
     ``server``, ``model`` or the name of one of several models."""
-    name = str(phase["name"])
-    if process := phase.get("process"):
-        return PROCESSES.get(process, f"{MODEL} {process}"), name
-    model, colon, rest = name.partition(": ")
+    process = phase.get("process")
+    return (
+        (PROCESSES.get(process, f"{MODEL} {process}"), phase["name"]) if process else find_lane(phase["name"], models)
+    )
+
+
+def find_lane(name: str, models: Collection[str]) -> tuple[str, str]:
+    """The lane of a phase by its name, and its name in that lane."""
+    model, colon, phase = name.partition(": ")
     if colon and model in models:
-        return f"{MODEL} {model}", rest
+        return f"{MODEL} {model}", phase
     return (SERVER if name == LIVE or name in SERVER_PHASES else MODEL), name
 
 

@@ -70,8 +70,8 @@ _IMAGE = fields({"reference": TEXT}, {"digest": nullable(TEXT), "size_bytes": SI
 _GATE = fields(
     {
         "image": _IMAGE,
-        "baseline": _IMAGE,
-        "starts": listing(fields({"image": _START, "baseline": _START}, {}), minimum=1),
+        "baseline": nullable(_IMAGE),
+        "starts": listing(fields({"image": _START, "baseline": nullable(_START)}, {}), minimum=1),
     },
     {},
 )
@@ -142,9 +142,12 @@ def _read_report(report: Mapping[str, Any]) -> RecordedStart:
 
 def _read_gate(gate: Mapping[str, Any]) -> Iterator[RecordedStart]:
     """The start of each image with the median time until the first answer; of an even number, the quicker one of the two in the
-    middle."""
+    middle. A gate may have no baseline."""
     for key, title in (("image", "new image"), ("baseline", "baseline")):
-        starts = sorted((pair[key] for pair in gate["starts"]), key=lambda start: float(start["ttfi_seconds"]))
+        found = [pair[key] for pair in gate["starts"] if gate[key] and pair[key]]
+        if not found:
+            continue
+        starts = sorted(found, key=lambda start: float(start["ttfi_seconds"]))
         start, image = starts[(len(starts) - 1) // 2], gate[key]
         yield RecordedStart(
             start["phases"],

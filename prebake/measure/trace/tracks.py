@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prebake.measure.report.waterfall import CONTAINER_START, ENGINE, LIVE, MODEL, SERVER, find_lane, lay_out
+from prebake.measure.report.waterfall import CONTAINER_START, ENGINE, LIVE, MODEL, SERVER, lay_out, place_phase
 from prebake.measure.trace.start_documents import RecordedStart
 
 MICROSECONDS = 1_000_000
@@ -44,7 +44,7 @@ def list_processes(start: RecordedStart) -> list[Process]:
         is_critical = (ENGINE, CONTAINER_START, 0.0) in critical
         spans[ENGINE].append(Span(CONTAINER_START, CONTAINER_START, 0, to_microseconds(start.container), is_critical))
     for phase in start.phases:
-        lane, name = find_lane(phase, start.models)
+        lane, name = place_phase(phase, start.models)
         if (lane, name) == (SERVER, LIVE):
             continue
         begin, seconds = start.container + phase["start"], phase["seconds"]
@@ -72,7 +72,7 @@ def find_live(start: RecordedStart) -> float | None:
     if start.live is not None:
         return start.live
     for phase in start.phases:
-        if find_lane(phase, start.models) == (SERVER, LIVE) and phase["seconds"] is not None:
+        if place_phase(phase, start.models) == (SERVER, LIVE) and phase["seconds"] is not None:
             return float(start.container + phase["start"] + phase["seconds"])
     return None
 

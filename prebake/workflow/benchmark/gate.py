@@ -11,7 +11,11 @@ from typing import Any
 import prebake
 from prebake.docker.connection import Connection, find_engine
 from prebake.docker.images.images import ImageFacts, inspect_image
+from prebake.errors import ContainerError
 from prebake.io.log import Log
+from prebake.measure.counters.comparison import compare_counters
+from prebake.measure.counters.counters import Counters, not_counted
+from prebake.measure.counters.sentences import describe_comparison
 from prebake.measure.gate.errors import LimitExceeded, VerdictUnclear
 from prebake.measure.gate.gate import MAX_PAIRS, GateResult, GateSide, run_gate
 from prebake.measure.gate.limits import DEFAULT_REGRESSION, Limits, Verdict
@@ -29,6 +33,7 @@ from prebake.workflow.benchmark.naive import find_launcher
 from prebake.workflow.benchmark.page_cache import prepare_start
 from prebake.workflow.build import build_image
 from prebake.workflow.requests import BuildRequest, State
+from prebake.workflow.start_check.counted_start import count_start, layer_bytes
 from prebake.workflow.start_check.launcher import EngineLauncher
 
 SCHEMA = 1
@@ -49,7 +54,8 @@ class GateRequest:
 
 
 def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
-    """Get the baseline, build the image, measure and judge. Returns the document, which is also written below ``build/bench/``.
+    """Get the baseline, build the image, measure and judge. Returns the document. It is written below ``build/bench/``,
+    with the files that are made of it.
 
     Raises BaselineUnusable, StateUnavailable, StartFailed, AnswerDiffers, and the errors of a build.
     """
@@ -80,7 +86,11 @@ def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
             before=before,
             warm=request.state == "warm",
         )
-    document = {**_document(request, connection, image, baseline, result), "network_achieved_bits_per_second": rate}
+    document = {
+        **_document(request, connection, image, baseline, result),
+        "network_achieved_bits_per_second": rate,
+        "counters": _count(connection, launcher, side, other, log),
+    }
     document["message"] = "\n".join(gate_lines(document))
     write_gate_files(request.build.root / "build" / "bench", request.build.model, document)
     return document
@@ -96,6 +106,25 @@ def _launcher_of(
         return
     with absent_launcher(connection, images, request.network or DEFAULT_NETWORK, launch=launcher.at, log=log) as absent:
         yield absent, absent.link.achieved
+
+
+def _count(
+    connection: Connection, launcher: EngineLauncher, image: GateSide, baseline: GateSide | None, log: Log
+) -> Mapping[str, Any]:
+    """The object ``counters`` of the document: one counted start of each, compared. A start that cannot be counted says why."""
+    if baseline is None:
+        return {"counted": False, "reason": "there is no baseline", "values": [], "changes": [], "sentences": []}
+    log("counting one start of each image")
+    counts = [_count_start(connection, launcher, side) for side in (image, baseline)]
+    found = compare_counters(*counts)
+    return {**found.document(), "sentences": describe_comparison(found)}
+
+
+def _count_start(connection: Connection, launcher: EngineLauncher, side: GateSide) -> Counters:
+    try:
+        return count_start(connection, launcher, side.image, side.warmups)
+    except ContainerError as error:  # the timed starts succeeded: it is the tracer that the image does not bear
+        return not_counted(error.message.splitlines()[0])
 
 
 def choose_limits(given: Limits, spec: GateSpec, *, compares: bool) -> Limits:
@@ -140,7 +169,6 @@ def _document(
         "machine": describe_machine(connection, result.load),
         "image": _describe_image(image),
         "baseline": baseline and _describe_baseline(baseline, inspect_image(connection, baseline.image)),
-        "counters": {"counted": False, "reason": "not counted", "values": [], "changes": []},
         **result.document(),
     }
 
@@ -150,7 +178,7 @@ def _describe_image(image: ImageFacts) -> dict[str, Any]:
         "reference": image.reference,
         "digest": image.digest,
         "size_bytes": image.size,
-        "layer_bytes": {},
+        "layer_bytes": layer_bytes(image),
     }
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from prebake.docker.connection import Connection
 from prebake.docker.images.base_image import Base
 from prebake.docker.images.images import inspect_image
 from prebake.docker.images.tags import remove_tag
 from prebake.measure.gate.errors import BaselineUnusable, LimitExceeded, VerdictUnclear
+from prebake.measure.gate_report.html import format_html
+from prebake.measure.gate_report.markdown import format_markdown
+from prebake.measure.gate_report.schema import json_schema
 from tests.support.commands.projects import Built, Project
 from tests.support.registries.pushed_copies import Pushed
 
@@ -28,7 +32,14 @@ def slow_down(project: Project) -> None:
 
 
 def read_gate(project: Project) -> dict[str, Any]:
-    return dict(json.loads((project.root / "build" / "bench" / "toy-gate.json").read_text()))
+    """The document, which its schema describes; the files that are made of it lie beside it."""
+    folder = project.root / "build" / "bench"
+    document: dict[str, Any] = json.loads((folder / "toy-gate.json").read_text())
+    assert [error.message for error in Draft202012Validator(json_schema()).iter_errors(document)] == []
+    assert (folder / "toy-gate.html").read_text() == format_html(document)
+    assert (folder / "toy-gate.md").read_text() == format_markdown(document)
+    assert json.loads((folder / "toy-gate-action.json").read_text())[0]["value"] == document["ttfi_seconds"]
+    return document
 
 
 def test_a_slower_start_fails_and_names_the_phase_and_a_faster_one_passes(

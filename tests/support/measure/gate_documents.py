@@ -90,6 +90,10 @@ def make_document(pairs: int = 8, slower: float = 0.3, model: str = "foley", **c
                 {"what": "module", "name": "wave", "change": "added", "bytes": 23_000, "baseline_bytes": 0},
                 {"what": "layer", "name": "code", "change": "changed", "bytes": 81_000, "baseline_bytes": 80_000},
             ],
+            "sentences": [
+                "1 module more: wave (22.5 KiB, after images.foley.model)",
+                "layers: code: 1000 B more, 79.1 KiB",
+            ],
         },
         "starts": starts,
         **changes,
@@ -138,3 +142,41 @@ def _start(speed: float, slower: float) -> dict[str, Any]:
         )
     ready = round((0.447 + slower) * speed, 4)
     return {"ttfi_seconds": round(ready + 0.15, 4), "ready_seconds": ready, "live_seconds": 0.22, "phases": phases}
+
+
+def make_document_without_baseline(pairs: int = 8) -> dict[str, Any]:
+    """A document of a gate that checks the image's own limits alone."""
+    document = make_document(pairs=pairs, slower=0.0)
+    counters = document["counters"]
+    seconds = document["ttfi_seconds"]
+    return {
+        **document,
+        **dict.fromkeys(("baseline", "baseline_ttfi_seconds", "baseline_ready_seconds", "ratio", "ratio_interval_95")),
+        "limits": {"max_regression": None, "max_ttfi_seconds": 0.5, "max_image_size_bytes": 300_000_000},
+        "checks": [
+            {
+                "name": "ttfi",
+                "verdict": "fail",
+                "value": seconds,
+                "interval": [seconds - 0.01, seconds + 0.01],
+                "limit": 0.5,
+                "unit": "seconds",
+            },
+            {
+                "name": "image size",
+                "verdict": "pass",
+                "value": 265_000_000,
+                "interval": [265_000_000, 265_000_000],
+                "limit": 300_000_000,
+                "unit": "bytes",
+            },
+        ],
+        "verdict": "fail",
+        "phases": [],
+        "counters": {
+            **counters,
+            "values": [{**value, "baseline": None, "moved": False} for value in counters["values"]],
+            "changes": [],
+        },
+        "starts": [{**pair, "first": "image", "baseline": None} for pair in document["starts"]],
+    }

@@ -34,13 +34,14 @@ def imported(*words: str) -> set[str]:
 
 
 def command_modules(modules: set[str]) -> set[str]:
-    return {name.removeprefix("prebake.commands.") for name in modules if name.startswith("prebake.commands.")} - {
-        name.removeprefix("prebake.commands.") for name in modules if name.startswith("prebake.commands.shared")
-    }
+    """The modules or packages of commands, by name."""
+    return {name.split(".")[2] for name in modules if name.startswith("prebake.commands.")} - {"shared"}
 
 
 def test_the_help_lists_exactly_the_modules_of_commands() -> None:
-    modules = {path.stem for path in Path(ROOT / "prebake/commands").glob("*.py")} - {"__init__"}
+    folder = Path(ROOT / "prebake/commands")
+    modules = {path.stem for path in (*folder.glob("*.py"), *(each.parent for each in folder.glob("*/__init__.py")))}
+    modules -= {"__init__", "shared"}
     assert {name.replace("-", "_") for name in HELP} == modules
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prebake.measure.trace.start_documents import RecordedStart, StartUnreadable, read_starts
 from prebake.measure.trace.trace_events import BESIDE, CRITICAL, format_trace, make_trace
 from prebake.measure.trace.tracks import Span, assign_threads
-from tests.support.measure.gate_documents import make_document
+from tests.support.measure.gate_documents import make_document, make_document_without_baseline
 
 STARTUP: dict[str, Any] = {
     "state": "ready",
@@ -171,6 +171,12 @@ def test_a_gate_has_the_median_start_of_both_images(pairs: int) -> None:
     (start, _) = (each for each in found["traceEvents"] if each["name"] == "container start")
     assert start["args"]["digest"] == document["image"]["digest"]
     assert start["args"]["layer_bytes"] == document["image"]["layer_bytes"]
+
+
+def test_a_gate_without_a_baseline_has_one_start() -> None:
+    assert list(lanes(trace(make_document_without_baseline()))) == [
+        f"new image: {name}" for name in ("Engine", "server process", "model process")
+    ]
 
 
 def test_further_keys_of_a_phase_are_arguments_and_a_named_process_is_a_model_s() -> None:

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from prebake.measure.gate_report.benchmark_action import list_benchmark_values
-from tests.support.measure.gate_documents import make_document
+from tests.support.measure.gate_documents import make_document, make_document_without_baseline
 
 # What the tool reads (https://github.com/benchmark-action/github-action-benchmark, src/extract.ts, "customSmallerIsBetter").
 FORM = Draft202012Validator(
@@ -74,6 +74,10 @@ def test_the_new_image_of_a_gate() -> None:
     assert "8 starts, state warm, digest sha256:aaa" in ttfi["extra"]
     assert (found["foley: image size"]["value"], found["foley: image size"]["unit"]) == (265_000_000, "bytes")
     assert (found["foley: modules imported"]["value"], found["foley: modules imported"]["unit"]) == (143, "modules")
+
+
+def test_a_gate_without_a_baseline_has_the_same_figures() -> None:
+    assert by_name(make_document_without_baseline()).keys() == by_name(make_document()).keys()
 
 
 def test_a_value_that_is_missing_is_left_out() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from prebake.measure.gate_report.html import format_html
 from prebake.measure.gate_report.names import MAX_NAME, clean
 from prebake.measure.gate_report.plots import Dot, Label, plot_phases, plot_ratios, plot_starts
-from tests.support.measure.gate_documents import make_document
+from tests.support.measure.gate_documents import make_document, make_document_without_baseline
 
 VOID = {"meta"}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -131,6 +131,14 @@ def test_the_ratio_is_drawn_with_its_interval_and_limit_also_if_an_end_is_unboun
     assert [shape.text for shape in plot.shapes if isinstance(shape, Label) and shape.kind == "bad"] == ["at most 1.10"]
     without = plot_ratios(make_document(checks=[], ratio_interval_95=[None, None]))
     assert not any("most" in shape.text for shape in without.shapes if isinstance(shape, Label))
+
+
+def test_without_a_baseline_there_is_one_picture_and_nothing_of_a_baseline() -> None:
+    page = format_html(make_document_without_baseline())
+    Reader(page)
+    (starts,) = pictures(page)
+    assert len(starts.findall(f".//{SVG}circle")) == 8
+    assert "baseline" not in page.partition("</style>")[2]
 
 
 def test_starts_of_equal_time_are_stacked_beside_each_other() -> None:

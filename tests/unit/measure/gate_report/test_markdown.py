@@ -15,7 +15,7 @@ from markdown_it.token import Token
 
 from prebake.measure.gate_report.markdown import MAX_CHARACTERS, format_markdown, format_name, format_text
 from prebake.measure.gate_report.names import MAX_NAME, clean
-from tests.support.measure.gate_documents import make_document
+from tests.support.measure.gate_documents import make_document, make_document_without_baseline
 
 PARSER = MarkdownIt("commonmark", {"html": True}).enable("table")
 
@@ -112,15 +112,30 @@ def test_a_check_that_is_unclear_says_how_noisy_the_machine_is_and_every_check_h
     assert "The image of foley has 1.5 GiB (1600000000 bytes); at most 1.4 GiB (1500000000 bytes) is allowed." in show(
         heading
     )
-    assert (
-        "That is too close to call: 40 of at most 40 pairs were started, and the ratios of pairs vary by ±12%."
-        in show(rest.splitlines()[1])
+    assert "That is too close to call: 40 of at most 40 pairs were made, and the ratios of pairs vary by ±12%." in show(
+        rest.splitlines()[1]
     )
     assert "foley gives its first answer after 0.620 s (0.600 to 0.630); at most 2.000 s is allowed." in show(
         rest.splitlines()[3]
     )
     assert "| image size | 252.7 MiB | 251.8 MiB | 1.00 | 1.4 GiB | fail |" in rest
     assert "| 1.10 times, 2.000 s | unclear, pass |" in rest
+
+
+def test_without_a_baseline_there_is_nothing_of_one() -> None:
+    document = make_document_without_baseline()
+    text = format_markdown(document)
+    seconds = document["ttfi_seconds"]
+    assert show(text.partition("\n")[0]) == (
+        f"Gate failed: foley gives its first answer after {seconds:.3f} s ({seconds - 0.01:.3f} to {seconds + 0.01:.3f}); "
+        "at most 0.500 s is allowed."
+    )
+    assert "8 starts (at most 40), page cache warm" in text
+    assert "| | new | at most | verdict |".replace("| |", "|  |") in text
+    assert f"| first answer (TTFI) | {seconds:.3f} s | 0.500 s | fail |" in text
+    assert "| pair | new TTFI | new ready |" in text
+    assert "baseline" not in text
+    assert "phase" not in text
 
 
 def test_what_moved_is_named_and_what_did_not_is_folded() -> None:
@@ -134,7 +149,7 @@ def test_what_moved_is_named_and_what_did_not_is_folded() -> None:
 
 
 def test_a_reason_why_nothing_was_counted_is_shown() -> None:
-    counters = {"counted": False, "reason": "ptrace is forbidden", "values": [], "changes": []}
+    counters = {"counted": False, "reason": "ptrace is forbidden", "values": [], "changes": [], "sentences": []}
     text = format_markdown(make_document(slower=0.0, counters=counters))
     assert "Nothing was counted: ptrace is forbidden" in text.partition("<details>")[0]
     assert "No phase moved" in text

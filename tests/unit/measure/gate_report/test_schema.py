@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from prebake.measure.gate_report.schema import json_schema
-from tests.support.measure.gate_documents import make_document
+from tests.support.measure.gate_documents import make_document, make_document_without_baseline
 from tests.support.repository import ROOT
 
 VALIDATOR = Draft202012Validator(json_schema(), format_checker=Draft202012Validator.FORMAT_CHECKER)
@@ -23,7 +23,7 @@ UNCLEAR = make_document(
     ratio_interval_95=[None, None],
     network_bits_per_second=1e9,
     state="absent",
-    counters={"counted": False, "reason": "ptrace is forbidden", "values": [], "changes": []},
+    counters={"counted": False, "reason": "ptrace is forbidden", "values": [], "changes": [], "sentences": []},
 )
 
 
@@ -36,7 +36,9 @@ def test_the_published_schema_is_this_version_s() -> None:
     assert published == json_schema(), "run `make reference`"
 
 
-@pytest.mark.parametrize("document", [make_document(), make_document(pairs=40, slower=0.0), UNCLEAR])
+@pytest.mark.parametrize(
+    "document", [make_document(), make_document(pairs=40, slower=0.0), UNCLEAR, make_document_without_baseline()]
+)
 def test_documents_are_valid(document: dict[str, Any]) -> None:
     assert [error.message for error in VALIDATOR.iter_errors(document)] == []
 
