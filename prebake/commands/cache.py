@@ -11,8 +11,6 @@ from prebake.commands.shared.command import Arguments, Command
 from prebake.commands.shared.output import log, show
 from prebake.workflow.requests import CachePruneRequest
 
-HELP = "list, verify or prune the local store that all builds share"
-
 
 @dataclass(frozen=True)
 class CacheListRequest:

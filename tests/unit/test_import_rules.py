@@ -19,7 +19,7 @@ STDLIB = set(sys.stdlib_module_names)
 
 # What each room may import of ours: whole rooms, no exceptions. A room may always import itself.
 OURS: dict[str, set[str]] = {
-    "build.py": {"prebake.cli", "prebake.errors"},
+    "build.py": {"prebake.cli"},
     "prebake/errors.py": set(),
     "prebake/cli.py": {"prebake.commands", "prebake.errors", "prebake.io", "prebake.spec"},
     "prebake/documents": {"prebake.errors"},
@@ -66,6 +66,7 @@ THEIRS: dict[str, set[str]] = {
     },
     "prebake/bootstrap": {"docker", "requests"},
     "prebake/io": {"httpx"},
+    "prebake/measure": {"jinja2"},
     "prebake/render": {"jinja2", "yaml"},
     "prebake/io/http_errors.py": {"httpx"},
     "prebake/checkpoints": {
@@ -180,7 +181,8 @@ def test_no_package_has_a_circle_of_imports(package: str) -> None:
 
 def test_no_folder_has_more_than_fifteen_modules() -> None:
     tops = ("prebake", "entrypoints", "images", "templates", "tests", "tools")
-    counts = Counter(path.parent.relative_to(ROOT).as_posix() for top in tops for path in (ROOT / top).rglob("*.py"))
+    paths = (path for top in tops for path in (ROOT / top).rglob("*.py") if path.name != "__init__.py")
+    counts = Counter(path.parent.relative_to(ROOT).as_posix() for path in paths)
     assert {folder: count for folder, count in counts.items() if count > 15} == {}
 
 
@@ -238,7 +240,8 @@ def test_subprocesses_start_in_one_module() -> None:
 
 
 def test_served_code_of_every_image_needs_no_torch() -> None:
-    from prebake.spec.project import list_images, read_project
+    from prebake.spec.project import read_project
+    from prebake.spec.project_folder import list_images
 
     offending = []
     for name in list_images(ROOT):

@@ -44,9 +44,9 @@ class ContainerSpec:
     """A container, hardened by default: read-only root, no capabilities, a numeric user, no new privileges.
 
     ``ports`` are container ports; the Engine publishes them on 127.0.0.1 at free ports. ``tmpfs`` are mount options by path,
-    ``memory`` is in bytes, ``processors`` a number of CPUs, ``gpus`` a number (-1 for all). With ``host_users``, numbers of users
-    are those of the Engine's machine even if the Engine remaps users. ``owner`` is the label by which strays are found
-    (``owner_label``).
+    ``security_options`` are further options of ``docker run --security-opt``, ``memory`` is in bytes, ``processors`` a number of
+    CPUs, ``gpus`` a number (-1 for all). With ``host_users``, numbers of users are those of the Engine's machine even if the
+    Engine remaps users. ``owner`` is the label by which strays are found (``owner_label``).
     """
 
     image: str
@@ -60,6 +60,7 @@ class ContainerSpec:
     user: str = USER
     read_only: bool = True
     capabilities: Sequence[str] = ()
+    security_options: Sequence[str] = ()
     network: str | None = None
     host_users: bool = False
     memory: int | None = None
@@ -82,7 +83,7 @@ def docker_options(spec: ContainerSpec) -> dict[str, Any]:
         "read_only": spec.read_only,
         "cap_drop": ["ALL"],
         "cap_add": list(spec.capabilities),
-        "security_opt": ["no-new-privileges"],
+        "security_opt": ["no-new-privileges", *spec.security_options],
         "labels": {LABEL: spec.owner},
         "mem_limit": spec.memory,
         "nano_cpus": None if spec.processors is None else int(spec.processors * 1e9),

@@ -6,6 +6,7 @@ import re
 
 _UNITS = {"mbps": 10**6, "gbps": 10**9}
 _LEAST, _MOST = 10**6, 10**12
+DEFAULT_NETWORK = 10**9
 
 
 def parse_network(text: str) -> int:

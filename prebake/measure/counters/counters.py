@@ -1,0 +1,136 @@
+"""The counts of one start as a value, and their reading from a container's output."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from prebake.measure.counters.module_names import find_modules
+from prebake.measure.counters.system_calls import system_call_name
+from prebake.measure.counters.tracer.program import MARK
+
+OUTSIDE = ("/proc/", "/sys/", "/dev/", "/run/", "/tmp/", "memfd:")  # noqa: S108
+"""Paths that are not of the image: the kernel's files, whose names have process numbers, and files that a start makes."""
+
+WAITS = frozenset(
+    (
+        *("futex", "futex_waitv", "sched_yield", "nanosleep", "clock_nanosleep", "restart_syscall", "rt_sigtimedwait"),
+        *("epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "wait4", "waitid"),
+        *("recvfrom", "recvmsg", "getpid"),
+    )
+)
+"""Calls whose number follows from the order in which threads run, and from how long the container lived: event loops call some
+of them at each turn (asyncio calls getpid)."""
+
+
+@dataclass(frozen=True)
+class FileUse:
+    """What a start did with one file. ``opened`` is how often; ``read`` and ``mapped`` are bytes: the results of read(2) and
+    its kin, and the lengths of mappings by mmap(2) inside the file. ``module`` is the module that was imported from it, else
+    empty. ``after``: the module or file that the same thread used before it, the first time."""
+
+    opened: int
+    read: int
+    mapped: int
+    module: str = ""
+    after: str = ""
+
+    @property
+    def bytes(self) -> int:
+        return self.read + self.mapped
+
+
+@dataclass(frozen=True)
+class Counters:
+    """The counts of one start until it was idle after its first answer. Sizes in bytes.
+
+    If ``counted`` is false, ``reason`` says why, and only the sizes of image and layers are known. ``modules`` has the path from
+    which each module was imported; ``system_calls`` are by name, ``layer_bytes`` by kind of layer.
+    """
+
+    counted: bool
+    reason: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, FileUse] = field(default_factory=dict)
+    system_calls: Mapping[str, int] = field(default_factory=dict)
+    minor_faults: int = 0
+    major_faults: int = 0
+    threads_created: int = 0
+    processes_created: int = 0
+    peak_threads: int = 0
+    image_bytes: int = 0
+    layer_bytes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(file.read for file in self.files.values())
+
+    @property
+    def bytes_mapped(self) -> int:
+        return sum(file.mapped for file in self.files.values())
+
+    @property
+    def waiting_calls(self) -> int:
+        """The calls that wait for another thread, for a message or for a time."""
+        return sum(count for name, count in self.system_calls.items() if name in WAITS)
+
+    @property
+    def working_calls(self) -> int:
+        """All other calls."""
+        return sum(self.system_calls.values()) - self.waiting_calls
+
+    def with_sizes(self, image_bytes: int, layer_bytes: Mapping[str, int]) -> Counters:
+        return replace(self, image_bytes=image_bytes, layer_bytes=layer_bytes)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON's values."""
+        return asdict(self) | {"bytes_read": self.bytes_read, "bytes_mapped": self.bytes_mapped}
+
+
+def not_counted(reason: str) -> Counters:
+    return Counters(counted=False, reason=reason)
+
+
+def read_counters(output: str, roots: Sequence[str] = ()) -> Counters | None:
+    """The counts in a container's stdout; None if the tracer has written none. ``roots`` are the folders of PYTHONPATH."""
+    lines = [line.split(" ", 3) for line in output.splitlines() if line.startswith(MARK)]
+    for mark, *words in lines:
+        if mark == f"{MARK}-failed":
+            return not_counted(" ".join(words))
+    parts = {int(words[0]): words[2] for _, *words in lines if len(words) == 3}
+    if not parts or len(parts) != int(lines[-1][2]):
+        return None
+    text = "".join(parts[number] for number in sorted(parts))
+    return parse_counters(json.loads(zlib.decompress(base64.b64decode(text))), roots)
+
+
+def parse_counters(document: Mapping[str, Any], roots: Sequence[str] = ()) -> Counters:
+    """The tracer's document, without the files that are not of the image."""
+    files = {path: use for path, use in document["files"].items() if _is_of_image(path)}
+    modules = find_modules({path: read + mapped for path, (_, read, mapped, _) in files.items()}, roots)
+    names = {path: name for name, path in modules.items()}
+    machine = document["machine"]
+    return Counters(
+        counted=True,
+        modules=dict(sorted(modules.items())),
+        files={
+            path: FileUse(opened, read, mapped, names.get(path, ""), names.get(after, after))
+            for path, (opened, read, mapped, after) in sorted(files.items())
+        },
+        system_calls=dict(
+            sorted((system_call_name(machine, int(number)), count) for number, count in document["calls"].items())
+        ),
+        minor_faults=document["minor_faults"],
+        major_faults=document["major_faults"],
+        threads_created=document["threads_created"],
+        processes_created=document["processes_created"],
+        peak_threads=document["peak_threads"],
+    )
+
+
+def _is_of_image(path: str) -> bool:
+    return not path.startswith(OUTSIDE) and not path.endswith(" (deleted)")
