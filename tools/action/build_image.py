@@ -9,8 +9,7 @@ from tools.action.settings import read_settings
 
 def main() -> int:
     settings = read_settings()
-    cache_from = [f"--cache-from={each}" for each in settings.cache_from]
-    code = annotate_error(settings, run_prebake(settings, "build", *settings.image_words, *cache_from))
+    code = annotate_error(settings, run_prebake(settings, "build", *settings.image_words, *settings.cache_words))
     if code == 0:
         report = settings.report()
         set_output("digest", report["digest"])

@@ -16,7 +16,8 @@ from tools.action.settings import Settings, read_settings
 
 def main() -> int:
     settings = read_settings()
-    ended = run_prebake(settings, "build", *settings.image_words, "--plan", "--json", capture=True)
+    words = [*settings.image_words, *settings.cache_words, "--plan", "--json"]
+    ended = run_prebake(settings, "build", *words, capture=True)
     if code := annotate_error(settings, ended):
         return code
     plan = json.loads(ended.stdout)

@@ -39,6 +39,10 @@ class Settings:
         checkpoint = [f"--checkpoint={self.checkpoint}"] if self.checkpoint else []
         return [self.model, f"--target={self.target}", *checkpoint, f"--project={self.project}"]
 
+    @property
+    def cache_words(self) -> list[str]:
+        return [f"--cache-from={each}" for each in self.cache_from]
+
     def file(self, name: str) -> Path:
         return Path(self.folder) / name
 
