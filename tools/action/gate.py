@@ -14,13 +14,13 @@ PASS_EXIT_CODE, FAIL_EXIT_CODE, UNCLEAR_EXIT_CODE = 0, 46, 69
 
 def main() -> int:
     settings, baseline = read_settings(), os.environ.get("BASELINE", "")
-    if not baseline:
+    if not baseline and not (settings.max_ttfi or settings.max_image_size):
         report = settings.report()
         _give("none", report.get("ttfi_seconds", ""), "")
         return 0
     for suffix in (".json", ".md", ".html"):
         settings.result(suffix).unlink(missing_ok=True)
-    ended = run_prebake(settings, "bench", *settings.image_words, f"--baseline={baseline}", *limit_words(settings))
+    ended = run_prebake(settings, "bench", *settings.image_words, *limit_words(settings, baseline))
     code = annotate_error(settings, ended, accepted=(FAIL_EXIT_CODE, UNCLEAR_EXIT_CODE))
     if code not in (PASS_EXIT_CODE, FAIL_EXIT_CODE, UNCLEAR_EXIT_CODE):
         return code
@@ -29,10 +29,12 @@ def main() -> int:
     return 0
 
 
-def limit_words(settings: Settings) -> list[str]:
-    """The flags of ``prebake bench`` for the inputs that were given; image.yaml has the others."""
+def limit_words(settings: Settings, baseline: str) -> list[str]:
+    """The flags of ``prebake bench`` for the inputs that were given; image.yaml has the others. Without a baseline, the
+    image's own limits are left."""
+    compared = {"baseline": baseline, "max-regression": settings.max_regression if baseline else ""}
     given = {
-        "max-regression": settings.max_regression,
+        **compared,
         "max-ttfi": settings.max_ttfi,
         "max-image-size": settings.max_image_size,
         "max-pairs": settings.max_pairs,

@@ -110,3 +110,11 @@ def test_a_new_model_has_no_baseline_in_an_earlier_commit(stage: Stage) -> None:
 def test_the_steps_are_scripts_and_no_input_is_pasted_into_one() -> None:
     for step in ACTION["runs"]["steps"]:
         assert "${{" not in step.get("run", ""), step["name"]
+
+
+def test_without_a_baseline_the_images_own_limits_are_judged(stage: Stage) -> None:
+    stage.behave(bench={"verdict": "fail", "message": "too large"})
+    ran = stage.run(max_regression="10%", max_image_size="1GB")
+    assert ran.failed == {"Judge": 46}
+    (bench,) = [call for call in stage.calls if call[0] == "bench"]
+    assert bench[2:] == ["--target=cpu", f"--project={stage.runner.workspace}", "--max-image-size=1GB"]
