@@ -62,6 +62,10 @@ lint: setup  ## what a commit has to pass
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet action.yml .github
 
 bench: engine  ## MODEL=foley RUNS=10: against the naive image, and pushing against docker's; BENCH_SIZE=1GB: a large sample, started alone
 	$(BIN)/prebake bench --model $(MODEL) --runs $(RUNS) $(if $(BENCH_SIZE),--size $(BENCH_SIZE))
