@@ -6,10 +6,14 @@ BENCH_SIZE ?=
 MINUTES ?= 30
 TIMES ?= 1000
 SERIES ?= 20
+PAIRS ?= 40
 NOTE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+
+# Every process of tests would compile each module that it imports, as `make setup` compiles none.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup engine demo test unit integration e2e coverage lint bench gpu-check soak restarts published aa requirements reference clean
 
@@ -58,6 +62,10 @@ lint: setup  ## what a commit has to pass
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet action.yml .github
 
 bench: engine  ## MODEL=foley RUNS=10: against the naive image, and pushing against docker's; BENCH_SIZE=1GB: a large sample, started alone
 	$(BIN)/prebake bench --model $(MODEL) --runs $(RUNS) $(if $(BENCH_SIZE),--size $(BENCH_SIZE))
@@ -86,8 +94,8 @@ restarts: engine  ## TIMES=1000 MODEL=minilm: a container stopped and killed aga
 published: engine  ## init and build of the graphs in some published packages; downloads 180 MB
 	$(BIN)/python -m tests.long.published $(LONG)
 
-aa: engine  ## SERIES=20 RUNS=10 MODEL=minilm: an image compared with itself: how often the interval leaves 1 out
-	$(BIN)/python -m tests.long.aa --series $(SERIES) --runs $(RUNS) --model $(MODEL) $(LONG)
+aa: engine  ## SERIES=20 PAIRS=40 MODEL=minilm: an image gated against itself at a limit of 0 %: how often the verdict is wrong
+	$(BIN)/python -m tests.long.aa --series $(SERIES) --pairs $(PAIRS) --model $(MODEL) $(LONG)
 
 requirements: setup  ## lock every requirements file again
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock-requirements.sh

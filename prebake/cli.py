@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import prebake
-from prebake.commands import (
-    bake_file,
-    bench,
-    build,
-    cache,
-    compile,
-    demo,
-    deploy,
-    engine,
-    explain,
-    init,
-    lock,
-    schema,
-    upgrade,
-    verify,
-)
-from prebake.commands.shared.command import Arguments, Command
-from prebake.errors import Interrupted, PrebakeError
-from prebake.io.disk_space import path_error
+from prebake.commands.shared.command import Arguments, Command, sentence
+from prebake.commands.shared.error_file import remove_error_file, write_error_file
+from prebake.commands.shared.help import HELP
+from prebake.errors import Interrupted, PackageMissing, PrebakeError
 from prebake.io.terminal import red
-from prebake.spec.project import find_root, list_images
+from prebake.spec.project_folder import find_root, list_images
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)
+    remove_error_file()
     try:
         run, request = parse(words)
         run(request)
@@ -57,6 +42,8 @@ def _refuse(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):  # the reader of stdout went away, `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    from prebake.io.disk_space import path_error
+
     if refused := path_error(error):
         return _fail(refused)
     raise error
@@ -69,15 +56,25 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 def _fail(error: PrebakeError) -> int:
     print(f"{red('error:', sys.stderr)} {error.message}\n  next: {error.next_action}", file=sys.stderr)
+    write_error_file(error)
     return error.exit_code
 
 
-COMMANDS = tuple(
-    module.COMMAND
-    for module in (build, compile, explain, init, lock, upgrade, bench, demo, bake_file, deploy, verify, engine, schema)
-)
+def load_commands(name: str) -> tuple[Command, ...]:
+    """The command of ``HELP`` with this name, or the actions of a group such as ``cache``. Imports its module, and no other.
 
-COMMAND_NAMES = frozenset({*(command.name for command in COMMANDS), "cache"})
+    Raises PackageMissing if a package that the module needs is not installed.
+    """
+    try:
+        module = import_module(f"prebake.commands.{name.replace('-', '_')}")
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.startswith(("prebake", "entrypoints")):
+            raise
+        raise PackageMissing(
+            f"The Python package {missing.name} is not installed for {sys.executable}.",
+            next_action="run `make setup`, and then `.venv/bin/python build.py …`; or install Prebake for this Python",
+        ) from missing
+    return tuple(module.COMMANDS) if hasattr(module, "COMMANDS") else (module.COMMAND,)
 
 
 class Parser(argparse.ArgumentParser):
@@ -100,6 +97,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
+    import difflib
+
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {found[0]}?)" if found else ""
 
@@ -111,12 +110,12 @@ def parse(words: Sequence[str]) -> tuple[Callable[[Any], None], Any]:
     flags_first = bool(words) and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")
     if flags_first or (words and words[0] in images):
         words = ("build", *words)
-    whole = make_parser()
+    whole = make_parser(words[0] if words else "")
     whole.others = images
     namespace, rest = whole.parse_known_args(words)
     command, parser = namespace.command, namespace.parser
     values = {name: value for name, value in vars(namespace).items() if name not in ("command", "parser")}
-    if flags_first and values.get("name") in COMMAND_NAMES:
+    if flags_first and values.get("name") in HELP:
         parser.error(f"write the command first: prebake {values['name']} …")
     if rest and not _take_names(parser, values, rest):
         parser.refuse_unknown(rest)
@@ -144,7 +143,7 @@ def _images(words: Sequence[str]) -> tuple[str, ...]:
         root = _named_project(words) or find_root(Path.cwd())
     except PrebakeError:
         return ()
-    return tuple(name for name in list_images(root) if name not in COMMAND_NAMES)
+    return tuple(name for name in list_images(root) if name not in HELP)
 
 
 def _named_project(words: Sequence[str]) -> Path | None:
@@ -156,20 +155,25 @@ def _named_project(words: Sequence[str]) -> Path | None:
     return None
 
 
-def make_parser() -> Parser:
+def make_parser(named: str = "") -> Parser:
+    """The parser. It knows every command, and the flags of the ``named`` one only, whose module it imports."""
     parser = Parser(prog="prebake", description=prebake.__doc__)
     parser.add_argument("--version", action="version", version=f"prebake {prebake.__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for command in COMMANDS:
-        _add(subparsers, command)
-    group = subparsers.add_parser("cache", help=cache.HELP, description=f"{cache.HELP.capitalize()}.")
-    add = partial(_add, group.add_subparsers(required=True, metavar="ACTION", parser_class=Parser))
-    for command in cache.COMMANDS:
-        add(command)
+    for name, text in HELP.items():
+        subparser = subparsers.add_parser(name, help=text, description=sentence(text))
+        if name == named:
+            _fill(subparser, name, load_commands(name))
     return parser
 
 
-def _add(group: Any, command: Command) -> None:
-    parser = group.add_parser(command.name, help=command.help, description=command.sentence)
-    command.add_flags(parser)
-    parser.set_defaults(command=command, parser=parser)
+def _fill(parser: Parser, name: str, commands: Sequence[Command]) -> None:
+    """Add the flags of a command, or the actions of a group."""
+    if [command.name for command in commands] == [name]:
+        commands[0].add_flags(parser)
+        parser.set_defaults(command=commands[0], parser=parser)
+        return
+    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=Parser)
+    for command in commands:
+        own = actions.add_parser(command.name, help=command.help, description=command.sentence)
+        _fill(own, command.name, [command])

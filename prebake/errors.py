@@ -5,6 +5,7 @@ A class owns its exit code. ``prebake.cli`` alone catches and prints them. Pytho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -40,13 +41,31 @@ def older_schema(schema: object, present: int) -> str:
     return f"has schema {schema}; this version of Prebake ({prebake.__version__}) reads schema {present}"
 
 
+_FILE_PLACE = re.compile(r"(?P<file>images/[^/:\s]+/[^:\s]+)(?::(?P<line>[0-9]+)(?!\S))?")
+
+
 @dataclass(frozen=True)
 class Problem:
-    """One fault of an input: its place, the fault, and a hint such as a name that may have been meant."""
+    """One fault of an input: its place, the fault, and a hint such as a name that may have been meant.
+
+    For a file of an image, ``where`` begins with its path in the project, and with the line if it is known:
+    ``images/NAME/image.yaml:LINE FIELD``.
+    """
 
     where: str
     what: str
     hint: str = ""
+
+    @property
+    def file(self) -> str | None:
+        """The file's path, relative to the project's root; None if the fault is not in a file of an image."""
+        return found["file"] if (found := _FILE_PLACE.match(self.where)) else None
+
+    @property
+    def line(self) -> int | None:
+        """The line in ``file``, from 1; None if it is not known."""
+        found = _FILE_PLACE.match(self.where)
+        return int(found["line"]) if found and found["line"] else None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" + (f" ({self.hint})" if self.hint else "")
@@ -255,6 +274,6 @@ class SettingsInvalid(InputProblems):
 
 
 class PackageMissing(PrebakeError):
-    """`build.py` runs in a Python that lacks a package which Prebake needs."""
+    """The Python that runs `build.py` or `prebake` lacks a package which Prebake needs."""
 
     exit_code = 68

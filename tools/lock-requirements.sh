@@ -31,6 +31,9 @@ compile $shared/cpu-speech.in tools/serve-overrides.txt $shared/cpu-speech.txt
 compile $shared/cuda-headers.in tools/serve-overrides.txt $shared/cuda-headers.txt
 compile tests/support/science/cpu.in tools/serve-overrides.txt tests/support/science/cpu.txt
 export_lock tools/dev.in tools/dev.txt
+# The action runs on the Python that its caller chooses, and on runners of other processors.
+env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
+  --no-emit-index-url --no-emit-find-links --no-annotate tools/action/requirements.in -o tools/action/requirements.txt
 printf 'torch==2.13.0+cpu \\\n    --hash=sha256:%s\n' "$torch_cpu" >$shared/torch-cpu.txt
 whole=$(mktemp); compile $shared/export.in /dev/null "$whole"
 awk '/^[a-z]/ {keep = /^(nvidia-|cuda-|triton|torch==)/} keep' "$whole" >$shared/torch-cuda.txt; rm "$whole"

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 from prebake.bootstrap import debian_packages
-from prebake.bootstrap.engine_folder import EngineFolder
+from prebake.bootstrap.engine_folder import EngineFolder, engine_folder
 from prebake.errors import EngineUnavailable
 from prebake.io import subprocesses
+from prebake.io.file_lock import hold_lock, log_wait
 from prebake.io.log import Log
 from prebake.io.subprocesses import CommandFailed
 
 # The first suite whose Engine loads on this machine's libc is used: older Engines have less of the containerd image store.
 _SUITES = ("forky", "trixie")
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "containerd")
+
+
+def find_programs(host: str, log: Log) -> str:
+    """A PATH with dockerd, for another Engine like the one at ``host``: that of the private Engine if ``host`` is its address,
+    else the machine's own. If the machine has none, the private Engine's programs are used, and unpacked if they are missing.
+
+    Raises EngineUnavailable if it has none and they cannot be unpacked, or CommandFailed.
+    """
+    private = engine_folder()
+    path = os.pathsep.join([os.environ.get("PATH", ""), SYSTEM_PATH])
+    if host != private.host and shutil.which("dockerd", path=path):
+        return path
+    if not private.cli.exists():
+        with hold_lock(private.home / "lock", log_wait(log, f"the private engine in {private.home}")):
+            try:
+                install_programs(private, log)
+            except EngineUnavailable as error:
+                raise EngineUnavailable(
+                    "This machine has no dockerd to start another Engine, and no Debian packages of one.",
+                    next_action="install the package of Docker Engine (docker-ce or docker.io) on this machine",
+                ) from error
+    return os.pathsep.join([str(private.programs), path])
 
 
 def install_programs(engine: EngineFolder, log: Log) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from prebake.bootstrap import engine_network
 from prebake.bootstrap.engine_folder import EngineFolder, engine_answers, engine_folder
-from prebake.bootstrap.engine_programs import install_programs
+from prebake.bootstrap.engine_process import require_short_path, wait_for_answer
+from prebake.bootstrap.engine_programs import SYSTEM_PATH, install_programs
 from prebake.errors import EngineUnavailable
 from prebake.io import subprocesses
 from prebake.io.atomic_write import write_text
@@ -23,9 +24,7 @@ from prebake.io.file_lock import hold_lock, log_wait
 from prebake.io.log import Log, log_to_stderr
 from prebake.io.subprocesses import CommandFailed
 
-_START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
-_MAX_HOME_CHARACTERS = 60  # a socket's path has at most 107 bytes (sun_path), and containerd adds its own to ours
 
 
 def up(home: Path | None = None, log: Log = log_to_stderr) -> EngineFolder:
@@ -34,11 +33,7 @@ def up(home: Path | None = None, log: Log = log_to_stderr) -> EngineFolder:
     Raises EngineUnavailable if it cannot be installed or does not start.
     """
     engine = engine_folder(home)
-    if len(str(engine.home)) > _MAX_HOME_CHARACTERS:
-        raise EngineUnavailable(
-            f"The path {engine.home} is too long for a private Engine's sockets.",
-            next_action="set PREBAKE_CACHE to a shorter path",
-        )
+    require_short_path(engine)
     with hold_lock(engine.home / "lock", log_wait(log, f"the private engine in {engine.home}")):
         if engine_answers(engine.host):
             log(f"engine: {engine.host} already answers")
@@ -110,27 +105,18 @@ def _start(engine: EngineFolder, log: Log) -> None:
     network = engine_network.choose(engine.home)
     engine_network.set_up(network, engine.network_record, log)
     _write_settings(engine, network)
-    path = f"{engine.programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    path = f"{engine.programs}:{SYSTEM_PATH}"
     command = (engine.programs / "dockerd", "--config-file", engine.home / "daemon.json")
     child = subprocesses.start_daemon(command, env={**os.environ, "PATH": path}, log_file=engine.log_file, log=log)
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and child.poll() is None:
-        if engine_answers(engine.host, seconds=2):
-            log(f"engine: started {engine.host}, log in {engine.log_file}")
-            child.returncode = 0  # it outlives this process: without a code, Popen would warn about a running child
-            return
-        time.sleep(0.1)
-    failure = _start_error(engine, child.poll())
-    child.kill()
-    child.wait()
-    engine_network.tear_down(engine.network_record)
-    raise failure
-
-
-def _start_error(engine: EngineFolder, code: int | None) -> EngineUnavailable:
-    tail = "\n".join(f"  {line}" for line in engine.log_file.read_text(errors="replace").splitlines()[-12:])
-    outcome = f"ended with code {code}" if code is not None else f"did not answer within {_START_SECONDS:g} s"
-    return EngineUnavailable(f"The private Engine {outcome}:\n{tail}", next_action=f"read {engine.log_file}")
+    try:
+        wait_for_answer(engine, child)
+    except EngineUnavailable:
+        child.kill()
+        child.wait()
+        engine_network.tear_down(engine.network_record)
+        raise
+    log(f"engine: started {engine.host}, log in {engine.log_file}")
+    child.returncode = 0  # it outlives this process: without a code, Popen would warn about a running child
 
 
 def _write_settings(engine: EngineFolder, network: engine_network.Network) -> None:

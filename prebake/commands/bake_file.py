@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.image_labels import add_label, find_metadata
 from prebake.commands.shared.output import log
 from prebake.oci.layers.compression import COMPRESSIONS
@@ -61,6 +62,4 @@ def run(request: BakeFileRequest) -> None:
     print(write_bake_file(replace(request, metadata=find_metadata(request.root, request.labels)), log))
 
 
-COMMAND = Command(
-    "bake-file", "write build contexts and docker-bake.json for `docker buildx bake`", add_flags, read, run
-)
+COMMAND = Command("bake-file", HELP["bake-file"], add_flags, read, run)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.image_labels import add_label, with_metadata
 from prebake.commands.shared.output import log, print_json, show
 from prebake.plan.values import DEFAULT_STARTS
@@ -18,7 +19,7 @@ from prebake.workflow.requests import BuildRequest, RenderRequest
 
 _LIST_FLAGS = ("list", "json", "project")
 _IMAGE_FLAGS = ("project", "name", "model", "target", "checkpoint", "tag")
-_RENDER_FLAGS = (*_IMAGE_FLAGS, "render", "push", "accept_license", "label", "json")
+_RENDER_FLAGS = (*_IMAGE_FLAGS, "render", "push", "cache_from", "accept_license", "label", "json")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--push", action="append", metavar="REF", help="also push the verified image to this reference; may be repeated"
+    )
+    parser.add_argument(
+        "--by-digest",
+        action="store_true",
+        help="push the image by its digest only, and write no tag; each REF is a repository without a tag",
+    )
+    parser.add_argument(
+        "--cache-from",
+        action="append",
+        metavar="REF",
+        help="also reuse layers and artifacts of this reference's repository, to which the build writes nothing; without the "
+        "right to read it, the build warns and goes on; may be repeated",
     )
     parser.add_argument(
         "--weights",
@@ -103,6 +116,7 @@ def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildReque
             folder=Path(arguments.get("render")),
             accepted_licenses=arguments.accepted_licenses(),
             registries=tuple(arguments.get("push", ())),
+            cache_from=tuple(arguments.get("cache_from", ())),
             labels=labels,
             json="json" in arguments,
         )
@@ -121,7 +135,8 @@ def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildReque
         starts=arguments.get("starts") or _starts(arguments),
         platform=arguments.get("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM") or None,
         labels=labels,
-        **arguments.pick("plan", "json", "base", "compression", "weights", "require_attestations"),
+        cache_from=tuple(dict.fromkeys(arguments.get("cache_from", ()))),
+        **arguments.pick("plan", "json", "base", "compression", "weights", "require_attestations", "by_digest"),
     )
 
 
@@ -146,7 +161,8 @@ def run(request: ListImagesRequest | RenderRequest | BuildRequest) -> None:
 
 def _list(request: ListImagesRequest) -> None:
     from prebake.render.listing import list_document, list_text
-    from prebake.spec.project import list_images, read_spec
+    from prebake.spec.project import read_spec
+    from prebake.spec.project_folder import list_images
 
     specs = [read_spec(request.root, name) for name in list_images(request.root)]
     if request.json:
@@ -178,9 +194,11 @@ def _plan(request: BuildRequest) -> None:
 
     options = with_metadata(request.options, request.root, request.labels)
     plan = make_plan(read_project(request.root, request.model), options)
-    check_outputs(request.outputs, plan.tag, attestations=request.require_attestations)
+    check_outputs(request.outputs, plan.tag, attestations=request.require_attestations, by_digest=request.by_digest)
     asked = BuildOptions(
         outputs=request.outputs,
+        by_digest=request.by_digest,
+        cache_from=request.cache_from,
         base=request.base,
         compression=request.compression,
         weights=request.weights,
@@ -188,7 +206,7 @@ def _plan(request: BuildRequest) -> None:
         accepted_licenses=request.accepted_licenses,
         platform=plan_platform(request.platform),
     )
-    with preview(plan, request.base, request.registries, request.compression, log) as seen:
+    with preview(plan, request.base, request.registries, request.compression, log, request.cache_from) as seen:
         steps, found = pipeline_document(seen.pipeline), seen.resolution.plan
         for left_out in seen.resolution.left_out:
             log(f"artifact: {left_out}")
@@ -209,6 +227,4 @@ def _build(request: BuildRequest) -> None:
         print(report_text(report, read_screen(sys.stdout)))
 
 
-COMMAND = Command(
-    "build", "build an image, verify it and measure its start (the default command)", add_flags, read, run
-)
+COMMAND = Command("build", HELP["build"], add_flags, read, run)

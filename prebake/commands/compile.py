@@ -6,6 +6,7 @@ import argparse
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.output import log, show
 from prebake.workflow.requests import CompileRequest
 
@@ -56,6 +57,4 @@ def run(request: CompileRequest) -> None:
     show(report, compiled_text(report), as_json=request.json)
 
 
-COMMAND = Command(
-    "compile", "compile artifacts for this machine's hardware, for builds on any machine", add_flags, read, run
-)
+COMMAND = Command("compile", HELP["compile"], add_flags, read, run)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.image_labels import with_metadata
 from prebake.commands.shared.output import log
 from prebake.plan.values import Options
@@ -58,4 +59,4 @@ def run(request: DemoRequest) -> None:
     print(show_demo(build, log, read_screen(sys.stdout)))
 
 
-COMMAND = Command("demo", "build and start an image, send a request, and show the measured start", add_flags, read, run)
+COMMAND = Command("demo", HELP["demo"], add_flags, read, run)

@@ -7,6 +7,7 @@ import sys
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.output import log
 from prebake.workflow.requests import DeployRequest
 
@@ -40,4 +41,4 @@ def run(request: DeployRequest) -> None:
     sys.stdout.write(render_objects(request, log))
 
 
-COMMAND = Command("deploy", "print a Kubernetes Deployment and Service", add_flags, read, run)
+COMMAND = Command("deploy", HELP["deploy"], add_flags, read, run)

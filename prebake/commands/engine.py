@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.output import log
 
 
@@ -45,6 +46,4 @@ def run(request: EngineRequest) -> None:
     )
 
 
-COMMAND = Command(
-    "engine", "start, stop, show or remove a private Docker Engine, for machines without one", add_flags, read, run
-)
+COMMAND = Command("engine", HELP["engine"], add_flags, read, run)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.image_labels import with_metadata
 from prebake.commands.shared.output import log, show
 from prebake.workflow.requests import ExplainRequest
@@ -40,6 +41,4 @@ def run(request: ExplainRequest) -> None:
     show(explained, explained_text(explained, read_screen(sys.stdout)), as_json=request.json)
 
 
-COMMAND = Command(
-    "explain", "show the layers, where they are cached, and what a change rebuilds and pushes", add_flags, read, run
-)
+COMMAND = Command("explain", HELP["explain"], add_flags, read, run)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.output import log
 from prebake.spec.image.component import TENSOR_TYPE
 from prebake.workflow.requests import InitRequest
@@ -80,4 +81,4 @@ def run(request: InitRequest) -> None:
     print(init_image(request, log))
 
 
-COMMAND = Command("init", "write images/NAME/ for a checkpoint, ready to build", add_flags, read, run)
+COMMAND = Command("init", HELP["init"], add_flags, read, run)

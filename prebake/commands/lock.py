@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.output import log
 
 
@@ -38,7 +39,7 @@ def run(request: LockRequest) -> None:
 
 COMMAND = Command(
     "lock",
-    "pin every file of the checkpoints, the system packages and the base image in weights.lock",
+    HELP["lock"],
     add_flags,
     read,
     run,

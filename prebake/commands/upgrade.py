@@ -6,6 +6,7 @@ import argparse
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.workflow.requests import UpgradeRequest
 
 ALL = "all"
@@ -33,6 +34,4 @@ def run(request: UpgradeRequest) -> None:
     print(upgrade_project(request))
 
 
-COMMAND = Command(
-    "upgrade", "rewrite image.yaml and weights.lock from an earlier schema to the present one", add_flags, read, run
-)
+COMMAND = Command("upgrade", HELP["upgrade"], add_flags, read, run)

@@ -6,6 +6,7 @@ import argparse
 
 from prebake.commands.shared import flags
 from prebake.commands.shared.command import Arguments, Command
+from prebake.commands.shared.help import HELP
 from prebake.commands.shared.output import log, show
 from prebake.workflow.requests import VerifyRequest
 
@@ -37,6 +38,4 @@ def run(request: VerifyRequest) -> None:
     show(verified.document(), verified.text(), as_json=request.json)
 
 
-COMMAND = Command(
-    "verify", "compare an image at a registry with the lock and this checkout, byte for byte", add_flags, read, run
-)
+COMMAND = Command("verify", HELP["verify"], add_flags, read, run)

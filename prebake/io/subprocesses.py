@@ -25,6 +25,8 @@ from prebake.errors import Interrupted, PrebakeError
 from prebake.io.log import Log, silent
 
 Command = Sequence[str | Path]
+Daemon = subprocess.Popen[bytes]
+"""What ``start_daemon`` returns."""
 
 GRACE_SECONDS = 5.0
 """The time between SIGTERM and SIGKILL."""
@@ -118,9 +120,7 @@ def stream(
     return _checked(_finished(child, command, "", ""), check, secrets).exit_code
 
 
-def start_daemon(
-    command: Command, *, env: Mapping[str, str], log_file: Path, log: Log = silent
-) -> subprocess.Popen[bytes]:
+def start_daemon(command: Command, *, env: Mapping[str, str], log_file: Path, log: Log = silent) -> Daemon:
     """Start a process that outlives this one, in a new session; both outputs are appended to ``log_file``."""
     log(f"$ {_shown(command, ())}")
     with log_file.open("ab") as output:

@@ -14,6 +14,10 @@ class RunningContainer(Protocol):
     def requested(self) -> float: ...
 
     @property
+    def pulled(self) -> float:
+        """Seconds since ``requested`` in which the Engine pulled the image first; 0 if it had the image."""
+
+    @property
     def port(self) -> int:
         """The port on loopback that reaches the server."""
 

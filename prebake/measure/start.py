@@ -23,7 +23,7 @@ class Start:
     """Seconds since the request to start the container; ``steady`` is the duration of one later request.
 
     ``ready`` is None for an image without a readiness endpoint (the naive one). ``startup`` is what the server reports.
-    ``difference``: of the first answer from the reference.
+    ``difference``: of the first answer from the reference. ``requested`` and ``pulled`` are those of the container.
     """
 
     live: float
@@ -32,6 +32,8 @@ class Start:
     steady: float
     difference: float
     startup: Mapping[str, Any] = field(default_factory=dict)
+    requested: float = 0.0
+    pulled: float = 0.0
 
 
 def time_first_answers(
@@ -55,7 +57,9 @@ def time_first_answers(
         }
         startup = _read_startup(container.port)
     return {
-        name: Start(live, None, seconds, steady[name], differences[name], startup)
+        name: Start(
+            live, None, seconds, steady[name], differences[name], startup, container.requested, container.pulled
+        )
         for name, (_, seconds) in answers.items()
     }
 

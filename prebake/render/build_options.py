@@ -15,9 +15,11 @@ UNKNOWN_PLATFORM = "the platform of the Engine; no Engine answers here"
 @dataclass(frozen=True)
 class BuildOptions:
     """``outputs`` are places as ``--output`` names them, ``base`` is the choice of ``--base``, ``platform`` for example
-    ``linux/amd64``."""
+    ``linux/amd64``. ``by_digest``: registries get no tag. ``cache_from`` are references of repositories that are only read."""
 
     outputs: tuple[str, ...] = ("docker",)
+    by_digest: bool = False
+    cache_from: tuple[str, ...] = ()
     base: str = "auto"
     compression: str = "auto"
     weights: str = "baked"
@@ -30,6 +32,8 @@ def options_document(plan: Plan, options: BuildOptions) -> dict[str, Any]:
     """For programs. ``licenses_to_accept`` are the licenses that the build would refuse to go on without."""
     return {
         "outputs": list(options.outputs),
+        "by_digest": options.by_digest,
+        "cache_from": list(options.cache_from),
         "starts": options.starts if "docker" in options.outputs else 0,
         "base_choice": options.base,
         "compression": options.compression,
@@ -46,7 +50,8 @@ def options_lines(plan: Plan, options: BuildOptions) -> list[str]:
     return [
         f"  platform    {options.platform or UNKNOWN_PLATFORM}",
         f"  weights     {weights}; compression of layers: {options.compression}",
-        *(f"  output      {_place(place, plan, options.starts)}" for place in options.outputs),
+        *(f"  output      {_place(place, plan, options)}" for place in options.outputs),
+        *(f"  cache       {reference}, read only" for reference in options.cache_from),
         *(f"  license     you have to accept it: --accept-license {id}" for id in accept),
     ]
 
@@ -59,5 +64,7 @@ def base_line(plan: Plan, choice: str) -> str:
     return f"  base        {chosen}"
 
 
-def _place(place: str, plan: Plan, starts: int) -> str:
-    return f"docker:{plan.tag}, started {starts} times for the report" if place == "docker" else place
+def _place(place: str, plan: Plan, options: BuildOptions) -> str:
+    if place == "docker":
+        return f"docker:{plan.tag}, started {options.starts} times for the report"
+    return f"{place}, by digest" if options.by_digest and place.startswith("registry:") else place

@@ -16,6 +16,7 @@ from prebake.spec.checks.multi_model_rules import Candidate, find_misfits, find_
 from prebake.spec.image.image import ImageSpec
 from prebake.spec.image_files import FieldPattern, ImageFiles, field_place, list_patterns
 from prebake.spec.lock import RELOCK, Lock, parse_lock
+from prebake.spec.project_folder import list_images
 from prebake.spec.reader import FIX, parse_image
 from prebake.spec.source_file import SourceFile
 from prebake.spec.stage_code import PACKAGE, read_stage_code
@@ -51,22 +52,6 @@ def library_root() -> Path:
     """The folder of templates/ and entrypoints/."""
     shipped = PACKAGE / "_shipped"
     return shipped if shipped.is_dir() else PACKAGE.parent
-
-
-def find_root(start: Path) -> Path:
-    """The nearest folder from ``start`` upwards that holds ``images/*/image.yaml``. Raises UnknownImage."""
-    places = (start.resolve(), *start.resolve().parents)
-    if found := next((place for place in places if list_images(place)), None):
-        return found
-    raise UnknownImage(
-        f"There is no project here: no images/*/image.yaml in {', '.join(map(str, places))}.",
-        next_action="change into a project's folder or pass `--project DIR`; `prebake init NAME --from PATH` creates one",
-    )
-
-
-def list_images(root: Path) -> list[str]:
-    """The sorted names of the project's images."""
-    return sorted(path.parent.name for path in (root / "images").glob("*/image.yaml"))
 
 
 def read_spec(root: Path, name: str) -> ImageSpec:

@@ -36,15 +36,15 @@ from prebake.workflow.delivery.attestations import RECORDS, AttestedBuild, attac
 from prebake.workflow.delivery.outputs import (
     Delivery,
     EngineOutput,
-    MissingBlobs,
     Output,
     RegistryOutput,
     check_outputs,
+    mounting_from,
     read_outputs,
 )
 from prebake.workflow.layers.artifacts import find_artifacts
 from prebake.workflow.layers.cache_keys import layer_key
-from prebake.workflow.layers.cache_lookup import BuildCache
+from prebake.workflow.layers.cache_lookup import BuildCache, MissingBlobs, open_caches
 from prebake.workflow.layers.layer_store import LayerStore
 from prebake.workflow.metadata.ci import builder_uri, read_run
 from prebake.workflow.pipeline.assembly import AssembledImage, assemble
@@ -67,21 +67,23 @@ def build_image(request: BuildRequest, log: Log) -> Mapping[str, Any]:
         project, options = size_sample(project, options, request.size, log)
     plan = make_plan(project, options)
     check_license(plan, request.accepted_licenses)
-    check_outputs(request.outputs, plan.tag, attestations=request.require_attestations)
+    check_outputs(request.outputs, plan.tag, attestations=request.require_attestations, by_digest=request.by_digest)
     _warn_of_changed_files(project, plan, log)
     folder = request.root / "build" / plan.name
     with lock_build_folder(folder, plan.name), ExitStack() as opened:
         connection = find_engine()
         if request.platform:
             require_platform(request.platform, engine_platform(connection))
-        outputs = read_outputs(request.outputs, connection, plan.tag, log)
+        outputs = read_outputs(request.outputs, connection, plan.tag, log, by_digest=request.by_digest)
         repositories = [output.repository for output in outputs if isinstance(output, RegistryOutput)]
-        for repository in repositories:
+        caches = open_caches(request.cache_from, repositories, log)
+        outputs = mounting_from(outputs, [cache.reference for cache in caches])
+        for repository in (*repositories, *caches):
             opened.enter_context(closing(repository))
         remove_strays(connection, log=log)
         store = Store(default_root())
         opened.enter_context(store.in_use())
-        layers = LayerStore(store, BuildCache(Records(store.root), repositories), request.compression)
+        layers = LayerStore(store, BuildCache(Records(store.root), repositories, caches), request.compression)
         workspace = Workspace(
             project=project, folder=folder, connection=connection, layers=layers, steps=Steps(log), base=request.base
         )

@@ -19,7 +19,7 @@ from prebake.measure.report.start_picture import draw_start
 from prebake.measure.report.summary import report_text
 from prebake.measure.start import START_TIMEOUT_SECONDS, time_first_answer
 from prebake.measure.warmup_request import read_warmup
-from prebake.workflow.bench import require_one_model
+from prebake.workflow.benchmark.naive import require_one_model
 from prebake.workflow.build import build_image
 from prebake.workflow.requests import BuildRequest
 from prebake.workflow.start_check.gpu import find_gpu

@@ -18,7 +18,8 @@ from prebake.plan.values import Options, Plan
 from prebake.render.bakefile import render_bake_file
 from prebake.render.dockerfile import render_context
 from prebake.spec.image.image import Target
-from prebake.spec.project import Project, list_images, read_project, read_spec
+from prebake.spec.project import Project, read_project, read_spec
+from prebake.spec.project_folder import list_images
 from prebake.workflow.checkpoint.sources import open_sources
 from prebake.workflow.checkpoint.system_packages import fetch_system
 from prebake.workflow.layers.artifacts import find_artifacts, open_layers
@@ -60,7 +61,7 @@ def render_folder(project: Project, plan: Plan, request: RenderRequest, log: Log
             with open_sources(project.root, model.name) as sources:
                 fetch(model.files, store, sources, terminal_progress())
         fetch_system(plan.system, store, log)
-        with open_layers(store, request.registries, log) as parts:
+        with open_layers(store, request.registries, log, cache_from=request.cache_from) as parts:
             plan = with_artifacts(plan, find_artifacts(plan, parts, log, download=True))
         write_context(folder.resolve(), render_context(plan, project.templates), store)
     created = plan.metadata.created or 0

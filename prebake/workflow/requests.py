@@ -17,6 +17,8 @@ from prebake.plan.values import DEFAULT_STARTS, Options
 from prebake.spec.image.image import Target
 
 Weights = Literal["baked", "volume"]
+State = Literal["warm", "cold", "absent"]
+"""What a machine has of an image before a timed start: its files in the page cache, on its disk only, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class BuildRequest:
     outputs: places as ``--output`` names them; the image is started and compared at ``docker`` alone.
     platform: as ``linux/amd64``; None for the Engine's own. starts: timed starts for the report.
     naive: build the naive image as well. size: bytes of the sample checkpoint's weights, as ``1GB``; None for the locked size.
-    plan: print the build instead of running it. json: print for programs. labels: ``KEY=VALUE`` of the command line.
+    cache_from: references whose repositories have layers and artifacts to reuse; the build writes nothing there.
+    by_digest: registries get the image without a tag. plan: print the build instead of running it. json: print for programs.
+    labels: ``KEY=VALUE`` of the command line.
     """
 
     root: Path
@@ -43,6 +47,8 @@ class BuildRequest:
     compression: Compression = "auto"
     weights: Weights = "baked"
     require_attestations: bool = False
+    cache_from: tuple[str, ...] = ()
+    by_digest: bool = False
     naive: bool = False
     size: str | None = None
 
@@ -55,7 +61,7 @@ class BuildRequest:
 @dataclass(frozen=True)
 class RenderRequest:
     """A context for ``docker buildx build`` in ``folder``. Compiled artifacts come from the store and from the repositories of
-    ``registries``."""
+    ``registries`` and ``cache_from``."""
 
     root: Path
     model: str
@@ -63,6 +69,7 @@ class RenderRequest:
     folder: Path
     accepted_licenses: tuple[str, ...] = ()
     registries: tuple[str, ...] = ()
+    cache_from: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     json: bool = False
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import pytest
 
-from prebake import cli
 from prebake.cli import main
 from prebake.commands import schema
 from prebake.errors import Interrupted, PackageMissing
@@ -31,7 +30,7 @@ def test_a_library_that_catches_every_exception_does_not_swallow_a_signal(
         except Exception as error:
             raise RuntimeError("while fetching the API version") from error
 
-    monkeypatch.setattr(cli, "COMMANDS", [replace(schema.COMMAND, run=ask)])
+    monkeypatch.setattr(schema, "COMMAND", replace(schema.COMMAND, run=ask))
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert main(["schema"]) == Interrupted.exit_code

@@ -6,9 +6,9 @@ import argparse
 import re
 from collections.abc import Iterator, Mapping
 
-from prebake.cli import COMMANDS, Parser
-from prebake.commands import cache
+from prebake.cli import Parser, load_commands
 from prebake.commands.shared.command import Command
+from prebake.commands.shared.help import HELP
 from tools.reference.markdown import code, codes, mark_code, page, sentence, table
 
 EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -17,6 +17,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "prebake build --model foley --push registry.example/foley:v1",
             "build, start, compare and measure the image, then push it",
         ),
+        (
+            "prebake build foley --cache-from registry.example/foley",
+            "reuse layers of a registry, and write nothing there",
+        ),
+        ("prebake build foley --push registry.example/foley --by-digest", "push, and write no tag"),
         ("prebake build foley --plan --json", "print what the build would do"),
     ),
     "compile": (
@@ -40,9 +45,14 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "bench": (
         ("prebake bench --model foley --runs 20", "against the naive image"),
         (
-            "prebake bench --model foley --against prebake/foley:before --check",
-            "fail if a change made the start slower",
+            "prebake bench --model foley --baseline main --max-regression 10%",
+            "fail if the start is more than 10% slower than that of the branch main",
         ),
+    ),
+    "trace": (
+        ("prebake trace http://localhost:8000 --output start.json", "of a running container"),
+        ("prebake trace build/foley/report.json > start.json", "of the last build"),
+        ("prebake trace build/bench/foley-gate.json --output start.json", "of both images of a comparison"),
     ),
     "demo": (("prebake demo --model foley", ""),),
     "bake-file": (
@@ -54,7 +64,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "deploy": (("prebake deploy --model foley --replicas 2 | kubectl apply -f -", ""),),
     "verify": (("prebake verify registry.example/foley:v1 --model foley", ""),),
     "engine": (("prebake engine up", "on Debian, as root"), ("prebake engine status", "")),
-    "schema": (("prebake schema > docs/image.schema.json", ""),),
+    "schema": (
+        ("prebake schema > image.schema.json", "for an editor that checks YAML"),
+        ("prebake schema --gate > gate.schema.json", "for a program that reads build/bench/NAME-gate.json"),
+    ),
     "cache list": (("prebake cache list", ""),),
     "cache verify": (("prebake cache verify --repair", ""),),
     "cache prune": (
@@ -69,8 +82,9 @@ _DEFAULT = re.compile(r" \(default: (.*)\)$")
 
 def find_commands() -> Iterator[tuple[str, Command]]:
     """Every command with the words that name it."""
-    yield from ((command.name, command) for command in COMMANDS)
-    yield from ((f"cache {command.name}", command) for command in cache.COMMANDS)
+    for name in HELP:
+        for command in load_commands(name):
+            yield (name if command.name == name else f"{name} {command.name}"), command
 
 
 def find_actions(command: Command) -> list[argparse.Action]:

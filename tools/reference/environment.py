@@ -76,6 +76,11 @@ PREBAKE: Sequence[ToolVariable] = (
     ToolVariable(
         ("SOURCE_DATE_EPOCH",), "The [time](../concepts/metadata.md#time) of the image, in seconds since 1970."
     ),
+    ToolVariable(
+        ("PREBAKE_ERROR_FILE",),
+        "A file that a command which fails writes its error to, as JSON ([build in CI](../build-in-ci.md#errors-as-json)). "
+        "A command that does not fail removes it.",
+    ),
     ToolVariable(("NO_COLOR", "FORCE_COLOR"), "No color on stderr; color even if stderr is no terminal."),
 )
 

@@ -39,7 +39,7 @@ ACTIONS: Mapping[str, str] = {
     "or set `PREBAKE_ACCEPT_LICENSE=ID,…`",
     "GraphRefused": "export the graph again without the named parts; give sizes by `prebake init --input 'x=[1, 3, "
     "640, 640]'`, or real inputs by `--sample FILE`",
-    "OutputInvalid": "write `docker`, `oci:DIR`, `oci:FILE.tar` or `registry:REFERENCE`",
+    "OutputInvalid": "write `docker`, `oci:DIR`, `oci:FILE.tar` or `registry:REFERENCE`; for the flags, act on the message",
     "InitRefused": "give an `.onnx` file, or a complete transformers folder of one of the named tasks; choose one of "
     "several forms with `--file`; give a new name if the image exists",
     "EngineUnavailable": "start Docker, correct `DOCKER_HOST`, or run `prebake engine up` (on Debian, as root)",
@@ -51,6 +51,9 @@ ACTIONS: Mapping[str, str] = {
     "NoRoom": "free some space; `PREBAKE_CACHE` moves the store, and `docker builder prune` frees the build cache",
     "SourceError": "correct the source in `image.yaml`, use a token or accept the publisher's terms, or name another "
     "folder",
+    "StartUnreadable": "name a report, the result of a benchmark, or the URL of a running container "
+    "([measure](../measure.md#prebake-trace))",
+    "ContainerUnreachable": "start the container with its port published, or forward the port of the Pod",
     "NoNetwork": "check network, proxy and certificates; Prebake keeps what was downloaded",
     "ChecksumMismatch": "run the command again; if the publisher changed the file on purpose, lock again and review "
     "the difference",
@@ -63,12 +66,14 @@ ACTIONS: Mapping[str, str] = {
     "`PREBAKE_DEBIAN_MIRRORS`",
     "StartFailed": "read the log; the [container's own exit code](#the-container) says more",
     "AnswerDiffers": "compare `model.py` with the reference in `export.py`",
-    "CannotDropCache": "run it as root, or leave `--cache cold` out",
+    "StateUnavailable": "run it as root on Linux, outside of a container; install iproute2; or use `--state warm`",
     "NothingToDeploy": "build and push the image; if it was built elsewhere, copy that build's `report.json` to "
     "`build/NAME/`",
     "ImageDiffers": "check out the revision that it was built from, and give its `--target` and `--checkpoint`; if it "
     "still differs, build again and push that image",
-    "BoundMissed": "read the phases at `/startup`; [startup](../concepts/startup.md) says what each step costs",
+    "LimitExceeded": "look at `build/bench/NAME-gate.html`; [startup](../concepts/startup.md) says what each step costs",
+    "VerdictUnclear": "run it on a quieter machine, with more `--max-pairs`, or with a wider limit",
+    "BaselineUnusable": "name another baseline, or correct what the message says; a shallow clone may lack the revision",
     "SeveralModels": "name one of its models; the build's report has each model's start",
     "NoGpu": "run it on a machine with a GPU, or choose another target; `prebake build` starts such an image on the "
     "CPU, and says so",

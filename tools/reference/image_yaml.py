@@ -9,6 +9,7 @@ from typing import Any
 
 from prebake.spec.image import precision, sources
 from prebake.spec.image.component import TENSOR_TYPE
+from prebake.spec.image.gate import DURATION, SHARE, SIZE
 from prebake.spec.image.image import IMAGE_NAME, IMAGE_SCHEMA
 from prebake.spec.image.strict_model import NAME, RELATIVE_PATH
 from prebake.spec.image.system_packages import SYSTEM_PACKAGE
@@ -38,6 +39,7 @@ components:
     buckets: [{{batch: 1, tokens: 32}}, {{batch: 8, tokens: 128}}]
     pad: {{input_ids: 0, attention_mask: 0}}
 limits: {{queue: 32}}
+gate: {{max_regression: 10%, max_ttfi: 2s}}
 resources: {{cpu: "4", memory: 8Gi}}
 """
 
@@ -52,6 +54,7 @@ TITLES: Mapping[str, str] = {
     "Code": "Code: `code`",
     "Warmup": "Warm-up: `warmup`",
     "Limits": "Limits: `limits`",
+    "GateSpec": "Gate: `gate`",
     "Resources": "Resources: `resources`",
 }
 """The sections in their order: each model's heading, by its name in the schema. Sources come after the second, precisions after
@@ -63,6 +66,9 @@ PATTERNS: Mapping[str, str] = {
     RELATIVE_PATH: "a relative path",
     TENSOR_TYPE: "a dtype and axes, `DTYPE[AXIS, …]`",
     SYSTEM_PACKAGE: "`NAME` or `NAME=VERSION`",
+    SHARE: "a number and `%`",
+    DURATION: "a number and `ms`, `s` or `min`",
+    SIZE: "a number and `KB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`",
 }
 """Regular expressions that words say better."""
 

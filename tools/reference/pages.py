@@ -6,15 +6,21 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from prebake.spec.reader import json_schema
-from tools.reference import commands, endpoints, environment, exit_codes, image_yaml, metrics, report
+from prebake.measure.gate_report.schema import json_schema as gate_schema
+from prebake.spec.reader import json_schema as image_schema
+from tools.reference import commands, endpoints, environment, exit_codes, gate, image_yaml, metrics, report
 
 ROOT = Path(__file__).parents[2]
 
 
-def write_schema() -> str:
+def write_image_schema() -> str:
     """What ``prebake schema`` prints."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(image_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def write_gate_schema() -> str:
+    """What ``prebake schema --gate`` prints."""
+    return json.dumps(gate_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -25,5 +31,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/metrics.md": metrics.write_page,
     "docs/reference/endpoints.md": endpoints.write_page,
     "docs/reference/report.md": report.write_page,
-    "docs/image.schema.json": write_schema,
+    "docs/reference/gate.md": gate.write_page,
+    "docs/image.schema.json": write_image_schema,
+    "docs/gate.schema.json": write_gate_schema,
 }

@@ -37,7 +37,7 @@ ALWAYS: Mapping[str, str] = {
     "artifacts": "the compiled artifacts in the image, each with the machine that it is for ([compile](../compile.md))",
     "keys": "the cache keys of the `export` and the `compile` stage",
     "outputs": "by destination, what was delivered ([below](#an-entry-of-outputs))",
-    "pushed": "for each tag that this image was pushed to, by this build or an earlier one: the reference with the "
+    "pushed": "for each reference that this image was pushed to, by this build or an earlier one: the repository with the "
     "digest",
     "step_seconds": "seconds of the steps that the log names",
     "pipeline": "every step in order, as `--plan` and `explain` show it before a build "

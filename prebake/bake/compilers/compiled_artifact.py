@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import onnxruntime as ort
+
 from entrypoints.manifest.shape_buckets import ACCEPTS_ANY
-from prebake.bake.graphs.onnx_files import load
-from prebake.bake.model_folder.manifest import file_entry, find_byte_ranges
+from prebake.bake.graphs.provider_options import CPU
+from prebake.bake.graphs.sessions import make_options, open_with
 from prebake.documents.artifact import ARTIFACTS_FOLDER, ArtifactFile, make_label
 from prebake.documents.canonical import digest_json
 from prebake.documents.component import SessionSettings
@@ -54,6 +58,8 @@ class CompiledArtifact(ABC):
     ) -> ArtifactFile:
         """The artifact of the component ``name`` at its place in the image. ``component`` are the component's key fields,
         ``choice`` has the measurements of the trials (``prebake.bake.trials.cost_model``)."""
+        from prebake.bake.model_folder.manifest import file_entry  # imports onnx_ir, which a trial does not need
+
         fields = self.key_fields(component)
         key = digest_json(fields)
         home = f"{ARTIFACTS_FOLDER}/{name}/{make_label(self.candidate, key)}"
@@ -124,6 +130,9 @@ class CompiledGraph(CompiledArtifact):
         return {"provider": self.provider, "provider_options": options, "session": session, "paths": paths}
 
     def _own_entry(self, home: str, files: Files) -> dict[str, object]:
+        from prebake.bake.graphs.onnx_files import load
+        from prebake.bake.model_folder.manifest import find_byte_ranges
+
         graph = self.component_graph or f"{home}/{self.graph}"
         own = whole_files({path: file for path, file in files.items() if path != graph})
         external = (
@@ -140,3 +149,23 @@ class CompiledGraph(CompiledArtifact):
             "accepts": self.accepts,
             "byte_ranges": {**own, **external, **self.byte_ranges},
         }
+
+
+def open_artifact(artifact: CompiledGraph, models: Path) -> ort.InferenceSession:
+    """A session of the artifact, opened as the container opens it. ``models`` is the folder of the component's graph and
+    weights."""
+    options = make_options(
+        artifact.session,
+        weights_folder=str(models / artifact.weights) if artifact.weights else "",
+        compiles=artifact.provider == CPU or bool(artifact.component_graph) or not artifact.requires,
+    )
+    folders = {name: str(models / path) for name, path in artifact.folders.items()}
+    if artifact.scratch is None:
+        return open_with(
+            artifact.folder / artifact.graph, options, {artifact.provider: {**artifact.options, **folders}}
+        )
+    with TemporaryDirectory(prefix="scratch-") as scratch:
+        shutil.copytree(artifact.folder, scratch, dirs_exist_ok=True)
+        given = {**artifact.options, **folders, **dict.fromkeys(artifact.scratch, scratch)}
+        graph = models / artifact.component_graph if artifact.component_graph else Path(scratch, artifact.graph)
+        return open_with(graph, options, {artifact.provider: given})

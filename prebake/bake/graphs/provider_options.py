@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import onnx_ir as ir
+from typing import TYPE_CHECKING
 
 from prebake.bake.errors import BakeError
+
+if TYPE_CHECKING:  # importing onnx_ir takes longer than all else that a process of a trial imports
+    import onnx_ir as ir
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 TRT_TIMING_CACHE_ENABLE, TRT_TIMING_CACHE_PATH = "trt_timing_cache_enable", "trt_timing_cache_path"

@@ -17,7 +17,6 @@ from entrypoints.runtime.session_options import (
     open_inference_session,
 )
 from prebake.bake.errors import BakeError
-from prebake.bake.graphs.initializers import MIN_EXTERNAL_BYTES
 from prebake.bake.graphs.provider_options import CPU, CUDA, TENSORRT
 from prebake.documents.component import SessionSettings
 
@@ -40,6 +39,8 @@ def make_options(session: SessionSettings, *, weights_folder: str = "", compiles
 
 def save_optimized(options: ort.SessionOptions, target: Path) -> None:
     """Have the session write the graph that it optimized to ``target``, larger weights into ``OPTIMIZED_WEIGHTS`` beside it."""
+    from prebake.bake.graphs.initializers import MIN_EXTERNAL_BYTES  # imports onnx_ir, which a trial does not need
+
     options.optimized_model_filepath = str(target)
     for name, value in (
         ("optimized_model_external_initializers_file_name", OPTIMIZED_WEIGHTS),
@@ -60,6 +61,13 @@ def check_providers(component: str, providers: Sequence[str]) -> None:
 def open_session(graph: Path, session: SessionSettings, providers: Sequence[str]) -> ort.InferenceSession:
     """A session over ``graph``. Raises BakeError if ONNX Runtime would compute it by another provider than the first."""
     return open_with(graph, make_options(session), {name: {} for name in providers})
+
+
+def open_graph(
+    graph: Path, session: SessionSettings, providers: Mapping[str, Mapping[str, str]]
+) -> ort.InferenceSession:
+    """As ``open_session``, with options of each provider."""
+    return open_with(graph, make_options(session), providers)
 
 
 def open_with(

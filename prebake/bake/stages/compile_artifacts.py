@@ -3,24 +3,21 @@ those that save more time than their bytes take to pull."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import onnxruntime as ort
-
 from entrypoints.manifest.shape_buckets import ACCEPTS_RANGE
 from entrypoints.runtime.bucket_session import Bucketing
-from prebake.bake.compilers.compiled_artifact import CompiledGraph, folder_bytes, kept_event
+from prebake.bake.compilers.compiled_artifact import CompiledGraph, folder_bytes, kept_event, open_artifact
 from prebake.bake.compilers.compiler import Compiler, find_compilers
 from prebake.bake.compilers.shape_profiles import check_profiles
 from prebake.bake.errors import BakeError, ParityFailed
 from prebake.bake.graphs.onnx_files import load
-from prebake.bake.graphs.provider_options import CPU, TENSORRT, GraphTraits, has_static_shapes, render_options
-from prebake.bake.graphs.sessions import make_options, open_with
+from prebake.bake.graphs.provider_options import TENSORRT, GraphTraits, has_static_shapes, render_options
+from prebake.bake.graphs.sessions import open_graph
 from prebake.bake.model_folder.compile_job import (
     CompileJob,
     FileEntries,
@@ -45,7 +42,6 @@ from prebake.bake.trials.cost_model import AMORTIZED_REQUESTS, BASELINE, Cost, e
 from prebake.bake.trials.trial import SessionOpener, run_graph_trials
 from prebake.bake.weights.numpy_arrays import Array
 from prebake.documents.canonical import canonical_json
-from prebake.documents.component import SessionSettings
 from prebake.documents.settings import REPORT, StageSettings
 from prebake.documents.stage_events import EventLog
 from prebake.errors import PrebakeError
@@ -211,12 +207,6 @@ def graph_opener(job: CompileJob, name: str) -> SessionOpener:
     return partial(open_graph, graph, session, {provider: options.get(provider, {}) for provider in providers})
 
 
-def open_graph(
-    graph: Path, session: SessionSettings, providers: Mapping[str, Mapping[str, str]]
-) -> ort.InferenceSession:
-    return open_with(graph, make_options(session), providers)
-
-
 def _raise_together(errors: Sequence[PrebakeError]) -> None:
     """Raise one error as it is, several as one BakeError."""
     if len(errors) == 1:
@@ -234,23 +224,3 @@ def check_shapes(job: CompileJob) -> None:
     check_buckets(job.settings, tensors, {name: job.exported.components[name].ranges for name in names})
     if job.settings.target == "tensorrt":
         check_profiles(job.settings, tensors)
-
-
-def open_artifact(artifact: CompiledGraph, models: Path) -> ort.InferenceSession:
-    """A session of the artifact, opened as the container opens it. ``models`` is the folder of the component's graph and
-    weights."""
-    options = make_options(
-        artifact.session,
-        weights_folder=str(models / artifact.weights) if artifact.weights else "",
-        compiles=artifact.provider == CPU or bool(artifact.component_graph) or not artifact.requires,
-    )
-    folders = {name: str(models / path) for name, path in artifact.folders.items()}
-    if artifact.scratch is None:
-        return open_with(
-            artifact.folder / artifact.graph, options, {artifact.provider: {**artifact.options, **folders}}
-        )
-    with TemporaryDirectory(prefix="scratch-") as scratch:
-        shutil.copytree(artifact.folder, scratch, dirs_exist_ok=True)
-        given = {**artifact.options, **folders, **dict.fromkeys(artifact.scratch, scratch)}
-        graph = models / artifact.component_graph if artifact.component_graph else Path(scratch, artifact.graph)
-        return open_with(graph, options, {artifact.provider: given})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from prebake.errors import UnknownImage
-from prebake.spec.project import find_root
+from prebake.spec.project_folder import find_root
 
 
 @dataclass(frozen=True)
@@ -93,4 +93,9 @@ class Command:
     @property
     def sentence(self) -> str:
         """``help`` as a sentence."""
-        return f"{self.help[0].upper()}{self.help[1:]}."
+        return sentence(self.help)
+
+
+def sentence(text: str) -> str:
+    """A one-line help as a sentence."""
+    return f"{text[0].upper()}{text[1:]}."

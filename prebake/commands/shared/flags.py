@@ -99,6 +99,16 @@ def license_expression(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def network(text: str) -> int:
+    """The bits per second of a text such as ``1Gbps``."""
+    from prebake.workflow.absent.bit_rate import parse_network
+
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def byte_size(text: str) -> str:
     """Bytes with a unit, as ``1GB``."""
     try:

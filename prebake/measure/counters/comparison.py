@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from prebake.measure.counters.counters import Counters
-from prebake.measure.counters.sentences import describe_comparison
 
 Kind = Literal["module", "file", "layer"]
 
@@ -67,10 +66,6 @@ class CounterComparison:
             "values": [asdict(value) for value in self.values],
             "changes": [asdict(change) for change in self.changes],
         }
-
-    def lines(self) -> list[str]:
-        """Short sentences for the console; none if nothing moved."""
-        return describe_comparison(self)
 
 
 def compare_counters(new: Counters, baseline: Counters) -> CounterComparison:

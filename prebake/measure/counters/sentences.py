@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from prebake.io.byte_sizes import format_bytes
+from prebake.measure.counters.comparison import Change, CounterComparison, CounterValue
 from prebake.measure.counters.counters import WAITS, Counters
-
-if TYPE_CHECKING:
-    from prebake.measure.counters.comparison import Change, CounterComparison, CounterValue
 
 NAMED = 5
 """How many modules or files a sentence names."""
 
 
 def describe_comparison(comparison: CounterComparison) -> list[str]:
-    """What moved: modules, files, the other counters, sizes."""
+    """What moved: modules, files, the other counters, sizes. Empty if nothing did."""
     changes = comparison.changes
     new, baseline = comparison.new, comparison.baseline
     sentences = [f"not counted: {comparison.reason}"] if comparison.reason else []

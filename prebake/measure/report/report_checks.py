@@ -12,7 +12,7 @@ SIZE = typed(int, "a whole number of bytes", lambda value: value >= 0)
 SECONDS = typed((int, float), "a number, 0 or more", lambda value: 0 <= value < float("inf"))
 
 
-def _fields(required: Mapping[str, Check], optional: Mapping[str, Check]) -> Check:
+def fields(required: Mapping[str, Check], optional: Mapping[str, Check]) -> Check:
     """An object with these fields and any others."""
 
     def check(value: Any, where: str, problems: list[str]) -> Any:
@@ -28,21 +28,21 @@ def _fields(required: Mapping[str, Check], optional: Mapping[str, Check]) -> Che
     return check
 
 
-_LAYER = _fields(
+_LAYER = fields(
     {"name": TEXT, "kind": TEXT, "size": SIZE, "diff_id": TEXT}, {"inputs": mapping(TEXT, anything), "digest": TEXT}
 )
-_REPORT = _fields(
+_REPORT = fields(
     {
         "image": TEXT,
         "digest": TEXT,
         "target": TEXT,
         "checkpoint": TEXT,
         "layers": listing(_LAYER),
-        "outputs": mapping(TEXT, _fields({"name": TEXT}, {})),
+        "outputs": mapping(TEXT, fields({"name": TEXT}, {})),
     },
     {
         "pushed": mapping(TEXT, TEXT),
-        "volume": _fields({"digest": TEXT}, {}),
+        "volume": fields({"digest": TEXT}, {}),
         "ready_seconds": nullable(SECONDS),
     },
 )

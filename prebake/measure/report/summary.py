@@ -27,6 +27,7 @@ def report_text(report: Mapping[str, Any], screen: Screen) -> str:
     if images := sorted({name for names in report["shared"]["layers"].values() for name in names}):
         lines.append(f"shared  {format_bytes(report['shared']['bytes'])} of the model with {', '.join(images)}")
     lines += [f"sent    {format_bytes(each['bytes'])} to {name}" for name, each in report["outputs"].items()]
+    lines += [f"pushed  {each['name']}" for name, each in report["outputs"].items() if name.startswith("registry:")]
     lines += [
         f"not taken by {name}: {what} ({why})"
         for name, each in report["outputs"].items()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 ENGINE, SERVER, MODEL = "Engine", "server process", "model process"
+PROCESSES = {"engine": ENGINE, "server": SERVER, "model": MODEL}
 CONTAINER_START = "container start"
 LIVE = "live"
 """The phase that lasts from the start of the server process until it answers liveness. It is drawn as a mark."""
@@ -76,7 +77,7 @@ def lay_out(
     for phase in phases:
         begin = container + phase["start"]
         end = math.inf if phase.get("seconds") is None else begin + phase["seconds"]
-        lane, name = _find_lane(phase["name"], models)
+        lane, name = place_phase(phase, models)
         if name == LIVE and lane == SERVER:
             live = end if end <= ready else None
         elif begin < ready:
@@ -109,8 +110,17 @@ def format_seconds(seconds: float, ready: float) -> str:
     return f"{seconds:.{3 if ready < 10 else 2}f}"
 
 
-def _find_lane(name: str, models: Collection[str]) -> tuple[str, str]:
-    """The lane of a phase, and its name in that lane."""
+def place_phase(phase: Mapping[str, Any], models: Collection[str] = ()) -> tuple[str, str]:
+    """The lane of a phase, and its name in that lane. The lane follows from its ``process``, if it has that key: ``engine``,
+    ``server``, ``model`` or the name of one of several models."""
+    process = phase.get("process")
+    return (
+        (PROCESSES.get(process, f"{MODEL} {process}"), phase["name"]) if process else find_lane(phase["name"], models)
+    )
+
+
+def find_lane(name: str, models: Collection[str]) -> tuple[str, str]:
+    """The lane of a phase by its name, and its name in that lane."""
     model, colon, phase = name.partition(": ")
     if colon and model in models:
         return f"{MODEL} {model}", phase

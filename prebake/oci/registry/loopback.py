@@ -1,4 +1,4 @@
-"""A read-only registry on loopback from which the Engine pulls one image; it sends blobs directly from their contents.
+"""A read-only registry, by default on loopback, from which an Engine pulls one image; it sends blobs directly from their files.
 
 It implements the pull part of the OCI distribution specification (spec.md, "Pull"), and stops with the block that started it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import socketserver
 import sys
 import threading
 from collections import Counter
@@ -20,6 +21,7 @@ from prebake.oci.blobs.blobs import Blob, Image
 from prebake.oci.blobs.verification import sized_content
 from prebake.oci.transfer.sendfile import SocketWriter, send
 
+LOOPBACK = "127.0.0.1"
 _ROUTE = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs)/(?P<target>[^/]+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
@@ -31,8 +33,8 @@ class ServedImage:
     exceptions that stopped a blob half way, of which the client only sees that its connection ended.
     """
 
-    def __init__(self, image: Image, name: str, tag: str, port: int) -> None:
-        self.address = f"127.0.0.1:{port}"
+    def __init__(self, image: Image, name: str, tag: str, address: str) -> None:
+        self.address = address
         self.reference = f"{self.address}/{name}:{tag}"
         self.missing: set[str] = set()
         self.failures: list[BaseException] = []
@@ -75,9 +77,10 @@ class ServedImage:
 
 
 @contextmanager
-def serve_image(image: Image, *, name: str, tag: str) -> Iterator[ServedImage]:
-    """Serve ``image`` as ``127.0.0.1:<free port>/<name>:<tag>`` while the block runs."""
-    with _Server(image, name, tag) as server:
+def serve_image(image: Image, *, name: str, tag: str, host: str = LOOPBACK) -> Iterator[ServedImage]:
+    """Serve ``image`` as ``<host>:<free port>/<name>:<tag>`` while the block runs. ``host`` is an address of the network
+    namespace that the calling thread is in as the block begins."""
+    with _Server(image, name, tag, host) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="registry")
         thread.start()
         try:
@@ -94,10 +97,15 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 64
 
-    def __init__(self, image: Image, name: str, tag: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.served = ServedImage(image, name, tag, self.server_port)
+    def __init__(self, image: Image, name: str, tag: str, host: str) -> None:
+        super().__init__((host, 0), _Handler)
+        self.served = ServedImage(image, name, tag, f"{host}:{self.server_port}")
         self._open: set[socket.socket] = set()
+
+    def server_bind(self) -> None:
+        """Without the base class's search for the host's name, which may ask a name server."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)

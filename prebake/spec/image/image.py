@@ -8,6 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from prebake.spec.image.component import ComponentSpec
+from prebake.spec.image.gate import GateSpec
 from prebake.spec.image.licenses import LicenseInvalid, canonical_license
 from prebake.spec.image.sources import Source
 from prebake.spec.image.strict_model import Name, RelativePath, StrictModel
@@ -157,4 +158,5 @@ class ImageSpec(StrictModel):
         "the image. warn: use the next one and log it. error: exit with 79",
     )
     limits: Limits = Field(default=Limits(), description="Limits of the server")
+    gate: GateSpec = Field(default=GateSpec(), description="Limits of a start, for `prebake bench --baseline`")
     resources: Resources = Field(default=Resources(), description="Kubernetes resource requests")

@@ -20,7 +20,7 @@ from prebake.oci.layers.compression import Compression
 from prebake.oci.layers.layer_reader import read_layer
 from prebake.oci.registry.referrers import list_referrers, put_referrer
 from prebake.oci.registry.repository import Repository
-from prebake.oci.transfer.download import Blobs, remote_blob
+from prebake.oci.transfer.download import Blobs, RemoteContent, remote_blob
 from prebake.plan.layer_kinds import LayerKind
 from prebake.plan.values import Plan
 from prebake.spec.lock import LockedBase
@@ -80,7 +80,7 @@ def base_of(plan: Plan, base: Base) -> LockedBase:
 def baked_files(blobs: Blobs, image: Image) -> list[BakedFile]:
     """The files that the build made, from the image's own manifest, which is in one of the topmost layers."""
     for layer in reversed(image.layers):
-        here = layer if layer.content is not None else remote_blob(blobs, layer.descriptor)
+        here = _readable(blobs, layer)
         if (manifest := read_layer(here, (), MODELS_MANIFEST).kept) is not None:
             files = json.loads(manifest)["files"].items()
             baked = [BakedFile(path, file["sha256"], file["size"], file["origin"]) for path, file in files]
@@ -94,11 +94,17 @@ def packages_of(blobs: Blobs, built: AttestedBuild) -> list[Package]:
     kinds = {f"prebake: {layer.name}": layer.kind for layer in built.plan.layers}
     names = [str(entry.get("created_by", "")) for entry in config["history"]]
     layers = [
-        layer if layer.content is not None else remote_blob(blobs, layer.descriptor)
+        _readable(blobs, layer)
         for name, layer in zip(names, built.image.layers, strict=True)
         if kinds.get(name, LayerKind.DEPENDENCIES) is LayerKind.DEPENDENCIES
     ]
     return installed_packages(read_installed(layers), config["config"].get("Env") or [], built.requirements)
+
+
+def _readable(blobs: Blobs, layer: Blob) -> Blob:
+    """The layer on this machine, or at the repository that has the image: another one may be a cache that has faults."""
+    local = layer.content is not None and not isinstance(layer.content, RemoteContent)
+    return layer if local else remote_blob(blobs, layer.descriptor)
 
 
 def _attach(repository: Repository, image: Descriptor, document: Blob, known: set[str]) -> str:

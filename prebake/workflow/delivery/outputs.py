@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,24 +19,15 @@ from prebake.oci.reference import Reference, parse_reference
 from prebake.oci.registry.loopback import serve_image
 from prebake.oci.registry.push import push_image
 from prebake.oci.registry.repository import Repository
+from prebake.workflow.layers.cache_lookup import MissingBlobs
 from prebake.workflow.layers.transfer_progress import show_progress, watched_chunks
 
 _OFFERED_NAME = "prebake/offered"
 
 
-class MissingBlobs(PrebakeError):
-    """A destination lacks a layer, and the layer's bytes are not on this machine, even after it was built again."""
-
-    def __init__(self, digests: Collection[str]) -> None:
-        super().__init__(
-            f"This machine does not have these blobs: {', '.join(sorted(digests))}",
-            next_action="build again on a machine that can reach the checkpoint's sources",
-        )
-        self.digests = frozenset(digests)
-
-
 class OutputInvalid(PrebakeError):
-    """``--output`` does not name a place for an image."""
+    """``--output`` does not name a place for an image, or a place does not go with ``--by-digest`` or
+    ``--require-attestations``."""
 
     exit_code = 16
 
@@ -131,18 +122,21 @@ class LayoutOutput:
 @dataclass(frozen=True)
 class RegistryOutput:
     """Blobs that the registry lacks are pushed from the store, the manifest last. ``others`` are repositories of the same
-    registry to mount blobs from."""
+    registry to mount blobs from. ``by_digest``: no tag is written; the reference has none."""
 
     reference: Reference
     repository: Repository
     log: Log
     others: Sequence[str] = ()
+    by_digest: bool = False
 
     @property
     def name(self) -> str:
         return f"registry:{self.reference}"
 
     def companion(self, suffix: str) -> RegistryOutput:
+        if self.by_digest:
+            return self
         return replace(self, reference=replace(self.reference, tag=(self.reference.tag or "latest") + suffix))
 
     def put(self, image: Image) -> Delivery:
@@ -150,7 +144,7 @@ class RegistryOutput:
         missing = {digest for digest in unknown if not self.repository.has(digest)}
         if missing:
             raise MissingBlobs(missing)
-        target = self.reference.tag or "latest"
+        target = None if self.by_digest else self.reference.tag or "latest"
         with show_progress("push") as progress:
             pushed = push_image(self.repository, image, target, mount_from=self.others, progress=progress)
         self.log(
@@ -166,34 +160,48 @@ def require_bytes(image: Image) -> None:
         raise MissingBlobs(missing)
 
 
-def read_outputs(texts: Sequence[str], connection: Connection, tag: str, log: Log) -> list[Output]:
+def read_outputs(
+    texts: Sequence[str], connection: Connection, tag: str, log: Log, *, by_digest: bool = False
+) -> list[Output]:
     """The values of ``--output``: ``docker``, ``oci:DIR``, ``oci:FILE.tar`` or ``registry:REF``. The Engine comes first,
     since the image is checked there. Raises OutputInvalid or ReferenceInvalid."""
-    outputs = [read_output(text, connection, tag, log) for text in texts]
+    outputs = [read_output(text, connection, tag, log, by_digest=by_digest) for text in texts]
     registries = [output.reference for output in outputs if isinstance(output, RegistryOutput)]
-    return sorted(
-        (_among(output, registries) for output in outputs), key=lambda output: not isinstance(output, EngineOutput)
-    )
+    among = mounting_from(outputs, registries)
+    return sorted(among, key=lambda output: not isinstance(output, EngineOutput))
+
+
+def mounting_from(outputs: Sequence[Output], registries: Sequence[Reference]) -> list[Output]:
+    """The outputs; blobs of the same registry's repositories among ``registries`` are mounted instead of sent."""
+    return [_among(output, registries) for output in outputs]
 
 
 def _among(output: Output, registries: Sequence[Reference]) -> Output:
     if not isinstance(output, RegistryOutput):
         return output
     same = [other.path for other in registries if other.host == output.reference.host]
-    return replace(output, others=[path for path in same if path != output.reference.path])
+    others = dict.fromkeys([*output.others, *(path for path in same if path != output.reference.path)])
+    return replace(output, others=list(others))
 
 
-def check_outputs(texts: Sequence[str], tag: str, *, attestations: bool) -> None:
+def check_outputs(texts: Sequence[str], tag: str, *, attestations: bool, by_digest: bool = False) -> None:
     """Check the places of a build before it begins. With ``attestations`` one must be a registry, since only registries take
-    them. Raises OutputInvalid or ReferenceInvalid."""
+    them. With ``by_digest`` as well, and no registry's reference may have a tag. Raises OutputInvalid or ReferenceInvalid."""
     local = parse_reference(tag)
     if local.digest:
         raise OutputInvalid(_by_digest(f"--tag {tag}"), next_action=f"give a tag: {replace(local, digest=None)}")
     places = [read_place(text) for text in texts]
-    if attestations and not any(isinstance(place, Reference) for place in places):
+    registries = [place for place in places if isinstance(place, Reference)]
+    for flag in [*(["--require-attestations"] if attestations else []), *(["--by-digest"] if by_digest else [])]:
+        if not registries:
+            raise OutputInvalid(
+                f"{flag} needs a registry, and this build pushes to none.",
+                next_action="push the image (--push REF, --output registry:REF), or leave the flag out",
+            )
+    if tagged := [place for place in registries if place.tag] if by_digest else []:
         raise OutputInvalid(
-            "--require-attestations needs a registry, and this build pushes to none.",
-            next_action="push the image (--push REF, --output registry:REF), or leave the flag out",
+            f"--by-digest does not go with a tag, and a tag is given: {', '.join(map(str, tagged))}.",
+            next_action=f"leave the tag out (--push {tagged[0].name}), or leave --by-digest out",
         )
 
 
@@ -220,11 +228,11 @@ def _by_digest(what: str) -> str:
     return f"{what} has a digest, but the digest of an image is known only after it was built."
 
 
-def read_output(text: str, connection: Connection, tag: str, log: Log) -> Output:
+def read_output(text: str, connection: Connection, tag: str, log: Log, *, by_digest: bool = False) -> Output:
     """``docker``, ``oci:DIR``, ``oci:FILE.tar`` or ``registry:REF``. Raises OutputInvalid or ReferenceInvalid."""
     place = read_place(text)
     if place is None:
         return EngineOutput(connection, tag, log)
     if isinstance(place, Path):
         return LayoutOutput(place, tag)
-    return RegistryOutput(place, Repository(place, log=log, pushing=True), log)
+    return RegistryOutput(place, Repository(place, log=log, pushing=True), log, by_digest=by_digest)

@@ -11,7 +11,8 @@ from prebake.errors import Problem, SpecInvalid
 from prebake.io.log import Log
 from prebake.spec.image.image import IMAGE_NAME, IMAGE_NAME_LENGTH
 from prebake.spec.image.licenses import UNKNOWN
-from prebake.spec.project import SAMPLES, list_images
+from prebake.spec.project import SAMPLES
+from prebake.spec.project_folder import list_images
 from prebake.spec.reader import parse_image
 from prebake.workflow.checkpoint.lock import lock_image
 from prebake.workflow.init.recognizers import diffusers, onnx, torch_files, transformers

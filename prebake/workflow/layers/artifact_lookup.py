@@ -10,7 +10,7 @@ from prebake.documents.artifact import ARTIFACT_FILE, ArtifactFile
 from prebake.errors import ChecksumMismatch
 from prebake.io.log import Log
 from prebake.oci.blobs.blobs import Descriptor
-from prebake.oci.errors import RegistryDenied, RegistryError
+from prebake.oci.errors import RegistryDenied, RegistryError, RegistryUnreachable
 from prebake.oci.layers.layer_reader import UNPACK_ERRORS, read_files
 from prebake.oci.records.layer_records import FileRecord, LayerRecord
 from prebake.oci.records.registry_artifacts import SharedArtifact
@@ -77,10 +77,11 @@ class ArtifactFinder:
             self.layers.store.drop(file.sha256)
 
     def _shared(self, lookup: str) -> list[FoundArtifact]:
-        return [found for repository in self.layers.cache.repositories for found in self._at(repository, lookup)]
+        return [found for repository in self.layers.cache.readable for found in self._at(repository, lookup)]
 
     def _at(self, repository: Repository, lookup: str) -> list[FoundArtifact]:
-        """Artifacts that cannot be read are left out: the image starts slower without them, and is correct."""
+        """Artifacts that cannot be read are left out: the image starts slower without them, and is correct. Raises
+        RegistryUnreachable for a repository that the build pushes to."""
         found = []
         try:
             for shared in find_shared(repository, lookup):
@@ -90,6 +91,8 @@ class ArtifactFinder:
                 found += [FoundArtifact(artifact, None if self.download else shared.layer)] if artifact else []
         except (ChecksumMismatch, RegistryError, RegistryDenied, *UNPACK_ERRORS) as error:
             self.log(f"artifact: some artifacts of {repository.reference.name} cannot be read: {error}")
+        except RegistryUnreachable as error:
+            self.layers.cache.leave_out(repository, error)
         return found
 
     def _download(self, artifact: ArtifactFile, repository: Repository, shared: SharedArtifact) -> None:

@@ -21,7 +21,7 @@ from prebake.plan.layer_kinds import LayerKind
 from prebake.plan.values import Plan
 from prebake.workflow.layers.artifact_lookup import ArtifactFinder, FoundArtifact
 from prebake.workflow.layers.cache_keys import layer_key
-from prebake.workflow.layers.cache_lookup import BuildCache
+from prebake.workflow.layers.cache_lookup import BuildCache, open_caches
 from prebake.workflow.layers.layer_store import LayerStore
 from prebake.workflow.layers.remote_image import MODELS_MANIFEST
 
@@ -55,14 +55,20 @@ def look_up(plan: Plan, layers: LayerStore, log: Log) -> ArtifactsByModel:
 
 @contextmanager
 def open_layers(
-    store: Store, references: Sequence[str], log: Log, compression: Compression = "auto"
+    store: Store,
+    references: Sequence[str],
+    log: Log,
+    compression: Compression = "auto",
+    cache_from: Sequence[str] = (),
 ) -> Iterator[LayerStore]:
-    """A layer store whose cache also asks the repositories of these references, open while the block runs."""
+    """A layer store whose cache also asks the repositories of these references and of ``--cache-from``, open while the block
+    runs."""
     with ExitStack() as stack:
         opened = [Repository(parse_reference(reference), log=log) for reference in references]
-        for repository in opened:
+        caches = open_caches(cache_from, opened, log)
+        for repository in (*opened, *caches):
             stack.enter_context(closing(repository))
-        yield LayerStore(store, BuildCache(Records(store.root), opened), compression)
+        yield LayerStore(store, BuildCache(Records(store.root), opened, caches), compression)
 
 
 def _artifacts(found: Mapping[str, Sequence[FoundArtifact]]) -> ArtifactsByModel:

@@ -31,10 +31,17 @@ class Preview:
 
 
 @contextmanager
-def preview(plan: Plan, base: str, references: Sequence[str], compression: Compression, log: Log) -> Iterator[Preview]:
-    """Plan a build without running it. ``references`` name repositories that are asked for records and artifacts; they are
-    open while the block runs."""
-    with open_layers(Store(default_root()), references, log, compression) as layers:
+def preview(
+    plan: Plan,
+    base: str,
+    references: Sequence[str],
+    compression: Compression,
+    log: Log,
+    cache_from: Sequence[str] = (),
+) -> Iterator[Preview]:
+    """Plan a build without running it. ``references`` and ``cache_from`` name repositories that are asked for records and
+    artifacts; they are open while the block runs."""
+    with open_layers(Store(default_root()), references, log, compression, cache_from) as layers:
         connection, unavailable = _find_engine()
         found = look_up(plan, layers, log)
         resolution = resolve(plan, found, layers, connection, find_base(plan, connection, base))

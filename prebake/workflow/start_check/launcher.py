@@ -21,6 +21,9 @@ PROGRAM_SECONDS = 600.0
 class StartedServer:
     """A running server, reached on loopback."""
 
+    pulled = 0.0
+    """The Engine had the image."""
+
     def __init__(self, container: RunningContainer) -> None:
         self._container = container
         self.requested = container.requested
@@ -49,6 +52,10 @@ class EngineLauncher:
         self._volumes = tuple(volumes)
         self._gpus = gpus
         self._environment = dict(environment or {})
+
+    def at(self, connection: Connection) -> EngineLauncher:
+        """The same launcher at another Engine."""
+        return EngineLauncher(connection, self._volumes, self._gpus, self._environment)
 
     def container(self, image: str) -> ContainerSpec:
         """The container as it would be deployed."""

@@ -18,7 +18,8 @@ from prebake.plan.artifact_layers import with_artifacts
 from prebake.plan.planner import make_plan
 from prebake.plan.values import Options, Plan
 from prebake.spec.lock import parse_lock
-from prebake.spec.project import Project, list_images, read_project, read_spec
+from prebake.spec.project import Project, read_project, read_spec
+from prebake.spec.project_folder import list_images
 from prebake.workflow.layers.artifacts import look_up, open_layers
 from prebake.workflow.layers.cache_keys import lookup_keys
 

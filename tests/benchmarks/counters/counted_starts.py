@@ -14,6 +14,7 @@ from statistics import median
 from prebake.docker.connection import ensure_engine
 from prebake.measure.counters.comparison import compare_counters
 from prebake.measure.counters.counters import Counters
+from prebake.measure.counters.sentences import describe_comparison
 from prebake.measure.start import time_first_answers
 from prebake.measure.warmup_request import read_warmups
 from prebake.workflow.start_check.counted_start import count_start
@@ -57,7 +58,7 @@ def print_counters(counts: Sequence[Counters]) -> None:
         values = [comparison.values[position].value for comparison in comparisons]
         print(f"{value.name}: {min(values)} to {max(values)} {value.unit}")
     for number, comparison in enumerate(comparisons[1:], 2):
-        for line in comparison.lines():
+        for line in describe_comparison(comparison):
             print(f"start {number}: {line}")
 
 

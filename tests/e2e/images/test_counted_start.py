@@ -18,6 +18,7 @@ from prebake.errors import AnswerDiffers
 from prebake.io.log import silent
 from prebake.measure.counters.comparison import Change, compare_counters
 from prebake.measure.counters.counters import Counters
+from prebake.measure.counters.sentences import describe_comparison
 from prebake.measure.warmup_request import WarmupRequest, read_warmups
 from prebake.workflow.start_check.counted_start import count_start, layer_bytes
 from prebake.workflow.start_check.launcher import EngineLauncher
@@ -72,7 +73,7 @@ def test_two_starts_have_the_same_modules_files_bytes_and_threads(
     comparison = compare_counters(again, baseline)
     assert comparison.changes == ()
     assert [value.name for value in comparison.values if value.moved] == []
-    assert comparison.lines() == []
+    assert describe_comparison(comparison) == []
 
 
 def test_both_processes_are_counted(baseline: Counters) -> None:
@@ -102,7 +103,7 @@ def test_one_more_module_and_one_more_megabyte_are_named(
     del changes[file]
     assert all(change.change == "changed" and "toy" in name for name, change in changes.items()), changes
 
-    lines = comparison.lines()
+    lines = describe_comparison(comparison)
     assert lines[0].startswith("1 module more: colorsys (")
     assert "after images.toy.model" in lines[0]
     assert any(LIBRARY in line for line in lines)

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from prebake import cli as parsing
-from prebake.cli import Parser, parse
-from prebake.commands import cache
+from prebake.cli import Parser, load_commands, parse
 from prebake.commands.shared.command import Command
+from prebake.commands.shared.help import HELP
 from tests.support.repository import ROOT
 
 # The shortest valid command line of each command, and what a flag without choices may be given.
@@ -29,25 +28,34 @@ SHORTEST = {
     "lock": ["lock", "toy"],
     "upgrade": ["upgrade", "toy"],
     "bench": ["bench", "toy"],
+    "trace": ["trace", "http://localhost:8000"],
     "demo": ["demo", "toy"],
     "bake-file": ["bake-file", "contexts"],
     "deploy": ["deploy", "toy"],
     "verify": ["verify", "registry.invalid/toy:v1", "toy"],
     "engine": ["engine", "up"],
     "schema": ["schema"],
-    "list": ["cache", "list"],
+    "cache list": ["cache", "list"],
     "cache verify": ["cache", "verify"],
-    "prune": ["cache", "prune"],
+    "cache prune": ["cache", "prune"],
 }
 VALUES = {
     "--starts": "5",
     "--runs": "5",
     "--replicas": "5",
     "--size": "2GB",
+    "--max-regression": "20%",
+    "--max-ttfi": "3s",
+    "--max-image-size": "2GB",
+    "--max-pairs": "5",
+    "--network": "10Gbps",
     "--input": "x=float32[1]",
     "--license": "MIT",
     "--accept-license": "MIT",
 }
+BESIDE = {flag: ["--baseline", "toy:before"] for flag in ("--max-regression", "--max-pairs", "--allow-other-answers")}
+BESIDE |= {"--network": ["--baseline", "toy:before", "--state", "absent"], "--state": ["--baseline", "toy:before"]}
+"""What else has to be given, for a flag to have an effect."""
 REFUSED = "REFUSED"
 
 
@@ -64,8 +72,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def commands() -> list[tuple[str, Command]]:
-    found = [(command.name, command) for command in parsing.COMMANDS]
-    return [*found, *((each.name if each.name != "verify" else "cache verify", each) for each in cache.COMMANDS)]
+    found = [(name, command) for name in HELP for command in load_commands(name)]
+    return [(f"{name} {each.name}" if name == "cache" else name, each) for name, each in found]
 
 
 def flags(command: Command) -> Iterator[argparse.Action]:
@@ -101,6 +109,7 @@ def request(words: list[str]) -> Any:
 def test_a_flag_changes_the_request(name: str, flag: str, action: argparse.Action) -> None:
     shortest = SHORTEST[name]
     unnamed = flag in ("--model", "--list") and name != "bake-file"  # where a word would name an image
+    shortest = [*shortest, *BESIDE.get(flag, [])]
     named = [word for word in shortest if word != "toy"] if unnamed else shortest
     before = request(shortest)
     assert dataclasses.is_dataclass(before)
@@ -228,7 +237,7 @@ def test_an_image_is_named_by_a_word_before_or_behind_the_flags(words: str, same
         ("deploy toy --accept-license x", ["--accept-license"]),
         ("explain toy --accept-license x", ["--accept-license"]),
         ("engine up --project .", ["--project"]),
-        ("schema --project .", ["--project"]),
+        ("schema --project", ["--project"]),
         ("cache list --project .", ["--project"]),
     ],
 )
@@ -247,7 +256,7 @@ def test_flags_that_contradict_each_other_are_refused_by_name(
         ("depoly toy", "deploy"),
         ("build toy --taget cpu", "--target"),
         ("build toy --target=cdua", "cuda"),
-        ("bench toy --agianst x", "--against"),
+        ("bench toy --basline x", "--baseline"),
         ("engine statsu", "status"),
         ("cache prun", "prune"),
     ],

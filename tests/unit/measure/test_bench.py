@@ -16,9 +16,10 @@ from prebake.measure.bench.limits import compare
 from prebake.measure.bench.steady_state import SteadyTimings, time_steady
 from prebake.measure.client import Request
 from prebake.measure.floor import Floor
+from prebake.measure.gate.errors import LimitExceeded
 from prebake.measure.start import Start
 from prebake.measure.warmup_request import WarmupRequest
-from prebake.workflow.bench import BoundMissed, require_bounds
+from prebake.workflow.benchmark.naive import require_bounds
 
 WARMUP = WarmupRequest(Request({"prompt": "x"}), b"", "text/plain", 0.0)
 
@@ -27,7 +28,7 @@ class Server:
     """A container that runs already. ``diary`` is told its name with each request."""
 
     def __init__(self, name: str, port: int) -> None:
-        self.name, self.port, self.requested = name, port, time.perf_counter()
+        self.name, self.port, self.requested, self.pulled = name, port, time.perf_counter(), 0.0
 
     def logs(self) -> str:
         return f"{self.name} said this"
@@ -119,5 +120,5 @@ def test_the_document_and_the_table_tell_first_and_later_answers() -> None:
 
 @pytest.mark.parametrize(("naive", "later", "missed"), [(4.0, 0.25, "first answer"), (6.0, 0.09, "steady state")])
 def test_a_check_fails_where_a_bound_is_missed(naive: float, later: float, missed: str) -> None:
-    with pytest.raises(BoundMissed, match=f"{missed}: "):
+    with pytest.raises(LimitExceeded, match=f"{missed}: "):
         require_bounds(bench(naive, later).document())

@@ -20,6 +20,7 @@ class Ended:
     log: str
     requested: float = 0.0
     port: int = 0
+    pulled: float = 0.0
 
     def logs(self) -> str:
         return self.log

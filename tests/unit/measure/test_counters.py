@@ -14,6 +14,7 @@ import pytest
 from prebake.measure.counters.comparison import Change, CounterComparison, compare_counters
 from prebake.measure.counters.counters import Counters, not_counted, parse_counters, read_counters
 from prebake.measure.counters.module_names import find_modules, module_name
+from prebake.measure.counters.sentences import describe_comparison
 from prebake.measure.counters.system_calls import system_call_name
 from prebake.measure.counters.tracer.kernel import MACHINES
 from prebake.measure.counters.tracer_command import tracer_command
@@ -144,7 +145,7 @@ def test_equal_starts() -> None:
     comparison = compare_counters(counters(), counters())
     assert comparison.changes == ()
     assert moved(comparison) == set()
-    assert comparison.lines() == []
+    assert describe_comparison(comparison) == []
     document = comparison.document()
     assert (document["counted"], document["reason"], document["changes"]) == (True, "", [])
     assert document["values"][0] == {
@@ -165,13 +166,13 @@ def test_one_more_module() -> None:
         Change("file", path, "added", 18000, 0),
     )
     assert moved(more) == {"modules imported", "files opened", "bytes read"}
-    assert more.lines() == [
+    assert describe_comparison(more) == [
         "1 module more: wave (17.6 KiB, after images.toy.model)",
         "bytes read: 17.6 KiB more, 23.5 KiB",
     ]
     less = compare_counters(fewer, counters())
     assert less.changes[0] == Change("module", "wave", "removed", 0, 18000)
-    assert less.lines()[0] == "1 module less: wave (17.6 KiB, after images.toy.model)"
+    assert describe_comparison(less)[0] == "1 module less: wave (17.6 KiB, after images.toy.model)"
 
 
 def test_a_module_instead_of_another_moves_the_number_that_stays() -> None:
@@ -189,14 +190,14 @@ def test_one_more_megabyte() -> None:
     comparison = compare_counters(counters(files=files), counters())
     assert comparison.changes == (Change("file", "/models/a.safetensors", "changed", 12288 + 2**20, 12288),)
     assert moved(comparison) == {"bytes read"}
-    assert comparison.lines()[0] == (
+    assert describe_comparison(comparison)[0] == (
         "1 file of which other bytes are read or mapped: /models/a.safetensors (1.0 MiB more, 1.0 MiB)"
     )
 
 
 def test_many_modules_are_cut() -> None:
     files = {**trace()["files"], **{f"{LIBRARY}/module{number}.py": [1, 10, 0, ""] for number in range(8)}}
-    line = compare_counters(counters(files=files), counters()).lines()[0]
+    line = describe_comparison(compare_counters(counters(files=files), counters()))[0]
     assert line.startswith("8 modules more: module0 (10 B), module1 (10 B)")
     assert line.endswith("and 3 more")
 
@@ -224,7 +225,7 @@ def test_which_counters_move(changes: dict[str, Any], names: set[str]) -> None:
 
 def test_the_calls_that_grew_are_named() -> None:
     comparison = compare_counters(counters(calls={"0": 3000, "257": 450, "202": 9000}), counters())
-    assert comparison.lines() == ["system calls: 3450 instead of 1500 (read +2000, openat -50)"]
+    assert describe_comparison(comparison) == ["system calls: 3450 instead of 1500 (read +2000, openat -50)"]
 
 
 def test_layers() -> None:
@@ -245,7 +246,7 @@ def test_sizes_are_compared_if_nothing_was_counted() -> None:
     assert (document["counted"], document["reason"]) == (False, "baseline: ptrace is forbidden")
     assert {value["unit"] for value in document["values"]} == {"bytes"}
     assert [change["name"] for change in document["changes"]] == ["code"]
-    assert comparison.lines()[0] == "not counted: baseline: ptrace is forbidden"
+    assert describe_comparison(comparison)[0] == "not counted: baseline: ptrace is forbidden"
     assert compare_counters(replace(nothing, reason="no"), counters()).reason == "no"
 
 

@@ -21,7 +21,8 @@ from prebake.plan.values import Options
 from prebake.render.dockerfile import render_context
 from prebake.render.kubernetes import Deployment, render_deployment
 from prebake.spec.image.image import Target
-from prebake.spec.project import list_images, read_project, read_spec
+from prebake.spec.project import read_project, read_spec
+from prebake.spec.project_folder import list_images
 from tests.support.repository import ROOT
 
 CASES = ROOT / "tests/unit/render/cases"

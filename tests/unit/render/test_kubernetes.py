@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -13,6 +12,7 @@ from prebake.render.kubernetes import Deployment, render_deployment
 from prebake.spec.image.image import ImageSpec, Resources, Target
 from prebake.spec.project import read_project, read_spec
 from tests.support.repository import ROOT
+from tests.support.schemas import kubernetes_validate
 
 IMAGE = f"registry.example.invalid/foley@sha256:{'2' * 64}"
 

@@ -16,7 +16,8 @@ from prebake.render.dockerfile import render_context
 from prebake.render.listing import list_document, plan_text
 from prebake.render.stages import model_stages
 from prebake.spec.image.image import Target
-from prebake.spec.project import Project, list_images, read_project, read_spec
+from prebake.spec.project import Project, read_project, read_spec
+from prebake.spec.project_folder import list_images
 from tests.support.repository import ROOT
 
 CASES: list[tuple[str, Target]] = [

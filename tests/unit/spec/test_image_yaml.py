@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from jsonschema import Draft202012Validator
 from yaml import safe_load
 
 from prebake.errors import SpecInvalid
 from prebake.spec.image.sources import FromHub, FromPypi
 from prebake.spec.reader import json_schema, parse_image
 from tests.support.repository import ROOT
+from tests.support.schemas import Draft202012Validator
 
 FOLEY = (ROOT / "images/foley/image.yaml").read_text(encoding="utf-8")
 

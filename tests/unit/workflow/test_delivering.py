@@ -10,7 +10,8 @@ import pytest
 from prebake.oci.blobs.blobs import Image
 from prebake.oci.layout.assembly import BaseImage
 from prebake.workflow.build import deliver
-from prebake.workflow.delivery.outputs import Delivery, MissingBlobs, Output
+from prebake.workflow.delivery.outputs import Delivery, Output
+from prebake.workflow.layers.cache_lookup import MissingBlobs
 from prebake.workflow.pipeline.assembly import AssembledImage
 from tests.support.registries.oci_images import image_of, tar_layer
 

@@ -25,7 +25,7 @@ from prebake.oci.reference import parse_reference
 from prebake.oci.registry.referrers import list_referrers
 from prebake.oci.registry.repository import Repository
 from prebake.oci.transfer.download import remote_blob
-from prebake.workflow.bench import SeveralModels
+from prebake.workflow.benchmark.naive import SeveralModels
 from prebake.workflow.deploy import NotPushed
 from prebake.workflow.start_check.launcher import EngineLauncher
 from tests.support.commands.built_images import image_name

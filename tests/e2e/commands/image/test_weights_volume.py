@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -25,6 +24,7 @@ from tests.support.commands.projects import Built, Project
 from tests.support.image_files import list_files
 from tests.support.registries.pushed_copies import Copy
 from tests.support.registries.registry import running_registry
+from tests.support.schemas import kubernetes_validate
 
 KUBERNETES = "1.34"
 TAG = "prebake-test/volume:v1"

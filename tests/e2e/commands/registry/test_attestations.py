@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from prebake.docker.connection import Connection
 from prebake.docker.images.base_image import Base
@@ -27,6 +25,7 @@ from prebake.workflow.delivery.attestations import AttestedBuild as Attested
 from prebake.workflow.delivery.attestations import attestations
 from tests.support.commands.projects import read_lock
 from tests.support.registries.pushed_copies import BUILDER, WEIGHTS, Copy, Pushed, read_files
+from tests.support.schemas import JsonStrictValidator, SchemaVersion
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -17,6 +16,7 @@ from prebake.workflow.deploy import NothingToDeploy, NotPushed
 from tests.support.commands.built_images import image_name
 from tests.support.commands.projects import Project, change_spec, clone, reach, read_lock
 from tests.support.registries.registry import running_registry
+from tests.support.schemas import kubernetes_validate
 
 KUBERNETES = "1.34"
 OTHER = f"sha256:{'3' * 64}"

@@ -22,10 +22,11 @@ from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from entrypoints.runtime.onnx_session import OnnxSession
 from entrypoints.runtime.session_options import share_arena
+from prebake.bake.graphs.sessions import open_graph
 from prebake.bake.model_folder.export_folder import read_inputs
 from prebake.bake.parity.compare import open_for_comparison
 from prebake.bake.stages import compile_artifacts as artifacts_stage
-from prebake.bake.stages.compile_artifacts import compile_artifacts, open_graph
+from prebake.bake.stages.compile_artifacts import compile_artifacts
 from prebake.bake.trials import trial
 from prebake.documents.artifact import ARTIFACT_FILE, ArtifactFile, add_artifacts
 from prebake.documents.component import ComponentSettings, SessionSettings

@@ -14,8 +14,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from entrypoints.contract import BadRequest, find_limits
 from entrypoints.hardware.facts import find_facts
@@ -226,13 +224,16 @@ def bucketed(shapes: list[dict[str, int]], overflow: str = "error") -> BucketSes
     return BucketSession(open_pooled(), bucketing, open_pooled, lambda _: None)
 
 
-LENGTHS = st.fixed_dictionaries({"batch": st.integers(1, 6), "tokens": st.integers(1, 24)})
+def test_a_bucketed_answer_is_the_graphs_own() -> None:
+    from hypothesis import given  # takes about two seconds, in every process that collects this module
+    from hypothesis import strategies as st
+
+    lengths = st.fixed_dictionaries({"batch": st.integers(1, 6), "tokens": st.integers(1, 24)})
+    shapes = st.lists(lengths, min_size=1, max_size=4)
+    given(shapes=shapes, lengths=lengths, random=st.randoms(use_true_random=False))(check_bucketed_answer)()
 
 
-@given(shapes=st.lists(LENGTHS, min_size=1, max_size=4), lengths=LENGTHS, random=st.randoms(use_true_random=False))
-def test_a_bucketed_answer_is_the_graphs_own(
-    shapes: list[dict[str, int]], lengths: dict[str, int], random: Any
-) -> None:
+def check_bucketed_answer(shapes: list[dict[str, int]], lengths: dict[str, int], random: Any) -> None:
     shape = (lengths["batch"], lengths["tokens"])
     draw = np.random.default_rng(random.randrange(2**32))
     mask = draw.integers(0, 2, shape)

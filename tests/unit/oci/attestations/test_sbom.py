@@ -9,8 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from prebake.oci.attestations.package import Package
 from prebake.oci.attestations.provenance import AttestedImage
@@ -20,6 +18,7 @@ from prebake.plan.planner import make_plan
 from prebake.plan.values import Options
 from prebake.spec.project import Project, read_project
 from tests.support.repository import ROOT
+from tests.support.schemas import JsonStrictValidator, SchemaVersion
 
 DIGEST = "sha256:" + "e" * 64
 PACKAGES = [

@@ -1,0 +1,1 @@
+"""The result files of the gate: JSON Schema, Markdown, HTML, and the JSON of github-action-benchmark."""

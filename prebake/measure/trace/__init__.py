@@ -1,0 +1,1 @@
+"""A start as a trace that Perfetto opens."""

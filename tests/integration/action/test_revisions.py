@@ -1,0 +1,35 @@
+"""The base commit of a checkout that has one commit only."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from tests.integration.action.conftest import Stage
+from tests.support.action.runs import pull_request
+
+
+def test_a_commit_that_the_checkout_lacks_is_fetched(stage: Stage, tmp_path: Path) -> None:
+    origin = stage.runner.workspace
+    base = stage.git("rev-parse", "HEAD")
+    stage.git("commit", "--quiet", "--allow-empty", "--message", "second")
+    stage.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    shallow = tmp_path / "shallow"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", origin.as_uri(), shallow], check=True)
+    stage.runner = replace(stage.runner, workspace=shallow)
+    ran = stage.run(pull_request(sha=base))
+    assert ran.failed == {}
+    assert f"--baseline={base}" in next(call for call in stage.calls if call[0] == "bench")
+
+
+def test_a_merge_is_compared_with_its_base_and_not_with_an_older_one(stage: Stage) -> None:
+    old = stage.git("rev-parse", "HEAD")
+    stage.git("checkout", "--quiet", "-b", "change")
+    stage.git("commit", "--quiet", "--allow-empty", "--message", "change")
+    stage.git("checkout", "--quiet", "-")
+    stage.git("commit", "--quiet", "--allow-empty", "--message", "main went on")
+    main = stage.git("rev-parse", "HEAD")
+    stage.git("merge", "--quiet", "--no-edit", "--no-ff", "change")
+    stage.run(pull_request(sha=old))
+    assert f"--baseline={main}" in next(call for call in stage.calls if call[0] == "bench")

@@ -1,0 +1,120 @@
+"""All steps of the action, for each verdict and for a first run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.action.conftest import Stage
+from tests.support.action.runs import ACTION, pull_request
+from tests.support.action.stand_in import DIGEST
+
+USED = {
+    "actions/setup-python",
+    "actions/cache/restore",
+    "actions/cache/save",
+    "actions/upload-artifact",
+}
+
+
+def test_a_pass_is_green_and_gives_all_outputs(stage: Stage, request_event: dict[str, Any]) -> None:
+    ran = stage.run(request_event, max_regression="10%", max_ttfi="2s", max_image_size="1.5GB", max_pairs="20")
+    assert ran.failed == {}
+    assert ran.outputs == {
+        "digest": DIGEST,
+        "image": "prebake/toy:cpu-small",
+        "ttfi": "0.9",
+        "ratio": "1.46",
+        "verdict": "pass",
+    }
+    bench = next(call for call in stage.calls if call[0] == "bench")
+    assert bench[1:] == [
+        "toy",
+        "--target=cpu",
+        f"--project={stage.runner.workspace}",
+        f"--baseline={stage.git('rev-parse', 'HEAD')}",
+        "--max-regression=10%",
+        "--max-ttfi=2s",
+        "--max-image-size=1.5GB",
+        "--max-pairs=20",
+    ]
+    assert "### pass" in ran.summary
+    assert set(ran.used) == USED
+    assert ran.used["actions/cache/restore"] == ran.used["actions/cache/save"]
+
+
+def test_a_fail_is_red_after_summary_and_comment_were_written(stage: Stage, request_event: dict[str, Any]) -> None:
+    stage.behave(bench={"verdict": "fail", "message": "1.46 times as slow:\n100% of it is `import`"})
+    ran = stage.run(request_event, registry="127.0.0.1:9/acme", baseline="HEAD", push="true")
+    assert ran.failed == {"Judge": 46}
+    assert "### fail" in ran.summary
+    assert [comment["body"] for comment in stage.github.comments] == ["<!-- prebake-gate:toy -->\n### fail\n"]
+    assert "Push the image" not in ran.exit_codes
+    expected = (
+        "::error file=images/toy/image.yaml,line=1,title=toy%3A the gate failed::1.46 times as slow:%0A100%25 of it"
+    )
+    assert expected in ran.logs["Judge"]
+    assert ran.outputs["verdict"] == "fail"
+
+
+@pytest.mark.parametrize(("unclear", "failed"), [("warn", {}), ("fail", {"Judge": 69})])
+def test_a_noisy_machine_blocks_a_merge_only_if_that_is_asked_for(
+    stage: Stage, request_event: dict[str, Any], unclear: str, failed: dict[str, int]
+) -> None:
+    stage.behave(bench={"verdict": "unclear", "message": "the machine is too noisy"})
+    ran = stage.run(request_event, unclear=unclear)
+    assert ran.failed == failed
+    level = "error" if failed else "warning"
+    assert f"::{level} title=toy%3A the comparison is unclear::the machine is too noisy" in ran.log
+
+
+def test_a_first_run_measures_and_says_that_there_is_no_baseline(stage: Stage) -> None:
+    ran = stage.run(variables={"GITHUB_EVENT_NAME": "push"}, baseline="main@{never}")
+    assert ran.failed == {}
+    assert "::notice title=There is no baseline yet::" in ran.log
+    assert (ran.outputs["verdict"], ran.outputs["ratio"], ran.outputs["ttfi"]) == ("none", "", "0.61")
+    assert "no baseline yet" in ran.summary
+    assert DIGEST in ran.summary
+    assert not any(call[0] == "bench" for call in stage.calls)
+
+
+def test_a_missing_baseline_is_red_if_that_is_asked_for(stage: Stage) -> None:
+    ran = stage.run(baseline="nowhere", missing_baseline="fail")
+    assert ran.failed == {"Find the baseline": 82}
+    assert "::error title=There is no baseline::`baseline: nowhere` is neither" in ran.log
+
+
+def test_a_baseline_that_cannot_be_used_is_red(stage: Stage, request_event: dict[str, Any]) -> None:
+    error = {"exit_code": 82, "error": "BaselineUnusable", "message": "It answers otherwise.", "next_action": "look"}
+    stage.behave(bench={"verdict": "pass", "error": error})
+    ran = stage.run(request_event)
+    assert ran.failed == {"Compare the starts": 82}
+    assert "::error title=prebake%3A BaselineUnusable (82)::It answers otherwise.%0Anext: look" in ran.log
+
+
+def test_a_document_of_another_verdict_is_refused(stage: Stage, request_event: dict[str, Any]) -> None:
+    stage.behave(bench={"verdict": "pass", "document": {"verdict": "fail"}})
+    assert stage.run(request_event).failed == {"Compare the starts": 1}
+
+
+def test_a_new_model_has_no_baseline_in_an_earlier_commit(stage: Stage) -> None:
+    before = stage.git("rev-parse", "HEAD")
+    (stage.runner.workspace / "images/toy").rename(stage.runner.workspace / "images/newer")
+    ran = stage.run(pull_request(sha=before), model="newer")
+    assert ran.failed == {}
+    assert "has no images/newer/image.yaml: the model is new" in ran.log
+    assert ran.outputs["verdict"] == "none"
+
+
+def test_the_steps_are_scripts_and_no_input_is_pasted_into_one() -> None:
+    for step in ACTION["runs"]["steps"]:
+        assert "${{" not in step.get("run", ""), step["name"]
+
+
+def test_without_a_baseline_the_images_own_limits_are_judged(stage: Stage) -> None:
+    stage.behave(bench={"verdict": "fail", "message": "too large"})
+    ran = stage.run(max_regression="10%", max_image_size="1GB")
+    assert ran.failed == {"Judge": 46}
+    (bench,) = [call for call in stage.calls if call[0] == "bench"]
+    assert bench[2:] == ["--target=cpu", f"--project={stage.runner.workspace}", "--max-image-size=1GB"]

@@ -1,0 +1,1 @@
+"""Programs for work on Prebake, and for the GitHub action."""

@@ -1,0 +1,1 @@
+"""The steps of the GitHub action: one module for each, with Python's standard library. Settings come from the environment."""

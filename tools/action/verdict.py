@@ -1,0 +1,25 @@
+"""End the check as the verdict says: red if starts got slower, and by the input ``unclear`` if the machine was too noisy."""
+
+from __future__ import annotations
+
+import os
+
+from tools.action.gate import FAIL_EXIT_CODE, UNCLEAR_EXIT_CODE
+from tools.action.github.log import annotate
+from tools.action.prebake_command import path_in_workspace
+from tools.action.settings import read_json, read_settings
+
+
+def main() -> int:
+    settings, verdict = read_settings(), os.environ.get("VERDICT", "")
+    message = str(read_json(settings.result(".json")).get("message") or "")
+    if verdict == "fail":
+        file = path_in_workspace(settings, f"images/{settings.model}/image.yaml")
+        annotate("error", message, title=f"{settings.model}: the gate failed", file=file, line=1)
+        return FAIL_EXIT_CODE
+    if verdict == "unclear":
+        fails = settings.unclear == "fail"
+        annotate("error" if fails else "warning", message, title=f"{settings.model}: the comparison is unclear")
+        return UNCLEAR_EXIT_CODE if fails else 0
+    print(f"{settings.model}: {verdict}. {message}")
+    return 0
