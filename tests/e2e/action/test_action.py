@@ -34,6 +34,7 @@ class Stranger:
     runner: Runner
     registry: str
     github: GitHub
+    pushed: str = ""
 
     @property
     def project(self) -> Path:
@@ -67,7 +68,10 @@ def stranger(engine: Connection, tmp_path: Path) -> Iterator[Stranger]:
     try:
         with running_registry(tmp_path) as address, running_github() as github:
             variables = {**own, **reach(engine), **github.variables, "PREBAKE_STARTS": "1"}
-            yield Stranger(Runner(workspace, tmp_path / "runner", variables), f"{address}/acme", github)
+            stranger = Stranger(Runner(workspace, tmp_path / "runner", variables), f"{address}/acme", github)
+            yield stranger
+            baseline = stranger.pushed.removeprefix("sha256:")[:32]
+            remove_images(engine, [f"prebake/baseline:{baseline}"])
     finally:
         remove_images(engine, ["prebake/toy:cpu-small"])
 
@@ -76,7 +80,7 @@ def test_from_nothing_to_a_red_check_and_back(stranger: Stranger) -> None:
     """One test, as each run needs what the runs before left at the registry."""
     model = stranger.project / MODEL
     first = stranger.commit("first")
-    pushed = _push_main(stranger, first)
+    stranger.pushed = _push_main(stranger, first)
     stranger.runner = replace(stranger.runner, replaced={"install": {"bin": _installed(stranger.runner.folder)}})
 
     usual = model.read_text()
@@ -97,7 +101,7 @@ def test_from_nothing_to_a_red_check_and_back(stranger: Stranger) -> None:
     assert ran.failed == {}, ran.log
     assert ran.outputs["verdict"] == "pass"
     assert [each["id"] for each in stranger.github.comments] == [comment["id"]]
-    assert ran.outputs["digest"] not in ("", pushed)
+    assert ran.outputs["digest"] not in ("", stranger.pushed)
 
     image = stranger.project / "images/toy/image.yaml"
     image.write_text(image.read_text().replace("targets:", "taregts:"))
