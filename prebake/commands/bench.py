@@ -19,7 +19,7 @@ from prebake.workflow.requests import BuildRequest, State
 
 NAIVE_FLAGS = ("runs", "size", "check")
 """The flags of the comparison with the naive image alone."""
-GATE_FLAGS = ("baseline", "max_regression", "max_ttfi", "max_image_size")
+GATE_FLAGS = ("gate", "baseline", "max_regression", "max_ttfi", "max_image_size")
 """Each of these makes the command a gate."""
 
 
@@ -95,6 +95,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "(it is pulled), or a git revision (it is built)",
     )
     gate.add_argument(
+        "--gate",
+        action="store_true",
+        help="judge by the limits of image.yaml, without a baseline and without other limits",
+    )
+    gate.add_argument(
         "--max-regression",
         metavar="PERCENT",
         type=_limit(parse_share),
@@ -159,11 +164,13 @@ def read(arguments: Arguments) -> BenchRequest | GateBenchRequest:
     _refuse(
         arguments, NAIVE_FLAGS, "it belongs to the comparison with the naive image, which --baseline and limits replace"
     )
+    if "gate" in arguments:
+        _refuse(arguments, GATE_FLAGS[1:], "--gate judges by image.yaml alone; leave --gate out")
     if "baseline" not in arguments:
         _refuse(arguments, ("max_regression", "allow_other_answers"), "give --baseline, or leave it out")
     if arguments.get("state") != "absent":
         _refuse(arguments, ("network",), "only --state absent pulls the image")
-    own = arguments.pick(*GATE_FLAGS, "max_pairs", "allow_other_answers", "network")
+    own = arguments.pick(*GATE_FLAGS[1:], "max_pairs", "allow_other_answers", "network")
     return GateBenchRequest(**common, **own)
 
 

@@ -15,7 +15,7 @@ Document = Mapping[str, Any]
 def gate_lines(document: Document) -> list[str]:
     """The verdict, each limit, what moved, and how it was measured."""
     return [
-        f"{document['model']} against {_against(document)}: {document['verdict']}",
+        f"{document['model']} against {_against(document)}: {_verdict(document)}",
         *(check_line(check, document) for check in document["checks"]),
         *_figures(document),
         *_phases(document["phases"]),
@@ -73,6 +73,10 @@ def slowest(phases: Sequence[Document]) -> list[Document]:
     """The phases that moved, the one that moved most first."""
     moved = [phase for phase in phases if phase["moved"]]
     return sorted(moved, key=lambda phase: -abs(phase["difference_seconds"]))
+
+
+def _verdict(document: Document) -> str:
+    return document["verdict"] if document["checks"] else "nothing to judge: image.yaml has no limits"
 
 
 def _figures(document: Document) -> Iterator[str]:

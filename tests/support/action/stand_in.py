@@ -32,12 +32,21 @@ def main(words: list[str]) -> int:
         report = {"image": f"prebake/{model}:cpu-small", "digest": DIGEST, "ttfi_seconds": 0.61, "size": 1_500_000}
         _write(project / "build" / model / "report.json", json.dumps({**report, **behaviour.get(step, {})}))
     else:
-        return _bench(project / "build" / "bench" / f"{model}-gate", behaviour["bench"])
+        wanted = behaviour["bench"]
+        if "--gate" in words:  # image.yaml has no limits
+            wanted = {"verdict": "pass", "document": {"checks": [], "ttfi_seconds": 0.61, "ratio": None}}
+        return _bench(project / "build" / "bench" / f"{model}-gate", wanted)
     return 0
 
 
 def _bench(path: Path, wanted: dict[str, Any]) -> int:
-    document = {"verdict": wanted["verdict"], "message": wanted.get("message", ""), "ttfi_seconds": 0.9, "ratio": 1.46}
+    document = {
+        "verdict": wanted["verdict"],
+        "message": wanted.get("message", ""),
+        "ttfi_seconds": 0.9,
+        "ratio": 1.46,
+        "checks": [{"name": "regression"}],
+    }
     _write(path.with_name(f"{path.name}.json"), json.dumps({**document, **wanted.get("document", {})}))
     _write(path.with_name(f"{path.name}.md"), wanted.get("markdown", f"### {wanted['verdict']}\n"))
     return CODES[wanted["verdict"]]
