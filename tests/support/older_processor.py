@@ -62,7 +62,7 @@ class OlderProcessor:
 @contextmanager
 def older_processor() -> Iterator[OlderProcessor]:
     """An emulated process, which ends with the block."""
-    command = [_program(), "-cpu", _MODEL, sys.executable, _SERVER, *_MODULES]
+    command: list[str | Path] = [_program(), "-cpu", _MODEL, sys.executable, _SERVER, *_MODULES]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

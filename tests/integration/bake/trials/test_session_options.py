@@ -32,7 +32,7 @@ from prebake.documents.artifact import ARTIFACT_FILE, ArtifactFile, add_artifact
 from prebake.documents.component import ComponentSettings, SessionSettings
 from prebake.documents.manifest.validation import seal_manifest
 from prebake.documents.settings import StageSettings
-from tests.support.bake.host_bake import bake_folder
+from tests.support.bake.host_bake import bake_folder, compile_folder
 
 CPU = "CPUExecutionProvider"
 ENTRIES = (
@@ -87,11 +87,16 @@ def session(request: pytest.FixtureRequest) -> SessionSettings:
 
 @pytest.fixture(scope="module")
 def baked(
-    checkpoint: Path, settings: StageSettings, session: SessionSettings, tmp_path_factory: pytest.TempPathFactory
+    checkpoint: Path,
+    settings: StageSettings,
+    exported: Path,
+    session: SessionSettings,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     models = tmp_path_factory.mktemp("baked") / "models"
     own = replace(settings, components=dict.fromkeys(settings.components, ComponentSettings(session=session)))
-    bake_folder("tiny", checkpoint, own, models)
+    models.mkdir()
+    compile_folder(own, checkpoint, exported, models)
     return models
 
 
