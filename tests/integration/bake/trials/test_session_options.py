@@ -32,7 +32,7 @@ from prebake.documents.artifact import ARTIFACT_FILE, ArtifactFile, add_artifact
 from prebake.documents.component import ComponentSettings, SessionSettings
 from prebake.documents.manifest.validation import seal_manifest
 from prebake.documents.settings import StageSettings
-from tests.support.bake.host_bake import bake_folder, compile_folder
+from tests.support.bake.host_bake import compile_folder
 
 CPU = "CPUExecutionProvider"
 ENTRIES = (
@@ -143,7 +143,8 @@ def image(
 ) -> Path:
     """/models with an artifact of each component for this CPU, whether it pays or not."""
     models, work, out = tmp_path / "models", tmp_path / "work", tmp_path / "out"
-    bake_folder("tiny", checkpoint, settings, models)
+    models.mkdir()
+    compile_folder(settings, checkpoint, exported, models)
     shutil.copytree(models, work)
     compile_artifacts(settings, exported, work, out, keep_all=True)
     artifacts = [ArtifactFile.from_json(path.read_bytes()) for path in sorted(out.rglob(ARTIFACT_FILE))]
