@@ -95,7 +95,6 @@ def baked(
 ) -> Path:
     models = tmp_path_factory.mktemp("baked") / "models"
     own = replace(settings, components=dict.fromkeys(settings.components, ComponentSettings(session=session)))
-    models.mkdir()
     compile_folder(own, checkpoint, exported, models)
     return models
 
@@ -143,7 +142,6 @@ def image(
 ) -> Path:
     """/models with an artifact of each component for this CPU, whether it pays or not."""
     models, work, out = tmp_path / "models", tmp_path / "work", tmp_path / "out"
-    models.mkdir()
     compile_folder(settings, checkpoint, exported, models)
     shutil.copytree(models, work)
     compile_artifacts(settings, exported, work, out, keep_all=True)
