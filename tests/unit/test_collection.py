@@ -12,8 +12,8 @@ from tests.support.repository import ROOT
 OPTIONS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
 PROGRAMS = ("benchmarks", "gpu_check", "long")
 """Folders of programs that a person or a target of the Makefile starts."""
-SLOW = ("cyclonedx", "hypothesis", "jsonschema", "kubernetes_validate")
-"""Each takes seconds to import, in every process of a parallel run, and a few tests alone use it."""
+SLOW = ("cyclonedx", "jsonschema", "kubernetes_validate")
+"""Each takes seconds to import by itself, in every process of a parallel run."""
 
 
 def test_no_folder_with_tests_is_skipped() -> None:
