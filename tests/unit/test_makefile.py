@@ -1,7 +1,8 @@
-"""What `make bench` runs; make itself says it."""
+"""What `make bench` runs, and in which environment make runs it; make itself says it."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 from tests.support.repository import ROOT
@@ -24,3 +25,11 @@ def test_a_bench_takes_the_locked_checkpoint_and_the_other_benchmarks_too() -> N
     run = commands("bench")
     assert ".venv/bin/prebake bench --model foley --runs 10" in run
     assert any("tests.benchmarks.push" in line for line in run)
+
+
+def test_tests_write_bytecode_even_if_the_environment_forbids_it() -> None:
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "ANOTHER": "1"}
+    command = ["make", "--eval=show: ; @env", "show"]
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "ANOTHER=1" in told.splitlines()
+    assert "PYTHONDONTWRITEBYTECODE" not in told

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from prebake.docker.connection import Connection
 from prebake.docker.images.base_image import Base
@@ -20,6 +19,7 @@ from prebake.measure.gate_report.markdown import format_markdown
 from prebake.measure.gate_report.schema import json_schema
 from tests.support.commands.projects import Built, Project
 from tests.support.registries.pushed_copies import Pushed
+from tests.support.schemas import Draft202012Validator
 
 SLEEP = "\n\nimport time\n\ntime.sleep(3)\n"
 ONE_PAIR = ("--max-pairs", "1", "--json")

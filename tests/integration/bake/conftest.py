@@ -14,7 +14,7 @@ from prebake.bake.stages.export import export_image
 from prebake.documents.component import ComponentSettings
 from prebake.documents.settings import StageSettings
 from tests.support.bake.fixed import published
-from tests.support.bake.host_bake import bake_folder, shipped
+from tests.support.bake.host_bake import compile_folder, shipped
 from tests.support.repository import TINY_IMAGES
 
 __all__ = ["published"]
@@ -76,12 +76,10 @@ def settings(checkpoint: Path) -> StageSettings:
 
 
 @pytest.fixture(scope="session")
-def models(
-    checkpoint: Path, settings: StageSettings, tmp_path_factory: pytest.TempPathFactory, tiny_image: None
-) -> Path:
+def models(checkpoint: Path, settings: StageSettings, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The baked folder; not to be written to."""
     folder = tmp_path_factory.mktemp("baked") / "models"
-    bake_folder("tiny", checkpoint, settings, folder)
+    compile_folder(settings, checkpoint, exported, folder)
     return folder
 
 

@@ -49,7 +49,10 @@ def bake_folder(
 def compile_folder(
     settings: StageSettings, checkpoint: Path, exported: Path, models: Path, *, artifacts: bool = False
 ) -> Mapping[str, Any]:
-    """The rest of ``bake_folder`` after the export stage, whose output is ``exported``. ``models`` is an empty folder."""
+    """The rest of ``bake_folder`` after the export stage, whose output is ``exported``. ``models`` is an empty or new folder.
+
+    Settings that the export does not read may differ from its own, so that several tests share one export."""
+    models.mkdir(parents=True, exist_ok=True)
     for file in settings.ship:
         _link(checkpoint / file.path, models / file.path)
     for path in Exported.load(exported).derived:

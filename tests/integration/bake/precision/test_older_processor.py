@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,9 @@ Answers = Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
-def older() -> OlderProcessor:
-    return older_processor()
+def older() -> Iterator[OlderProcessor]:
+    with older_processor() as processor:
+        yield processor
 
 
 def settings_of(name: str) -> StageSettings:

@@ -18,7 +18,7 @@ from prebake.bake.trials.cost_model import Cost, explain_candidates, select
 from prebake.bake.trials.trial import run_graph_trials
 from prebake.documents.component import ComponentSettings, SessionSettings
 from prebake.documents.settings import StageSettings
-from tests.support.bake.host_bake import bake_folder
+from tests.support.bake.host_bake import compile_folder
 
 TRIED = SessionSettings(measure=True)
 MB = 10**6
@@ -50,11 +50,11 @@ def test_what_adds_bytes_has_to_save_more_than_they_take_to_pull() -> None:
 
 
 def test_every_form_is_started_and_what_was_measured_is_in_the_manifest(
-    checkpoint: Path, settings: StageSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, settings: StageSettings, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepacking, "MIN_TRIAL_BYTES", 1)
     tried = replace(settings, components=dict.fromkeys(settings.components, ComponentSettings(session=TRIED)))
-    report = bake_folder("tiny", checkpoint, tried, tmp_path / "models")
+    report = compile_folder(tried, checkpoint, exported, tmp_path / "models")
     manifest = json.loads((tmp_path / "models/manifest.json").read_bytes())
     for name, component in manifest["components"].items():
         choice = component["choice"]
@@ -72,9 +72,9 @@ def test_small_components_are_not_tried(manifest_of: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def manifest_of(checkpoint: Path, settings: StageSettings, tmp_path: Path) -> dict[str, Any]:
+def manifest_of(checkpoint: Path, settings: StageSettings, exported: Path, tmp_path: Path) -> dict[str, Any]:
     tried = replace(settings, components=dict.fromkeys(settings.components, ComponentSettings(session=TRIED)))
-    bake_folder("tiny", checkpoint, tried, tmp_path / "models")
+    compile_folder(tried, checkpoint, exported, tmp_path / "models")
     return dict(json.loads((tmp_path / "models/manifest.json").read_bytes()))
 
 

@@ -32,7 +32,7 @@ from prebake.documents.artifact import ARTIFACT_FILE, ArtifactFile, add_artifact
 from prebake.documents.component import ComponentSettings, SessionSettings
 from prebake.documents.manifest.validation import seal_manifest
 from prebake.documents.settings import StageSettings
-from tests.support.bake.host_bake import bake_folder
+from tests.support.bake.host_bake import compile_folder
 
 CPU = "CPUExecutionProvider"
 ENTRIES = (
@@ -87,11 +87,15 @@ def session(request: pytest.FixtureRequest) -> SessionSettings:
 
 @pytest.fixture(scope="module")
 def baked(
-    checkpoint: Path, settings: StageSettings, session: SessionSettings, tmp_path_factory: pytest.TempPathFactory
+    checkpoint: Path,
+    settings: StageSettings,
+    exported: Path,
+    session: SessionSettings,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     models = tmp_path_factory.mktemp("baked") / "models"
     own = replace(settings, components=dict.fromkeys(settings.components, ComponentSettings(session=session)))
-    bake_folder("tiny", checkpoint, own, models)
+    compile_folder(own, checkpoint, exported, models)
     return models
 
 
@@ -138,7 +142,7 @@ def image(
 ) -> Path:
     """/models with an artifact of each component for this CPU, whether it pays or not."""
     models, work, out = tmp_path / "models", tmp_path / "work", tmp_path / "out"
-    bake_folder("tiny", checkpoint, settings, models)
+    compile_folder(settings, checkpoint, exported, models)
     shutil.copytree(models, work)
     compile_artifacts(settings, exported, work, out, keep_all=True)
     artifacts = [ArtifactFile.from_json(path.read_bytes()) for path in sorted(out.rglob(ARTIFACT_FILE))]

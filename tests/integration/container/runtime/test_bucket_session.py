@@ -225,12 +225,13 @@ def bucketed(shapes: list[dict[str, int]], overflow: str = "error") -> BucketSes
 
 
 def test_a_bucketed_answer_is_the_graphs_own() -> None:
-    from hypothesis import given  # takes about two seconds, in every process that collects this module
+    from hypothesis import given, settings  # takes about two seconds, in every process that collects this module
     from hypothesis import strategies as st
 
     lengths = st.fixed_dictionaries({"batch": st.integers(1, 6), "tokens": st.integers(1, 24)})
     shapes = st.lists(lengths, min_size=1, max_size=4)
-    given(shapes=shapes, lengths=lengths, random=st.randoms(use_true_random=False))(check_bucketed_answer)()
+    examples = given(shapes=shapes, lengths=lengths, random=st.randoms(use_true_random=False))
+    settings(deadline=None)(examples(check_bucketed_answer))()
 
 
 def check_bucketed_answer(shapes: list[dict[str, int]], lengths: dict[str, int], random: Any) -> None:

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from prebake.measure.gate_report.benchmark_action import list_benchmark_values
 from tests.support.measure.gate_documents import make_document, make_document_without_baseline
+from tests.support.schemas import Draft202012Validator
 
 # What the tool reads (https://github.com/benchmark-action/github-action-benchmark, src/extract.ts, "customSmallerIsBetter").
 FORM = Draft202012Validator(

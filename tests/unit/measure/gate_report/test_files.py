@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from prebake.measure.gate_report.files import write_gate_files
 from prebake.measure.gate_report.html import format_html
 from prebake.measure.gate_report.markdown import format_markdown
 from prebake.measure.gate_report.schema import json_schema
 from tests.support.measure.gate_documents import make_document
+from tests.support.schemas import Draft202012Validator
 
 NAMES = ["foley-gate.json", "foley-gate.html", "foley-gate.md", "foley-gate-action.json"]
 

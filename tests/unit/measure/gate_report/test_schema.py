@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from prebake.measure.gate_report.schema import json_schema
 from tests.support.measure.gate_documents import make_document, make_document_without_baseline
 from tests.support.repository import ROOT
+from tests.support.schemas import Draft202012Validator
 
 VALIDATOR = Draft202012Validator(json_schema(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 

@@ -60,6 +60,8 @@ def test_it_is_valid_by_the_schema_that_cyclonedx_publishes(bill: dict[str, Any]
     assert validator.validate_str(json.dumps(bill)) is None
     wrong = {**bill, "components": [{**bill["components"][0], "licenses": [{"license": {"id": "Apache2"}}]}]}
     assert validator.validate_str(json.dumps(wrong)) is not None
+    wrong = {**bill, "externalReferences": [{"type": "website", "url": "https://a b"}]}  # no IRI
+    assert validator.validate_str(json.dumps(wrong)) is not None
 
 
 def test_it_has_every_field_that_cyclonedx_requires_in_its_form(bill: dict[str, Any]) -> None:

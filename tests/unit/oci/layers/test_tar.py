@@ -54,7 +54,7 @@ def test_order_does_not_matter_and_the_size_is_known_before(tmp_path: Path) -> N
 
 
 def test_it_can_be_gone_on_with_anywhere() -> None:
-    from hypothesis import given  # takes about two seconds, in every process that collects this module
+    from hypothesis import given, settings  # takes about two seconds, in every process that collects this module
     from hypothesis import strategies as st
 
     content = tar_content(
@@ -62,6 +62,7 @@ def test_it_can_be_gone_on_with_anywhere() -> None:
     )
     whole = read(content)
 
+    @settings(deadline=None)
     @given(st.integers(min_value=0, max_value=80_000))
     def goes_on(offset: int) -> None:
         assert read(content, min(offset, content.size)) == whole[offset:]
