@@ -70,7 +70,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--state",
         choices=("warm", "cold", "absent"),
         help="before each start: leave the page cache as it is (warm); drop it (cold), which needs root; or remove the image and "
-        "pull it into an empty Engine (absent), which needs a gate, root and Linux (default: warm)",
+        "pull it into an empty Engine (absent), which needs --baseline, --gate or a limit, and root on Linux (default: warm)",
     )
     naive = parser.add_argument_group("compare with the naive image (the default)")
     naive.add_argument(
@@ -87,7 +87,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="fail (exit code 46) if the image is too slow: the whole 95%% interval of a ratio is below the required ratio",
     )
-    gate = parser.add_argument_group("gate: judge the start (exit codes: 0 pass, 46 fail, 69 unclear)")
+    gate = parser.add_argument_group(
+        "gate: judge the start (exit codes: 0 pass, 46 fail, 69 unclear, 82 unusable baseline)"
+    )
     gate.add_argument(
         "--baseline",
         metavar="REF",
@@ -97,32 +99,32 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     gate.add_argument(
         "--gate",
         action="store_true",
-        help="judge by the limits of image.yaml, without a baseline and without other limits",
+        help="judge by the limits of image.yaml alone, without a baseline; not with the other limits",
     )
     gate.add_argument(
         "--max-regression",
         metavar="PERCENT",
         type=_limit(parse_share),
-        help="how much later the first answer may come than the baseline's, such as 10%% (default: `gate` of image.yaml, else "
-        "10%%)",
+        help="how much longer than the baseline's the time to the first answer may be, such as 10%% (default: `gate` of "
+        "image.yaml, else 10%%)",
     )
     gate.add_argument(
         "--max-ttfi",
         metavar="TIME",
         type=_limit(parse_duration),
-        help="the latest first answer, such as 2s or 800ms (default: `gate` of image.yaml, else no limit)",
+        help="the longest time to the first answer, such as 2s or 800ms (default: `gate` of image.yaml, else no limit)",
     )
     gate.add_argument(
         "--max-image-size",
         metavar="SIZE",
         type=_limit(parse_size),
-        help="the most bytes of the unpacked image, such as 1.5GB (default: `gate` of image.yaml, else no limit)",
+        help="the largest size of the image's unpacked layers, such as 1.5GB (default: `gate` of image.yaml, else no limit)",
     )
     gate.add_argument(
         "--max-pairs",
         metavar="N",
         type=flags.positive_int,
-        help="stop after N pairs of starts if the verdict is still unclear; 8 are needed for a clear one (default: 40)",
+        help="stop after N pairs of starts even if the verdict is unclear; a clear verdict needs at least 8 (default: 40)",
     )
     gate.add_argument(
         "--network",

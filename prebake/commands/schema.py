@@ -19,7 +19,7 @@ class SchemaRequest:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--gate", action="store_true", help="print the schema of build/bench/NAME-gate.json, which a comparison writes"
+        "--gate", action="store_true", help="print the schema of build/bench/NAME-gate.json, which a gate writes"
     )
 
 

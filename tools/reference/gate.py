@@ -13,7 +13,7 @@ def write_page() -> str:
     schema = json_schema()
     return page(
         "NAME-gate.json",
-        "`prebake bench NAME --baseline REF` writes `build/bench/NAME-gate.json`. The same as a [JSON "
+        "`prebake bench NAME` with `--baseline`, `--gate` or a limit writes `build/bench/NAME-gate.json`. The same as a [JSON "
         f"Schema](../gate.schema.json): `prebake schema --gate`. `schema` is {SCHEMA}. Names of keys end with their unit: "
         "`_seconds`, `_bytes`, `_bits_per_second`. A key is always there; if it may be null, the table says so. "
         "`prebake trace` reads this document, too ([measure](../measure.md#prebake-trace)).",

@@ -6,7 +6,7 @@ from prebake.errors import PrebakeError
 
 
 class LimitExceeded(PrebakeError):
-    """``bench --baseline`` found that the image exceeds a limit: it starts slower than the baseline by more than
+    """The gate of ``bench`` found that the image exceeds a limit: it starts slower than the baseline by more than
     ``--max-regression``, answers later than ``--max-ttfi``, or is larger than ``--max-image-size``. The message names
     the phases and counters that moved. Or ``bench --check`` found that the image does not start five times as fast as
     the naive image, or that its later answers are slower."""
@@ -15,8 +15,9 @@ class LimitExceeded(PrebakeError):
 
 
 class VerdictUnclear(PrebakeError):
-    """``bench --baseline`` made ``--max-pairs`` pairs of starts, and the machine is too noisy for a verdict. The
-    message has the interval and how noisy the machine is."""
+    """The gate of ``bench`` made ``--max-pairs`` pairs of starts (without a baseline, as many starts), and the
+    verdict is still unclear: the machine is too noisy for this limit. The message has the interval and how noisy the
+    machine is."""
 
     exit_code = 69
 

@@ -92,7 +92,7 @@ _MACHINE = _object(
 )
 
 _LIMITS = _object(
-    "the thresholds of flags and of image.yaml; null: there is none",
+    "the limits of flags and of image.yaml; a key is null if there is no such limit",
     {
         "max_regression": _nullable(
             _number("how much longer a start may take than the baseline's, as a fraction: 0.1 is 10%")
@@ -103,12 +103,14 @@ _LIMITS = _object(
 )
 
 _CHECK = _object(
-    "one threshold and its verdict",
+    "one limit, the measured value and the verdict",
     {
-        "name": _choice("the threshold", ("regression", "ttfi", "image size")),
-        "verdict": _choice("the verdict of this threshold", VERDICTS),
+        "name": _choice("the limit", ("regression", "ttfi", "image size")),
+        "verdict": _choice("the verdict of this limit", VERDICTS),
         "value": _number("what was measured, in `unit`"),
-        "interval": _nullable(_interval("the 95% interval of `value`, in `unit`; null if `value` has no error")),
+        "interval": _nullable(
+            _interval("the 95% interval of `value`, in `unit`; both ends of an image size are the size")
+        ),
         "limit": _number("the largest value that passes, in `unit`; of a regression 1 + `max_regression`"),
         "unit": _choice("the unit of `value`, `interval` and `limit`", ("times", "seconds", "bytes")),
     },
@@ -140,9 +142,9 @@ _COUNTER = _object(
 )
 
 _CHANGE = _object(
-    "a thing that only one image has, or that has another size in it",
+    "a module, file or kind of layer that only one image has, or that has other bytes in the two images",
     {
-        "what": _choice("the kind of thing", ("module", "file", "layer")),
+        "what": _choice("whether it is a module, a file or a kind of layer", ("module", "file", "layer")),
         "name": _text("its name"),
         "change": _choice("what happened to it since the baseline", ("added", "removed", "changed")),
         "bytes": _nullable(_count("bytes in the new image")),
@@ -151,13 +153,16 @@ _CHANGE = _object(
 )
 
 _COUNTERS = _object(
-    "counts that do not depend on how busy the machine is",
+    "counts of one start of each image, which hardly depend on how busy the machine is",
     {
-        "counted": _value("boolean", "whether they could be counted"),
-        "reason": _text("why not; empty if they were counted"),
+        "counted": _value(
+            "boolean",
+            "whether both starts were counted; if not, `values` and `changes` have sizes only",
+        ),
+        "reason": _text("why a start was not counted; empty if both were"),
         "values": _list("the counters", _COUNTER),
         "changes": _list("the modules, files and layers that differ", _CHANGE),
-        "sentences": _list("what moved, in words", _text("one of them")),
+        "sentences": _list("one sentence for each counter that moved", _text("the sentence")),
     },
 )
 
@@ -196,7 +201,11 @@ _PAIR = _object(
 
 _DOCUMENT: Mapping[str, Node] = {
     "schema": {"const": SCHEMA, "type": "integer", "description": "the schema of this document"},
-    "kind": {"const": "gate", "type": "string", "description": "the kind of this document"},
+    "kind": {
+        "const": "gate",
+        "type": "string",
+        "description": "always `gate`, by which programs know this document",
+    },
     "prebake": _text("the version of Prebake that measured"),
     "created": _text("when the measurement ended, by RFC 3339 in UTC", format="date-time"),
     "model": _text("the model"),
@@ -206,28 +215,35 @@ _DOCUMENT: Mapping[str, Node] = {
         "lacks the image and pulls it from a registry (`absent`)",
         ("warm", "cold", "absent"),
     ),
-    "network_achieved_bits_per_second": _nullable(
-        _number("the bits a second of payload that one TCP connection had on that link")
-    ),
     "network_bits_per_second": _nullable(
-        _number("the speed of the link that images are pulled through, in bits a second")
+        _number(
+            "the bit rate of the link through which images are pulled (`--network`); null unless `state` is `absent`"
+        )
     ),
-    "verdict": _choice("`fail` if a check fails, else `unclear` if one is unclear, else `pass`", VERDICTS),
+    "network_achieved_bits_per_second": _nullable(
+        _number("the payload of one TCP connection on that link, in bits a second; null unless `state` is `absent`")
+    ),
+    "verdict": _choice(
+        "`fail` if a check fails; else `unclear` if one is unclear; else `pass`, even without checks", VERDICTS
+    ),
     "message": _text("the sentences that the command prints"),
     "machine": _MACHINE,
     "image": _image("the new image", {}),
     "baseline": _nullable(
         _image(
-            "the image that it is compared with; null: there is none, and only the new image was started",
+            "the image with which the new image is compared; null if there is none, and only the new image was started",
             {
-                "given": _text("the text of `--baseline`"),
-                "kind": _choice("what that text is", ("tag", "registry", "revision")),
+                "given": _text("the argument of `--baseline`"),
+                "kind": _choice(
+                    "a tag of the Engine, an image at a registry, or a git revision",
+                    ("tag", "registry", "revision"),
+                ),
                 "revision": _nullable(_text("the git commit that the baseline was built from")),
             },
         )
     ),
     "limits": _LIMITS,
-    "checks": _list("the thresholds that were checked", _CHECK),
+    "checks": _list("one check for each limit; empty if there is no limit", _CHECK),
     "pairs": _count("the number of pairs that were started"),
     "max_pairs": _count("the largest number of pairs that was allowed", 1),
     "ttfi_seconds": _number("median time until the first answer of the new image, in seconds"),

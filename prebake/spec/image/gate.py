@@ -20,14 +20,15 @@ class GateSpec(StrictModel):
 
     max_regression: Annotated[str, Field(pattern=SHARE)] | None = Field(
         default=None,
-        description="How much later the first answer may come than the baseline's, such as 10%. Without it, 10% if "
-        "`prebake bench` is given a baseline",
+        description="How much longer than the baseline's the time to the first answer may be, such as 10%. If it is missing, "
+        "`prebake bench --baseline` allows 10%",
     )
     max_ttfi: Annotated[str, Field(pattern=DURATION)] | None = Field(
-        default=None, description="The latest first answer, since the request for the container, such as 2s or 800ms"
+        default=None,
+        description="The longest time to the first answer, since the request for the container, such as 2s or 800ms",
     )
     max_image_size: Annotated[str, Field(pattern=SIZE)] | None = Field(
-        default=None, description="The most bytes of the image's unpacked layers, such as 1.5GB or 900MiB"
+        default=None, description="The largest size of the image's unpacked layers, such as 1.5GB or 900MiB"
     )
 
 
