@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prebake.docker.connection import Connection
-from prebake.docker.images.images import has_image
+from prebake.docker.images.images import has_image, inspect_image
+from prebake.docker.images.tags import tag_image
 from prebake.errors import PrebakeError
 from prebake.io.log import Log
 from prebake.measure.answers import measure_distance
@@ -21,7 +22,7 @@ from prebake.workflow.benchmark.revision import build_revision, find_revision
 from prebake.workflow.requests import BuildRequest
 
 BASELINES = "prebake/baseline"
-"""The repository of the Engine's tags for baselines that were pulled or built. They stay for the next comparison."""
+"""The repository of the Engine's tags for baselines. They stay for the next comparison."""
 
 Kind = Literal["tag", "registry", "revision"]
 
@@ -50,7 +51,7 @@ def get_baseline(connection: Connection, given: str, request: BuildRequest, log:
             tag, digest = pull_image(connection, reference, BASELINES, log)
             return Baseline(given, "registry", tag, digest=digest)
         if has_image(connection, given):
-            return Baseline(given, "tag", given)
+            return Baseline(given, "tag", _pin(connection, given))
         if revision := find_revision(request.root, given):
             options = request.options
             name = "-".join([request.model, options.target, options.checkpoint or "default", revision.commit[:16]])
@@ -71,6 +72,14 @@ def get_baseline(connection: Connection, given: str, request: BuildRequest, log:
         next_action="give a tag of `docker images`, HOST/PATH:TAG or HOST/PATH@sha256:… at a registry, or a branch, tag or "
         "commit; a shallow clone may lack it: `git fetch --depth=1 origin BRANCH`",
     )
+
+
+def _pin(connection: Connection, name: str) -> str:
+    """A tag of the baseline alone. The build that follows may move ``name`` to the new image, which would then be compared with
+    itself."""
+    tag = f"{BASELINES}:local-{inspect_image(connection, name).digest.removeprefix('sha256:')[:32]}"
+    tag_image(connection, name, tag)
+    return tag
 
 
 def read_baseline_warmups(files: ImageFiles, baseline: Baseline) -> Mapping[str, WarmupRequest]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from prebake.docker.connection import Connection
+from prebake.docker.images.images import ImageFacts
+from prebake.io.log import silent
 from prebake.measure.client import Request
 from prebake.measure.gate.errors import BaselineUnusable
 from prebake.measure.warmup_request import WarmupRequest
-from prebake.workflow.benchmark.baseline import Baseline, _registry_reference, require_comparable
+from prebake.workflow.benchmark import baseline as module
+from prebake.workflow.benchmark.baseline import Baseline, _registry_reference, get_baseline, require_comparable
+from prebake.workflow.requests import BuildRequest
 
 BASELINE = Baseline("toy:before", "tag", "toy:before")
 WARMUP = WarmupRequest(Request({"prompt": "x"}), b'{"values": [1.0, 2.0]}', "application/json", 0.01)
@@ -61,3 +67,20 @@ def test_another_model_is_always_refused() -> None:
 def test_a_name_with_a_host_is_a_registrys(name: str, host: str | None) -> None:
     found = _registry_reference(name)
     assert (found.host if found else None) == host
+
+
+def test_a_tag_that_the_build_moves_does_not_move_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Engine's names are a dictionary; what a real Engine does with them is tested in tests/e2e/commands/test_gate.py."""
+    names = {"prebake/toy:cpu-sample": "sha256:" + "a" * 64}
+
+    def inspect(_: Connection, name: str) -> ImageFacts:
+        return ImageFacts(name, names[name], 0, (), {})
+
+    monkeypatch.setattr(module, "has_image", lambda _, name: name in names)
+    monkeypatch.setattr(module, "inspect_image", inspect)
+    monkeypatch.setattr(module, "tag_image", lambda _, name, tag: names.update({tag: names[name]}))
+    request = BuildRequest(Path(), "toy")
+    found = get_baseline(Connection("unix:///nowhere", Path("docker")), "prebake/toy:cpu-sample", request, silent)
+    names["prebake/toy:cpu-sample"] = "sha256:" + "b" * 64  # as the build does it
+    assert names[found.image] == "sha256:" + "a" * 64
+    assert (found.given, found.kind) == ("prebake/toy:cpu-sample", "tag")
