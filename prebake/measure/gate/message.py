@@ -18,7 +18,7 @@ def gate_lines(document: Document) -> list[str]:
         f"{document['model']} against {_against(document)}: {_verdict(document)}",
         *(check_line(check, document) for check in document["checks"]),
         *_figures(document),
-        *_phases(document["phases"]),
+        *_phases(document),
         *_counters(document["counters"]),
         _circumstances(document),
     ]
@@ -93,8 +93,10 @@ def _figures(document: Document) -> Iterator[str]:
     )
 
 
-def _phases(phases: Sequence[Document]) -> Iterator[str]:
-    moved = slowest(phases)
+def _phases(document: Document) -> Iterator[str]:
+    if document["baseline"] and not document["phases"]:
+        yield "phases: none (an image does not tell them, such as one of an older Prebake)"
+    moved = slowest(document["phases"])
     if moved:
         yield "phases that moved (median of the paired differences, 95 % interval):"
     for phase in moved[:MOST_NAMES]:
