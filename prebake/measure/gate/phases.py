@@ -56,11 +56,9 @@ def compare_phases(pairs: Sequence[tuple[TimedStart, TimedStart]]) -> list[Phase
 
 def _compare(name: str, pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> PhaseChange:
     image, baseline = ([pair[side].get(name, 0.0) for pair in pairs] for side in (0, 1))
-    differences = [ours - theirs for ours, theirs in zip(image, baseline, strict=True)]
-    medians = (
-        median(values) if any(name in pair[side] for pair in pairs) else None
-        for side, values in enumerate((image, baseline))
-    )
+    differences = [new - old for new, old in zip(image, baseline, strict=True)]
+    ours, theirs = (any(name in pair[side] for pair in pairs) for side in (0, 1))
+    medians = median(image) if ours else None, median(baseline) if theirs else None
     return PhaseChange(name, *medians, median(differences), median_interval(differences))
 
 
