@@ -163,6 +163,24 @@ def test_phases_that_an_older_image_does_not_tell_are_not_phases_that_did_not_mo
         assert "No phase moved" not in text
 
 
+def test_sizes_that_moved_are_named_beside_the_reason_why_nothing_was_counted() -> None:
+    """A start that cannot be counted is no reason to hide that a layer grew."""
+    value = {"name": "layers: weights", "unit": "bytes", "value": 2_000_000, "baseline": 1_000_000, "moved": True}
+    sentences = ["not counted: ptrace is forbidden", "layers: weights: 977 KiB more, 1.9 MiB"]
+    counters = {
+        "counted": False,
+        "reason": "ptrace is forbidden",
+        "values": [value],
+        "changes": [],
+        "sentences": sentences,
+    }
+    document = make_document(counters=counters)
+    shown = format_markdown(document).partition("<details>")[0]
+    assert "Nothing was counted: ptrace is forbidden" in shown
+    assert "<code>layers&#58; weights</code>" in shown or "<code>layers: weights</code>" in shown
+    assert all(f"  {sentence}" in gate_lines(document) for sentence in sentences)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_changes_nothing_but_the_text(name: str) -> None:
     text = format_markdown(with_names(name))
