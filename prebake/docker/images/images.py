@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from docker import DockerClient
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from docker.models.images import Image
 
 from prebake.docker.connection import Connection
@@ -100,11 +101,16 @@ def _images(client: DockerClient, *, every: bool = False) -> Iterator[Image]:
 
 
 def has_image(connection: Connection, reference: str) -> bool:
+    """False also for a text that can be no image's name, such as ``HEAD~1``."""
     with closing(connection.client()) as client:
         try:
             client.images.get(reference)
         except NotFound:
             return False
+        except APIError as error:
+            if error.status_code == HTTPStatus.BAD_REQUEST:  # "invalid reference format"
+                return False
+            raise
     return True
 
 

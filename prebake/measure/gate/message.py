@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prebake.io.byte_sizes import format_bytes
+from prebake.measure.gate.sequential import least_clear
 
 MOST_NAMES = 12
 """Phases or changes that are listed; the files have all of them."""
@@ -18,7 +20,7 @@ def gate_lines(document: Document) -> list[str]:
         f"{document['model']} against {_against(document)}: {_verdict(document)}",
         *(check_line(check, document) for check in document["checks"]),
         *_figures(document),
-        *_phases(document["phases"]),
+        *_phases(document),
         *_counters(document["counters"]),
         _circumstances(document),
     ]
@@ -56,17 +58,25 @@ def summarize_noise(document: Document) -> str:
         for check in document["checks"]
         if check["verdict"] == "unclear"
     ]
-    spread, load = document["spread"], document["machine"]["load_average"]
-    noise = (
-        "" if spread is None else f"one start differs from the next by {spread:.1%} (half the interquartile range), "
-    )
     return "\n".join(
         [
             f"{document['model']}: no clear verdict after {document['pairs']} {_pairs(document)}:",
             *(f"  {each}" for each in open_checks),
-            f"  the machine is too noisy for this limit: {noise}load {load['before']:.1f} before and {load['after']:.1f} after",
+            f"  {_reason(document)}",
         ]
     )
+
+
+def _reason(document: Document) -> str:
+    """Why the verdict is unclear."""
+    if least_clear(document["pairs"]) is None:
+        least = next(count for count in itertools.count(1) if least_clear(count) is not None)
+        return f"that is too few for any verdict: {least} are needed at least (--max-pairs {document['max_pairs']})"
+    spread, load = document["spread"], document["machine"]["load_average"]
+    noise = (
+        "" if spread is None else f"one start differs from the next by {spread:.1%} (half the interquartile range), "
+    )
+    return f"the machine is too noisy for this limit: {noise}load {load['before']:.1f} before and {load['after']:.1f} after"
 
 
 def slowest(phases: Sequence[Document]) -> list[Document]:
@@ -76,7 +86,9 @@ def slowest(phases: Sequence[Document]) -> list[Document]:
 
 
 def _verdict(document: Document) -> str:
-    return document["verdict"] if document["checks"] else "nothing to judge: image.yaml has no limits"
+    return (
+        document["verdict"] if document["checks"] else "nothing to judge: image.yaml has no limit of the image itself"
+    )
 
 
 def _figures(document: Document) -> Iterator[str]:
@@ -93,8 +105,10 @@ def _figures(document: Document) -> Iterator[str]:
     )
 
 
-def _phases(phases: Sequence[Document]) -> Iterator[str]:
-    moved = slowest(phases)
+def _phases(document: Document) -> Iterator[str]:
+    if document["baseline"] and not document["phases"]:
+        yield "phases: none (an image does not tell them, such as one of an older Prebake)"
+    moved = slowest(document["phases"])
     if moved:
         yield "phases that moved (median of the paired differences, 95 % interval):"
     for phase in moved[:MOST_NAMES]:
@@ -104,10 +118,10 @@ def _phases(phases: Sequence[Document]) -> Iterator[str]:
 
 
 def _counters(counters: Document) -> Iterator[str]:
-    if not counters["counted"]:
+    sentences = counters["sentences"]
+    if not counters["counted"] and not sentences:
         yield f"counters: none ({counters['reason']})"
-        return
-    if sentences := counters["sentences"]:
+    elif sentences:
         yield "counters that moved (one counted start of each image):"
     yield from (f"  {sentence}" for sentence in sentences)
 

@@ -18,11 +18,12 @@ LEAST_SECONDS = 0.001
 
 @dataclass(frozen=True)
 class PhaseChange:
-    """Medians, and the median of the paired differences (the image's seconds less the baseline's), in seconds."""
+    """Medians, and the median of the paired differences (the image's seconds less the baseline's), in seconds. ``seconds`` and
+    ``baseline`` are None if no start of that image has the phase."""
 
     name: str
-    seconds: float
-    baseline: float
+    seconds: float | None
+    baseline: float | None
     difference: float
     interval: tuple[float, float]
 
@@ -45,15 +46,20 @@ class PhaseChange:
 
 def compare_phases(pairs: Sequence[tuple[TimedStart, TimedStart]]) -> list[PhaseChange]:
     """``pairs`` are starts of the image and of the baseline. A phase that a start does not have took no time in it. In the order
-    in which the phases begin."""
+    in which the phases begin. Empty if one of the images does not tell when its phases were, as one of an older Prebake: every
+    phase of the other image would seem to be new."""
+    if any(start.ready is None for pair in pairs for start in pair):
+        return []
     found = [(_durations(image), _durations(baseline)) for image, baseline in pairs]
     return [_compare(name, found) for name in _names(pairs)]
 
 
 def _compare(name: str, pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> PhaseChange:
     image, baseline = ([pair[side].get(name, 0.0) for pair in pairs] for side in (0, 1))
-    differences = [ours - theirs for ours, theirs in zip(image, baseline, strict=True)]
-    return PhaseChange(name, median(image), median(baseline), median(differences), median_interval(differences))
+    differences = [new - old for new, old in zip(image, baseline, strict=True)]
+    ours, theirs = (any(name in pair[side] for pair in pairs) for side in (0, 1))
+    medians = median(image) if ours else None, median(baseline) if theirs else None
+    return PhaseChange(name, *medians, median(differences), median_interval(differences))
 
 
 def _durations(start: TimedStart) -> Mapping[str, float]:

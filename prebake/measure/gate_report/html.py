@@ -51,7 +51,8 @@ def format_html(document: Mapping[str, Any]) -> str:
 def _list_plots(document: Mapping[str, Any]) -> tuple[plots.Plot, ...]:
     if not document["baseline"]:
         return (plots.plot_starts(document),)
-    return plots.plot_starts(document), plots.plot_ratios(document), plots.plot_phases(document)
+    phases = (plots.plot_phases(document),) if document["phases"] else ()
+    return plots.plot_starts(document), plots.plot_ratios(document), *phases
 
 
 @cache

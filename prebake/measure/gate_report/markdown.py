@@ -45,6 +45,8 @@ def _write_moved(document: Mapping[str, Any]) -> Iterator[str]:
     if document["baseline"]:
         yield _write_section(rows.tabulate_phases(document, moved=True), 5_000)
     counters = rows.tabulate_counters(document, moved=True)
+    if counters.rows and not document["counters"]["counted"]:  # the sizes are known all the same
+        yield format_text(counters.empty)
     if counters.rows or not document["counters"]["counted"]:
         yield _write_section(counters, 4_000)
     if (changes := rows.tabulate_changes(document)).rows:

@@ -20,6 +20,7 @@ from prebake.measure.gate_report.quantities import (
     in_parentheses,
 )
 
+NO_PHASES = "No phases are compared: an image of this gate does not tell them, such as one of an older Prebake."
 Document = Mapping[str, Any]
 Row = tuple[str, ...]
 
@@ -96,7 +97,11 @@ def tabulate_phases(document: Document, *, moved: bool = False) -> Table:
         )
     head = ("phase", "new", "baseline", "difference (95% interval)", *(() if moved else ("moved",)))
     rows = tuple((*_phase_row(phase), *(() if moved else (_yes(phase["moved"]),))) for phase in phases)
-    empty = "No phase moved: each interval of the differences contains 0." if moved else "No phases were reported."
+    empty = (
+        "No phase moved: no interval of the differences leaves 0 out by a millisecond or more."
+        if moved and document["phases"]
+        else NO_PHASES
+    )
     return Table("Phases that moved" if moved else "All phases", head, rows, (1, 2, 3), empty)
 
 

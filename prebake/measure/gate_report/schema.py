@@ -126,7 +126,7 @@ _PHASE = _object(
             _value("number", "median of the paired differences, new minus baseline, in seconds")
         ),
         "interval_95": _nullable(_interval("the 95% interval of the difference, in seconds")),
-        "moved": _value("boolean", "whether the interval leaves 0 out"),
+        "moved": _value("boolean", "whether the interval leaves 0 out, and the difference is a millisecond or more"),
     },
 )
 
@@ -257,7 +257,10 @@ _DOCUMENT: Mapping[str, Node] = {
             "half the interquartile range of the paired ratios (without a baseline, of the times) over their median"
         )
     ),
-    "phases": _list("the phases of both images, compared; empty without a baseline", _PHASE),
+    "phases": _list(
+        "the phases of both images, compared; empty without a baseline, and if one of the images does not tell its phases",
+        _PHASE,
+    ),
     "counters": _COUNTERS,
     "starts": _list("every pair of starts, in order", _PAIR),
 }

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prebake.docker.connection import Connection
-from prebake.docker.images.images import has_image
-from prebake.errors import PrebakeError
+from prebake.docker.images.images import has_image, inspect_image
+from prebake.docker.images.tags import tag_image
+from prebake.errors import Interrupted, PrebakeError
 from prebake.io.log import Log
 from prebake.measure.answers import measure_distance
 from prebake.measure.gate.errors import BaselineUnusable
@@ -17,11 +18,11 @@ from prebake.measure.warmup_request import WarmupRequest, read_warmups
 from prebake.oci.errors import ReferenceInvalid
 from prebake.oci.reference import DEFAULT_HOST, Reference, parse_reference
 from prebake.workflow.benchmark.registry_image import pull_image
-from prebake.workflow.benchmark.revision import build_revision, find_revision
+from prebake.workflow.benchmark.revision import build_revision, find_revision, image_tag
 from prebake.workflow.requests import BuildRequest
 
 BASELINES = "prebake/baseline"
-"""The repository of the Engine's tags for baselines that were pulled or built. They stay for the next comparison."""
+"""The repository of the Engine's tags for baselines. They stay for the next comparison."""
 
 Kind = Literal["tag", "registry", "revision"]
 
@@ -50,17 +51,15 @@ def get_baseline(connection: Connection, given: str, request: BuildRequest, log:
             tag, digest = pull_image(connection, reference, BASELINES, log)
             return Baseline(given, "registry", tag, digest=digest)
         if has_image(connection, given):
-            return Baseline(given, "tag", given)
+            return Baseline(given, "tag", _pin(connection, given))
         if revision := find_revision(request.root, given):
-            options = request.options
-            name = "-".join([request.model, options.target, options.checkpoint or "default", revision.commit[:16]])
-            tag = f"{BASELINES}:{name}"
+            tag = f"{BASELINES}:{image_tag(revision, request)}"
             if has_image(connection, tag):
                 log(f"baseline: the Engine has the image of revision {revision.commit[:12]} as {tag}")
             else:
                 build_revision(revision, request, tag, log)
             return Baseline(given, "revision", tag, revision=revision.commit)
-    except BaselineUnusable:
+    except (BaselineUnusable, Interrupted):
         raise
     except PrebakeError as error:
         raise BaselineUnusable(
@@ -69,8 +68,16 @@ def get_baseline(connection: Connection, given: str, request: BuildRequest, log:
     raise BaselineUnusable(
         f"There is no baseline {given}: the Engine has no such image, and git no such revision.",
         next_action="give a tag of `docker images`, HOST/PATH:TAG or HOST/PATH@sha256:… at a registry, or a branch, tag or "
-        "commit; a shallow clone may lack it: `git fetch --depth=1 origin BRANCH`",
+        "commit; a shallow clone may lack it: `git fetch --depth=1 origin BRANCH`, then `--baseline FETCH_HEAD`",
     )
+
+
+def _pin(connection: Connection, name: str) -> str:
+    """A tag of the baseline alone. The build that follows may move ``name`` to the new image, which would then be compared with
+    itself."""
+    tag = f"{BASELINES}:local-{inspect_image(connection, name).digest.removeprefix('sha256:')[:32]}"
+    tag_image(connection, name, tag)
+    return tag
 
 
 def read_baseline_warmups(files: ImageFiles, baseline: Baseline) -> Mapping[str, WarmupRequest]:

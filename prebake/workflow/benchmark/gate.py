@@ -27,6 +27,7 @@ from prebake.spec.image.gate import GateSpec, parse_duration, parse_share, parse
 from prebake.spec.project import read_spec
 from prebake.workflow.absent.bit_rate import DEFAULT_NETWORK
 from prebake.workflow.absent.launcher import absent_launcher
+from prebake.workflow.absent.requirements import require_programs
 from prebake.workflow.benchmark.baseline import Baseline, get_baseline, read_baseline_warmups, require_comparable
 from prebake.workflow.benchmark.machine import describe_machine
 from prebake.workflow.benchmark.naive import find_launcher
@@ -60,6 +61,8 @@ def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
     Raises BaselineUnusable, StateUnavailable, StartFailed, AnswerDiffers, and the errors of a build.
     """
     before = prepare_start(request.state)
+    if request.state == "absent":  # before anything is built or pulled
+        require_programs(log)
     limits = choose_limits(
         request.limits, read_spec(request.build.root, request.build.model).gate, compares=request.baseline is not None
     )

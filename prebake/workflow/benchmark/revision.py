@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
@@ -10,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prebake.errors import PrebakeError
+import prebake
+from prebake.errors import Interrupted, PrebakeError
 from prebake.io import subprocesses
 from prebake.io.log import Log, silent
 from prebake.io.subprocesses import CommandFailed
@@ -43,6 +45,13 @@ def find_revision(root: Path, name: str) -> Revision | None:
         return None
 
 
+def image_tag(revision: Revision, request: BuildRequest) -> str:
+    """The tag for the image of ``request`` at ``revision``: another one for everything else that the image depends on."""
+    options = request.options
+    others = hashlib.sha256("\n".join([revision.folder, request.base, prebake.__version__]).encode()).hexdigest()
+    return "-".join([request.model, options.target, options.checkpoint or "default", revision.commit[:16], others[:8]])
+
+
 def build_revision(revision: Revision, request: BuildRequest, tag: str, log: Log) -> str:
     """Build the image of ``request`` as it was at ``revision``, and tag it. Returns the tag.
 
@@ -62,7 +71,14 @@ def build_revision(revision: Revision, request: BuildRequest, tag: str, log: Log
                 _build_by_its_own(project, request, tag, log)
             else:
                 options = replace(request.options, tag=tag, metadata=Metadata())
-                build_image(BuildRequest(project, request.model, options, request.accepted_licenses, starts=1), log)
+                build_image(
+                    BuildRequest(
+                        project, request.model, options, request.accepted_licenses, starts=1, base=request.base
+                    ),
+                    log,
+                )
+        except Interrupted:
+            raise
         except PrebakeError as error:
             raise BaselineUnusable(
                 f"The baseline, revision {revision.commit[:12]}, cannot be built: {error.message}",
@@ -76,6 +92,7 @@ def _build_by_its_own(project: Path, request: BuildRequest, tag: str, log: Log) 
     command: list[str | Path] = [sys.executable, project / "build.py", "--model", request.model, "--tag", tag]
     command += ["--target", options.target]
     command += ["--checkpoint", options.checkpoint] if options.checkpoint else []
+    command += ["--base", request.base] if request.base != "auto" else []
     licenses = {"PREBAKE_ACCEPT_LICENSE": ",".join(request.accepted_licenses)} if request.accepted_licenses else {}
     kept = {name: value for name, value in os.environ.items() if name != "PREBAKE_ERROR_FILE"}
     env = {**kept, "PREBAKE_STARTS": "1", **licenses}
@@ -97,16 +114,20 @@ def _checked_out(revision: Revision) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="prebake-baseline-") as parent:
         tree = Path(parent) / "tree"
         try:
-            _git(revision.root, "worktree", "add", "--detach", "--quiet", str(tree), revision.commit, check=True)
-        except CommandFailed as failed:
-            raise BaselineUnusable(
-                f"git cannot check out {revision.commit[:12]}: {failed.message.splitlines()[-1].strip()}",
-                next_action="see `git worktree list`; a shallow or partial clone lacks files: `git fetch --unshallow`",
-            ) from failed
-        try:
+            _check_out(revision, tree)
             yield tree / revision.folder
         finally:
             _git(revision.root, "worktree", "remove", "--force", str(tree))
+
+
+def _check_out(revision: Revision, tree: Path) -> None:
+    try:
+        _git(revision.root, "worktree", "add", "--detach", "--quiet", str(tree), revision.commit, check=True)
+    except CommandFailed as failed:
+        raise BaselineUnusable(
+            f"git cannot check out {revision.commit[:12]}: {failed.message.splitlines()[-1].strip()}",
+            next_action="see `git worktree list`; a shallow or partial clone lacks files: `git fetch --unshallow`",
+        ) from failed
 
 
 def _git(root: Path, *words: str, check: bool = False) -> str | None:

@@ -12,11 +12,12 @@ import pytest
 from prebake.docker.connection import Connection
 from prebake.docker.images.base_image import Base
 from prebake.docker.images.images import inspect_image
-from prebake.docker.images.tags import remove_tag
+from prebake.docker.images.tags import remove_tag, tag_image
 from prebake.measure.gate.errors import BaselineUnusable, LimitExceeded, VerdictUnclear
 from prebake.measure.gate_report.html import format_html
 from prebake.measure.gate_report.markdown import format_markdown
 from prebake.measure.gate_report.schema import json_schema
+from prebake.workflow.benchmark.baseline import BASELINES
 from tests.support.commands.projects import Built, Project
 from tests.support.registries.pushed_copies import Pushed
 from tests.support.schemas import Draft202012Validator
@@ -67,6 +68,22 @@ def test_a_slower_start_fails_and_names_the_phase_and_a_faster_one_passes(
     document = json.loads(passed.stdout)
     assert (document["verdict"], document["pairs"]) == ("pass", 8)
     assert document["limits"]["max_regression"] == 0.1
+    for gate in (found, document):
+        remove_tag(engine, gate["baseline"]["reference"])
+
+
+def test_the_tag_that_the_build_moves_may_be_the_baseline(
+    engine: Connection, project: Project, toy: Built, tag: str
+) -> None:
+    before = inspect_image(engine, toy.tag).digest
+    tag_image(engine, toy.tag, tag)
+    model = project.root / "images" / "toy" / "model.py"
+    model.write_text(model.read_text() + "\n# a change\n")
+    ended = project.run("bench", "toy", "--tag", tag, "--baseline", tag, *ONE_PAIR)
+    found = json.loads(ended.expect(VerdictUnclear.exit_code).stdout)
+    remove_tag(engine, found["baseline"]["reference"])
+    assert found["baseline"]["digest"] == before
+    assert found["image"]["digest"] == inspect_image(engine, tag).digest != before
 
 
 def test_limits_of_the_image_alone(toy: Built) -> None:
@@ -137,6 +154,8 @@ def test_a_name_that_is_neither_image_nor_revision(toy: Built) -> None:
     assert "There is no baseline no-such-branch" in refused.expect(BaselineUnusable.exit_code).stderr
 
 
-def test_an_image_without_a_model_is_no_baseline(toy: Built, base: Base) -> None:
+def test_an_image_without_a_model_is_no_baseline(engine: Connection, toy: Built, base: Base) -> None:
     refused = toy.project.run("bench", "toy", "--tag", toy.tag, "--baseline", base.reference, *ONE_PAIR)
     assert "no warm-up request" in refused.expect(BaselineUnusable.exit_code).stderr
+    digest = inspect_image(engine, base.reference).digest.removeprefix("sha256:")
+    remove_tag(engine, f"{BASELINES}:local-{digest[:32]}")

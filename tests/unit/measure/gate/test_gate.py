@@ -204,7 +204,17 @@ def test_a_phase_that_takes_longer_is_named_and_a_drift_of_both_is_not() -> None
     assert {name for name, phase in found.items() if phase.moved} == {"imports", "appeared"}
     assert found["imports"].difference == pytest.approx(0.1)
     assert list(found["imports"].interval) == pytest.approx([0.1, 0.1])
-    assert (found["appeared"].baseline, found["appeared"].difference) == (0.0, 0.05)
+    assert (found["appeared"].seconds, found["appeared"].baseline, found["appeared"].difference) == (0.05, None, 0.05)
+
+
+def test_a_baseline_that_does_not_tell_its_phases_makes_none_of_the_image_new() -> None:
+    """Such as one of a Prebake whose ``GET /startup`` had no ``process_started``."""
+    old = describe_start(
+        1.0, 0.5, {"ready_seconds": 0.4, "phases": [{"name": "imports", "start": 0, "seconds": 0.3}]}, 0.0
+    )
+    found = GateResult(Limits(), [StartPair("image", start(1.0, imports=0.3), old)] * 8, 0, 40)
+    assert found.phases == []
+    assert found.document()["baseline_ready_seconds"] is None
 
 
 def test_the_spread_tells_how_noisy_the_machine_is() -> None:

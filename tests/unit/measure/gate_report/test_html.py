@@ -141,6 +141,12 @@ def test_without_a_baseline_there_is_one_picture_and_nothing_of_a_baseline() -> 
     assert "baseline" not in page.partition("</style>")[2]
 
 
+def test_phases_that_an_image_does_not_tell_are_no_empty_picture() -> None:
+    page = format_html({**make_document(), "phases": []})
+    assert "Phases of both images" not in page
+    assert "older Prebake" in page
+
+
 def test_starts_of_equal_time_are_stacked_beside_each_other() -> None:
     document = make_document(pairs=30)
     for pair in document["starts"]:

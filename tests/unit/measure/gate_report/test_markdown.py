@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from prebake.measure.gate.message import gate_lines
 from prebake.measure.gate_report.markdown import MAX_CHARACTERS, format_markdown, format_name, format_text
 from prebake.measure.gate_report.names import MAX_NAME, clean
 from tests.support.measure.gate_documents import make_document, make_document_without_baseline
@@ -153,6 +154,31 @@ def test_a_reason_why_nothing_was_counted_is_shown() -> None:
     text = format_markdown(make_document(slower=0.0, counters=counters))
     assert "Nothing was counted: ptrace is forbidden" in text.partition("<details>")[0]
     assert "No phase moved" in text
+
+
+def test_phases_that_an_older_image_does_not_tell_are_not_phases_that_did_not_move() -> None:
+    document = {**make_document(slower=0.0), "phases": []}
+    for text in (format_markdown(document), "\n".join(gate_lines(document))):
+        assert "older Prebake" in text
+        assert "No phase moved" not in text
+
+
+def test_sizes_that_moved_are_named_beside_the_reason_why_nothing_was_counted() -> None:
+    """A start that cannot be counted is no reason to hide that a layer grew."""
+    value = {"name": "layers: weights", "unit": "bytes", "value": 2_000_000, "baseline": 1_000_000, "moved": True}
+    sentences = ["not counted: ptrace is forbidden", "layers: weights: 977 KiB more, 1.9 MiB"]
+    counters = {
+        "counted": False,
+        "reason": "ptrace is forbidden",
+        "values": [value],
+        "changes": [],
+        "sentences": sentences,
+    }
+    document = make_document(counters=counters)
+    shown = format_markdown(document).partition("<details>")[0]
+    assert "Nothing was counted: ptrace is forbidden" in shown
+    assert "<code>layers&#58; weights</code>" in shown or "<code>layers: weights</code>" in shown
+    assert all(f"  {sentence}" in gate_lines(document) for sentence in sentences)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
