@@ -33,3 +33,31 @@ def test_a_merge_is_compared_with_its_base_and_not_with_an_older_one(stage: Stag
     stage.git("merge", "--quiet", "--no-edit", "--no-ff", "change")
     stage.run(pull_request(sha=old))
     assert f"--baseline={main}" in next(call for call in stage.calls if call[0] == "bench")
+
+
+def test_a_merge_of_the_pull_request_itself_is_no_base(stage: Stage) -> None:
+    base = stage.git("rev-parse", "HEAD")
+    stage.git("checkout", "--quiet", "-b", "change")
+    stage.git("commit", "--quiet", "--allow-empty", "--message", "slower")
+    stage.git("checkout", "--quiet", "-")
+    stage.git("commit", "--quiet", "--allow-empty", "--message", "main went on")
+    stage.git("checkout", "--quiet", "change")
+    stage.git("merge", "--quiet", "--no-edit", "--no-ff", "-")
+    stage.run(pull_request(sha=base), {"GITHUB_SHA": "ab" * 20})  # the workflow checked out the head, not GITHUB_SHA
+    assert f"--baseline={base}" in next(call for call in stage.calls if call[0] == "bench")
+
+
+def test_a_folder_that_looks_like_a_repository_runs_nothing(stage: Stage, tmp_path: Path) -> None:
+    project, ran = stage.runner.workspace / "models", tmp_path / "ran"
+    (stage.runner.workspace / "images").rename(project)
+    (project / "images").mkdir()
+    (project / "toy").rename(project / "images/toy")
+    for name in ("objects", "refs"):
+        (project / name).mkdir()
+    (project / "HEAD").write_text("ref: refs/heads/main\n")
+    (project / "config").write_text(
+        f'[core]\nrepositoryformatversion = 0\nbare = true\n[protocol "ext"]\nallow = always\n'
+        f'[remote "origin"]\nurl = "ext::touch {ran}"\n'
+    )
+    stage.run(pull_request(sha="ab" * 20), project="models")
+    assert not ran.exists()
