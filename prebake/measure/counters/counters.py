@@ -143,7 +143,9 @@ def parse_counters(document: Mapping[str, Any], roots: Sequence[str] = ()) -> Co
             for path, (opened, read, mapped, after) in sorted(files.items())
         },
         system_calls=dict(
-            sorted((system_call_name(machine, int(number)), _number(count)) for number, count in document["calls"].items())
+            sorted(
+                (system_call_name(machine, int(number)), _number(count)) for number, count in document["calls"].items()
+            )
         ),
         minor_faults=_number(document["minor_faults"]),
         major_faults=_number(document["major_faults"]),
