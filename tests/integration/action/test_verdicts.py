@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +138,20 @@ def test_names_in_the_log_of_a_pass_are_no_commands(stage: Stage, request_event:
     stage.behave(bench={"verdict": "pass", "message": "one module more:\n::add-mask::pass"})
     log = stage.run(request_event).logs["Judge"]
     assert log.index("::stop-commands::") < log.index("::add-mask::pass") < log.rindex("::\n")
+
+
+def test_only_files_that_were_written_are_uploaded(stage: Stage, request_event: dict[str, Any], tmp_path: Path) -> None:
+    """The commit may have links of similar names, which an upload would follow."""
+    secret, folder = tmp_path / "secret", stage.runner.workspace / "build/bench"
+    secret.write_text("secret")
+    folder.mkdir(parents=True)
+    for name in ("toy-secret.json", "toy-gate.json", "toy-gate.html", "toy-gate-action.json"):
+        (folder / name).symlink_to(secret)
+    ran = stage.run(request_event)
+    found = [
+        path
+        for each in ran.used["actions/upload-artifact"]["path"].splitlines()
+        for path in folder.glob(Path(each).name)
+    ]
+    assert {path.name for path in found} == {"toy-gate.json", "toy-gate.md"}
+    assert not any(path.is_symlink() for path in found)
