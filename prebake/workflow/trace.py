@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,22 @@ def _get(parts: SplitResult) -> tuple[int, bytes]:
     try:
         connection.request("GET", f"{path}/startup", headers={"Accept": "application/json"})
         response = connection.getresponse()
-        return response.status, response.read(MAX_BYTES + 1)
+        return response.status, _read_body(response)
     finally:
         connection.close()
+
+
+def _read_body(response: http.client.HTTPResponse) -> bytes:
+    """The body, or a part of it that is too long. Raises TimeoutError: the connection's own timeout is that of one piece, and a
+    server may send a byte now and then."""
+    body, deadline = bytearray(), time.monotonic() + TIMEOUT_SECONDS
+    while len(body) <= MAX_BYTES and (piece := response.read1(1 << 20)):
+        body += piece
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it is still sending after {TIMEOUT_SECONDS:g} s")
+    if len(body) <= MAX_BYTES and response.length:  # read1, unlike read, does not tell
+        raise http.client.IncompleteRead(bytes(body), response.length)
+    return bytes(body)
 
 
 def write_trace(path: Path, text: str) -> None:

@@ -44,7 +44,7 @@ def main() -> int:
     Path(settings.folder).mkdir(parents=True, exist_ok=True)
     set_output("settings", write_settings(settings))
     set_output("repository", settings.repository)
-    set_output("results", f"{settings.project}/build/bench/{settings.model}*")
+    set_output("results", "\n".join(map(str, settings.results)))
     return 0
 
 

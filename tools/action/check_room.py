@@ -88,7 +88,7 @@ def _engine_folder() -> Path:
 
 
 def _existing(folder: Path) -> Path:
-    while not folder.exists():
+    while not os.path.exists(folder):  # noqa: PTH110  Path.exists raises an error for a folder that this user may not see
         folder = folder.parent
     return folder
 

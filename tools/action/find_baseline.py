@@ -62,7 +62,7 @@ def _default(settings: Settings, event: Event) -> Baseline:
         reference = f"{settings.repository}:{tag_of(branch)}"
         if not (reason := _missing_at_registry(reference)):
             return Baseline(reference, "registry")
-    commit = (first_parent(settings.project) if event.pull_request else "") or event.previous_commit
+    commit = (first_parent(settings.project, event.commit) if event.pull_request else "") or event.previous_commit
     return _revision(settings, commit, reason.removesuffix(".")) if commit else Baseline("", "none", reason)
 
 

@@ -14,8 +14,8 @@ PASS_EXIT_CODE, FAIL_EXIT_CODE, UNCLEAR_EXIT_CODE = 0, 46, 69
 
 def main() -> int:
     settings, baseline = read_settings(), os.environ.get("BASELINE", "")
-    for suffix in (".json", ".md", ".html"):
-        settings.result(suffix).unlink(missing_ok=True)
+    for earlier in settings.results:
+        earlier.unlink(missing_ok=True)
     ended = run_prebake(settings, "bench", *settings.image_words, *limit_words(settings, baseline))
     code = annotate_error(settings, ended, accepted=(FAIL_EXIT_CODE, UNCLEAR_EXIT_CODE))
     if code not in (PASS_EXIT_CODE, FAIL_EXIT_CODE, UNCLEAR_EXIT_CODE):

@@ -50,6 +50,12 @@ class Settings:
         """A file that ``prebake bench`` writes."""
         return Path(self.project) / "build" / "bench" / f"{self.model}-gate{name}"
 
+    @property
+    def results(self) -> list[Path]:
+        """All files that ``prebake bench`` writes. They are named one by one: a pattern would upload what the commit has beside
+        them, such as links to the runner's own files."""
+        return [self.result(suffix) for suffix in (".json", ".md", ".html", "-action.json")]
+
     def report(self) -> dict[str, Any]:
         """The report of the latest build; empty if there is none."""
         return read_json(Path(self.project) / "build" / self.model / "report.json")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 
 from tools.action.gate import FAIL_EXIT_CODE, UNCLEAR_EXIT_CODE
-from tools.action.github.log import annotate
+from tools.action.github.log import annotate, show
 from tools.action.prebake_command import path_in_workspace
 from tools.action.settings import read_json, read_settings
+
+NO_VERDICT_EXIT_CODE = 1
+"""If the step before gave none: a check that judged nothing is not green."""
 
 
 def main() -> int:
@@ -21,5 +24,8 @@ def main() -> int:
         fails = settings.unclear == "fail"
         annotate("error" if fails else "warning", message, title=f"{settings.model}: the comparison is unclear")
         return UNCLEAR_EXIT_CODE if fails else 0
-    print(f"{settings.model}: {verdict}. {message}")
+    if verdict not in ("pass", "none"):
+        annotate("error", f"The comparison gave no verdict ({verdict!r}).", title=f"{settings.model}: not judged")
+        return NO_VERDICT_EXIT_CODE
+    show(f"{settings.model}: {verdict}. {message}")
     return 0

@@ -40,7 +40,7 @@ def _find_path(environ: Mapping[str, str]) -> Path | None:
     if not (name := environ.get(VARIABLE, "")):
         return None
     path = Path(os.path.realpath(name))
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not path.is_file():  # noqa: PTH110  it is false for a path that this user may not see
         _warn(path, "it is not a regular file")
         return None
     return path

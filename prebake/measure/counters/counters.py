@@ -17,6 +17,9 @@ from prebake.measure.counters.tracer.program import MARK
 OUTSIDE = (*KERNEL, "/run/", "/tmp/", "/memfd:")  # noqa: S108
 """Paths that are not of the image: the kernel's files, whose names have process numbers, and files that a start makes."""
 
+MAX_BYTES = 64 << 20
+"""Of the tracer's document, in which a file takes some 200 bytes."""
+
 WAITS = frozenset(
     (
         *("futex", "futex_waitv", "sched_yield", "nanosleep", "clock_nanosleep", "restart_syscall", "rt_sigtimedwait"),
@@ -97,7 +100,15 @@ def not_counted(reason: str) -> Counters:
 
 
 def read_counters(output: str, roots: Sequence[str] = ()) -> Counters | None:
-    """The counts in a container's stdout; None if the tracer has written none. ``roots`` are the folders of PYTHONPATH."""
+    """The counts in a container's stdout; None if the tracer has written none. ``roots`` are the folders of PYTHONPATH. The
+    image's programs write to stdout, too: lines of theirs that look like counts are a reason, and no error."""
+    try:
+        return _read_counters(output, roots)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, zlib.error):
+        return not_counted("the container wrote lines that look like the tracer's, and cannot be read")
+
+
+def _read_counters(output: str, roots: Sequence[str]) -> Counters | None:
     lines = [line.split(" ", 3) for line in output.splitlines() if line.startswith(MARK)]
     for mark, *words in lines:
         if mark == f"{MARK}-failed":
@@ -106,7 +117,16 @@ def read_counters(output: str, roots: Sequence[str] = ()) -> Counters | None:
     if not parts or len(parts) != int(lines[-1][2]):
         return None
     text = "".join(parts[number] for number in sorted(parts))
-    return parse_counters(json.loads(zlib.decompress(base64.b64decode(text))), roots)
+    return parse_counters(json.loads(_decompress(base64.b64decode(text))), roots)
+
+
+def _decompress(data: bytes) -> bytes:
+    """Raises ValueError for more than ``MAX_BYTES``: a few kilobytes can unpack to any size."""
+    stream = zlib.decompressobj()
+    document = stream.decompress(data, MAX_BYTES)
+    if not stream.eof:
+        raise ValueError("the document is cut off, or too large")
+    return document
 
 
 def parse_counters(document: Mapping[str, Any], roots: Sequence[str] = ()) -> Counters:
@@ -119,18 +139,27 @@ def parse_counters(document: Mapping[str, Any], roots: Sequence[str] = ()) -> Co
         counted=True,
         modules=dict(sorted(modules.items())),
         files={
-            path: FileUse(opened, read, mapped, names.get(path, ""), names.get(after, after))
+            path: FileUse(_number(opened), _number(read), _number(mapped), names.get(path, ""), names.get(after, after))
             for path, (opened, read, mapped, after) in sorted(files.items())
         },
         system_calls=dict(
-            sorted((system_call_name(machine, int(number)), count) for number, count in document["calls"].items())
+            sorted(
+                (system_call_name(machine, int(number)), _number(count)) for number, count in document["calls"].items()
+            )
         ),
-        minor_faults=document["minor_faults"],
-        major_faults=document["major_faults"],
-        threads_created=document["threads_created"],
-        processes_created=document["processes_created"],
-        peak_threads=document["peak_threads"],
+        minor_faults=_number(document["minor_faults"]),
+        major_faults=_number(document["major_faults"]),
+        threads_created=_number(document["threads_created"]),
+        processes_created=_number(document["processes_created"]),
+        peak_threads=_number(document["peak_threads"]),
     )
+
+
+def _number(value: object) -> int:
+    """Raises ValueError for anything but a count of 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 64:
+        raise ValueError(f"not a count: {value!r:.40}")
+    return value
 
 
 def _is_of_image(path: str) -> bool:

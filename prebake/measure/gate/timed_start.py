@@ -9,12 +9,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from prebake.documents.manifest.json_checks import listing, mapping, nullable
 from prebake.measure.ports import Launcher
+from prebake.measure.report.report_checks import SECONDS, TEXT, fields
 from prebake.measure.report.waterfall import CONTAINER_START, LIVE, find_lane
 from prebake.measure.report.waterfall import MODEL as MODEL_LANE
 from prebake.measure.report.waterfall import SERVER as SERVER_LANE
 from prebake.measure.start import collect_phases, time_first_answers
 from prebake.measure.warmup_request import WarmupRequest
+
+_PHASES = listing(fields({"name": TEXT, "start": SECONDS}, {"seconds": nullable(SECONDS)}))
+_STARTUP = fields(
+    {},
+    {
+        "ready_seconds": nullable(SECONDS),
+        "phases": _PHASES,
+        "models": nullable(mapping(TEXT, fields({"phases": _PHASES}, {}))),
+    },
+)
 
 PULL, FIRST_ANSWER = "pull", "first answer"
 ENGINE, SERVER = "engine", "server"
@@ -69,10 +81,11 @@ def describe_start(
     ttfi: float, live: float, startup: Mapping[str, Any], requested: float, pulled: float = 0.0
 ) -> TimedStart:
     """``startup`` is the document of ``GET /startup``; ``requested`` the wall clock's seconds since 1970 at the request;
-    ``pulled`` the seconds in which the image was pulled, which come before the container."""
+    ``pulled`` the seconds in which the image was pulled, which come before the container. A document with other types than a
+    server of Prebake writes is one that tells nothing."""
     phases = [Phase(PULL, ENGINE, 0.0, pulled)] if pulled else []
     container = _container_seconds(startup, requested)
-    if container is None:
+    if container is None or not _is_readable(startup):
         return TimedStart(ttfi, live, None, phases)
     models = startup.get("models") or {}
     phases.append(Phase(CONTAINER_START, ENGINE, pulled, max(0.0, container - pulled)))
@@ -86,6 +99,12 @@ def describe_start(
     ready += container
     phases.append(Phase(FIRST_ANSWER, "model", ready, max(0.0, ttfi - ready)))
     return TimedStart(ttfi, live, ready, phases)
+
+
+def _is_readable(startup: Mapping[str, Any]) -> bool:
+    problems: list[str] = []
+    _STARTUP(startup, "", problems)
+    return not problems
 
 
 def _process_of(name: str, models: Collection[str]) -> str:

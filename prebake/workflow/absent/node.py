@@ -98,9 +98,12 @@ def _remove_strays(root: Path, log: Log) -> None:
     for folder in root.iterdir():
         if not folder.is_dir():
             continue
-        with (folder / "lock").open("a") as lock:
-            if not try_lock(lock.fileno()):
-                continue
+        try:
+            with (folder / "lock").open("a") as lock:
+                if not try_lock(lock.fileno()):
+                    continue
+        except FileNotFoundError:  # its process is removing it
+            continue
         log(f"absent: removing {folder}, which a killed process left")
         remove_control_groups(EngineFolder(folder))
         shutil.rmtree(folder, ignore_errors=True)

@@ -19,7 +19,7 @@ from prebake.io.subprocesses import CommandFailed
 from prebake.measure.gate.errors import BaselineUnusable
 from prebake.plan.image_metadata import Metadata
 from prebake.workflow.build import build_image
-from prebake.workflow.metadata.git import HOOK_VARIABLES
+from prebake.workflow.metadata.git import EMBEDDED_REFUSED, HOOK_VARIABLES
 from prebake.workflow.requests import BuildRequest
 
 GIT_SECONDS = 600.0
@@ -133,5 +133,6 @@ def _check_out(revision: Revision, tree: Path) -> None:
 def _git(root: Path, *words: str, check: bool = False) -> str | None:
     """The first line of git's output; None if it ended with an error, or raises CommandFailed with ``check``."""
     environ = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
-    done = subprocesses.run(["git", "-C", str(root), *words], env=environ, timeout=GIT_SECONDS, check=check, log=silent)
+    command = ["git", *EMBEDDED_REFUSED, "-C", str(root), *words]
+    done = subprocesses.run(command, env=environ, timeout=GIT_SECONDS, check=check, log=silent)
     return None if done.exit_code else done.stdout.strip()

@@ -15,6 +15,9 @@ from prebake.io.subprocesses import CommandFailed
 _TIMEOUT_SECONDS = 60.0
 HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 """Variables that git sets for a hook. They name the hook's repository, which may not be the project's."""
+EMBEDDED_REFUSED = ("-c", "safe.bareRepository=explicit")
+"""git takes any folder with HEAD, objects/ and refs/ for a repository and obeys its config, which may name programs. A commit can
+contain such a folder, and it may be the project's."""
 _SCP = re.compile(r"(?:[^@/\s]+@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!/)(\S+)")
 
 
@@ -96,7 +99,7 @@ def _is_dirty(root: Path) -> bool:
 
 
 def _git(root: Path, *words: str, ok: tuple[int, ...] = (0,)) -> subprocesses.EndedCommand:
-    command = ["git", "--no-optional-locks", "-C", str(root), *words]
+    command = ["git", *EMBEDDED_REFUSED, "--no-optional-locks", "-C", str(root), *words]
     environ = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
     done = subprocesses.run(command, env=environ, timeout=_TIMEOUT_SECONDS, check=False, log=silent)
     if done.exit_code not in ok:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import pytest
 
 from tests.integration.action.conftest import Stage
 from tests.support.action.github_server import BOT
 from tests.support.action.runs import pull_request
+from tools.action.github.api import Api, ApiRefused
 
 MARKER = "<!-- prebake-gate:toy -->"
 
@@ -73,3 +78,19 @@ def test_no_comment_if_it_is_turned_off_or_if_github_is_away(stage: Stage, reque
     ran = stage.run(request_event, variables={"GITHUB_API_URL": "http://127.0.0.1:9"})
     assert ran.failed == {}
     assert "::warning title=The comment was not written::" in ran.log
+
+
+def test_an_answer_that_is_cut_off_fails_no_check() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
+        host, port = server.getsockname()
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[")
+
+        answered = thread.submit(answer)
+        api = Api(f"http://{host}:{port}", f"http://{host}:{port}/graphql", "acme/sounds", "")
+        with pytest.raises(ApiRefused, match="IncompleteRead"):
+            api.find_comment(7, MARKER, BOT)
+        answered.result()

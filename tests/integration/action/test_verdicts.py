@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,3 +121,37 @@ def test_without_a_baseline_the_images_own_limits_are_judged(stage: Stage) -> No
     assert ran.failed == {"Judge": 46}
     (bench,) = [call for call in stage.calls if call[0] == "bench"]
     assert bench[2:] == ["--target=cpu", f"--project={stage.runner.workspace}", "--max-image-size=1GB"]
+
+
+@pytest.mark.parametrize("verdict", ["", "PASS", "maybe"])
+def test_a_check_that_judged_nothing_is_not_green(stage: Stage, verdict: str) -> None:
+    stage.runner = replace(stage.runner, replaced={**stage.runner.replaced, "gate": {"verdict": verdict}})
+    stage.behave(build={})
+    (stage.runner.workspace / "build/bench").mkdir(parents=True)
+    (stage.runner.workspace / "build/bench/toy-gate.md").write_text("# of an earlier run\n")
+    ran = stage.run(baseline="HEAD", push="true", registry="127.0.0.1:9/acme", cache_from="none")
+    assert ran.failed == {"Judge": 1}
+    assert "::error title=toy%3A not judged::" in ran.log
+
+
+def test_names_in_the_log_of_a_pass_are_no_commands(stage: Stage, request_event: dict[str, Any]) -> None:
+    stage.behave(bench={"verdict": "pass", "message": "one module more:\n::add-mask::pass"})
+    log = stage.run(request_event).logs["Judge"]
+    assert log.index("::stop-commands::") < log.index("::add-mask::pass") < log.rindex("::\n")
+
+
+def test_only_files_that_were_written_are_uploaded(stage: Stage, request_event: dict[str, Any], tmp_path: Path) -> None:
+    """The commit may have links of similar names, which an upload would follow."""
+    secret, folder = tmp_path / "secret", stage.runner.workspace / "build/bench"
+    secret.write_text("secret")
+    folder.mkdir(parents=True)
+    for name in ("toy-secret.json", "toy-gate.json", "toy-gate.html", "toy-gate-action.json"):
+        (folder / name).symlink_to(secret)
+    ran = stage.run(request_event)
+    found = [
+        path
+        for each in ran.used["actions/upload-artifact"]["path"].splitlines()
+        for path in folder.glob(Path(each).name)
+    ]
+    assert {path.name for path in found} == {"toy-gate.json", "toy-gate.md"}
+    assert not any(path.is_symlink() for path in found)

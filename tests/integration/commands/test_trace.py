@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from prebake.cli import main
 from prebake.measure.trace.start_documents import StartUnreadable
+from prebake.workflow import trace
 from prebake.workflow.trace import ContainerUnreachable
 
 STARTUP: dict[str, Any] = {
@@ -129,3 +130,46 @@ def test_a_server_that_speaks_something_else(capsys: pytest.CaptureFixture[str])
         assert main(["trace", f"http://127.0.0.1:{server.getsockname()[1]}"]) == ContainerUnreachable.exit_code
         thread.join()
     assert "does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("length", ["", "Content-Length: 100000\r\n"])
+def test_a_server_that_sends_a_byte_now_and_then(
+    length: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace, "TIMEOUT_SECONDS", 1.0)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with server.accept()[0] as connection, suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode())
+                for _ in range(150):  # 15 s
+                    connection.sendall(b" ")
+                    if ended.wait(0.1):
+                        break
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        code = main(["trace", url])
+        ended.set()
+        thread.join()
+    assert code == ContainerUnreachable.exit_code
+    assert f"error: {url} does not answer: it is still sending after 1 s" in capsys.readouterr().err
+
+
+def test_an_answer_that_is_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        code = main(["trace", f"http://127.0.0.1:{server.getsockname()[1]}"])
+        thread.join()
+    assert code == ContainerUnreachable.exit_code
+    assert "IncompleteRead" in capsys.readouterr().err

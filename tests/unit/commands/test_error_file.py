@@ -133,3 +133,13 @@ def test_a_file_that_cannot_be_written_does_not_hide_the_error(
 def test_the_file_of_a_problem_is_known_if_it_is_of_an_image(where: str, file: str | None, line: int | None) -> None:
     problem = Problem(where, "is wrong")
     assert (problem.file, problem.line) == (file, line)
+
+
+def test_a_path_that_cannot_be_looked_at_does_not_hide_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREBAKE_ERROR_FILE", str(tmp_path / ("x" * 300) / "error.json"))
+    assert main(["build", "tyo", "--plan"]) == UnknownImage.exit_code
+    printed = capsys.readouterr().err
+    assert "error: No image has the name 'tyo'." in printed
+    assert "is not written: File name too long" in printed

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from prebake.measure.counters.comparison import Change, CounterComparison, compare_counters
-from prebake.measure.counters.counters import Counters, not_counted, parse_counters, read_counters
+from prebake.measure.counters.counters import MAX_BYTES, Counters, not_counted, parse_counters, read_counters
 from prebake.measure.counters.module_names import find_modules, module_name
 from prebake.measure.counters.sentences import describe_comparison
 from prebake.measure.counters.system_calls import system_call_name
@@ -135,6 +135,34 @@ def test_counts_that_are_cut_off_are_none() -> None:
 def test_a_reason_is_read() -> None:
     read = read_counters("a line\nprebake-counters-failed ptrace is forbidden\n")
     assert read == not_counted("ptrace is forbidden")
+
+
+MARK = "prebake-counters"
+BOMB = base64.b64encode(zlib.compress(bytes(MAX_BYTES + 1), 9)).decode()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"{output(trace(), 10**6)}\n{MARK} x",
+        f"{MARK} one 1 e30=",
+        f"{MARK} 1 1 no-base64",
+        f"{MARK} 1 1 aaaa",
+        f"{MARK} 1 1 {BOMB}",
+        output({"files": {}}, 10**6),
+        output(trace(minor_faults=float("nan")), 10**6),
+        output(trace(peak_threads="1"), 10**6),
+        output(trace(calls={"0": 10**30}), 10**6),
+        output(trace(files={"/models/a": [1, -5, 0, ""]}), 10**6),
+        output(trace(files={"/models/a": [1, 5, 0, []]}), 10**6),
+        output([], 10**6),  # type: ignore[arg-type]
+    ],
+)
+def test_what_the_image_itself_writes_is_a_reason_and_no_error(lines: str) -> None:
+    read = read_counters(lines, ROOTS)
+    assert read is not None
+    assert not read.counted
+    assert "cannot be read" in read.reason
 
 
 def moved(comparison: CounterComparison) -> set[str]:

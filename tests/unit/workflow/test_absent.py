@@ -118,6 +118,14 @@ def test_folders_of_killed_processes_are_removed_and_others_stay(tmp_path: Path)
     assert str(left.parent) in lines[0]
 
 
+def test_a_folder_that_goes_away_meanwhile_is_no_error(tmp_path: Path) -> None:
+    going = tmp_path / "going"
+    going.mkdir()
+    (going / "lock").symlink_to(tmp_path / "gone" / "lock")  # opening it fails as in a folder that was just removed
+    with scratch_folder(tmp_path, print) as folder:
+        assert folder.exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root away from a process")
 def test_without_root_the_message_says_what_to_do() -> None:
     ended = run_python("os.seteuid(65534); require_programs(print)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -82,7 +83,7 @@ class Api:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             raise ApiRefused(error.code, f"{method} {url}: {error.code} {error.reason}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise ApiRefused(0, f"{method} {url}: {error}") from error
 
 

@@ -18,7 +18,8 @@ _NO_COMMIT = "0" * 40
 
 @dataclass(frozen=True)
 class Event:
-    """``ref_name`` is a branch, a tag or ``N/merge``; ``base_ref`` is the branch that a pull request goes to, else empty."""
+    """``ref_name`` is a branch, a tag or ``N/merge``; ``base_ref`` is the branch that a pull request, or a
+    group of a merge queue, goes to, else empty."""
 
     name: str = ""
     repository: str = ""
@@ -46,9 +47,12 @@ class Event:
 
     @property
     def previous_commit(self) -> str:
-        """The commit that this one is compared with if no image is: a pull request's base, or what a push replaced."""
+        """The commit that this one is compared with if no image is: the base of a pull request or of a
+        merge queue's group, or what a push replaced."""
         if self.pull_request:
             return str((self.pull_request.get("base") or {}).get("sha", ""))
+        if group := self.payload.get("merge_group"):
+            return str(group.get("base_sha") or "")
         before = str(self.payload.get("before") or "")
         return "" if before == _NO_COMMIT else before
 
@@ -63,12 +67,13 @@ def read_event() -> Event:
     """The event of this run. Outside of GitHub Actions, an event without name."""
     path = os.environ.get("GITHUB_EVENT_PATH", "")
     payload = json.loads(Path(path).read_text(encoding="utf-8")) if path and Path(path).is_file() else {}
+    queued = str((payload.get("merge_group") or {}).get("base_ref") or "").removeprefix("refs/heads/")
     return Event(
         name=os.environ.get("GITHUB_EVENT_NAME", ""),
         repository=os.environ.get("GITHUB_REPOSITORY", ""),
         ref=os.environ.get("GITHUB_REF", ""),
         ref_name=os.environ.get("GITHUB_REF_NAME", ""),
-        base_ref=os.environ.get("GITHUB_BASE_REF", ""),
+        base_ref=os.environ.get("GITHUB_BASE_REF") or queued,
         commit=os.environ.get("GITHUB_SHA", ""),
         payload=payload,
     )

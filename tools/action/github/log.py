@@ -13,6 +13,8 @@ from typing import Literal
 SUMMARY_BYTES = 1024 * 1024
 """The largest summary of a step (docs.github.com, "Adding a job summary")."""
 _CUT = "\n\n… the rest does not fit here; the artifact of this run has all of it.\n"
+_ERRORS = "backslashreplace"
+"""For characters that an encoding does not have."""
 
 
 def set_output(name: str, value: object) -> None:
@@ -22,7 +24,7 @@ def set_output(name: str, value: object) -> None:
     if not path:
         print(f"output {name}: {text}", file=sys.stderr)
         return
-    with Path(path).open("a", encoding="utf-8") as file:
+    with Path(path).open("a", encoding="utf-8", errors=_ERRORS) as file:
         file.write(f"{name}<<{delimiter}\n{text}\n{delimiter}\n")
 
 
@@ -30,7 +32,7 @@ def add_summary(text: str) -> None:
     """Append Markdown to the job's summary; without one, print it."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
-        print(text)
+        show(text)
         return
     with Path(path).open("a", encoding="utf-8") as file:
         file.write(cut(text, SUMMARY_BYTES) + "\n")
@@ -38,6 +40,7 @@ def add_summary(text: str) -> None:
 
 def cut(text: str, size: int) -> str:
     """``text`` in at most ``size`` bytes of UTF-8. A shortened text says that it is one."""
+    text = text.encode(errors=_ERRORS).decode()
     if len(text.encode()) < size:
         return text
     kept = text.encode()[: size - len(_CUT.encode()) - 1].decode(errors="ignore")
@@ -50,7 +53,19 @@ def annotate(
     """Print an annotation, which GitHub shows on the line of the file if they are given."""
     named = {"file": file, "line": str(line) if file and line else "", "title": title}
     properties = ",".join(f"{name}={_escape_property(value)}" for name, value in named.items() if value)
-    print(f"::{level}{' ' if properties else ''}{properties}::{_escape(message)}", flush=True)
+    _print(f"::{level}{' ' if properties else ''}{properties}::{_escape(message)}")
+
+
+def show(text: str) -> None:
+    """Print a text that has names of others, such as those of modules in a container. The runner obeys no command in it."""
+    with without_commands():
+        _print(text)
+
+
+def _print(text: str) -> None:
+    """Characters that the log cannot have are escaped: names of files may not be UTF-8, and the locale may be another one."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, _ERRORS).decode(encoding), flush=True)
 
 
 def _escape(text: str) -> str:

@@ -8,6 +8,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# Otherwise git obeys the config of a folder in the commit that looks like a repository; the config may name programs.
+_EMBEDDED_REFUSED = ("-c", "safe.bareRepository=explicit")
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -29,9 +32,12 @@ def find_revision(project: str, name: str, model: str) -> Revision:
     return Revision(commit)
 
 
-def first_parent(project: str) -> str:
-    """The first parent if the checked-out commit is a merge, as GitHub makes it for a pull request: the base branch as it is
-    now. Empty if it is no merge. A shallow commit names its parents, too."""
+def first_parent(project: str, merge: str) -> str:
+    """The first parent of ``merge``, the commit that GitHub makes for a pull request: the base branch as it is now. Empty if
+    another commit is checked out, or if it is no merge: the pull request's own commits may be merges, too, and their first parent
+    is the pull request's. A shallow commit names its parents."""
+    if merge and _commit(project, "HEAD") != merge:
+        return ""
     header = _git(project, "cat-file", "commit", "HEAD").stdout.partition("\n\n")[0].splitlines()
     parents = [line.removeprefix("parent ") for line in header if line.startswith("parent ")]
     return parents[0] if len(parents) > 1 else ""
@@ -61,5 +67,5 @@ def _credentials(project: str) -> Mapping[str, str]:
 
 def _git(project: str, *words: str, extra: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
-    command = ["git", "-C", project, *words]
+    command = ["git", *_EMBEDDED_REFUSED, "-C", project, *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)

@@ -39,17 +39,19 @@ class Server:
 
 
 class Launcher:
-    """Starts a server for each image. ``answers`` are the answers of images that do not answer as they should."""
+    """Starts a server for each image. ``answers`` are the answers of images that do not answer as they should. ``startup`` is
+    what a server tells of its start, if it is not what it should be."""
 
-    def __init__(self, pulled: float = 0.0, **answers: bytes) -> None:
+    def __init__(self, pulled: float = 0.0, startup: bytes | None = None, **answers: bytes) -> None:
         self.started: list[str] = []
+        self._startup = startup
         self._pulled = pulled
         self._answers = answers
 
     @contextmanager
     def start(self, image: str) -> Iterator[Server]:
         self.started.append(image)
-        answer = self._answers.get(image, b"yes")
+        answer, told = self._answers.get(image, b"yes"), self._startup
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -59,7 +61,7 @@ class Launcher:
                     "ready_seconds": 0.0,
                     "phases": [{"name": "import numpy", "start": 0.0, "seconds": 0.01}],
                 }
-                self._send(json.dumps(startup).encode())
+                self._send(json.dumps(startup).encode() if told is None else told)
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
@@ -244,6 +246,31 @@ def test_phases_count_from_the_request() -> None:
 def test_an_image_that_does_not_tell_its_start_has_no_phases() -> None:
     found = describe_start(1.0, 0.5, {}, 0.0)
     assert (found.ready, list(found.phases)) == (None, [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ready_seconds": float("nan")},
+        {"ready_seconds": "1"},
+        {"phases": {"a": 1}},
+        {"phases": [{}]},
+        {"phases": [{"name": 7, "start": 0.0, "seconds": 0.1}]},
+        {"phases": [{"name": "a", "start": 0.0, "seconds": float("inf")}]},
+        {"models": [1]},
+        {"models": {"a": {}}},
+    ],
+)
+def test_a_start_that_cannot_be_read_has_no_phases(wrong: dict[str, object]) -> None:
+    startup = {"process_started": "2026-12-02T00:00:00.500Z", "ready_seconds": 1.0, "phases": [], **wrong}
+    found = describe_start(1.0, 0.5, startup, 0.0)
+    assert (found.ready, list(found.phases)) == (None, [])
+
+
+@pytest.mark.parametrize("startup", [b"", b"{", b"[" * 100_000, b"[1]", b'"x"', b'{"phases": 1}'])
+def test_an_image_whose_report_is_no_document_is_timed(startup: bytes) -> None:
+    found = run_gate(Launcher(startup=startup), side("new"), None, Limits(max_ttfi=60.0), log=silent, max_pairs=3)
+    assert [list(pair.image.phases) for pair in found.pairs] == [[], [], []]
 
 
 def test_the_document_is_json() -> None:
