@@ -10,7 +10,7 @@ from functools import cached_property
 from statistics import median, quantiles
 from typing import Any
 
-from prebake.errors import AnswerDiffers, StartFailed
+from prebake.errors import AnswerDiffers, EngineError, StartFailed
 from prebake.measure.gate.errors import BaselineUnusable
 from prebake.measure.gate.limits import Check, Limits, Verdict, check_median, check_size, finite, overall
 from prebake.measure.gate.phases import PhaseChange, compare_phases
@@ -179,7 +179,7 @@ def run_gate(
 def _start(launcher: Launcher, name: str, side: GateSide) -> TimedStart:
     try:
         return time_start(launcher, side.image, side.warmups)
-    except (StartFailed, AnswerDiffers) as error:
+    except (StartFailed, AnswerDiffers, EngineError) as error:
         if name == "image":
             raise
         raise BaselineUnusable(

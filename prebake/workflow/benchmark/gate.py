@@ -11,7 +11,7 @@ from typing import Any
 import prebake
 from prebake.docker.connection import Connection, find_engine
 from prebake.docker.images.images import ImageFacts, inspect_image
-from prebake.errors import ContainerError
+from prebake.errors import ContainerError, EngineError
 from prebake.io.log import Log
 from prebake.measure.counters.comparison import compare_counters
 from prebake.measure.counters.counters import Counters, not_counted
@@ -126,7 +126,7 @@ def _count(
 def _count_start(connection: Connection, launcher: EngineLauncher, side: GateSide) -> Counters:
     try:
         return count_start(connection, launcher, side.image, side.warmups)
-    except ContainerError as error:  # the timed starts succeeded: it is the tracer that the image does not bear
+    except (ContainerError, EngineError) as error:  # the timed starts succeeded, so what was measured is kept
         return not_counted(error.message.splitlines()[0])
 
 
