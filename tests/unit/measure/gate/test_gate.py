@@ -39,11 +39,12 @@ class Server:
 
 
 class Launcher:
-    """Starts a server for each image. ``answers`` are the answers of images that do not answer as they should. ``startup`` is
+    """Starts a server for each image but ``missing``. ``answers`` are the answers of images that do not answer as they should. ``startup`` is
     what a server tells of its start, if it is not what it should be."""
 
-    def __init__(self, pulled: float = 0.0, startup: bytes | None = None, **answers: bytes) -> None:
+    def __init__(self, pulled: float = 0.0, startup: bytes | None = None, missing: str = "", **answers: bytes) -> None:
         self.started: list[str] = []
+        self._missing = missing
         self._startup = startup
         self._pulled = pulled
         self._answers = answers
@@ -51,6 +52,8 @@ class Launcher:
     @contextmanager
     def start(self, image: str) -> Iterator[Server]:
         self.started.append(image)
+        if image == self._missing:
+            raise EngineError("the Engine has no such image", next_action="build it")
         answer, told = self._answers.get(image, b"yes"), self._startup
 
         class Handler(BaseHTTPRequestHandler):
@@ -159,6 +162,8 @@ def test_a_size_alone_needs_one_start() -> None:
 def test_a_baseline_that_answers_wrongly_is_unusable_and_an_image_differs() -> None:
     with pytest.raises(BaselineUnusable, match="baseline does not start"):
         run_gate(Launcher(old=b"no"), side("new"), side("old"), Limits(max_regression=0.1), log=silent)
+    with pytest.raises(BaselineUnusable, match="the Engine has no such image"):
+        run_gate(Launcher(missing="old"), side("new"), side("old"), Limits(max_regression=0.1), log=silent)
     with pytest.raises(AnswerDiffers):
         run_gate(Launcher(new=b"no"), side("new"), side("old"), Limits(max_regression=0.1), log=silent)
 
