@@ -39,8 +39,8 @@ class Server:
 
 
 class Launcher:
-    """Starts a server for each image but ``missing``. ``answers`` are the answers of images that do not answer as they should. ``startup`` is
-    what a server tells of its start, if it is not what it should be."""
+    """Starts a server for each image but ``missing``. ``answers``: those of images that do not answer as they should.
+    ``startup``: what a server tells of its start, if it is not what it should be."""
 
     def __init__(self, pulled: float = 0.0, startup: bytes | None = None, missing: str = "", **answers: bytes) -> None:
         self.started: list[str] = []
