@@ -20,7 +20,7 @@ from prebake.measure.trace.trace_events import make_trace
 
 TIMEOUT_SECONDS = 20.0
 MAX_BYTES = 64 * 2**20
-"""Of a document. The largest report of this repository has 0.2 MB."""
+"""The most bytes of a document that are read. The largest report of this repository has 0.2 MB."""
 
 
 class ContainerUnreachable(NoNetwork):

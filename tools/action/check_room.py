@@ -13,7 +13,7 @@ from tools.action.plan import cache_folder
 from tools.action.settings import read_json, read_settings
 
 NO_ROOM_EXIT_CODE = 24
-"""Of Prebake's NoRoom."""
+"""The exit code of Prebake's NoRoom."""
 _BUILDS = ("stage image", "export", "compile", "join", "layer")
 _PREINSTALLED = (
     "/usr/local/lib/android",

@@ -13,7 +13,7 @@ from tools.action.github.revisions import find_revision, first_parent
 from tools.action.settings import Settings, read_settings
 
 MISSING_EXIT_CODE = 82
-"""Of Prebake's error for a baseline that cannot be used."""
+"""The exit code of Prebake's BaselineUnusable."""
 
 
 @dataclass(frozen=True)

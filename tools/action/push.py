@@ -11,7 +11,7 @@ from tools.action.prebake_command import annotate_error, run_prebake
 from tools.action.settings import read_settings
 
 OTHER_DIGEST_EXIT_CODE = 45
-"""Of Prebake's ImageDiffers."""
+"""The exit code of Prebake's ImageDiffers."""
 
 
 def main() -> int:

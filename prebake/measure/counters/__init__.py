@@ -1,4 +1,4 @@
-"""What one start does, counted exactly: modules, files, bytes, page faults, system calls, threads; and compared with another.
+"""The counters of one start (modules, files, bytes, page faults, system calls, threads), and their comparison with another's.
 
-Such counts do not depend on the machine's noise, so that one start of each image shows a difference (docs/concepts/counters.md).
+They hardly depend on the machine's noise, so that one start of each image shows a difference (docs/concepts/counters.md).
 """

@@ -130,7 +130,7 @@ def _layer_changes(new: Counters, baseline: Counters) -> Iterator[Change]:
 
 
 def _members(what: Kind, new: Mapping[str, int], baseline: Mapping[str, int]) -> Iterator[Change]:
-    """What only one of them has."""
+    """The modules, files or kinds of layers that only one of the two starts has."""
     for name in sorted(new.keys() - baseline.keys()):
         yield Change(what, name, "added", new[name], 0)
     for name in sorted(baseline.keys() - new.keys()):

@@ -18,7 +18,7 @@ OUTSIDE = (*KERNEL, "/run/", "/tmp/", "/memfd:")  # noqa: S108
 """Paths that are not of the image: the kernel's files, whose names have process numbers, and files that a start makes."""
 
 MAX_BYTES = 64 << 20
-"""Of the tracer's document, in which a file takes some 200 bytes."""
+"""The most bytes that are unpacked of the tracer's document. A file takes about 200 bytes in it."""
 
 WAITS = frozenset(
     (

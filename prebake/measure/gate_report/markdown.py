@@ -14,7 +14,7 @@ from prebake.measure.gate_report.rows import Row, Table
 from prebake.measure.gate_report.sentences import TITLES, describe_conditions, describe_starts, describe_verdict
 
 MAX_CHARACTERS = 60_000
-"""Of the whole text. GitHub takes at most 65,536 characters in a comment; whoever posts it may add some."""
+"""The most characters of the whole text. GitHub takes at most 65,536 characters in a comment; whoever posts it may add some."""
 
 MAX_URL = 2_000
 

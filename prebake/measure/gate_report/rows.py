@@ -34,7 +34,7 @@ class Table:
     rows: tuple[Row, ...]
     numbers: tuple[int, ...] = ()
     empty: str = "None."
-    """What is written if there is no row."""
+    """The text in place of a table without rows."""
 
 
 def tabulate_measures(document: Document) -> Table:

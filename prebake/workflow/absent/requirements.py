@@ -1,4 +1,4 @@
-"""What this machine needs for a node without images."""
+"""The rights and programs that ``--state absent`` needs."""
 
 from __future__ import annotations
 

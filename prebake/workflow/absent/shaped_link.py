@@ -37,7 +37,8 @@ _QUEUE_MILLISECONDS = 20
 
 _MEASURED_SECONDS = 0.5
 _LEAST_SHARE = 0.9
-"""Of the asked rate. At an MTU of 1500, TCP's payload is at most 1448 of 1514 bytes of a frame: 0.956."""
+"""A link is slower than asked if less than this share of its rate is found. At an MTU of 1500, TCP's payload is at most
+1448 of 1514 bytes of a frame: 0.956."""
 _CHUNK_BYTES = 256 << 10
 
 

@@ -18,7 +18,7 @@ SOURCE_ARGUMENT = {"sendfile": 1}  # the argument that is the descriptor of the 
 
 
 class FileCount:
-    """What a start did with one file."""
+    """How often one file was opened, and how many bytes of it were read and mapped."""
 
     def __init__(self) -> None:
         self.opened = 0
@@ -50,7 +50,7 @@ class Trace:
         self.calls: Counter[int] = Counter()
         self.files: dict[str, FileCount] = {}
         self.faults: dict[int, tuple[int, int]] = {}
-        """Of ended processes: minor and major."""
+        """Minor and major page faults of the processes that have ended."""
         self.threads_created = self.processes_created = self.peak_threads = 0
         self.last_interest = 0.0
         self._idle_looks = 0
