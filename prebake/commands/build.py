@@ -84,9 +84,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--starts",
-        type=flags.positive_int,
+        type=flags.whole_number,
         metavar="N",
-        help="the number of timed container starts for the report, after one untimed start (default: PREBAKE_STARTS, or 3)",
+        help="the number of timed container starts for the report, after an untimed one that checks the answer; 0: only the "
+        "latter (default: PREBAKE_STARTS, or 3)",
     )
     parser.add_argument(
         "--list",
@@ -132,7 +133,7 @@ def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildReque
         options=options,
         accepted_licenses=arguments.accepted_licenses(),
         outputs=outputs,
-        starts=arguments.get("starts") or _starts(arguments),
+        starts=arguments.get("starts") if "starts" in arguments else _starts(arguments),
         platform=arguments.get("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM") or None,
         labels=labels,
         cache_from=tuple(dict.fromkeys(arguments.get("cache_from", ()))),
@@ -143,7 +144,7 @@ def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildReque
 def _starts(arguments: Arguments) -> int:
     text = os.environ.get("PREBAKE_STARTS", "")
     try:
-        return flags.positive_int(text) if text else DEFAULT_STARTS
+        return flags.whole_number(text) if text else DEFAULT_STARTS
     except argparse.ArgumentTypeError as error:
         arguments.error(f"PREBAKE_STARTS: {error}")
 

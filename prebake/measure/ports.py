@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -30,8 +30,8 @@ class RunningContainer(Protocol):
 class ImageFiles(Protocol):
     """Files of images."""
 
-    def read(self, image: str, path: str) -> bytes:
-        """The content of a file."""
+    def open_files(self, image: str) -> AbstractContextManager[Callable[[str], bytes]]:
+        """While the block lasts: a function that returns the content of the file at a path."""
 
 
 class Launcher(ImageFiles, Protocol):

@@ -57,7 +57,7 @@ from prebake.workflow.pipeline.step_planner import plan_steps
 from prebake.workflow.pipeline.step_runner import Workspace, run
 from prebake.workflow.requests import BuildRequest
 from prebake.workflow.start_check.gpu import cpu_obstacle, find_gpu
-from prebake.workflow.start_check.start_check import StartCheck, explain_precision, measure_start
+from prebake.workflow.start_check.start_check import StartCheck, check_start, explain_precision
 
 
 def build_image(request: BuildRequest, log: Log) -> Mapping[str, Any]:
@@ -175,7 +175,7 @@ class Build:
             with steps.step("verify", check.description), explain_precision(plan):
                 if not check.not_started:
                     launcher = device.launcher(connection, volumes)
-                    check = replace(check, measured=measure_start(launcher, candidate.tag, self.request.starts))
+                    check = check_start(launcher, candidate.tag, self.request.starts, check)
             if image.volume:
                 tag_image(connection, volume.tag, plan.tag + WEIGHTS_SUFFIX)
             tag_image(connection, candidate.tag, plan.tag)

@@ -46,7 +46,8 @@ PREBAKE: Sequence[ToolVariable] = (
         "Refused with exit code 2: another spelling of `PREBAKE_ACCEPT_LICENSE`, which would have no effect.",
     ),
     ToolVariable(
-        ("PREBAKE_STARTS",), "The number of timed starts of a build (default: 3), if `--starts` is not given."
+        ("PREBAKE_STARTS",),
+        "The number of timed starts of a build (default: 3; 0 for none), if `--starts` is not given.",
     ),
     ToolVariable(
         ("PREBAKE_BUILDER",),

@@ -51,29 +51,29 @@ SOMETIMES: Mapping[str, tuple[str, str]] = {
     "volume": ("with `--weights volume`", "`image` and `digest`: tag and digest of the weights image"),
     "models": (
         "with several models",
-        "by model: `checkpoint`, `license`, `keys`, and, if the image was started, `ready_seconds`, `ttfi_seconds`, "
-        "`steady_seconds` and `answer_difference`",
+        "by model: `checkpoint`, `license`, `keys`; if the image was started, `answer_difference`; and if starts were timed, "
+        "`ready_seconds`, `ttfi_seconds` and `steady_seconds`",
     ),
     "gpu": (
         "for a GPU",
         "`verified`: whether the image was started on a GPU; if not, `unavailable` has the Engine's reason, and "
         "`not_started` says why no CPU can take the GPU's place",
     ),
-    "starts": ("if started", "the number of timed starts"),
+    "starts": ("if started", "the number of timed starts; 0 if the image was only started to compare its answer"),
     "start": (
-        "if started",
+        "if timed",
         "the start with the median time until ready: `ready_seconds`, and `container_seconds`, the seconds until the "
         "container's process started",
     ),
-    "phases": ("if started", "the phases of that start; of several models with the model's name in front"),
-    "ready_seconds": ("if started", "the median until ready"),
-    "ttfi_seconds": ("if started", "time to first inference (TTFI): the median until the first answer"),
+    "phases": ("if timed", "the phases of that start; of several models with the model's name in front"),
+    "ready_seconds": ("if timed", "the median until ready"),
+    "ttfi_seconds": ("if timed", "time to first inference (TTFI): the median until the first answer"),
     "floor_seconds": (
-        "if started",
+        "if timed",
         "the [floor](../concepts/startup.md#the-floor): the time that no start could go below on this machine",
     ),
     "floor": (
-        "if started",
+        "if timed",
         f"the parts of the floor: {codes(each.name for each in dataclasses.fields(Floor))}. `bandwidth` is in bytes a second, "
         "`steady` is the time of one inference of a warm container",
     ),
@@ -129,7 +129,9 @@ def find_keys(function: object, least: int = 3) -> set[str]:
 
 
 def find_report_keys() -> set[str]:
-    measured = find_keys(build_report._measured) | find_keys(median_start, least=2)
+    measured = (
+        find_keys(build_report._figures) | find_keys(build_report._started, least=2) | find_keys(median_start, least=2)
+    )
     return find_keys(build_report.write_report) | measured
 
 

@@ -82,12 +82,20 @@ def plan_options(arguments: Arguments) -> Options:
 
 
 def positive_int(text: str) -> int:
+    return _int_from(1, text)
+
+
+def whole_number(text: str) -> int:
+    return _int_from(0, text)
+
+
+def _int_from(least: int, text: str) -> int:
     try:
         value = int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from error
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}")
     return value
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -147,18 +148,22 @@ def run_to_end(connection: Connection, spec: ContainerSpec, *, seconds: float) -
         return container.wait(seconds), container.logs()
 
 
-def copy_out(connection: Connection, image: str, path: str, target: Path) -> Path:
-    """Copy one file of an image to ``target``, without running the image. Raises EngineError if it has no such file."""
+@contextmanager
+def open_image(connection: Connection, image: str) -> Iterator[Callable[[str], bytes]]:
+    """While the block lasts, a function that returns the content of a file of an image, by its path. The image does not run.
+    The function raises EngineError if the image has no such file."""
     with closing(connection.client()) as client:
         container = _create(client, ContainerSpec(image, command=["none"], entrypoint=[]))
         try:
-            _extract(container, path, target)
-        except NotFound as missing:
-            raise EngineError(
-                f"The image {image} has no {path}.", next_action="see its layers by `docker history`"
-            ) from missing
+            yield partial(_read, container, image)
         finally:
             _remove(container)
+
+
+def copy_out(connection: Connection, image: str, path: str, target: Path) -> Path:
+    """Copy one file of an image to ``target``, without running the image. Raises EngineError if it has no such file."""
+    with open_image(connection, image) as read:
+        target.write_bytes(read(path))
     return target
 
 
@@ -207,9 +212,14 @@ def _remove(container: Container) -> None:
         container.remove(force=True, v=True)
 
 
-def _extract(container: Container, path: str, target: Path) -> None:
+def _read(container: Container, image: str, path: str) -> bytes:
     """The Engine sends a tar with the file."""
-    chunks, _ = container.get_archive(path)
+    try:
+        chunks, _ = container.get_archive(path)
+    except NotFound as missing:
+        raise EngineError(
+            f"The image {image} has no {path}.", next_action="see its layers by `docker history`"
+        ) from missing
     with tempfile.TemporaryFile() as received:
         for chunk in chunks:
             received.write(chunk)
@@ -218,6 +228,5 @@ def _extract(container: Container, path: str, target: Path) -> None:
             source = archive.extractfile(archive.next() or tarfile.TarInfo())
             if source is None:
                 raise EngineError(f"{path} is not a regular file.", next_action="give the path of a file")
-            with source, target.open("wb") as file:
-                while block := source.read(1 << 20):
-                    file.write(block)
+            with source:
+                return source.read()

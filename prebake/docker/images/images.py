@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -10,10 +10,14 @@ from typing import Any
 
 from docker import DockerClient
 from docker.errors import APIError, NotFound
-from docker.models.images import Image
 
 from prebake.docker.connection import Connection
+from prebake.docker.images.known_layers import KnownLayers
 from prebake.errors import EngineError
+from prebake.io.cache_folder import cache_folder
+
+NO_NAME = "<none>:<none>"
+"""In the list of an older Engine: the image has no name."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,21 @@ def find_image(connection: Connection, reference: str) -> ImageFacts | None:
 def list_diff_ids(connection: Connection) -> frozenset[str]:
     """The diff ids of the layers of all images."""
     with closing(connection.client()) as client:
-        images = _images(client, every=True)
-        return frozenset(diff_id for image in images for diff_id in image.attrs["RootFS"].get("Layers") or ())
+        found = _diff_ids_by_id(client, list_summaries(client, every=True))
+        return frozenset(diff_id for diff_ids in found.values() for diff_id in diff_ids)
 
 
 def diff_ids_by_name(connection: Connection) -> dict[str, frozenset[str]]:
     """The diff ids of each named image, by its name."""
     with closing(connection.client()) as client:
+        summaries = list_summaries(client)
+        found = _diff_ids_by_id(client, summaries)
         return {
-            tag: frozenset(image.attrs["RootFS"].get("Layers") or ()) for image in _images(client) for tag in image.tags
+            name: frozenset(found[listed["Id"]])
+            for listed in summaries
+            if listed["Id"] in found
+            for name in listed["RepoTags"] or ()
+            if name != NO_NAME
         }
 
 
@@ -90,14 +100,22 @@ def list_summaries(client: DockerClient, *, every: bool = False) -> list[dict[st
     return list(client.api.images(all=every))
 
 
-def _images(client: DockerClient, *, every: bool = False) -> Iterator[Image]:
-    """The Engine's images. An image that is removed meanwhile is skipped, while ``images.list`` would fail."""
-    for listed in list_summaries(client, every=every):
-        try:
-            image = client.images.get(listed["Id"])
-        except NotFound:
-            continue
-        yield image
+def _diff_ids_by_id(client: DockerClient, summaries: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[str]]:
+    """The diff ids of images, by their IDs. The Engine is asked only for images that no earlier call has seen: an ID is the
+    digest of what names the layers. An image that is removed meanwhile is left out."""
+    known = KnownLayers(cache_folder() / "engine-images.json")
+    found: dict[str, Sequence[str]] = {}
+    for listed in summaries:
+        diff_ids = known.get(listed["Id"])
+        if diff_ids is None:
+            with suppress(NotFound):
+                diff_ids = client.images.get(listed["Id"]).attrs["RootFS"].get("Layers") or []
+                if diff_ids:  # an image whose content is not here yet has none
+                    known.add(listed["Id"], diff_ids)
+        if diff_ids is not None:
+            found[listed["Id"]] = diff_ids
+    known.save()
+    return found
 
 
 def has_image(connection: Connection, reference: str) -> bool:

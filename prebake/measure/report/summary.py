@@ -34,10 +34,13 @@ def report_text(report: Mapping[str, Any], screen: Screen) -> str:
         for what, why in each.get("refused", {}).items()
     ]
     lines += _not_proved(report.get("gpu", {}))
-    if "ready_seconds" not in report:
+    if "starts" not in report:
         if "gpu" in report:
             return "\n".join(lines)
         return "\n".join([*lines, "", "not started: only an image in the Engine can be"])
+    if not report["starts"]:
+        difference = f"{report['answer_difference']:.1e}"
+        return "\n".join([*lines, "", f"started once, not timed: the answer is {difference} from the reference"])
     answered = "all had answered" if "models" in report else "first answer"
     lines += [
         "",

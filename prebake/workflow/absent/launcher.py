@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from prebake.docker.connection import Connection
@@ -75,8 +75,8 @@ class AbsentLauncher:
     def time_program(self, image: str, command: Sequence[str]) -> float:
         return self._at_hand.time_program(image, command)
 
-    def read(self, image: str, path: str) -> bytes:
-        return self._at_hand.read(image, path)
+    def open_files(self, image: str) -> AbstractContextManager[Callable[[str], bytes]]:
+        return self._at_hand.open_files(image)
 
     def size(self, image: str) -> int:
         """The bytes that a pull of the image transfers."""

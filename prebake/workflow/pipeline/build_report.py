@@ -77,11 +77,7 @@ def write_report(root: Path, build: BuildReport, steps: Steps) -> Mapping[str, A
         **({"volume": {"image": plan.tag + WEIGHTS_SUFFIX, "digest": volume.digest}} if volume else {}),
         "target": plan.target,
         "checkpoint": plan.checkpoint,
-        **(
-            {"models": {model.name: _model(model, build.check.measured) for model in plan.models}}
-            if plan.members
-            else {}
-        ),
+        **({"models": {model.name: _model(model, build.check) for model in plan.models}} if plan.members else {}),
         "size": sum(layer.size for layer in layers),
         "layers": [asdict(layer) for layer in layers],
         "shared": shared_models(layers, build.other_images),
@@ -96,7 +92,7 @@ def write_report(root: Path, build: BuildReport, steps: Steps) -> Mapping[str, A
         "buildkit_seconds": round(sum(result.seconds for result in build.built), 3),
         "buildkit_steps": [asdict(step) for result in build.built for step in result.steps],
         **({"gpu": build.check.gpu} if build.check.gpu else {}),
-        **(_measured(build.check.measured) if build.check.measured else {}),
+        **_started(build.check),
     }
     for place in (path, latest):
         write_text(place.with_name(PICTURE_FILE), draw_layers(layers))
@@ -178,7 +174,15 @@ def _names(layers: Sequence[AssembledLayer]) -> list[str]:
     ]
 
 
-def _measured(measured: StartMeasurement) -> dict[str, Any]:
+def _started(check: StartCheck) -> dict[str, Any]:
+    """Nothing if the image was not started. ``starts`` is 0 if the answer was compared and no start was timed."""
+    if not check.answered:
+        return {}
+    figures = _figures(check.measured) if check.measured else {"starts": 0}
+    return {**figures, "answer_difference": check.difference}
+
+
+def _figures(measured: StartMeasurement) -> dict[str, Any]:
     return {
         "starts": len(measured.ready),
         **median_start(measured.readies),
@@ -186,21 +190,23 @@ def _measured(measured: StartMeasurement) -> dict[str, Any]:
         "ttfi_seconds": measured.ttfi,
         "floor_seconds": measured.floor.seconds,
         "floor": asdict(measured.floor),
-        "answer_difference": measured.difference,
     }
 
 
-def _model(plan: Plan, measured: StartMeasurement | None) -> dict[str, Any]:
+def _model(plan: Plan, check: StartCheck) -> dict[str, Any]:
     """One of several models, and its start in the image of all."""
     keys = {"export": plan.export_key, "compile": plan.compile_key}
     document: dict[str, Any] = {"checkpoint": plan.checkpoint, "license": plan.license, "keys": keys}
-    if measured is None:
+    if not check.answered:
         return document
+    first, measured = check.answered[plan.name], check.measured
+    if measured is None:
+        return {**document, "answer_difference": first.difference}
     starts = measured.starts[plan.name]
     return {
         **document,
         "ready_seconds": measured.startup["models"][plan.name]["ready_seconds"],
         "ttfi_seconds": median(start.ttfi for start in starts),
         "steady_seconds": median(start.steady for start in starts),
-        "answer_difference": max(start.difference for start in starts),
+        "answer_difference": max(start.difference for start in (first, *starts)),
     }

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
+from functools import cache
 
 from prebake.docker.connection import Connection
 from prebake.docker.containers.container_spec import ContainerSpec, ImageMount
-from prebake.docker.containers.containers import RunningContainer, copy_out, run_to_end, running
+from prebake.docker.containers.containers import RunningContainer, open_image, run_to_end, running
 from prebake.errors import StartFailed
 
 SERVER_PORT = 8000
@@ -84,9 +83,18 @@ class EngineLauncher:
             )
         return output
 
-    def read(self, image: str, path: str) -> bytes:
-        for volume in self._volumes:
-            if path.startswith(f"{volume.target}/"):
-                image, path = volume.image, f"/{volume.folder}{path.removeprefix(volume.target)}"
-        with tempfile.TemporaryDirectory(prefix="prebake-read-") as folder:
-            return copy_out(self._connection, image, path, Path(folder) / "file").read_bytes()
+    @contextmanager
+    def open_files(self, image: str) -> Iterator[Callable[[str], bytes]]:
+        with ExitStack() as opened:
+
+            @cache
+            def files_of(owner: str) -> Callable[[str], bytes]:
+                return opened.enter_context(open_image(self._connection, owner))
+
+            def read(path: str) -> bytes:
+                for volume in self._volumes:
+                    if path.startswith(f"{volume.target}/"):
+                        return files_of(volume.image)(f"/{volume.folder}{path.removeprefix(volume.target)}")
+                return files_of(image)(path)
+
+            yield read

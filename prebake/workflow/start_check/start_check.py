@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from statistics import median
 from typing import Any
 
@@ -13,7 +14,7 @@ from prebake.errors import AnswerDiffers, ContainerError
 from prebake.measure.floor import Floor, measure_floor
 from prebake.measure.ports import Launcher
 from prebake.measure.start import Start, time_first_answers, time_ready
-from prebake.measure.warmup_request import read_warmups
+from prebake.measure.warmup_request import WarmupRequest, read_warmups
 from prebake.plan.values import Plan
 from prebake.spec.image.component import ComponentSpec
 from prebake.workflow.start_check.gpu import NO_GPU_NEEDED, GpuAccess
@@ -43,20 +44,26 @@ class StartMeasurement:
         runs = zip(*self.starts.values(), strict=True)
         return float(median(max(start.ttfi for start in run) for run in runs))
 
-    @property
-    def difference(self) -> float:
-        """The largest difference from a reference."""
-        return max(start.difference for starts in self.starts.values() for start in starts)
-
 
 @dataclass(frozen=True)
 class StartCheck:
-    """How an image was checked. ``measured`` is None if it was not started: it went to no Engine, or the Engine has no GPU
-    and ``not_started`` says why the image cannot run on a CPU."""
+    """How an image was checked. ``answered`` is empty if it was not started: it went to no Engine, or the Engine has no GPU
+    and ``not_started`` says why the image cannot run on a CPU.
+
+    ``answered``: the start whose answers were compared first, by model; no figure of it is reported. ``measured``: None without
+    timed starts.
+    """
 
     device: GpuAccess = NO_GPU_NEEDED
     not_started: str = ""
+    answered: Mapping[str, Start] = field(default_factory=dict)
     measured: StartMeasurement | None = None
+
+    @property
+    def difference(self) -> float:
+        """The largest difference of an answer from its reference; 0 if the image was not started."""
+        starts = [*self.answered.values(), *(chain(*self.measured.starts.values()) if self.measured else ())]
+        return max((start.difference for start in starts), default=0.0)
 
     @property
     def description(self) -> str:
@@ -80,12 +87,22 @@ class StartCheck:
         return {"verified": not self.device.unavailable, **reasons}
 
 
-def measure_start(launcher: Launcher, image: str, starts: int) -> StartMeasurement:
-    """A few fresh starts, for the report; no benchmark. The first start warms the page cache and is not counted. Then
-    ``starts`` starts get a request at once, and ``starts`` more are timed until ready. The floor
-    (``prebake.measure.floor``) takes containers of its own."""
+def check_start(launcher: Launcher, image: str, starts: int, check: StartCheck) -> StartCheck:
+    """Start the image, compare its answers, and measure a few more starts for the report, which is no benchmark.
+
+    The first start also warms the page cache. Raises AnswerDiffers and StartFailed.
+    """
     warmups = read_warmups(launcher, image)
-    time_first_answers(launcher, image, warmups, steady_runs=0)
+    answered = time_first_answers(launcher, image, warmups, steady_runs=0)
+    measured = _measure_starts(launcher, image, warmups, starts) if starts else None
+    return replace(check, answered=answered, measured=measured)
+
+
+def _measure_starts(
+    launcher: Launcher, image: str, warmups: Mapping[str, WarmupRequest], starts: int
+) -> StartMeasurement:
+    """``starts`` fresh starts get a request at once, and ``starts`` more are timed until ready. The floor
+    (``prebake.measure.floor``) takes containers of its own."""
     runs = [time_first_answers(launcher, image, warmups) for _ in range(starts)]
     by_model = {name: [run[name] for run in runs] for name in warmups}
     readies = [time_ready(launcher, image) for _ in range(starts)]

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,8 +86,8 @@ class WatchedLauncher:
             self.servers.append(server)
             yield server
 
-    def read(self, image: str, path: str) -> bytes:
-        return self.launcher.read(image, path)
+    def open_files(self, image: str) -> AbstractContextManager[Callable[[str], bytes]]:
+        return self.launcher.open_files(image)
 
     def run(self, image: str, command: Sequence[str]) -> str:
         return self.launcher.run(image, command)

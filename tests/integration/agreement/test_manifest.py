@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,8 +45,9 @@ class Folder:
     def __init__(self, models: Path) -> None:
         self._models = models
 
-    def read(self, image: str, path: str) -> bytes:
-        return (self._models / Path(path).relative_to("/models")).read_bytes()
+    @contextmanager
+    def open_files(self, image: str) -> Iterator[Callable[[str], bytes]]:
+        yield lambda path: (self._models / Path(path).relative_to("/models")).read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def build_image(engine: Connection, folder: Path, model: str, *others: str) -> I
     """``model``, built in a clone. ``others``: the members of a multi-model image."""
     project = clone(folder / "project", model, *others, variables=reach(engine))
     with image_name(engine) as tag:
-        ended = project.run("--model", model, "--tag", tag).expect(0)
+        ended = project.run("--model", model, "--tag", tag, PREBAKE_STARTS="1").expect(0)
         yield Built(project, model, tag, ended, project.report(model))
 
 

@@ -15,7 +15,7 @@ from prebake.docker.connection import Connection
 from prebake.docker.images.images import inspect_image
 from prebake.measure.report.waterfall import lay_out_report
 from tests.support.commands.leftovers import find_leavings
-from tests.support.commands.projects import Built, Project, change_spec
+from tests.support.commands.projects import Built, Project, add_pair, change_spec
 
 
 def test_the_result_goes_to_stdout_and_the_story_to_stderr(toy: Built) -> None:
@@ -71,11 +71,23 @@ def test_the_report_has_what_others_read_of_it(request: pytest.FixtureRequest, e
 
 
 def test_it_is_started_as_often_as_asked(toy: Built) -> None:
-    assert toy.report["starts"] == int(toy.project.environment()["PREBAKE_STARTS"])
+    assert toy.report["starts"] == 1
     toy.project.run("--model", "toy", "--tag", toy.tag, "--starts", "2").expect(0)
     assert toy.project.report("toy")["starts"] == 2
-    refused = toy.project.run("--model", "toy", "--tag", toy.tag, PREBAKE_STARTS="0").expect(2)
-    assert "PREBAKE_STARTS: must be at least 1" in refused.stderr
+    refused = toy.project.run("--model", "toy", "--tag", toy.tag, PREBAKE_STARTS="-1").expect(2)
+    assert "PREBAKE_STARTS: must be at least 0" in refused.stderr
+
+
+@pytest.mark.parametrize("model", ["toy", "pair"])
+def test_without_timed_starts_the_answer_is_compared_all_the_same(project: Project, tag: str, model: str) -> None:
+    add_pair(project)
+    ended = project.run("--model", model, "--tag", tag, "--starts", "0").expect(0)
+    assert "started once, not timed: the answer is" in ended.stdout
+    report = project.report(model)
+    assert report["starts"] == 0
+    assert 0 <= report["answer_difference"] < 1e-3
+    assert not {"ready_seconds", "ttfi_seconds", "floor_seconds", "start", "phases"} & report.keys()
+    assert all(0 <= each["answer_difference"] < 1e-3 for each in report.get("models", {}).values())
 
 
 def test_nothing_half_written_is_left(engine: Connection, toy: Built) -> None:

@@ -43,7 +43,7 @@ def pair(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         project.run("compile", "--model", "twin", "--keep-all").expect(
             0
         )  # the toy's are looked up by tests that know of none
-        ended = project.run("--model", "pair", "--tag", tag).expect(0)
+        ended = project.run("--model", "pair", "--tag", tag, "--starts", "1").expect(0)
         yield Built(project, "pair", tag, ended, project.report("pair"))
 
 

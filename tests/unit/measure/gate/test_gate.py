@@ -6,8 +6,8 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -90,8 +90,8 @@ class Launcher:
             thread.join()
             server.server_close()
 
-    def read(self, image: str, path: str) -> bytes:
-        raise EngineError(f"no {path} in {image}", next_action="none")
+    def open_files(self, image: str) -> AbstractContextManager[Callable[[str], bytes]]:
+        raise EngineError(f"no files of {image}", next_action="none")
 
     def run(self, image: str, command: Sequence[str]) -> str:
         raise EngineError(f"{command} in {image}", next_action="none")
