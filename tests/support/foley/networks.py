@@ -45,7 +45,7 @@ def tiny_transformer() -> Transformer:
 
 
 def first_blocks(name: str) -> Transformer:
-    """The published widths, with one block of each kind."""
+    """A network with one block of each kind, of its list's widths."""
     shapes = tensor_list(name)[1]
     kept = {key: shape for key, shape in shapes.items() if "blocks." not in key or "_blocks.0." in key}
     return published.load_transformer(filled(kept), name)

