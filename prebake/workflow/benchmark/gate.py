@@ -19,7 +19,7 @@ from prebake.measure.counters.sentences import describe_comparison
 from prebake.measure.gate.errors import LimitExceeded, VerdictUnclear
 from prebake.measure.gate.gate import MAX_PAIRS, GateResult, GateSide, run_gate
 from prebake.measure.gate.limits import DEFAULT_REGRESSION, Limits, Verdict
-from prebake.measure.gate.message import gate_lines, summarize_failure, summarize_noise
+from prebake.measure.gate_report.console import format_console, summarize_doubt, summarize_failure
 from prebake.measure.gate_report.files import write_gate_files
 from prebake.measure.ports import Launcher
 from prebake.measure.warmup_request import read_warmups
@@ -94,7 +94,7 @@ def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
         "network_achieved_bits_per_second": rate,
         "counters": _count(connection, launcher, side, other, log),
     }
-    document["message"] = "\n".join(gate_lines(document))
+    document["message"] = format_console(document)
     write_gate_files(request.build.root / "build" / "bench", request.build.model, document)
     return document
 
@@ -151,7 +151,7 @@ def require_pass(document: Mapping[str, Any]) -> None:
         )
     if document["verdict"] == Verdict.UNCLEAR.value:
         raise VerdictUnclear(
-            summarize_noise(document),
+            summarize_doubt(document),
             next_action="run it on a quieter machine, with a larger --max-pairs, or with a wider limit",
         )
 
