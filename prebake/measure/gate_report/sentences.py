@@ -84,8 +84,8 @@ def describe_doubt(document: Document) -> str:
         return f"{found}: that is too few for any verdict, {LEAST_VALUES} are needed at least (--max-pairs {most})."
     if pairs < most:
         return f"{found}: the gate ended when another limit was exceeded."
-    noise = [_describe_spread(document), f"load {format_load(document)}"]
-    return f"{found}: the machine is too noisy for this limit ({', '.join(filter(None, noise))})."
+    noise = f"{spread}, half their interquartile range; " if (spread := _describe_spread(document)) else ""
+    return f"{found}: the machine is too noisy for this limit ({noise}load {format_load(document)})."
 
 
 def _describe_spread(document: Document) -> str:
@@ -93,7 +93,7 @@ def _describe_spread(document: Document) -> str:
     if document["spread"] is None:
         return ""
     figures = "the ratios of the pairs" if document["baseline"] else "the times"
-    return f"{figures} vary by ±{document['spread']:.1%}, half their interquartile range"
+    return f"{figures} vary by ±{document['spread']:.1%}"
 
 
 def _compare(ratio: float, interval: Any, digits: int) -> tuple[str, str]:

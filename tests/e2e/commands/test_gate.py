@@ -18,7 +18,7 @@ from prebake.measure.gate.errors import BaselineUnusable, LimitExceeded, Verdict
 from prebake.measure.gate_report.html import format_html
 from prebake.measure.gate_report.markdown import format_markdown
 from prebake.measure.gate_report.schema import json_schema
-from prebake.workflow.benchmark.baseline import BASELINES
+from prebake.workflow.benchmark.baseline_tags import BASELINES
 from tests.support.commands.projects import Built, Project
 from tests.support.registries.pushed_copies import Pushed
 from tests.support.schemas import Draft202012Validator

@@ -31,7 +31,7 @@ def test_the_console_has_the_sentences_the_figures_and_what_moved() -> None:
     assert "  1 module more: wave (22.5 KiB, after images.foley.model)" in lines
     assert lines[-1] == (
         "8 pairs of starts in random order (at most 40), page cache warm, load 0.4 before and 1.2 after, "
-        "the ratios of the pairs vary by ±4.0%, half their interquartile range."
+        "the ratios of the pairs vary by ±4.0%."
     )
 
 
@@ -73,7 +73,7 @@ def test_a_noisy_machine_is_described_by_how_noisy_it_is() -> None:
         "The gate of foley is unclear:",
         f"  {join_words(describe_verdict(make_unclear(40))[0])}",
         "  There is no clear verdict after 40 pairs of starts: the machine is too noisy for this limit "
-        "(the ratios of the pairs vary by ±4.0%, half their interquartile range, load 0.4 before and 1.2 after).",
+        "(the ratios of the pairs vary by ±4.0%, half their interquartile range; load 0.4 before and 1.2 after).",
     ]
 
 

@@ -118,7 +118,7 @@ def test_a_check_that_is_unclear_says_how_noisy_the_machine_is_and_every_check_h
     )
     assert show(rest.splitlines()[5]) == (
         "There is no clear verdict after 40 pairs of starts: the machine is too noisy for this limit "
-        "(the ratios of the pairs vary by ±12.4%, half their interquartile range, load 0.4 before and 1.2 after)."
+        "(the ratios of the pairs vary by ±12.4%, half their interquartile range; load 0.4 before and 1.2 after)."
     )
     assert "| image size | 252.7 MiB | 251.8 MiB | 1.00 | 1.4 GiB | fail |" in rest
     assert "| 1.10 times, 2.000 s | unclear, pass |" in rest
