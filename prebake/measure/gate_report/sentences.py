@@ -37,7 +37,7 @@ def describe_verdict(document: Document) -> list[Words]:
         sentences.append((describe_doubt(document),))
     model = Name(document["model"])
     return sentences or [
-        ("no flag sets a limit for ", model, ", and neither does image.yaml: its start was measured only.")
+        ("no flag sets a limit for ", model, ", and neither does image.yaml. Its start was measured only.")
     ]
 
 
