@@ -8,6 +8,7 @@ from docker.errors import APIError, ImageNotFound
 from docker.utils import parse_repository_tag
 
 from prebake.docker.connection import Connection
+from prebake.docker.images.images import list_summaries
 from prebake.errors import EngineError
 
 
@@ -34,3 +35,14 @@ def remove_tag(connection: Connection, name: str) -> None:
             raise EngineError(
                 f"The Engine does not remove {name}: {error}", next_action="see `docker ps`: a container may use it"
             ) from error
+
+
+def list_tags(connection: Connection, repository: str) -> frozenset[str]:
+    """The names ``REPOSITORY:TAG`` of the Engine's images in one repository."""
+    with closing(connection.client()) as client:
+        try:
+            summaries = list_summaries(client)
+        except APIError as error:
+            raise EngineError(f"The Engine does not list its images: {error}", next_action="run it again") from error
+    names = (name for summary in summaries for name in summary["RepoTags"] or ())
+    return frozenset(name for name in names if name.startswith(f"{repository}:"))

@@ -11,6 +11,7 @@ over their likelihood with p = 1/2 (Robbins 1970, "Statistical methods related t
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from enum import Enum
@@ -55,6 +56,10 @@ def judge(values: Sequence[float], limit: float) -> Side:
 def least_clear(total: int) -> int | None:
     """The least number of ``total`` values that makes a side clear; None if even all of them do not."""
     return next((count for count in range(total + 1) if evidence(count, total - count) >= CLEAR), None)
+
+
+LEAST_VALUES = next(total for total in itertools.count(1) if least_clear(total) is not None)
+"""With fewer values (8), no side is ever clear."""
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from prebake.measure.gate_report import plots, rows
 from prebake.measure.gate_report.names import MAX_NAME, Name, clean
 from prebake.measure.gate_report.schema import VERDICTS
 from prebake.measure.gate_report.sentences import (
-    TITLES,
+    choose_title,
     describe_conditions,
     describe_size_change,
     describe_verdict,
@@ -25,10 +25,10 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 def format_html(document: Mapping[str, Any]) -> str:
     """The page: verdict, pictures, tables. The template escapes every text."""
     return _template().render(
-        title=f"{TITLES[document['verdict']]}: {clean(document['model'], MAX_NAME)}",
+        title=f"{choose_title(document)}: {clean(document['model'], MAX_NAME)}",
         verdict=document["verdict"],
         verdicts=VERDICTS,
-        heading=TITLES[document["verdict"]],
+        heading=choose_title(document),
         sentences=describe_verdict(document),
         conditions=describe_conditions(document),
         size_change=describe_size_change(document),

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from prebake.measure.gate_report import rows
 from prebake.measure.gate_report.names import MAX_NAME, Name, Words, clean
 from prebake.measure.gate_report.rows import Row, Table
-from prebake.measure.gate_report.sentences import TITLES, describe_conditions, describe_starts, describe_verdict
+from prebake.measure.gate_report.sentences import choose_title, describe_conditions, describe_starts, describe_verdict
 
 MAX_CHARACTERS = 60_000
 """The most characters of the whole text. GitHub takes at most 65,536 characters in a comment; whoever posts it may add some."""
@@ -29,7 +29,7 @@ def format_markdown(document: Mapping[str, Any], *, picture_url: str | None = No
     """
     first, *others = describe_verdict(document)
     blocks = [
-        f"### {TITLES[document['verdict']]}: {format_words(first)}",
+        f"### {choose_title(document)}: {format_words(first)}",
         *(format_words(words) for words in others),
         write_table(rows.tabulate_measures(document), 4_000),
         format_text(describe_conditions(document)),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from prebake.io.byte_sizes import format_bytes
 
@@ -55,20 +56,21 @@ def format_difference(new: float | None, old: float | None, unit: str) -> str:
     return f"{sign}{format_size(change)}" if unit == "bytes" else f"{sign}{format_number(change)}"
 
 
-def format_ratio(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}"
+def format_ratio(value: float | None, digits: int = 2) -> str:
+    return NONE if value is None else f"{value:.{digits}f}"
 
 
-def format_interval(ends: Ends | None, digits: int = 2) -> str:
-    """``1.33 to 1.58``; in words if an end is unbounded. Empty if there is no interval."""
+def format_interval(ends: Ends | None, digits: int = 2, *, sign: bool = False) -> str:
+    """``1.33 to 1.58``; in words if an end is unbounded. Empty if there is no interval. With ``sign``, ``+0.29 to +0.31``."""
     if ends is None:
         return ""
     low, high = ends
     if low is None and high is None:
         return "too few pairs for an interval"
+    form = f"{'+' if sign else ''}.{digits}f"
     if low is None or high is None:
-        return f"at most {high:.{digits}f}" if low is None else f"at least {low:.{digits}f}"
-    return f"{low:.{digits}f} to {high:.{digits}f}"
+        return f"at most {high:{form}}" if low is None else f"at least {low:{form}}"
+    return f"{low:{form}} to {high:{form}}"
 
 
 def invert(ends: Ends) -> tuple[float | None, float | None]:
@@ -80,3 +82,9 @@ def invert(ends: Ends) -> tuple[float | None, float | None]:
 def in_parentheses(text: str) -> str:
     """With a space before it; empty if ``text`` is."""
     return f" ({text})" if text else ""
+
+
+def format_load(document: Mapping[str, Any]) -> str:
+    """The load averages of a minute around the measurement: ``0.4 before and 1.2 after``."""
+    load = document["machine"]["load_average"]
+    return f"{load['before']:.1f} before and {load['after']:.1f} after"

@@ -12,6 +12,7 @@ from prebake.measure.gate_report.quantities import (
     Ends,
     format_difference,
     format_interval,
+    format_load,
     format_number,
     format_ratio,
     format_size,
@@ -19,8 +20,8 @@ from prebake.measure.gate_report.quantities import (
     format_value,
     in_parentheses,
 )
+from prebake.measure.gate_report.sentences import NO_PHASES
 
-NO_PHASES = "No phases are compared: an image of this gate does not tell them, such as one of an older Prebake."
 Document = Mapping[str, Any]
 Row = tuple[str, ...]
 
@@ -90,11 +91,7 @@ def _limits(*checks: Document | None) -> Row:
 
 def tabulate_phases(document: Document, *, moved: bool = False) -> Table:
     """The phases; only those that moved, the largest difference first, or all in their order."""
-    phases = list(document["phases"])
-    if moved:
-        phases = sorted(
-            (phase for phase in phases if phase["moved"]), key=lambda phase: -abs(phase["difference_seconds"] or 0.0)
-        )
+    phases = list_moved(document) if moved else document["phases"]
     head = ("phase", "new", "baseline", "difference (95% interval)", *(() if moved else ("moved",)))
     rows = tuple((*_phase_row(phase), *(() if moved else (_yes(phase["moved"]),))) for phase in phases)
     empty = (
@@ -105,11 +102,17 @@ def tabulate_phases(document: Document, *, moved: bool = False) -> Table:
     return Table("Phases that moved" if moved else "All phases", head, rows, (1, 2, 3), empty)
 
 
+def list_moved(document: Document) -> list[Document]:
+    """The phases that moved, the one that moved most first."""
+    moved = [phase for phase in document["phases"] if phase["moved"]]
+    return sorted(moved, key=lambda phase: -abs(phase["difference_seconds"] or 0.0))
+
+
 def _phase_row(phase: Document) -> Row:
     new, old = phase["seconds"], phase["baseline_seconds"]
     change = phase["difference_seconds"]
     difference = NONE if change is None else format_difference(change, 0.0, "seconds")
-    interval = in_parentheses(format_interval(phase["interval_95"], 3))
+    interval = in_parentheses(format_interval(phase["interval_95"], 3, sign=True))
     return Name(phase["name"]), format_time(new), format_time(old), f"{difference}{interval}"
 
 
@@ -123,13 +126,14 @@ def tabulate_counters(document: Document, *, moved: bool = False) -> Table:
     values = [value for value in counters["values"] if value["moved"] or not moved]
     head = ("counter", "new", "baseline", "difference", *(() if moved else ("moved",)))
     rows = tuple((*_counter_row(value), *(() if moved else (_yes(value["moved"]),))) for value in values)
-    empty = (
-        "No counter moved."
-        if counters["counted"]
-        else f"Nothing was counted: {counters['reason'] or 'no reason is given'}"
-    )
+    empty = "No counter moved." if counters["counted"] else describe_uncounted(counters)
     title = "Counters that moved" if moved else "All counters"
     return _leave_out(document, Table(title, head, rows, (1, 2, 3), empty), (2, 3, 4))
+
+
+def describe_uncounted(counters: Document) -> str:
+    """Why the counters are missing."""
+    return f"Nothing was counted: {counters['reason'] or 'no reason is given'}"
 
 
 def _counter_row(value: Document) -> Row:
@@ -216,14 +220,13 @@ def _name_or_none(text: str | None) -> str:
 def tabulate_machine(document: Document) -> Table:
     """The machine that measured."""
     machine = document["machine"]
-    load = machine["load_average"]
     rows = (
         ("processor", _name_or_none(machine["processor"])),
         ("cores", format_number(machine["cores"])),
         ("memory", format_size(machine["memory_bytes"])),
         ("kernel", _name_or_none(machine["kernel"])),
         ("Docker Engine", _name_or_none(machine["engine"])),
-        ("load average", f"{load['before']:.1f} before, {load['after']:.1f} after"),
+        ("load average", format_load(document)),
         ("Prebake", Name(document["prebake"])),
         ("measured", Name(document["created"])),
     )

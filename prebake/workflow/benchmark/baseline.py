@@ -17,12 +17,10 @@ from prebake.measure.ports import ImageFiles
 from prebake.measure.warmup_request import WarmupRequest, read_warmups
 from prebake.oci.errors import ReferenceInvalid
 from prebake.oci.reference import DEFAULT_HOST, Reference, parse_reference
+from prebake.workflow.benchmark.baseline_tags import BASELINES
 from prebake.workflow.benchmark.registry_image import pull_image
-from prebake.workflow.benchmark.revision import build_revision, find_revision, image_tag
+from prebake.workflow.benchmark.revision import build_revision, find_revision, image_tag, is_ref
 from prebake.workflow.requests import BuildRequest
-
-BASELINES = "prebake/baseline"
-"""The repository of the Engine's tags for baselines. They stay for the next comparison."""
 
 Kind = Literal["tag", "registry", "revision"]
 
@@ -42,10 +40,14 @@ class Baseline:
 def get_baseline(connection: Connection, given: str, request: BuildRequest, log: Log) -> Baseline:
     """Find the baseline, and bring it into the Engine.
 
-    A name with a registry's host (``docker.io/…`` for Docker Hub) is an image at that registry, and pulled from there. Another
-    name is one of the Engine's images, else a git revision of the project. Raises BaselineUnusable.
+    A name with a registry's host (``docker.io/…`` for Docker Hub) is an image at that registry, and pulled from there, unless it
+    is without a tag and a digest the name of a git branch or tag, such as ``v1.2/x``. Another name is one of the Engine's images,
+    else a git revision of the project. Raises BaselineUnusable.
     """
     reference = _registry_reference(given)
+    if reference is not None and not {":", "@"} & set(given) and is_ref(request.root, given):
+        log(f"baseline: {given} is a branch or tag of git here; {given}:latest would be an image at {reference.host}")
+        reference = None
     try:
         if reference is not None:
             tag, digest = pull_image(connection, reference, BASELINES, log)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ import prebake
 from prebake.docker.connection import Connection, find_engine
 from prebake.docker.images.images import ImageFacts, inspect_image
 from prebake.errors import ContainerError, EngineError
+from prebake.io.file_lock import hold_lock, log_wait
 from prebake.io.log import Log
 from prebake.measure.counters.comparison import compare_counters
 from prebake.measure.counters.counters import Counters, not_counted
@@ -19,7 +20,7 @@ from prebake.measure.counters.sentences import describe_comparison
 from prebake.measure.gate.errors import LimitExceeded, VerdictUnclear
 from prebake.measure.gate.gate import MAX_PAIRS, GateResult, GateSide, run_gate
 from prebake.measure.gate.limits import DEFAULT_REGRESSION, Limits, Verdict
-from prebake.measure.gate.message import gate_lines, summarize_failure, summarize_noise
+from prebake.measure.gate_report.console import format_console, summarize_doubt, summarize_failure
 from prebake.measure.gate_report.files import write_gate_files
 from prebake.measure.ports import Launcher
 from prebake.measure.warmup_request import read_warmups
@@ -29,6 +30,7 @@ from prebake.workflow.absent.bit_rate import DEFAULT_NETWORK
 from prebake.workflow.absent.launcher import absent_launcher
 from prebake.workflow.absent.requirements import require_programs
 from prebake.workflow.benchmark.baseline import Baseline, get_baseline, read_baseline_warmups, require_comparable
+from prebake.workflow.benchmark.baseline_tags import keep_baselines
 from prebake.workflow.benchmark.machine import describe_machine
 from prebake.workflow.benchmark.naive import find_launcher
 from prebake.workflow.benchmark.page_cache import prepare_start
@@ -56,7 +58,7 @@ class GateRequest:
 
 def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
     """Get the baseline, build the image, measure and judge. Returns the document. It is written below ``build/bench/``,
-    with the files that are made of it.
+    with the files that are made of it. A gate of the same model in the same folder waits until this one has ended.
 
     Raises BaselineUnusable, StateUnavailable, StartFailed, AnswerDiffers, and the errors of a build.
     """
@@ -66,8 +68,28 @@ def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
     limits = choose_limits(
         request.limits, read_spec(request.build.root, request.build.model).gate, compares=request.baseline is not None
     )
-    connection = find_engine()
-    baseline = None if request.baseline is None else get_baseline(connection, request.baseline, request.build, log)
+    root, model = request.build.root, request.build.model
+    waiting = log_wait(log, f"a gate of {model} runs in this folder")
+    with hold_lock(root / "build" / model / ".gate-lock", waiting), ExitStack() as kept:
+        connection, baseline = find_engine(), None
+        if request.baseline is not None:
+            keep = kept.enter_context(keep_baselines(connection, log))
+            baseline = get_baseline(connection, request.baseline, request.build, log)
+            keep(baseline.image)
+        document = _measure(request, connection, baseline, limits, before, log)
+        write_gate_files(root / "build" / "bench", model, document)
+    return document
+
+
+def _measure(
+    request: GateRequest,
+    connection: Connection,
+    baseline: Baseline | None,
+    limits: Limits,
+    before: Callable[[], None],
+    log: Log,
+) -> Mapping[str, Any]:
+    """Build the image, start both, and judge. Returns the document."""
     report = build_image(request.build, log)
     image = inspect_image(connection, str(report["image"]))
     launcher = find_launcher(request.build, image.reference, connection)
@@ -94,9 +116,7 @@ def gate_image(request: GateRequest, log: Log) -> Mapping[str, Any]:
         "network_achieved_bits_per_second": rate,
         "counters": _count(connection, launcher, side, other, log),
     }
-    document["message"] = "\n".join(gate_lines(document))
-    write_gate_files(request.build.root / "build" / "bench", request.build.model, document)
-    return document
+    return {**document, "message": format_console(document)}
 
 
 @contextmanager
@@ -151,7 +171,7 @@ def require_pass(document: Mapping[str, Any]) -> None:
         )
     if document["verdict"] == Verdict.UNCLEAR.value:
         raise VerdictUnclear(
-            summarize_noise(document),
+            summarize_doubt(document),
             next_action="run it on a quieter machine, with a larger --max-pairs, or with a wider limit",
         )
 

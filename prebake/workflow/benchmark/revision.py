@@ -45,11 +45,23 @@ def find_revision(root: Path, name: str) -> Revision | None:
         return None
 
 
+def is_ref(root: Path, name: str) -> bool:
+    """Whether the project's repository has a branch, also of a remote, or a tag of exactly this name."""
+    kinds = ("heads", "tags", "remotes")
+    try:
+        return any(_git(root, "show-ref", "--verify", "--quiet", f"refs/{kind}/{name}") is not None for kind in kinds)
+    except CommandFailed:  # git is missing
+        return False
+
+
 def image_tag(revision: Revision, request: BuildRequest) -> str:
-    """The tag for the image of ``request`` at ``revision``: another one for everything else that the image depends on."""
+    """The tag for the image of ``request`` at ``revision``: names for people, and digits of everything that the image depends on.
+    A branch's name is not a part of it."""
     options = request.options
-    others = hashlib.sha256("\n".join([revision.folder, request.base, prebake.__version__]).encode()).hexdigest()
-    return "-".join([request.model, options.target, options.checkpoint or "default", revision.commit[:16], others[:8]])
+    names = [request.model, options.target, options.checkpoint or "default"]
+    others = [*names, revision.commit, revision.folder, request.base, prebake.__version__]
+    digits = hashlib.sha256("\n".join(others).encode()).hexdigest()[:16]
+    return "-".join([*names, revision.commit[:16]])[:100] + f"-{digits}"
 
 
 def build_revision(revision: Revision, request: BuildRequest, tag: str, log: Log) -> str:

@@ -18,7 +18,7 @@ from prebake.measure.gate.errors import BaselineUnusable, LimitExceeded, Verdict
 from prebake.measure.gate_report.html import format_html
 from prebake.measure.gate_report.markdown import format_markdown
 from prebake.measure.gate_report.schema import json_schema
-from prebake.workflow.benchmark.baseline import BASELINES
+from prebake.workflow.benchmark.baseline_tags import BASELINES
 from tests.support.commands.projects import Built, Project
 from tests.support.registries.pushed_copies import Pushed
 from tests.support.schemas import Draft202012Validator
@@ -50,7 +50,7 @@ def test_a_slower_start_fails_and_names_the_phase_and_a_faster_one_passes(
     slow_down(project)
     words = ("bench", "toy", "--tag", tag, "--baseline", toy.tag, "--max-regression", "20%")
     failed = project.run(*words).expect(LimitExceeded.exit_code)
-    assert f"toy against {toy.tag}: fail" in failed.stdout
+    assert re.match(rf"Gate failed: toy starts [0-9.]+ times slower \(.*\) than {re.escape(toy.tag)};", failed.stdout)
     assert re.search(r"phases that moved: .*import images\.toy\.model \+[23]\.[0-9]", failed.stderr), failed.stderr
     found = read_gate(project)
     assert failed.stdout.strip() == found["message"]
@@ -97,12 +97,12 @@ def test_limits_of_the_image_alone(toy: Built) -> None:
         failed = toy.project.run(*words).expect(LimitExceeded.exit_code)
     finally:
         spec.write_text(before)
-    assert "image size" in failed.stderr
+    assert "The image of toy has" in failed.stderr
     found = read_gate(toy.project)
     assert found["baseline"] is None
     assert {check["name"]: check["verdict"] for check in found["checks"]} == {"ttfi": "unclear", "image size": "fail"}
     unclear = toy.project.run("bench", "toy", "--tag", toy.tag, "--max-ttfi", "1ms", "--max-pairs", "1")
-    assert "no clear verdict after 1 starts" in unclear.expect(VerdictUnclear.exit_code).stderr
+    assert "no clear verdict after 1 start:" in unclear.expect(VerdictUnclear.exit_code).stderr
 
 
 def test_a_baseline_at_a_registry_is_pulled(engine: Connection, pushed: Pushed) -> None:

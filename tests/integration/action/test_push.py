@@ -62,10 +62,11 @@ def test_a_push_of_main_moves_its_tag_and_is_attested(stage: Stage, registry: st
 
 
 def test_the_registrys_image_of_the_base_branch_is_the_baseline(stage: Stage, registry: str) -> None:
-    put_image(f"{registry}/toy:release-1.0")
+    tag = "release-1.0-05c07dbf"
+    put_image(f"{registry}/toy:{tag}")
     ran = stage.run(pull_request(), {"GITHUB_BASE_REF": "release/1.0"}, registry=registry)
     assert ran.failed == {}
-    assert f"--baseline={registry}/toy:release-1.0" in next(call for call in stage.calls if call[0] == "bench")
+    assert f"--baseline={registry}/toy:{tag}" in next(call for call in stage.calls if call[0] == "bench")
     assert f"--cache-from={registry}/toy" in stage.calls[1]
     assert pushes(stage) == []
 
@@ -89,10 +90,11 @@ def test_a_newer_commit_moves_the_tag(stage: Stage, registry: str) -> None:
     assert "actions/attest-build-provenance" not in ran.used  # the job may not ask for an identity
 
 
-def test_no_branch_takes_the_tag_of_main(stage: Stage, registry: str) -> None:
-    stage.run({}, push_variables(stage, "@main"), registry=registry, push="true")
+@pytest.mark.parametrize(("branch", "other"), [("@main", "main"), ("a/b", "a-b")])
+def test_no_branch_takes_the_tag_of_another(stage: Stage, registry: str, branch: str, other: str) -> None:
+    stage.run({}, push_variables(stage, branch), registry=registry, push="true")
     ((word,),) = pushes(stage)
-    assert word.startswith(f"--push={registry}/toy:main-")
+    assert word.startswith(f"--push={registry}/toy:{other}-")
 
 
 def test_a_fork_pushes_nothing_and_is_not_attested(stage: Stage, registry: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,12 @@ from prebake.io.log import silent
 from prebake.measure.client import Request
 from prebake.measure.gate.errors import BaselineUnusable
 from prebake.measure.warmup_request import WarmupRequest
+from prebake.oci.reference import Reference
 from prebake.plan.values import Options
 from prebake.workflow.benchmark import baseline as module
 from prebake.workflow.benchmark import revision as revisions
 from prebake.workflow.benchmark.baseline import Baseline, _registry_reference, get_baseline, require_comparable
-from prebake.workflow.benchmark.revision import Revision, build_revision, find_revision, image_tag
+from prebake.workflow.benchmark.revision import Revision, build_revision, find_revision, image_tag, is_ref
 from prebake.workflow.requests import BuildRequest
 
 BASELINE = Baseline("toy:before", "tag", "toy:before")
@@ -121,13 +123,51 @@ def test_images_of_one_commit_that_may_differ_have_different_tags(monkeypatch: p
         image_tag(REVISION, replace(REQUEST, base="bootstrap")),
         image_tag(REVISION, replace(REQUEST, options=Options(target="cuda"))),
         image_tag(REVISION, replace(REQUEST, options=Options(checkpoint="sample"))),
+        image_tag(REVISION, replace(REQUEST, options=Options(checkpoint="cpu-sample"))),
+        image_tag(REVISION, replace(REQUEST, model="toy-cpu", options=Options(checkpoint="sample"))),
     }
     before = image_tag(REVISION, REQUEST)
     monkeypatch.setattr(prebake, "__version__", "0.0.0")  # a project without Prebake is built by the one that runs
     tags.add(image_tag(REVISION, REQUEST))
-    assert len(tags) == 8
+    assert len(tags) == 10
+    assert all(re.fullmatch(r"\w[\w.-]{0,127}", tag) for tag in tags)
     monkeypatch.undo()
     assert image_tag(REVISION, replace(REQUEST, options=Options(tag="other:tag"))) == before
+
+
+def test_branches_whose_names_look_alike_have_a_tag_for_each_commit(root: Path) -> None:
+    git(root, "branch", "a/b")
+    git(root, "commit", "--quiet", "--allow-empty", "--message", "second")
+    git(root, "branch", "a-b")
+    revisions = [found for name in ("a/b", "a-b") if (found := find_revision(root, name))]
+    assert len({image_tag(revision, REQUEST) for revision in revisions}) == 2
+
+
+def test_a_branch_whose_name_looks_like_a_registrys_image_is_a_revision(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only without a tag and a digest. Of a name that is none of git's, the registry is asked."""
+    git(root, "branch", "v1.2/x")
+    git(root, "tag", "v1.2/y")
+    git(root, "update-ref", "refs/remotes/my.fork/main", "HEAD")
+    pulled: list[str] = []
+    monkeypatch.setattr(module, "has_image", lambda _, name: name.startswith("prebake/baseline:"))
+
+    def pull(_: Connection, reference: Reference, *rest: object) -> tuple[str, str]:
+        pulled.append(str(reference))
+        return "pulled", "sha256:0"
+
+    monkeypatch.setattr(module, "pull_image", pull)
+    request, lines = replace(REQUEST, root=root), list[str]()
+    for name in ("v1.2/x", "v1.2/y", "my.fork/main"):
+        assert is_ref(root, name)
+        assert get_baseline(NOWHERE, name, request, lines.append).revision == git(root, "rev-parse", "HEAD")
+    assert "baseline: v1.2/x is a branch or tag of git here; v1.2/x:latest would be an image at v1.2" in lines
+    abbreviated = f"v1.2/toy-g{git(root, 'rev-parse', '--short', 'HEAD')}"  # git takes it for the commit after "-g"
+    assert find_revision(root, abbreviated)
+    images = ["v1.2/x:latest", f"v1.2/x@sha256:{'0' * 64}", "v1.2/z", abbreviated]
+    assert {get_baseline(NOWHERE, name, request, silent).kind for name in images} == {"registry"}
+    assert pulled == images
 
 
 def test_the_baseline_is_built_on_the_base_of_the_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

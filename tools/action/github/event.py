@@ -80,11 +80,10 @@ def read_event() -> Event:
 
 
 def tag_of(branch: str) -> str:
-    """The tag for the image of a branch: ``/`` becomes ``-``. A name that has to change in another way gets eight digits of its
-    hash, so that no branch can take the tag of another one, such as main's."""
-    simple = branch.replace("/", "-")
-    tag = _NOT_OF_A_TAG.sub("-", simple).lstrip(".-")[:_TAG_CHARACTERS]
-    if tag == simple:
+    """The tag for the image of a branch. A name that is no tag, such as one with ``/``, is changed and gets eight digits of its
+    hash, so that no branch takes the tag of another one: ``a/b`` not that of ``a-b``, ``@main`` not that of ``main``."""
+    tag = _NOT_OF_A_TAG.sub("-", branch).lstrip(".-")[:_TAG_CHARACTERS]
+    if tag == branch:
         return tag
     digits = hashlib.sha256(branch.encode()).hexdigest()[:8]
     return f"{tag[: _TAG_CHARACTERS - 9] or 'branch'}-{digits}"
