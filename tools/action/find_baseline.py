@@ -10,6 +10,7 @@ from typing import Literal
 from tools.action.github.event import Event, read_event, tag_of
 from tools.action.github.log import annotate, set_output
 from tools.action.github.revisions import find_revision, first_parent
+from tools.action.prebake_command import annotate_raised
 from tools.action.settings import Settings, read_settings
 
 MISSING_EXIT_CODE = 82
@@ -95,8 +96,7 @@ def _missing_at_registry(reference: str) -> str:
     except RegistryDenied as error:
         return f"{reference} does not exist, or this job may not read it ({error.message})."
     except PrebakeError as error:
-        annotate("error", f"{error.message}\nnext: {error.next_action}", title="The baseline cannot be asked for")
-        raise SystemExit(error.exit_code) from error
+        raise SystemExit(annotate_raised(error, title="The baseline cannot be asked for")) from error
     return f"{reference} does not exist."
 
 
