@@ -1,4 +1,4 @@
-"""A provider of a library is unregistered only after the last session that uses it."""
+"""A provider is unregistered when none of its sessions is left: a test that leaves one fails, and the process goes on."""
 
 from __future__ import annotations
 
