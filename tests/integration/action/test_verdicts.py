@@ -36,8 +36,7 @@ def test_a_pass_is_green_and_gives_all_outputs(stage: Stage, request_event: dict
         "ratio": "1.46",
         "verdict": "pass",
     }
-    bench = next(call for call in stage.calls if call[0] == "bench")
-    assert bench[1:] == [
+    assert stage.bench[1:] == [
         "toy",
         "--target=cpu",
         f"--project={stage.runner.workspace}",
@@ -84,8 +83,7 @@ def test_a_first_run_measures_and_says_that_there_is_no_baseline(stage: Stage) -
     assert (ran.outputs["verdict"], ran.outputs["ratio"], ran.outputs["ttfi"]) == ("none", "", "0.61")
     assert "no baseline yet" in ran.summary
     assert DIGEST in ran.summary
-    (bench,) = [call for call in stage.calls if call[0] == "bench"]
-    assert "--gate" in bench  # image.yaml may have limits
+    assert "--gate" in stage.bench  # image.yaml may have limits
 
 
 def test_a_missing_baseline_is_red_if_that_is_asked_for(stage: Stage) -> None:
@@ -130,8 +128,7 @@ def test_without_a_baseline_the_images_own_limits_are_judged(stage: Stage) -> No
         "this event has no earlier commit. The start was compared with nothing. "
         "The image was judged by its own limits: max-ttfi, max-image-size."
     )
-    (bench,) = [call for call in stage.calls if call[0] == "bench"]
-    assert bench[2:] == ["--target=cpu", f"--project={stage.runner.workspace}", "--max-image-size=1GB"]
+    assert stage.bench[2:] == ["--target=cpu", f"--project={stage.runner.workspace}", "--max-image-size=1GB"]
 
 
 @pytest.mark.parametrize("verdict", ["", "PASS", "maybe"])
