@@ -19,7 +19,7 @@ from tests.support.repository import ROOT
 from tools.reference.commands import find_commands
 
 
-@pytest.mark.parametrize(("name", "command"), find_commands(), ids=[name for name, _ in find_commands()])
+@pytest.mark.parametrize(("name", "command"), list(find_commands()), ids=[name for name, _ in find_commands()])
 def test_every_field_of_a_request_is_read_by_the_action_or_the_workflow(name: str, command: Command) -> None:
     trees = {module: ast.parse(inspect.getsource(module)) for module in modules_of(command)}
     reached = {found for tree in trees.values() for node in functions(tree) for found in attributes(node)}
