@@ -7,7 +7,6 @@ namespace, so that nothing stays mounted. It is killed if the process that start
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 import time
@@ -15,10 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from prebake.bootstrap.engine_folder import EngineFolder
-from prebake.bootstrap.engine_process import require_short_path
+from prebake.bootstrap.engine_process import require_short_path, start_dockerd
 from prebake.errors import EngineUnavailable
 from prebake.io import subprocesses
-from prebake.io.atomic_write import write_text
 from prebake.io.log import Log
 from prebake.io.subprocesses import Daemon
 
@@ -42,10 +40,14 @@ def start_engine(engine: EngineFolder, path: str, registry: str, log: Log) -> Da
     require_short_path(engine)
     _hide_system_containerd()
     engine.run.mkdir()
-    _write_settings(engine, registry)
-    command = (*_ISOLATED, "dockerd", "--config-file", engine.home / "daemon.json")
+    settings = {
+        "insecure-registries": [registry],
+        # no systemd driver: systemd would take the numbers of processes for those of its own PID namespace
+        "cgroup-parent": f"/{control_group(engine)}",
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+    }
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    return subprocesses.start_daemon(command, env={**environment, "PATH": path}, log_file=engine.log_file, log=log)
+    return start_dockerd(engine, (*_ISOLATED, "dockerd"), settings, {**environment, "PATH": path}, log)
 
 
 def stop_engine(engine: EngineFolder, child: Daemon) -> None:
@@ -92,23 +94,6 @@ def _hide_system_containerd() -> None:
     if _SYSTEM_CONTAINERD.exists():
         subprocesses.run(["mount", "--make-rprivate", "/"])
         subprocesses.run(["mount", "-t", "tmpfs", "tmpfs", _SYSTEM_CONTAINERD])
-
-
-def _write_settings(engine: EngineFolder, registry: str) -> None:
-    settings = {
-        "features": {"containerd-snapshotter": True},
-        "hosts": [engine.host],
-        "data-root": str(engine.home / "data"),
-        "exec-root": str(engine.run / "exec"),
-        "pidfile": str(engine.pidfile),
-        "insecure-registries": [registry],
-        "iptables": False,
-        "ip6tables": False,
-        # no systemd driver: systemd would take the numbers of processes for those of its own PID namespace
-        "cgroup-parent": f"/{control_group(engine)}",
-        "exec-opts": ["native.cgroupdriver=cgroupfs"],
-    }
-    write_text(engine.home / "daemon.json", json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
 def _children(pid: int) -> list[int]:

@@ -1,11 +1,18 @@
-"""A dockerd that was started: waited for until it answers."""
+"""A dockerd of Prebake's own: its settings, its start, and the wait until it answers."""
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from prebake.bootstrap.engine_folder import EngineFolder, engine_answers
 from prebake.errors import EngineUnavailable
+from prebake.io import subprocesses
+from prebake.io.atomic_write import write_text
+from prebake.io.log import Log
 from prebake.io.subprocesses import Daemon
 
 _START_SECONDS = 60.0
@@ -19,6 +26,28 @@ def require_short_path(engine: EngineFolder) -> None:
             f"The path {engine.home} is too long for a private Engine's sockets.",
             next_action="set PREBAKE_CACHE to a shorter path",
         )
+
+
+def start_dockerd(
+    engine: EngineFolder, command: Sequence[str | Path], settings: Mapping[str, Any], env: Mapping[str, str], log: Log
+) -> Daemon:
+    """Start dockerd, the last word of ``command``, in its folder. ``settings`` are added to those of every Engine of Prebake's:
+    containerd's image store, sockets and data in the folder, and no packet rules of dockerd's.
+
+    Raises CommandFailed. The Engine may not answer yet.
+    """
+    common = {
+        "features": {"containerd-snapshotter": True},
+        "hosts": [engine.host],
+        "data-root": str(engine.home / "data"),
+        "exec-root": str(engine.run / "exec"),
+        "pidfile": str(engine.pidfile),
+        "iptables": False,
+        "ip6tables": False,
+    }
+    file = engine.home / "daemon.json"
+    write_text(file, json.dumps({**common, **settings}, indent=2, sort_keys=True) + "\n")
+    return subprocesses.start_daemon((*command, "--config-file", file), env=env, log_file=engine.log_file, log=log)
 
 
 def wait_for_answer(engine: EngineFolder, child: Daemon) -> None:

@@ -6,7 +6,6 @@ installed into the system, if they are missing. Other Engines on the machine kee
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -15,11 +14,10 @@ from pathlib import Path
 
 from prebake.bootstrap import engine_network
 from prebake.bootstrap.engine_folder import EngineFolder, engine_answers, engine_folder
-from prebake.bootstrap.engine_process import require_short_path, wait_for_answer
+from prebake.bootstrap.engine_process import require_short_path, start_dockerd, wait_for_answer
 from prebake.bootstrap.engine_programs import SYSTEM_PATH, install_programs
 from prebake.errors import EngineUnavailable
 from prebake.io import subprocesses
-from prebake.io.atomic_write import write_text
 from prebake.io.file_lock import hold_lock, log_wait
 from prebake.io.log import Log, log_to_stderr
 from prebake.io.subprocesses import CommandFailed
@@ -104,10 +102,8 @@ def _start(engine: EngineFolder, log: Log) -> None:
     shutil.rmtree(engine.home / "data" / "network", ignore_errors=True)
     network = engine_network.choose(engine.home)
     engine_network.set_up(network, engine.network_record, log)
-    _write_settings(engine, network)
-    path = f"{engine.programs}:{SYSTEM_PATH}"
-    command = (engine.programs / "dockerd", "--config-file", engine.home / "daemon.json")
-    child = subprocesses.start_daemon(command, env={**os.environ, "PATH": path}, log_file=engine.log_file, log=log)
+    environment = {**os.environ, "PATH": f"{engine.programs}:{SYSTEM_PATH}"}
+    child = start_dockerd(engine, [engine.programs / "dockerd"], _settings(network), environment, log)
     try:
         wait_for_answer(engine, child)
     except EngineUnavailable:
@@ -119,22 +115,14 @@ def _start(engine: EngineFolder, log: Log) -> None:
     child.returncode = 0  # it outlives this process: without a code, Popen would warn about a running child
 
 
-def _write_settings(engine: EngineFolder, network: engine_network.Network) -> None:
-    settings = {
-        "features": {"containerd-snapshotter": True},
-        "hosts": [engine.host],
-        "data-root": str(engine.home / "data"),
-        "exec-root": str(engine.run / "exec"),
-        "pidfile": str(engine.pidfile),
+def _settings(network: engine_network.Network) -> dict[str, str]:
+    return {
         # a containerd of the system is shared if one runs: names of our own keep its images apart from ours
         "containerd-namespace": f"prebake-{network.bridge}",
         "containerd-plugins-namespace": f"prebake-{network.bridge}-plugins",
         "bridge": network.bridge,
-        "iptables": False,
-        "ip6tables": False,
         # no default-address-pools: with them a second start deletes docker0, even another Engine's (moby's daemon_unix.go)
     }
-    write_text(engine.home / "daemon.json", json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
 def _stop(pid: int) -> None:

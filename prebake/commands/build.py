@@ -31,6 +31,21 @@ class ListImagesRequest:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
+    _add_image(parser)
+    _add_previews(parser)
+    _add_places(parser)
+    _add_layers(parser)
+    add_label(parser)
+    _add_checks(parser)
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="list the project's images and targets (with --json as a matrix for CI), and build nothing",
+    )
+    flags.add_json(parser, "print the report, the plan or the list as JSON")
+
+
+def _add_image(parser: argparse.ArgumentParser) -> None:
     flags.add_image(parser)
     flags.add_tag(parser)
     flags.add_base(parser)
@@ -41,12 +56,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="the image's platform, such as linux/amd64; only the Engine's own platform can be built (default: "
         "DOCKER_DEFAULT_PLATFORM, or the Engine's)",
     )
+
+
+def _add_previews(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", action="store_true", help="print what the build would do, and do nothing")
     parser.add_argument(
         "--render",
         metavar="DIR",
         help="write a Dockerfile and its context for `docker buildx build` to this folder, and build nothing",
     )
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         action="append",
@@ -62,6 +83,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="push the image by its digest only, and write no tag; each REF is a repository without a tag",
     )
+
+
+def _add_layers(parser: argparse.ArgumentParser) -> None:
+    """Where layers come from, and their form."""
     parser.add_argument(
         "--cache-from",
         action="append",
@@ -76,7 +101,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "(volume) (default: baked)",
     )
     flags.add_compression(parser)
-    add_label(parser)
+
+
+def _add_checks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--require-attestations",
         action="store_true",
@@ -89,12 +116,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="the number of timed container starts for the report, after an untimed one that checks the answer; 0: only the "
         "latter (default: PREBAKE_STARTS, or 3)",
     )
-    parser.add_argument(
-        "--list",
-        action="store_true",
-        help="list the project's images and targets (with --json as a matrix for CI), and build nothing",
-    )
-    flags.add_json(parser, "print the report, the plan or the list as JSON")
 
 
 def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildRequest:
@@ -103,24 +124,30 @@ def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildReque
             "--list", _LIST_FLAGS, "--list lists every image of the project; leave the other flags out"
         )
         return ListImagesRequest(root=arguments.root(), json="json" in arguments)
-    model, options, labels = arguments.model(), flags.plan_options(arguments), tuple(arguments.get("label", ()))
-    if "render" in arguments:
-        advice = (
-            "--render writes a context and builds nothing; leave the other flags out (with --render, --push names a registry to "
-            "look for artifacts)"
-        )
-        arguments.require_only("--render", _RENDER_FLAGS, advice)
-        return RenderRequest(
-            root=arguments.root(),
-            model=model,
-            options=options,
-            folder=Path(arguments.get("render")),
-            accepted_licenses=arguments.accepted_licenses(),
-            registries=tuple(arguments.get("push", ())),
-            cache_from=tuple(arguments.get("cache_from", ())),
-            labels=labels,
-            json="json" in arguments,
-        )
+    model = arguments.model()
+    return _read_render(arguments, model) if "render" in arguments else _read_build(arguments, model)
+
+
+def _read_render(arguments: Arguments, model: str) -> RenderRequest:
+    advice = (
+        "--render writes a context and builds nothing; leave the other flags out (with --render, --push names a registry to "
+        "look for artifacts)"
+    )
+    arguments.require_only("--render", _RENDER_FLAGS, advice)
+    return RenderRequest(
+        root=arguments.root(),
+        model=model,
+        options=flags.plan_options(arguments),
+        folder=Path(arguments.get("render")),
+        accepted_licenses=arguments.accepted_licenses(),
+        registries=tuple(arguments.get("push", ())),
+        cache_from=tuple(arguments.get("cache_from", ())),
+        labels=tuple(arguments.get("label", ())),
+        json="json" in arguments,
+    )
+
+
+def _read_build(arguments: Arguments, model: str) -> BuildRequest:
     pushed = [f"registry:{reference}" for reference in arguments.get("push", ())]
     outputs = tuple(dict.fromkeys([*arguments.get("output", ["docker"]), *pushed]))
     if "starts" in arguments and "docker" not in outputs:
@@ -130,12 +157,12 @@ def read(arguments: Arguments) -> ListImagesRequest | RenderRequest | BuildReque
     return BuildRequest(
         root=arguments.root(),
         model=model,
-        options=options,
+        options=flags.plan_options(arguments),
         accepted_licenses=arguments.accepted_licenses(),
         outputs=outputs,
         starts=arguments.get("starts") if "starts" in arguments else _starts(arguments),
         platform=arguments.get("platform") or os.environ.get("DOCKER_DEFAULT_PLATFORM") or None,
-        labels=labels,
+        labels=tuple(arguments.get("label", ())),
         cache_from=tuple(dict.fromkeys(arguments.get("cache_from", ()))),
         **arguments.pick("plan", "json", "base", "compression", "weights", "require_attestations", "by_digest"),
     )

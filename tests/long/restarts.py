@@ -14,64 +14,32 @@ import os
 import random
 import socket
 import sys
-import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 from docker.models.containers import Container
 
-from prebake.docker.connection import Connection, storage_of
-from prebake.docker.containers.container_spec import LABEL, ContainerSpec
+from prebake.docker.connection import Connection
+from prebake.docker.containers.container_spec import ContainerSpec
 from prebake.docker.containers.containers import RunningContainer, running
 from prebake.docker.containers.owners import owner_label
 from prebake.errors import PrebakeError
 from prebake.io.log import Log, log_to_stderr
 from prebake.measure import client
-from prebake.measure.bench.statistics import percentile
 from prebake.measure.warmup_request import WarmupRequest, read_warmup
 from prebake.workflow.start_check.launcher import EngineLauncher, StartedServer
+from tests.long.left_behind import find_left_behind
 from tests.long.load import ask, read_metrics
 from tests.long.program import add_image_flags, image_of, run_program
-from tests.long.section import Outcome, table
+from tests.long.restart_record import FRESH, IN_A_REQUEST, IN_A_START, SIGTERM, WAYS, Record, Restart, summarize
+from tests.long.section import Outcome
 
 READY_SECONDS = 60.0
 KILLED, STOPPED = 137, 0
-FRESH = "a new container"
-SIGTERM, IN_A_START, IN_A_REQUEST = "SIGTERM", "SIGKILL in the middle of a start", "SIGKILL in the middle of a request"
-MIN_HITS = {IN_A_START: 0.5, IN_A_REQUEST: 1.0}
-"""The share of kills that have to come at their time. A start that is shorter than all before it may be over by then."""
-NAMED_OUTLIERS = 10
-
-
-@dataclass(frozen=True)
-class Restart:
-    """A start: its number, how the container had ended before, and the seconds until it was ready (None if it was not)."""
-
-    number: int
-    after: str
-    ready: float | None
-    problem: str = ""
-
-
-@dataclass
-class Record:
-    """All starts of a run. ``hits`` counts, by way, the kills that came in the middle of a start or of a request."""
-
-    restarts: list[Restart] = field(default_factory=list)
-    kills: Counter[str] = field(default_factory=Counter)
-    hits: Counter[str] = field(default_factory=Counter)
-    findings: list[str] = field(default_factory=list)
-    containers: list[str] = field(default_factory=list)
-
-    @property
-    def ready(self) -> list[float]:
-        return [each.ready for each in self.restarts if each.ready is not None]
 
 
 class Subject:
@@ -157,7 +125,7 @@ class Subject:
         return self._running.logs().count('"event": "ready"')
 
 
-WAYS: dict[str, Callable[[Subject, random.Random], None]] = {
+ENDS: Mapping[str, Callable[[Subject, random.Random], None]] = {
     SIGTERM: lambda subject, _: subject.stop(),
     IN_A_START: Subject.kill_in_a_start,
     IN_A_REQUEST: Subject.kill_in_a_request,
@@ -182,11 +150,11 @@ def restart(engine: Connection, spec: ContainerSpec, warmup: WarmupRequest, time
 def take_through_all_ways(subject: Subject, record: Record, chance: random.Random) -> None:
     """A container that does not start as it has to is given up."""
     good = subject.verify(FRESH)
-    for way, end in WAYS.items():
+    for way in WAYS:
         if not good:
             return
         record.kills[way] += 1
-        end(subject, chance)
+        ENDS[way](subject, chance)
         subject.start()
         good = subject.verify(way)
     subject.find_files()
@@ -218,82 +186,6 @@ def was_answered(connection: socket.socket) -> bool:
         return bool(connection.recv(1))
     except OSError:
         return False
-
-
-def find_left_behind(engine: Connection, owner: str, containers: Sequence[str], patience: float = 10.0) -> list[str]:
-    """Containers of this owner; processes and folders of the Engine for these containers; temporary files of this process."""
-    deadline = time.monotonic() + patience
-    while found := [*left_containers(engine, owner), *left_processes(containers), *left_folders(engine, containers)]:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    return [*found, *(f"temporary file {path.name}" for path in Path(tempfile.gettempdir()).iterdir())]
-
-
-def left_containers(engine: Connection, owner: str) -> list[str]:
-    with closing(engine.client()) as api:
-        there = api.containers.list(all=True, filters={"label": f"{LABEL}={owner}"}, ignore_removed=True)
-        return [f"container {each.name}" for each in there]
-
-
-def left_processes(containers: Sequence[str]) -> list[str]:
-    """Such as the shim of a container, which has its number on the command line."""
-    found, known = [], set(containers)
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = file.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        found += [
-            f"process {file.parent.name} ({words[0]}) of container {word[:12]}" for word in words if word in known
-        ]
-    return found
-
-
-def left_folders(engine: Connection, containers: Sequence[str]) -> list[str]:
-    """Nothing if the Engine's folder is another machine's, or if this user may not read it."""
-    folder = storage_of(engine).root / "containers"
-    return [f"folder of container {each[:12]}" for each in containers if os.path.isdir(folder / each)]  # noqa: PTH112
-
-
-def summarize(record: Record, left: Sequence[str]) -> Outcome:
-    failed = [f"start {each.number}, after {each.after}: {each.problem}" for each in record.restarts if each.problem]
-    missed = [
-        f"{way}: only {record.hits[way]} of {record.kills[way]} kills came at that time"
-        for way, share in MIN_HITS.items()
-        if record.hits[way] < share * record.kills[way]
-    ]
-    ways = [(name, [each for each in record.restarts if each.after == name]) for name in (FRESH, *WAYS)]
-    lines = [
-        *table(
-            ("started after", "starts", "median until ready", "95th percentile", "99th", "maximum", "problems"),
-            [describe_way(name, restarts) for name, restarts in (*ways, ("all", record.restarts))],
-        ),
-        f"{len(record.containers)} containers. In the middle of a start: {record.hits[IN_A_START]} of "
-        f"{record.kills[IN_A_START]} kills; in the middle of a request: {record.hits[IN_A_REQUEST]} of "
-        f"{record.kills[IN_A_REQUEST]} kills. Left behind: {len(left)}.",
-        "",
-        *describe_outliers(record.restarts),
-    ]
-    return Outcome(lines, [*failed[:20], *missed, *record.findings[:20], *(f"left behind: {each}" for each in left)])
-
-
-def describe_way(name: str, restarts: Sequence[Restart]) -> tuple[object, ...]:
-    times = sorted(each.ready for each in restarts if each.ready is not None)
-    figures = [f"{percentile(times, share):.2f} s" for share in (0.5, 0.95, 0.99, 1)] if times else ["", "", "", ""]
-    return (name, len(restarts), *figures, sum(1 for each in restarts if each.problem))
-
-
-def describe_outliers(restarts: Sequence[Restart]) -> list[str]:
-    """Starts beyond the third quartile by more than three times the interquartile range (Tukey's "far out")."""
-    times = sorted(each.ready for each in restarts if each.ready is not None)
-    if not times:
-        return []
-    low, high = percentile(times, 0.25), percentile(times, 0.75)
-    limit = high + 3 * (high - low)
-    far = sorted(((each.ready or 0, each) for each in restarts if (each.ready or 0) > limit), key=lambda pair: -pair[0])
-    named = "; ".join(f"start {each.number} after {each.after}: {ready:.2f} s" for ready, each in far[:NAMED_OUTLIERS])
-    return [f"Outliers (above {limit:.2f} s): {len(far)}." + (f" {named}." if named else "")]
 
 
 def measure(options: argparse.Namespace, engine: Connection, folder: Path) -> Outcome:

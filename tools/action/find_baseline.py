@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tools.action.github.event import Event, read_event, tag_of
-from tools.action.github.log import annotate, set_output
+from tools.action.github.log import annotate, set_output, show
 from tools.action.github.revisions import find_revision, first_parent
+from tools.action.prebake_command import annotate_raised
 from tools.action.settings import Settings, read_settings
 
 MISSING_EXIT_CODE = 82
@@ -18,7 +19,7 @@ MISSING_EXIT_CODE = 82
 
 @dataclass(frozen=True)
 class Baseline:
-    """``reference`` is empty if there is none; then ``reason`` says why."""
+    """``reference`` is empty if there is none; then ``reason`` says why, in a sentence."""
 
     reference: str
     kind: Literal["registry", "engine", "revision", "none"]
@@ -34,11 +35,10 @@ def main() -> int:
     if found.reference:
         print(f"Baseline: {found.reference} ({found.kind}).")
         return 0
-    message = f"{found.reason} The image is built and measured, and compared with nothing."
     if settings.missing_baseline == "fail":
-        annotate("error", message, title="There is no baseline")
+        annotate("error", found.reason, title="There is no baseline")
         return MISSING_EXIT_CODE
-    annotate("notice", message, title="There is no baseline yet")
+    show(f"No baseline: {found.reason}")  # the step Judge gives the notice: it knows what was judged
     return 0
 
 
@@ -95,8 +95,7 @@ def _missing_at_registry(reference: str) -> str:
     except RegistryDenied as error:
         return f"{reference} does not exist, or this job may not read it ({error.message})."
     except PrebakeError as error:
-        annotate("error", f"{error.message}\nnext: {error.next_action}", title="The baseline cannot be asked for")
-        raise SystemExit(error.exit_code) from error
+        raise SystemExit(annotate_raised(error, title="The baseline cannot be asked for")) from error
     return f"{reference} does not exist."
 
 

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.action.github.log import annotate, without_commands
 from tools.action.settings import Settings, read_json
+
+if TYPE_CHECKING:
+    from prebake.errors import PrebakeError
 
 _MOST_ANNOTATIONS = 10
 """GitHub shows as many errors of a step."""
@@ -61,6 +64,12 @@ def annotate_error(settings: Settings, ended: Ended, *, accepted: Sequence[int] 
         action = f"\nnext: {error['next_action']}" if error.get("next_action") else ""
         annotate("error", message + action, title=name)
     return ended.exit_code
+
+
+def annotate_raised(error: PrebakeError, *, title: str) -> int:
+    """Annotate an error of Prebake's code that a step called itself, and return its exit code."""
+    annotate("error", f"{error.message}\nnext: {error.next_action}", title=title)
+    return error.exit_code
 
 
 def path_in_workspace(settings: Settings, file: str) -> str:

@@ -118,6 +118,36 @@ MORE: Mapping[str, str] = {
 """What to do besides a fault's ``action``, by the name of its class."""
 
 HEAD = ("code", "class", "when", "what to do")
+TOOL_FIRST = (
+    ("0", "", "The command succeeded.", ""),
+    ("1", "", "A Python traceback: a defect of Prebake, or of an image's `demo.py`.", "Report it with the traceback."),
+    (
+        "2",
+        "",
+        "The command line was not understood, or flags contradict each other. The message names them, and the nearest known "
+        "word.",
+        "Read the message; `prebake COMMAND --help` and [commands](commands.md) list the flags.",
+    ),
+)
+TOOL_LAST = (("141", "", "The reader of stdout went away, as `head` does.", ""),)
+CONTAINER_FIRST = (
+    (
+        "0",
+        "",
+        "SIGTERM or SIGINT stopped the server, and every request in flight was answered or cut off in order.",
+        "",
+    ),
+    ("1", "", "A Python traceback: a defect of the entrypoint.", "Report it with the traceback."),
+)
+CONTAINER_LAST = (
+    (
+        str(FORCED_EXIT_CODE),
+        "",
+        "A second signal arrived while the server was draining: requests in flight are lost.",
+        "Give the container more time, or set a smaller `PREBAKE_GRACE_PERIOD`.",
+    ),
+)
+"""The first and the last rows of both tables: codes of no class."""
 
 
 def find_subclasses(kind: type[Kind], package: str) -> Iterator[type[Kind]]:
@@ -139,74 +169,49 @@ def find_faults() -> list[type[Fault]]:
 
 
 def write_page() -> str:
-    errors = [each for each in find_errors() if each.__name__ not in STAGE_ERRORS]
-    stages = [each for each in find_errors() if each.__name__ in STAGE_ERRORS]
     return page(
         "Errors and exit codes",
         """
 Prebake prints an error on stderr: what happened and where, then `next:` and what to do. The exit code tells a program the same.
 A class is a Python exception of Prebake. It has an exit code of its own, or the code of its parent class.""",
-        "## The tool",
-        "`python build.py …` and `prebake …`. Codes without a class are not errors of Prebake's own.",
-        table(
-            HEAD,
-            [
-                ("0", "", "The command succeeded.", ""),
-                (
-                    "1",
-                    "",
-                    "A Python traceback: a defect of Prebake, or of an image's `demo.py`.",
-                    "Report it with the traceback.",
-                ),
-                (
-                    "2",
-                    "",
-                    "The command line was not understood, or flags contradict each other. The message names them, and "
-                    "the nearest known word.",
-                    "Read the message; `prebake COMMAND --help` and [commands](commands.md) list the flags.",
-                ),
-                *_error_rows(each for each in errors if each is not Interrupted),
-                *_error_rows([Interrupted]),
-                ("141", "", "The reader of stdout went away, as `head` does.", ""),
-            ],
-        ),
+        *_tool_parts(),
+        *_stage_parts(),
+        *_container_parts(),
+    )
+
+
+def _tool_parts() -> Iterator[str]:
+    errors = [each for each in find_errors() if each.__name__ not in STAGE_ERRORS and each is not Interrupted]
+    yield "## The tool"
+    yield "`python build.py …` and `prebake …`. Codes without a class are not errors of Prebake's own."
+    yield table(HEAD, [*TOOL_FIRST, *_error_rows(errors), *_error_rows([Interrupted]), *TOOL_LAST])
+    yield (
         "In a pipeline, the same command may succeed at a second try after 31, 32, 36, 50, 60 and 61: the cause may be the "
         "network, a registry, or another build. Prebake keeps what was downloaded or pushed. Most other codes need a change "
-        "first.",
-        "## The export, compile, artifacts, add-artifacts and join stages",
-        """
+        "first."
+    )
+
+
+def _stage_parts() -> Iterator[str]:
+    yield "## The export, compile, artifacts, add-artifacts and join stages"
+    yield """
 `python -m prebake.bake export|compile|artifacts|add-artifacts|join` ends with these codes. In a build each stage
 runs in a container of its own (inside BuildKit if you build a rendered folder), and the tool ends with the same text and
-the same code.""",
-        table(HEAD, _error_rows(stages)),
-        "## The container",
-        """
+the same code."""
+    yield table(HEAD, _error_rows(each for each in find_errors() if each.__name__ in STAGE_ERRORS))
+
+
+def _container_parts() -> Iterator[str]:
+    yield "## The container"
+    yield """
 If a start fails, the server stays up for `PREBAKE_FAILURE_EXIT_DELAY` seconds (10 by default) without becoming ready: until then
 `GET /health` has the reason. Then the process ends with the code. Reason and action are also a line of JSON on stderr. If a
 warm-up answer differs, that line has the figures under `details`: `largest_difference`, `tolerance`, and in an image of several
-models `model`.""",
-        table(
-            HEAD,
-            [
-                (
-                    "0",
-                    "",
-                    "SIGTERM or SIGINT stopped the server, and every request in flight was answered or cut off in "
-                    "order.",
-                    "",
-                ),
-                ("1", "", "A Python traceback: a defect of the entrypoint.", "Report it with the traceback."),
-                *_fault_rows(find_faults()),
-                (
-                    str(FORCED_EXIT_CODE),
-                    "",
-                    "A second signal arrived while the server was draining: requests in flight are lost.",
-                    "Give the container more time, or set a smaller `PREBAKE_GRACE_PERIOD`.",
-                ),
-            ],
-        ),
+models `model`."""
+    yield table(HEAD, [*CONTAINER_FIRST, *_fault_rows(find_faults()), *CONTAINER_LAST])
+    yield (
         "The code 137 is not Prebake's: `docker kill`, the kubelet or the kernel (out of memory) ended the container. "
-        "[Operate](../operate.md#when-it-ends) says who acts on each code, and when a restart helps.",
+        "[Operate](../operate.md#when-it-ends) says who acts on each code, and when a restart helps."
     )
 
 

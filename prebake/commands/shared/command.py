@@ -79,6 +79,11 @@ class Arguments:
         if unfit := [self.flag(name) for name in self.values if name not in allowed]:
             self.error(f"{what} does not go with {', '.join(unfit)}: {advice}")
 
+    def refuse_idle(self, names: Collection[str], advice: str) -> None:
+        """Refuse the given ones of these flags, which would have no effect."""
+        if idle := [self.flag(name) for name in names if name in self]:
+            self.error(f"{', '.join(idle)} would have no effect: {advice}")
+
 
 @dataclass(frozen=True)
 class Command:

@@ -25,7 +25,7 @@ from prebake.oci.blobs.blobs import (
     Descriptor,
     Image,
     data_blob,
-    document_blob,
+    make_image,
     sha256_digest,
 )
 from prebake.oci.blobs.content import FileContent
@@ -99,14 +99,7 @@ def _find_manifest(files: Mapping[str, Path], config: str) -> bytes:
 
 def _pack(config: bytes, layers: list[Path], folder: Path) -> Image:
     blobs = [_pack_layer(path, diff_id, folder) for path, diff_id in zip(layers, _diff_ids(config), strict=True)]
-    described = data_blob(CONFIG, config)
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": described.descriptor.document(),
-        "layers": [blob.descriptor.document() for blob in blobs],
-    }
-    return Image(document_blob(MANIFEST, manifest), described, tuple(blobs))
+    return make_image(data_blob(CONFIG, config), blobs)
 
 
 def _pack_layer(path: Path, diff_id: str, folder: Path) -> Blob:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,18 @@ def data_blob(media_type: str, data: bytes, annotations: Mapping[str, str] | Non
 def document_blob(media_type: str, document: Mapping[str, Any]) -> Blob:
     """A blob of canonical JSON."""
     return data_blob(media_type, canonical_json(document))
+
+
+def make_image(config: Blob, layers: Sequence[Blob], annotations: Mapping[str, str] | None = None) -> Image:
+    """The image of a config and its layers, with the manifest that names them (OCI image specification, manifest.md)."""
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": config.descriptor.document(),
+        "layers": [layer.descriptor.document() for layer in layers],
+        **({"annotations": dict(annotations)} if annotations else {}),
+    }
+    return Image(document_blob(MANIFEST, manifest), config, tuple(layers))
 
 
 def read_all(blob: Blob) -> bytes:

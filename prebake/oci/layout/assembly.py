@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prebake.oci.blobs.blobs import CONFIG, MANIFEST, Blob, Image, document_blob
+from prebake.oci.blobs.blobs import CONFIG, Blob, Image, document_blob, make_image
 
 EPOCH = "1970-01-01T00:00:00Z"
 
@@ -52,12 +52,4 @@ def assemble(
             *({"created": created, "created_by": layer.created_by} for layer in layers),
         ],
     }
-    blob = document_blob(CONFIG, config)
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": blob.descriptor.document(),
-        "layers": [layer.blob.descriptor.document() for layer in all_layers],
-        **({"annotations": dict(annotations)} if annotations else {}),
-    }
-    return Image(document_blob(MANIFEST, manifest), blob, tuple(layer.blob for layer in all_layers))
+    return make_image(document_blob(CONFIG, config), [layer.blob for layer in all_layers], annotations)

@@ -60,13 +60,19 @@ def row(change: str, document: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="foley")
+    parser.add_argument(
+        "--change",
+        action="append",
+        choices=list(CHANGES),
+        help="make this row only; may be repeated (default: all rows)",
+    )
     parser.add_argument("--pairs", type=int, default=20, help="the most pairs (default: 20)")
     options = parser.parse_args()
     engine = ensure_engine()
     print("| change | verdict | pairs | first answer, times | phases that moved | modules |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name, build_image(engine, Path(name) / "before", options.model) as built:
-        for number, (change, addition) in enumerate(CHANGES.items()):
-            document = gate(engine, Path(name) / str(number), built, addition, options.pairs)
+        for number, change in enumerate(options.change or CHANGES):
+            document = gate(engine, Path(name) / str(number), built, CHANGES[change], options.pairs)
             print(row(change, document), flush=True)
 
 

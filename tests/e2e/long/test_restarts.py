@@ -15,7 +15,9 @@ from prebake.docker.containers.container_spec import ContainerSpec, docker_optio
 from prebake.io.log import silent
 from prebake.measure.warmup_request import read_warmup
 from prebake.workflow.start_check.launcher import EngineLauncher
-from tests.long.restarts import FRESH, IN_A_REQUEST, WAYS, Record, find_left_behind, restart, summarize
+from tests.long.left_behind import find_left_behind
+from tests.long.restart_record import FRESH, IN_A_REQUEST, WAYS, Record, summarize
+from tests.long.restarts import restart
 from tests.support.commands.projects import Built
 
 OWNER = "the test of restarts"

@@ -40,6 +40,12 @@ class Stage:
         path = self.bin / "calls.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    @property
+    def bench(self) -> list[str]:
+        """The words of the only call of ``prebake bench``."""
+        (words,) = [call for call in self.calls if call[0] == "bench"]
+        return words
+
     def git(self, *words: str) -> str:
         command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *words]
         return subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,10 +14,10 @@ from prebake.oci.reference import parse_reference
 from prebake.oci.registry.repository import Repository
 from tests.integration.action.conftest import Stage
 from tests.support.action.runs import pull_request
-from tests.support.action.stand_in import DIGEST
+from tests.support.action.stand_in import DIGEST, digest_of, index_of, push
 from tests.support.registries.registry import running_registry
-
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+from tests.support.registry_servers.front import Fault, Front
+from tests.support.registry_servers.server import served
 
 
 @pytest.fixture
@@ -25,11 +26,10 @@ def registry(tmp_path: Path) -> Iterator[str]:
         yield f"{address}/acme"
 
 
-def put_image(reference: str) -> None:
-    """An index without images, which is a manifest that a registry takes."""
-    with closing(Repository(parse_reference(reference))) as repository:
-        data = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % OCI_INDEX.encode()
-        repository.put_manifest(parse_reference(reference).target, OCI_INDEX, data)
+def tagged(registry: str, tag: str) -> str | None:
+    """The digest that a tag of the toy's repository names."""
+    with closing(Repository(parse_reference(f"{registry}/toy"))) as repository:
+        return repository.resolve(tag)
 
 
 def push_variables(stage: Stage, branch: str = "main") -> dict[str, str]:
@@ -54,7 +54,8 @@ def test_a_push_of_main_moves_its_tag_and_is_attested(stage: Stage, registry: st
     ran = stage.run({"before": "0" * 40}, variables, registry=registry, push="true")
     assert ran.failed == {}
     assert f"::notice title=There is no baseline yet::{registry}/toy:main does not exist." in ran.log
-    assert pushes(stage) == [[f"--push={registry}/toy:main"]]
+    assert pushes(stage) == [[f"--push={registry}/toy", "--by-digest"]]
+    assert tagged(registry, "main") == DIGEST
     assert ran.outputs["image"] == f"{registry}/toy@{DIGEST}"
     attested = ran.used["actions/attest-build-provenance"]
     assert (attested["subject-name"], attested["subject-digest"]) == (f"{registry}/toy", DIGEST)
@@ -63,17 +64,17 @@ def test_a_push_of_main_moves_its_tag_and_is_attested(stage: Stage, registry: st
 
 def test_the_registrys_image_of_the_base_branch_is_the_baseline(stage: Stage, registry: str) -> None:
     tag = "release-1.0-05c07dbf"
-    put_image(f"{registry}/toy:{tag}")
+    push(f"{registry}/toy:{tag}", index_of(1))
     ran = stage.run(pull_request(), {"GITHUB_BASE_REF": "release/1.0"}, registry=registry)
     assert ran.failed == {}
-    assert f"--baseline={registry}/toy:{tag}" in next(call for call in stage.calls if call[0] == "bench")
+    assert f"--baseline={registry}/toy:{tag}" in stage.bench
     assert f"--cache-from={registry}/toy" in stage.calls[1]
     assert pushes(stage) == []
 
 
 def test_without_an_image_the_base_commit_is_built(stage: Stage, registry: str, request_event: dict[str, Any]) -> None:
     stage.run(request_event, {"GITHUB_BASE_REF": "main"}, registry=registry)
-    assert f"--baseline={stage.git('rev-parse', 'HEAD')}" in next(call for call in stage.calls if call[0] == "bench")
+    assert f"--baseline={stage.git('rev-parse', 'HEAD')}" in stage.bench
 
 
 def test_a_registry_that_cannot_be_asked_is_no_first_run(stage: Stage) -> None:
@@ -83,18 +84,23 @@ def test_a_registry_that_cannot_be_asked_is_no_first_run(stage: Stage) -> None:
 
 
 def test_a_newer_commit_moves_the_tag(stage: Stage, registry: str) -> None:
+    push(f"{registry}/toy:main", index_of(1))
     variables = push_variables(stage)
     stage.github.heads["main"] = "f" * 40
     ran = stage.run({}, variables, registry=registry, push="true")
-    assert pushes(stage) == [[f"--push={registry}/toy", "--by-digest"]]
+    assert ran.outputs["image"] == f"{registry}/toy@{DIGEST}"
+    assert tagged(registry, DIGEST) == DIGEST
+    assert tagged(registry, "main") == digest_of(index_of(1))
     assert "actions/attest-build-provenance" not in ran.used  # the job may not ask for an identity
 
 
 @pytest.mark.parametrize(("branch", "other"), [("@main", "main"), ("a/b", "a-b")])
 def test_no_branch_takes_the_tag_of_another(stage: Stage, registry: str, branch: str, other: str) -> None:
     stage.run({}, push_variables(stage, branch), registry=registry, push="true")
-    ((word,),) = pushes(stage)
-    assert word.startswith(f"--push={registry}/toy:{other}-")
+    assert tagged(registry, other) is None
+    with closing(Repository(parse_reference(f"{registry}/toy"))) as repository:
+        (tag,) = json.loads(repository.read("tags/list", (200,), 1 << 16).body)["tags"]
+    assert tag.startswith(f"{other}-")
 
 
 def test_a_fork_pushes_nothing_and_is_not_attested(stage: Stage, registry: str) -> None:
@@ -105,10 +111,27 @@ def test_a_fork_pushes_nothing_and_is_not_attested(stage: Stage, registry: str) 
     assert "actions/attest-build-provenance" not in ran.used
 
 
-def test_another_image_than_the_judged_one_is_an_error(stage: Stage, registry: str) -> None:
-    stage.behave(bench={"verdict": "pass"}, push={"digest": "sha256:" + "0" * 64})
+def test_another_image_than_the_judged_one_gets_no_tag(stage: Stage, registry: str) -> None:
+    push(f"{registry}/toy:main", index_of(1))
+    stage.behave(bench={"verdict": "pass"}, push={"number": 2})
     ran = stage.run({}, push_variables(stage), registry=registry, push="true")
     assert ran.failed == {"Push the image": 45}
+    assert f"{digest_of(index_of(2))} was pushed, and {DIGEST} was built and compared before" in ran.log
+    assert tagged(registry, "main") == digest_of(index_of(1))
+    assert "attest-build-provenance" not in str(ran.used)
+
+
+def test_a_registry_that_refuses_the_tag_makes_the_check_red(stage: Stage, registry: str) -> None:
+    address, _, path = registry.partition("/")
+    front = Front(address)
+    front.faults.append(Fault("PUT", "manifests/main", status=403))
+    with served(front):
+        behind = f"{front.address}/{path}"
+        ran = stage.run({}, push_variables(stage), registry=behind, push="true")
+    assert ran.failed == {"Push the image": 62}
+    assert "::error title=The tag was not moved::" in ran.log
+    assert ran.outputs["image"] == f"{behind}/toy@{DIGEST}"
+    assert tagged(registry, "main") is None
     assert "attest-build-provenance" not in str(ran.used)
 
 

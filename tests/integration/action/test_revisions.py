@@ -24,31 +24,37 @@ def test_a_commit_that_the_checkout_lacks_is_fetched(stage: Stage, tmp_path: Pat
     stage.runner = replace(stage.runner, workspace=shallow)
     ran = stage.run(pull_request(sha=base))
     assert ran.failed == {}
-    assert f"--baseline={base}" in next(call for call in stage.calls if call[0] == "bench")
+    assert f"--baseline={base}" in stage.bench
 
 
-def test_a_merge_is_compared_with_its_base_and_not_with_an_older_one(stage: Stage) -> None:
-    old = stage.git("rev-parse", "HEAD")
+def diverge(stage: Stage) -> str:
+    """A branch ``change`` with a commit of its own; then one on the first branch, which is checked out. Gives that commit."""
     stage.git("checkout", "--quiet", "-b", "change")
     stage.git("commit", "--quiet", "--allow-empty", "--message", "change")
     stage.git("checkout", "--quiet", "-")
     stage.git("commit", "--quiet", "--allow-empty", "--message", "main went on")
-    main = stage.git("rev-parse", "HEAD")
-    stage.git("merge", "--quiet", "--no-edit", "--no-ff", "change")
+    return stage.git("rev-parse", "HEAD")
+
+
+def merge(stage: Stage, branch: str) -> None:
+    stage.git("merge", "--quiet", "--no-edit", "--no-ff", branch)
+
+
+def test_a_merge_is_compared_with_its_base_and_not_with_an_older_one(stage: Stage) -> None:
+    old = stage.git("rev-parse", "HEAD")
+    main = diverge(stage)
+    merge(stage, "change")
     stage.run(pull_request(sha=old))
-    assert f"--baseline={main}" in next(call for call in stage.calls if call[0] == "bench")
+    assert f"--baseline={main}" in stage.bench
 
 
 def test_a_merge_of_the_pull_request_itself_is_no_base(stage: Stage) -> None:
     base = stage.git("rev-parse", "HEAD")
-    stage.git("checkout", "--quiet", "-b", "change")
-    stage.git("commit", "--quiet", "--allow-empty", "--message", "slower")
-    stage.git("checkout", "--quiet", "-")
-    stage.git("commit", "--quiet", "--allow-empty", "--message", "main went on")
+    main = diverge(stage)
     stage.git("checkout", "--quiet", "change")
-    stage.git("merge", "--quiet", "--no-edit", "--no-ff", "-")
+    merge(stage, main)
     stage.run(pull_request(sha=base), {"GITHUB_SHA": "ab" * 20})  # the workflow checked out the head, not GITHUB_SHA
-    assert f"--baseline={base}" in next(call for call in stage.calls if call[0] == "bench")
+    assert f"--baseline={base}" in stage.bench
 
 
 def test_a_folder_that_looks_like_a_repository_runs_nothing(stage: Stage, tmp_path: Path) -> None:
@@ -75,7 +81,7 @@ def test_a_group_of_a_merge_queue_is_compared_with_its_base(
     event = {"merge_group": {"base_sha": base, "base_ref": "refs/heads/main"}}
     variables = {"GITHUB_EVENT_NAME": "merge_group", "GITHUB_REF_NAME": "gh-readonly-queue/main/pr-7-x"}
     stage.run(event, variables)
-    assert f"--baseline={base}" in next(call for call in stage.calls if call[0] == "bench")
+    assert f"--baseline={base}" in stage.bench
     path = tmp_path / "event.json"
     path.write_text(json.dumps(event))
     for name, value in {**variables, "GITHUB_EVENT_PATH": str(path), "GITHUB_BASE_REF": ""}.items():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.action.conftest import Stage
-from tests.support.action.runs import ACTION, pull_request
+from tests.support.action.runs import ACTION, Ran, pull_request
 from tests.support.action.stand_in import DIGEST
 
 USED = {
@@ -18,6 +18,12 @@ USED = {
     "actions/cache/save",
     "actions/upload-artifact",
 }
+
+
+def notice_of(ran: Ran) -> str:
+    """The only notice that there is no baseline."""
+    (found,) = [line for line in ran.log.splitlines() if line.startswith("::notice title=There is no baseline yet::")]
+    return found
 
 
 def test_a_pass_is_green_and_gives_all_outputs(stage: Stage, request_event: dict[str, Any]) -> None:
@@ -30,8 +36,7 @@ def test_a_pass_is_green_and_gives_all_outputs(stage: Stage, request_event: dict
         "ratio": "1.46",
         "verdict": "pass",
     }
-    bench = next(call for call in stage.calls if call[0] == "bench")
-    assert bench[1:] == [
+    assert stage.bench[1:] == [
         "toy",
         "--target=cpu",
         f"--project={stage.runner.workspace}",
@@ -74,12 +79,11 @@ def test_a_noisy_machine_blocks_a_merge_only_if_that_is_asked_for(
 def test_a_first_run_measures_and_says_that_there_is_no_baseline(stage: Stage) -> None:
     ran = stage.run(variables={"GITHUB_EVENT_NAME": "push"}, baseline="main@{never}")
     assert ran.failed == {}
-    assert "::notice title=There is no baseline yet::" in ran.log
+    assert "Nothing was judged: neither max-ttfi nor max-image-size is set." in notice_of(ran)
     assert (ran.outputs["verdict"], ran.outputs["ratio"], ran.outputs["ttfi"]) == ("none", "", "0.61")
     assert "no baseline yet" in ran.summary
     assert DIGEST in ran.summary
-    (bench,) = [call for call in stage.calls if call[0] == "bench"]
-    assert "--gate" in bench  # image.yaml may have limits
+    assert "--gate" in stage.bench  # image.yaml may have limits
 
 
 def test_a_missing_baseline_is_red_if_that_is_asked_for(stage: Stage) -> None:
@@ -116,11 +120,15 @@ def test_the_steps_are_scripts_and_no_input_is_pasted_into_one() -> None:
 
 
 def test_without_a_baseline_the_images_own_limits_are_judged(stage: Stage) -> None:
-    stage.behave(bench={"verdict": "fail", "message": "too large"})
+    judged = {"checks": [{"name": "ttfi"}, {"name": "image size"}], "ratio": None}
+    stage.behave(bench={"verdict": "fail", "message": "too large", "document": judged})
     ran = stage.run(max_regression="10%", max_image_size="1GB")
     assert ran.failed == {"Judge": 46}
-    (bench,) = [call for call in stage.calls if call[0] == "bench"]
-    assert bench[2:] == ["--target=cpu", f"--project={stage.runner.workspace}", "--max-image-size=1GB"]
+    assert notice_of(ran).endswith(
+        "this event has no earlier commit. The start was compared with nothing. "
+        "The image was judged by its own limits: max-ttfi, max-image-size."
+    )
+    assert stage.bench[2:] == ["--target=cpu", f"--project={stage.runner.workspace}", "--max-image-size=1GB"]
 
 
 @pytest.mark.parametrize("verdict", ["", "PASS", "maybe"])

@@ -14,11 +14,11 @@ from prebake.docker.connection import Connection
 from prebake.oci.blobs.blobs import (
     CONFIG,
     LAYER,
-    MANIFEST,
     Blob,
     Descriptor,
     Image,
     document_blob,
+    make_image,
     read_all,
     sha256_digest,
 )
@@ -26,14 +26,18 @@ from prebake.oci.blobs.content import BytesContent, Content, FileContent, Joined
 
 
 def tar_layer(files: Mapping[str, bytes]) -> Blob:
-    """A plain tar of these files."""
+    """A layer of these files, not compressed."""
+    return layer_of(BytesContent(tar_of(files)))
+
+
+def tar_of(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, data in files.items():
             info = tarfile.TarInfo(path)
-            info.size = len(data)
+            info.size, info.mode = len(data), mode
             tar.addfile(info, io.BytesIO(data))
-    return layer_of(BytesContent(packed.getvalue()))
+    return packed.getvalue()
 
 
 def file_layer(path: Path, name: str) -> Blob:
@@ -54,6 +58,7 @@ def layer_of(content: Content) -> Blob:
 
 
 def image_of(*layers: Blob) -> Image:
+    """A small image of these layers, which does nothing."""
     config = document_blob(
         CONFIG,
         {
@@ -64,13 +69,7 @@ def image_of(*layers: Blob) -> Image:
             "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "a test"} for _ in layers],
         },
     )
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": config.descriptor.document(),
-        "layers": [layer.descriptor.document() for layer in layers],
-    }
-    return Image(document_blob(MANIFEST, manifest), config, layers)
+    return make_image(config, layers)
 
 
 def without_content(blob: Blob) -> Blob:

@@ -17,13 +17,13 @@ import zstandard
 from prebake.oci.blobs.blobs import (
     CONFIG,
     GZIP,
-    MANIFEST,
     ZSTD,
     Blob,
     Descriptor,
     Image,
     data_blob,
     document_blob,
+    make_image,
     read_all,
 )
 from prebake.oci.registry.push import push_image
@@ -31,6 +31,7 @@ from prebake.oci.registry.repository import Repository
 from prebake.oci.transfer.download import remote_blob
 from prebake.workflow.layers.remote_image import ImageDiffers
 from tests.support.commands.projects import Built, Ended
+from tests.support.registries.oci_images import tar_of
 
 PUBLISHED = "first/model.safetensors"
 WEIGHTS = f"models/{PUBLISHED}"
@@ -93,14 +94,7 @@ class Copy:
         return replace(self, layers=tuple(layers))
 
     def push(self, repository: Repository, tag: str) -> Image:
-        config = document_blob(CONFIG, self.config)
-        document = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config.descriptor.document(),
-            "layers": [layer.descriptor.document() for layer in self.layers],
-        }
-        image = Image(document_blob(MANIFEST, document), config, self.layers)
+        image = make_image(document_blob(CONFIG, self.config), self.layers)
         push_image(repository, image, tag)
         return image
 
@@ -126,13 +120,7 @@ def read_files(layer: Blob) -> dict[str, bytes]:
 
 
 def tar_like_ours(files: Mapping[str, bytes], mode: int = 0o444) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path, data in sorted(files.items()):
-            info = tarfile.TarInfo(path)
-            info.size, info.mode = len(data), mode
-            tar.addfile(info, io.BytesIO(data))
-    return packed.getvalue()
+    return tar_of(dict(sorted(files.items())), mode)
 
 
 def flipped(data: bytes) -> bytes:

@@ -1,23 +1,18 @@
-"""No flag is accepted and ignored: each one, of every command, changes the request, and every field of a request is read."""
+"""No flag is accepted and ignored: each one, of every command, changes the request."""
 
 from __future__ import annotations
 
 import argparse
-import ast
 import dataclasses
-import functools
-import inspect
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prebake.cli import Parser, load_commands, parse
+from prebake.cli import Parser, parse
 from prebake.commands.shared.command import Command
-from prebake.commands.shared.help import HELP
-from tests.support.repository import ROOT
+from tools.reference.commands import find_commands
 
 # The shortest valid command line of each command, and what a flag without choices may be given.
 SHORTEST = {
@@ -71,11 +66,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def commands() -> list[tuple[str, Command]]:
-    found = [(name, command) for name in HELP for command in load_commands(name)]
-    return [(f"{name} {each.name}" if name == "cache" else name, each) for name, each in found]
-
-
 def flags(command: Command) -> Iterator[argparse.Action]:
     parser = Parser()
     command.add_flags(parser)
@@ -84,7 +74,7 @@ def flags(command: Command) -> Iterator[argparse.Action]:
 
 CASES = [
     pytest.param(name, flag, action, id=f"{name} {flag}")
-    for name, command in commands()
+    for name, command in find_commands()
     for action in flags(command)
     for flag in action.option_strings
 ]
@@ -126,7 +116,7 @@ def test_a_flag_changes_the_request(name: str, flag: str, action: argparse.Actio
 def test_a_flag_beside_any_other_has_its_effect_or_is_refused(name: str, flag: str, action: argparse.Action) -> None:
     """Of every pair of flags of a command: the first changes the request that the second makes, or both are refused."""
     own = words_for(flag, action)[-1]
-    command = dict(commands())[name]
+    command = dict(find_commands())[name]
     for other in flags(command):
         for spelling in other.option_strings:
             if other.dest == action.dest or "--model" in (flag, spelling) or flag == "--engine":
@@ -140,66 +130,8 @@ def test_a_flag_beside_any_other_has_its_effect_or_is_refused(name: str, flag: s
                 assert together != alone, f"{flag} is ignored beside {spelling}"
 
 
-@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
-def test_every_field_of_a_request_is_read_by_the_action_or_the_workflow(name: str, command: Command) -> None:
-    tree = ast.parse(Path(inspect.getfile(command.add_flags)).read_text(encoding="utf-8"))
-    module = sys.modules[command.add_flags.__module__]
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    for kind in sorted({kind for node in functions for kind in requests_of(node)}):
-        reached = {found for node in functions for found in attributes(node)} | attributes_of_workflow(kind)
-        unread = [each.name for each in dataclasses.fields(getattr(module, kind)) if each.name not in reached]
-        assert not unread, f"{kind}: nothing reads {unread}"
-
-
-def requests_of(node: ast.FunctionDef) -> Iterator[str]:
-    """The classes of a function's request."""
-    for argument in node.args.args:
-        if argument.arg in ("request", "_request") and argument.annotation:
-            yield from ast.unparse(argument.annotation).split(" | ")
-
-
-def attributes_of_workflow(kind: str) -> set[str]:
-    """What the workflows read of any value if they import the request's class, and of ``x.request`` if they do not."""
-    return {name for names in workflow_names() for name in (names.read if kind in names.imported else names.of_request)}
-
-
-@dataclasses.dataclass(frozen=True)
-class ModuleNames:
-    imported: set[str]
-    read: set[str]
-    """Attributes that the module reads of any value."""
-    of_request: set[str]
-    """Attributes that it reads of ``x.request``."""
-
-
-@functools.cache
-def workflow_names() -> list[ModuleNames]:
-    modules = []
-    for path in (ROOT / "prebake/workflow").rglob("*.py"):
-        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-        imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
-        read = [node for node in nodes if isinstance(node, ast.Attribute)]
-        of_request = {node.attr for node in read if ends_in_request(node.value)}
-        modules.append(ModuleNames(imported, {node.attr for node in read}, of_request))
-    return modules
-
-
-def ends_in_request(node: ast.expr) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr == "request"
-
-
-def attributes(node: ast.FunctionDef) -> set[str]:
-    """What a function reads of its request."""
-    found = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and is_request(each.value)}
-    return {*found, "outputs"} if "registries" in found else found
-
-
-def is_request(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "request"
-
-
 def test_there_is_a_shortest_command_line_for_every_command() -> None:
-    assert SHORTEST.keys() == {name for name, _ in commands()}
+    assert SHORTEST.keys() == {name for name, _ in find_commands()}
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,11 @@
-"""The layout of a start: lanes, bars, critical path; and what the terminal and the picture draw of it."""
+"""The layout of a start: lanes, bars, ticks, critical path; and the phases that it is made of."""
 
 from __future__ import annotations
 
 import ast
-import itertools
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from prebake.io.terminal import Screen
-from prebake.measure.report.start_picture import draw_start
 from prebake.measure.report.waterfall import (
     LIVE,
     SERVER_PHASES,
@@ -21,36 +14,10 @@ from prebake.measure.report.waterfall import (
     choose_ticks,
     format_tick,
     lay_out,
-    lay_out_report,
 )
-from prebake.measure.report.waterfall_text import draw_waterfall
 from prebake.measure.start import median_start
-
-ROOT = Path(__file__).parents[3]
-SVG = "{http://www.w3.org/2000/svg}"
-
-
-def phase(name: str, start: float, end: float | None) -> dict[str, Any]:
-    return {"name": name, "start": start, "seconds": None if end is None else round(end - start, 4)}
-
-
-PHASES = [
-    phase("launch", 0.0, 0.1),
-    phase("live", 0.0, 0.22),
-    phase("bind", 0.1, 0.1011),
-    phase("import asyncio", 0.105, 0.2),
-    phase("read ahead libraries", 0.107, 0.112),
-    phase("manifest", 0.11, 0.115),
-    phase("import numpy", 0.12, 0.2),
-    phase("import uvicorn", 0.2, 0.205),
-    phase("verify", 0.2, 0.26),
-    phase("import model", 0.2, 0.3),
-    phase("open net", 0.21, 0.29),
-    phase("warm-up", 0.2999, 0.5),  # rounded: it begins after the import
-    phase("verify what is not used", 0.45, None),
-    phase("bucket net: 8", 0.7, 0.8),  # after ready
-]
-START = lay_out(PHASES, 0.61, 0.1)
+from tests.support.measure.start_phases import PHASES, START, phase
+from tests.support.repository import ROOT
 
 
 def names(start: Waterfall) -> list[str]:
@@ -105,7 +72,6 @@ def test_of_several_models_each_process_has_a_lane_and_the_slowest_is_waited_for
 
 def test_a_start_without_phases_has_none() -> None:
     assert lay_out([], 1.0, 0.0) == Waterfall((), (), 1.0)
-    assert len(draw_waterfall(lay_out([], 0.0, 0.0), Screen())) == 2
 
 
 @pytest.mark.parametrize(
@@ -124,136 +90,6 @@ def test_ticks_are_round_and_not_more_than_there_is_room_for(end: float, most: i
     ticks = choose_ticks(end, most)
     assert [format_tick(tick, ticks) for tick in ticks] == labels
     assert len(ticks) <= most
-
-
-GOLDEN = """\
-## critical path (ready waited for these phases)   == at the same time
-                         seconds  0.0            0.2            0.4
-Engine
-  container start          0.100  ########
-server process: live after 0.32 s
-  launch                   0.100          #######
-  bind                     0.001                 #
-  import asyncio           0.095                 ========
-  import uvicorn           0.005                         =
-model process
-  read ahead libraries     0.005                  =
-  manifest                 0.005                  #
-  import numpy             0.080                   ######
-  verify                   0.060                         ====
-  import model             0.100                         #######
-  open net                 0.080                         ======
-  warm-up                  0.200                                ###############
-  verify what is not used >0.060                                           =====
-"""
-
-
-def test_the_terminal_shows_one_line_for_each_phase() -> None:
-    assert "\n".join(draw_waterfall(START, Screen(80))) + "\n" == GOLDEN
-
-
-@pytest.mark.parametrize("columns", [80, 81, 100, 140, 300])
-def test_no_line_is_longer_than_the_screen_and_a_long_name_is_shortened(columns: int) -> None:
-    name = "open a component of a name that is much too long"
-    lines = draw_waterfall(lay_out([*PHASES, phase(name, 0.1, 0.5)], 0.61, 0.1), Screen(columns))
-    assert max(map(len, lines)) <= columns
-    assert any(line.startswith("  open a compone.. much too long ") for line in lines)
-
-
-def test_characters_and_colours_are_those_that_the_screen_has() -> None:
-    blocks, plain = draw_waterfall(START, Screen(120, blocks=True)), draw_waterfall(START, Screen(120))
-    assert "\n".join(plain).isascii()
-    assert "\n".join(blocks).replace("█", "#").replace("▒", "=") == "\n".join(plain)
-    coloured = "\n".join(draw_waterfall(START, Screen(120, color=True)))
-    for code in ("\x1b[1;36m", "\x1b[2m", "\x1b[0m"):
-        assert code in coloured
-        coloured = coloured.replace(code, "")
-    assert coloured == "\n".join(plain)
-
-
-def test_a_narrow_terminal_gets_a_table() -> None:
-    lines = draw_waterfall(START, Screen(79))
-    assert lines[:5] == [
-        "    begin  seconds  (* critical path)",
-        "Engine",
-        "*   0.000    0.100  container start",
-        "server process: live after 0.32 s",
-        "*   0.100    0.100  launch",
-    ]
-    assert max(map(len, lines)) < 60
-
-
-REPORT: dict[str, Any] = {
-    "start": {"ready_seconds": 0.61, "container_seconds": 0.1},
-    "phases": PHASES,
-    "ttfi_seconds": 0.7,
-    "naive_ttfi_seconds": 4.2,
-    "ready_seconds": 0.6,
-    "floor_seconds": 0.3,
-}
-
-BENCH = {**REPORT, "runs": [{}] * 10, "page_cache": "warm", "load_average": {"before": 0.46, "after": 1.0}}
-
-
-def test_the_picture_compares_on_one_scale_and_has_a_bar_for_each_phase() -> None:
-    picture = ElementTree.fromstring(draw_start(REPORT))
-    bars = [(bar.get("class"), float(bar.get("width") or 0)) for bar in picture.iter(f"{SVG}rect")]
-    widths = dict(bars)
-    assert widths["naive"] / widths["ours"] == pytest.approx(6.0, rel=0.01)
-    assert widths["ready"] / widths["floor"] == pytest.approx(2.0, rel=0.01)
-    start = lay_out_report(REPORT)
-    drawn = [kind for kind, _ in bars if kind in ("critical", "beside")]
-    every = [bar for lane in start.lanes for bar in lane.bars]
-    assert drawn.count("critical") == len(start.path) + 1  # and one in the legend
-    assert drawn.count("beside") == len(every) - len(start.path) + 1
-    assert len(list(picture.iter(f"{SVG}path"))) == len(start.path) - 1
-    texts = [text.text for text in picture.iter(f"{SVG}text")]
-    assert "0.70 s, 6.0 times sooner" in texts
-    assert "verify what is not used over 0.060 s" in texts
-
-
-def test_the_picture_says_in_words_what_it_shows() -> None:
-    picture = ElementTree.fromstring(draw_start(REPORT))
-    assert picture.get("role") == "img"
-    named = [item.get("id") for item in picture if item.tag in (f"{SVG}title", f"{SVG}desc")]
-    assert named == (picture.get("aria-labelledby") or "").split()
-    assert picture.findtext(f"{SVG}title") == "First answer after 0.70 s, of the naive image after 4.20 s"
-    assert "Critical path: container start 0.100 s, launch 0.100 s" in (picture.findtext(f"{SVG}desc") or "")
-    assert "prefers-color-scheme:dark" in (picture.findtext(f"{SVG}style") or "")
-
-
-def test_the_picture_says_how_it_was_measured() -> None:
-    texts = [text.text for text in ElementTree.fromstring(draw_start(BENCH)).iter(f"{SVG}text")]
-    assert "medians of 10 starts each, page cache warm, load average 0.5 before" in texts
-
-
-@pytest.mark.parametrize("stretch", [0.2, 1.0, 40.0])
-def test_no_text_lies_on_another_or_outside_the_picture(stretch: float) -> None:
-    long = [phase(f"open {'a component of a long name ' * 2}", 0.01, 0.59), *PHASES]
-    phases = [
-        {**each, "start": each["start"] * stretch, "seconds": each["seconds"] and each["seconds"] * stretch}
-        for each in long
-    ]
-    start = {"ready_seconds": 0.61 * stretch, "container_seconds": 0.1 * stretch}
-    picture = ElementTree.fromstring(draw_start({**BENCH, "phases": phases, "start": start}))
-    boxes = list(text_boxes(picture))
-    width, height = (float(picture.get(name) or 0) for name in ("width", "height"))
-    for left, base, right, _ in boxes:
-        assert left >= 0
-        assert right <= width
-        assert base <= height
-    for (left, base, right, text), (left_2, base_2, right_2, text_2) in itertools.combinations(boxes, 2):
-        assert abs(base - base_2) >= 11 or right <= left_2 or right_2 <= left, (text, text_2)
-
-
-def text_boxes(picture: ElementTree.Element) -> Iterator[tuple[float, float, float, str]]:
-    """Left, base line, right and text, with letters of 6 pixels; of 7 in headings."""
-    for item in picture.iter(f"{SVG}text"):
-        text = item.text or ""
-        length = len(text) * (7.0 if item.get("class") == "head" else 6.0)
-        at, base = float(item.get("x") or 0), float(item.get("y") or 0)
-        left = at - {"end": length, "middle": length / 2}.get(item.get("text-anchor", ""), 0.0)
-        yield left, base, left + length, text
 
 
 def test_the_phases_that_nothing_waits_for_are_those_of_the_threads_that_preload_leaves_alone() -> None:

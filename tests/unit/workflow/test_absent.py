@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,39 @@ def test_without_root_the_message_says_what_to_do() -> None:
     assert "StateUnavailable: `--state absent` makes network namespaces, which takes Linux and root." in ended
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root away from a process")
+def test_a_gate_looks_for_the_rights_before_anything_else() -> None:
+    """The project of the build does not exist, which is found out later."""
+    code = (
+        "from pathlib import Path; from prebake.measure.gate.limits import Limits; "
+        "from prebake.workflow.benchmark.gate import GateRequest, gate_image; "
+        "from prebake.workflow.requests import BuildRequest; "
+        "build = BuildRequest(Path('/nowhere'), 'toy'); os.seteuid(65534); "
+    )
+    ended = run_python(f"{code} gate_image(GateRequest(build, None, Limits(), state='absent'), print)")
+    assert "StateUnavailable: `--state absent` makes network namespaces, which takes Linux and root." in ended
+    ended = run_python(f"{code} gate_image(GateRequest(build, None, Limits()), print)")
+    assert "UnknownImage: " in ended
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="hides programs in a mount namespace")
+def test_a_missing_program_is_named_with_its_package() -> None:
+    """Without apt-get, nothing is installed."""
+    hidden = """
+for name in tc apt-get; do file=$(command -v "$name") && mount --bind /dev/null "$file"; done
+exec "$@"
+"""
+    described = """
+try:
+    require_programs(print)
+except Exception as error:
+    raise SystemExit(f"{error.message} {error.next_action}")
+"""
+    ended = run_python(described, *("unshare", "--mount", "sh", "-c", hidden, "sh"))
+    assert re.search(r"`--state absent` needs programs that this machine does not have: .*\btc\b.*\.", ended), ended
+    assert re.search(r"install them: `apt-get install .*\biproute2\b.*` on Debian and Ubuntu", ended), ended
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes a capability away from root")
 def test_without_the_right_to_make_namespaces_the_message_says_what_to_do() -> None:
     ended = run_python("IsolatedThread()", *("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"))
@@ -143,5 +177,5 @@ def run_python(code: str, *before: str) -> str:
     """The error output of a program with these names."""
     imports = "import os; from prebake.workflow.absent.requirements import require_programs"
     imports += "; from prebake.workflow.absent.isolated_thread import IsolatedThread"
-    command = [*before, sys.executable, "-c", f"{imports}; {code}"]
+    command = [*before, sys.executable, "-c", f"{imports}\n{code}"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr

@@ -6,8 +6,6 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
 from safetensors.torch import load_file
 
 from entrypoints.errors import DamagedFile
@@ -45,7 +41,6 @@ from prebake.plan.artifact_layers import sort_artifacts
 from tests.support.bake.fixed import settings_of
 from tests.support.bake.host_bake import bake_folder
 from tests.support.container.plugin import NAME, OPTIONS
-from tests.support.repository import ROOT
 
 FOLDER = "json_qnn_graph_dir"
 
@@ -263,42 +258,3 @@ def test_where_the_device_is_not_here_compilation_says_so(published: Path, tiny_
         compile_artifacts(settings, tmp_path / "exported", tmp_path / "models", tmp_path / "out")
     names = [type(each).__name__ for each in find_compilers(settings)]
     assert names == ["EngineCompiler", "CudaCompiler"]
-
-
-UNREGISTERED = """
-import gc, sys
-import onnxruntime
-from tests.support.container.plugin import NAME, OPTIONS, registered
-
-class Holder:
-    pass
-
-gc.disable()
-library, graph, kept = sys.argv[1:]
-with registered(library):
-    holder = Holder()
-    holder.itself = holder
-    options = onnxruntime.SessionOptions()
-    devices = [each for each in onnxruntime.get_ep_devices() if each.ep_name == NAME]
-    options.add_provider_for_devices(devices[:1], OPTIONS)
-    holder.session = onnxruntime.InferenceSession(graph, options)
-    assert NAME in holder.session.get_providers()
-    if not kept:
-        del holder
-print(gc.collect())
-"""
-
-
-@pytest.mark.parametrize(("kept", "status"), [("", 0), ("kept", 1)])
-def test_no_session_outlives_its_provider(
-    installed: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str, status: int
-) -> None:
-    monkeypatch.delenv("PYTHONPATH", raising=False)  # by which ``plugin`` registers the provider in every process
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "net", tensors[:1], tensors[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-    onnx.save(model, tmp_path / "model.onnx")
-    command = [sys.executable, "-c", UNREGISTERED, installed[1], str(tmp_path / "model.onnx"), kept]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert ended.returncode == status, ended.stderr
-    assert ("1 sessions of QNNExecutionProvider are still referenced" in ended.stderr) == bool(kept)

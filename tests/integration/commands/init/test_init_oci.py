@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prebake.oci.blobs.blobs import LAYER, MANIFEST, data_blob, document_blob, read_all
+from prebake.oci.blobs.blobs import LAYER, MANIFEST, data_blob, make_image, read_all
 from prebake.oci.reference import parse_reference
 from prebake.oci.registry.repository import Repository
 from tests.support.checkpoints.parts import sha256
@@ -40,13 +40,7 @@ def oras_push(reference: str, folder: Path) -> dict[str, bytes]:
     with closing(Repository(parse_reference(reference))) as repository:
         for blob in (config, *layers):
             repository.push(blob)
-        document = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config.descriptor.document(),
-            "layers": [layer.descriptor.document() for layer in layers],
-        }
-        repository.put_manifest("v1", MANIFEST, read_all(document_blob(MANIFEST, document)))
+        repository.put_manifest("v1", MANIFEST, read_all(make_image(config, layers).manifest))
     return files
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import runpy
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,8 +13,9 @@ from prebake.oci.attestations.debian_packages import debian_packages
 from prebake.oci.attestations.installed_packages import installed_packages, read_installed
 from prebake.oci.attestations.package import Package
 from prebake.oci.attestations.python_packages import choose_license, python_packages, read_requirements
-from prebake.oci.blobs.blobs import LAYER, Blob, data_blob
+from prebake.oci.blobs.blobs import Blob
 from prebake.spec.image.licenses import is_license
+from tests.support.registries.oci_images import tar_layer
 from tests.support.repository import ROOT
 
 STATUS = """\
@@ -60,13 +59,7 @@ FORMAT = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/
 
 
 def layer(files: Mapping[str, str]) -> Blob:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for path, text in files.items():
-            info = tarfile.TarInfo(path)
-            info.size = len(text.encode())
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return data_blob(LAYER, packed.getvalue())
+    return tar_layer({path: text.encode() for path, text in files.items()})
 
 
 def metadata(name: str, version: str, more: str = "") -> str:
