@@ -44,7 +44,9 @@ def render_objects(request: DeployRequest, log: Log) -> str:
     image, weights = _choose(request, report, log)
     ready = report.get("ready_seconds")
     if ready is None:
-        log("deploy: the build did not start the image, so the start budget follows from the size of its weights alone")
+        log(
+            "deploy: the build timed no start of the image, so the start budget follows from the size of its weights alone"
+        )
     weight_bytes = sum(layer["size"] for layer in report["layers"] if layer["kind"] in MODEL_KINDS)
     members = [member.spec for member in project.models.values()]
     deployment = Deployment(

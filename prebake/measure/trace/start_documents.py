@@ -93,8 +93,8 @@ def read_starts(document: object, where: str) -> tuple[RecordedStart, ...]:
         return (_read_startup(document),)
     if "layers" in document:
         raise StartUnreadable(
-            f"{where} is the report of a build that started no container: it lacks `start` and `phases`.",
-            next_action="build the image into the Engine (`--output docker`), which starts it",
+            f"{where} is the report of a build that timed no start: it lacks `start` and `phases`.",
+            next_action="build the image into the Engine (`--output docker`), with `--starts 1` or more",
         )
     raise _make_unknown(where, "has no start")
 

@@ -196,7 +196,7 @@ def test_further_keys_of_a_phase_are_arguments_and_a_named_process_is_a_model_s(
         ([], ["is a list, no object", "`state` and `phases`", "`start` and `phases`", "`kind` and `starts`"]),
         ({}, ["has no start. The keys that were looked for", "`kind` and `starts`"]),
         ({"kind": "naive", "starts": []}, ["has no start"]),
-        ({"layers": []}, ["a build that started no container", "`start` and `phases`"]),
+        ({"layers": []}, ["a build that timed no start", "`start` and `phases`"]),
         ({"state": "ready", "phases": 3}, ["phases: should be a list"]),
         ({"state": 3, "phases": [{"name": 3}]}, ["state: should be a string", "phases[0].start: is missing"]),
         ({**STARTUP, "ready_seconds": -1}, ["ready_seconds: should be a number, 0 or more"]),

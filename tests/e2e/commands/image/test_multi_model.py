@@ -200,5 +200,5 @@ def attached(repository: Repository, digest: str, kind: str) -> Iterator[Any]:
 
 def test_weights_may_be_a_volume_of_all_models(pair: Built, new_tag: Callable[[], str]) -> None:
     tag = new_tag()
-    ended = pair.project.run("--model", "pair", "--tag", tag, "--weights", "volume").expect(0)
+    ended = pair.project.run("--model", "pair", "--tag", tag, "--weights", "volume", "--starts", "1").expect(0)
     assert "all had answered after" in ended.stdout
