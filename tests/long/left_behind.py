@@ -1,4 +1,4 @@
-"""What ended containers may not leave on the machine: containers, processes, folders, temporary files."""
+"""Search the machine for leftovers of ended containers: containers, processes, folders, temporary files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run of restarts writes down, and its summary."""
+"""The record of a run of restarts, and its summary."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def judged_alone(document: Mapping[str, Any]) -> str:
-    """What the gate judged without a baseline, by its document."""
+    """A sentence for a gate without a baseline: the limits that judged the image, or that none did."""
     limits = [INPUTS.get(check["name"], check["name"]) for check in document.get("checks") or ()]
     if limits:
         return f"The start was compared with nothing. The image was judged by its own limits: {', '.join(limits)}."

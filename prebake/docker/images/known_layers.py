@@ -1,7 +1,7 @@
 """A file of the layers of an Engine's images, so that an image is inspected once.
 
-An Engine's list of images names no layers, and to inspect an image takes it a tenth of a second. That is seconds for each build
-on a machine with many images.
+An Engine's list of images names no layers, so each image has to be inspected. On a busy machine with two slow cores, 25 images
+took 3.8 s, in every build.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ MAX_IMAGES = 1000
 
 
 class KnownLayers:
-    """The diff ids of images, by their IDs. A file that cannot be read is taken for an empty one, and one that cannot be written
-    is left as it is."""
+    """The diff ids of images, by their IDs. A file that cannot be read counts as empty. A file that cannot be written stays as
+    it is: the next build inspects the images again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -42,7 +42,7 @@ def describe_verdict(document: Document) -> list[Words]:
 
 
 def describe_check(document: Document, check: Document) -> Words:
-    """What was measured, and what is allowed."""
+    """The sentence of one limit: the measured value, and the highest one allowed."""
     return (*_describe_value(document, check), f"; at most {_format_limit(check)} is allowed.")
 
 

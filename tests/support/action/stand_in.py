@@ -1,6 +1,6 @@
 """A program in place of ``prebake``: it writes the files and ends with the codes that ``behaviour.json`` beside it asks for.
 
-What it pushes is an index without images, which is a manifest that a registry takes.
+It pushes an index without images: a registry accepts such a manifest.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def digest_of(data: bytes) -> str:
 
 
 DIGEST = digest_of(index_of(0))
-"""Of the image that is built, and pushed unless ``behaviour.json`` has another number."""
+"""The digest of the image that the stand-in builds. It pushes the same one, unless ``behaviour.json`` numbers another."""
 
 
 def main(words: list[str]) -> int:

@@ -60,7 +60,7 @@ def parts_of(request_class: Any) -> list[tuple[str, Any]]:
 
 
 def attributes_of_part(tree: ast.Module, field: str, kind: str) -> set[str]:
-    """What ``request.FIELD`` is asked for, and what the methods of its class read of ``self``."""
+    """The attributes that the module reads of ``request.FIELD``, and those of ``self`` that the methods of its class read."""
     outside = [
         each.attr
         for each in ast.walk(tree)
@@ -82,7 +82,8 @@ def requests_of(node: ast.FunctionDef) -> Iterator[str]:
 
 
 def attributes_of_workflow(kind: str) -> set[str]:
-    """What the workflows read of any value if they import the request's class, and of ``x.request`` if they do not."""
+    """The attributes that modules of ``prebake/workflow`` read: of any value if the module imports the request's class,
+    otherwise of ``x.request`` only."""
     return {name for names in workflow_names() for name in (names.read if kind in names.imported else names.of_request)}
 
 
@@ -112,7 +113,7 @@ def ends_in_request(node: ast.expr) -> bool:
 
 
 def attributes(node: ast.FunctionDef) -> set[str]:
-    """What a function reads of its request."""
+    """The attributes of its request that a function reads."""
     found = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and is_request(each.value)}
     return {*found, "outputs"} if "registries" in found else found
 

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from prebake.docker.connection import Connection
 from prebake.docker.images.images import diff_ids_by_name, list_diff_ids
 from prebake.docker.images.known_layers import MAX_IMAGES, KnownLayers
+from tests.support.engines.stub_engine import stub_engine
 
 
 @dataclass
-class StubEngine:
-    """``images``: by ID, the names and the layers; None for the layers of an image that is removed meanwhile."""
+class Images:
+    """The images of an Engine. ``images``: by ID, the names and the layers; None for the layers of an image that is removed
+    meanwhile. ``inspected``: the IDs that were asked for, in order."""
 
     images: dict[str, tuple[list[str], list[str] | None]]
     inspected: list[str] = field(default_factory=list)
 
     def answer(self, path: str) -> tuple[int, object]:
         place = path.partition("?")[0]
-        if place.endswith("/version"):
-            return 200, {"ApiVersion": "1.51"}
         if place.endswith("/images/json"):
             return 200, [{"Id": name, "RepoTags": tags} for name, (tags, _) in self.images.items()]
         name = place.split("/images/")[1].removesuffix("/json")
@@ -38,29 +32,6 @@ class StubEngine:
         return 200, {"Id": name, "RepoTags": tags, "RootFS": {"Layers": layers}}
 
 
-@contextmanager
-def serving(engine: StubEngine) -> Iterator[Connection]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, document = engine.answer(self.path)
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *words: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield Connection(f"tcp://127.0.0.1:{server.server_port}", Path("docker"))
-        finally:
-            server.shutdown()
-
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PREBAKE_CACHE", str(tmp_path))
@@ -68,8 +39,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_image_is_inspected_once() -> None:
-    engine = StubEngine({"one": (["a:1", "a:2"], ["x", "y"]), "two": ([], ["y", "z"])})
-    with serving(engine) as connection:
+    engine = Images({"one": (["a:1", "a:2"], ["x", "y"]), "two": ([], ["y", "z"])})
+    with stub_engine(engine.answer) as connection:
         assert list_diff_ids(connection) == {"x", "y", "z"}
         assert diff_ids_by_name(connection) == {"a:1": {"x", "y"}, "a:2": {"x", "y"}}
         assert sorted(engine.inspected) == ["one", "two"]
@@ -81,8 +52,8 @@ def test_an_image_is_inspected_once() -> None:
 
 
 def test_an_image_that_goes_or_is_not_here_yet_is_asked_for_again() -> None:
-    engine = StubEngine({"gone": (["a:1"], None), "young": (["b:1"], [])})
-    with serving(engine) as connection:
+    engine = Images({"gone": (["a:1"], None), "young": (["b:1"], [])})
+    with stub_engine(engine.answer) as connection:
         assert diff_ids_by_name(connection) == {"b:1": frozenset()}
         engine.images["young"] = (["b:1"], ["x"])
         assert diff_ids_by_name(connection) == {"b:1": {"x"}}
@@ -91,7 +62,7 @@ def test_an_image_that_goes_or_is_not_here_yet_is_asked_for_again() -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"one": 3}', b'{"one": [3]}', b"[" * 100_000])
 def test_a_broken_file_is_an_empty_one(cache: Path, content: bytes) -> None:
     (cache / "engine-images.json").write_bytes(content)
-    with serving(StubEngine({"one": (["a:1"], ["x"])})) as connection:
+    with stub_engine(Images({"one": (["a:1"], ["x"])}).answer) as connection:
         assert diff_ids_by_name(connection) == {"a:1": {"x"}}
     assert KnownLayers(cache / "engine-images.json").get("one") == ["x"]
 
@@ -99,7 +70,7 @@ def test_a_broken_file_is_an_empty_one(cache: Path, content: bytes) -> None:
 def test_a_folder_that_cannot_be_written_is_no_fault(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cache / "file").touch()
     monkeypatch.setenv("PREBAKE_CACHE", str(cache / "file"))
-    with serving(StubEngine({"one": (["a:1"], ["x"])})) as connection:
+    with stub_engine(Images({"one": (["a:1"], ["x"])}).answer) as connection:
         assert list_diff_ids(connection) == {"x"}
 
 
