@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import shlex
 from collections.abc import Iterator
@@ -38,6 +39,13 @@ def request_of(words: list[str]) -> tuple[Any, Any]:
     return parse(words)
 
 
+def find_values(request: Any) -> dict[str, Any]:
+    """The fields of a request, and those of the requests that it holds, by name."""
+    values = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
+    held = [find_values(value) for value in values.values() if dataclasses.is_dataclass(value)]
+    return {name: value for fields in (*held, values) for name, value in fields.items()}
+
+
 def actions() -> Iterator[tuple[str, argparse.Action]]:
     for name, command in COMMANDS.items():
         yield from ((name, action) for action in find_actions(command))
@@ -60,8 +68,7 @@ def test_a_default_that_the_help_names_is_the_default(name: str) -> None:
     request = request_of([*name.split(), *shortest])[1]
     for action in find_actions(COMMANDS[name]):
         if action.dest in COMPARED and not isinstance(action, argparse._AppendAction):
-            holder = request if hasattr(request, action.dest) else request.options
-            assert split_help(action)[1] == str(getattr(holder, action.dest)), action.dest
+            assert split_help(action)[1] == str(find_values(request)[action.dest]), action.dest
 
 
 def test_every_word_and_flag_has_a_help_text_that_says_if_it_may_be_repeated() -> None:
