@@ -41,7 +41,7 @@ def list_tags(connection: Connection, repository: str) -> frozenset[str]:
     """The names ``REPOSITORY:TAG`` of the Engine's images in one repository."""
     with closing(connection.client()) as client:
         try:
-            summaries = list_summaries(client)
+            summaries = list_summaries(client, reference=repository)
         except APIError as error:
             raise EngineError(f"The Engine does not list its images: {error}", next_action="run it again") from error
     names = (name for summary in summaries for name in summary["RepoTags"] or ())

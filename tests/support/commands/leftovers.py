@@ -19,7 +19,7 @@ def find_leavings(engine: Connection, project: Project, tag: str) -> list[str]:
     """Candidate tags, containers that were started of them, files in the writing, temporary files, running children."""
     with closing(engine.client()) as client:
         candidates = [
-            name for image in list_summaries(client) for name in image["RepoTags"] or () if name == f"{tag}-candidate"
+            name for image in list_summaries(client, reference=f"{tag}-candidate") for name in image["RepoTags"] or ()
         ]
         containers = [
             f"container {container.name} of {container.labels[LABEL]}"
