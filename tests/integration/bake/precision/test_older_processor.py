@@ -27,7 +27,7 @@ from prebake.documents.settings import REPORT, StageSettings
 from prebake.io import subprocesses
 from tests.support.bake.host_bake import compile_folder
 from tests.support.models.eight_bits import make_input, share_constants, write_operator, write_published
-from tests.support.older_processor import OlderProcessor, older_processor
+from tests.support.processes.older_processor import OlderProcessor, older_processor
 from tests.support.repository import ROOT, TINY_IMAGES
 
 ANSWERS = TINY_IMAGES / "answers.py"

@@ -7,17 +7,13 @@ so that what runs in it should be small, and all programs share one process of i
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Timer
 
 import pytest
 
@@ -25,54 +21,37 @@ from prebake.bootstrap import debian_packages
 from prebake.io.cache_folder import cache_folder
 from prebake.io.file_lock import hold_lock
 from prebake.io.log import log_to_stderr
+from tests.support.processes.forking_python import ForkingPython, Program
 from tests.support.repository import ROOT
 
 _MODEL = "Haswell"
 _PROGRAM = "qemu-x86_64-static"
 _SUITE = "bookworm"
-_SERVER = ROOT / "tests/support/bake/forking_python.py"
 _MODULES = ("prebake.bake.stages.compile_graphs", "tests.support.bake.answers")
 
 
 class OlderProcessor:
     """One emulated process: it imports what the programs need once, and runs each program in a fork of itself."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: ForkingPython) -> None:
         self._process = process
 
-    def python(self, *words: str | Path, seconds: float = 600) -> str:
+    def python(self, *words: str | Path, seconds: int = 600) -> str:
         """Run this Python with ``words``, from the root of the checkout, and give what it printed."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin
-        assert stdout
-        watch = Timer(seconds, self._process.kill)
-        watch.start()
-        try:
-            stdin.write(json.dumps([str(word) for word in words]) + "\n")
-            stdin.flush()
-            answer = stdout.readline()
-        finally:
-            watch.cancel()
-        assert answer, f"{words}: the emulated process ended, or did not answer within {seconds:g} s"
-        code, printed, narration = json.loads(answer)
+        code, printed, narration = self._process.run(Program([str(word) for word in words], seconds=seconds))
         assert code == 0, f"{words}: ended with {code}\n{printed}\n{narration}"
-        return str(printed)
+        return printed
 
 
 @contextmanager
 def older_processor() -> Iterator[OlderProcessor]:
     """An emulated process, which ends with the block."""
-    command: list[str | Path] = [_program(), "-cpu", _MODEL, sys.executable, _SERVER, *_MODULES]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    process = ForkingPython(_MODULES, ROOT, environment, before=[str(_program()), "-cpu", _MODEL])
     try:
         yield OlderProcessor(process)
-        process.communicate(timeout=60)  # it ends with its stdin
     finally:
-        process.kill()
-        process.communicate()
+        process.close()
 
 
 def _program() -> Path:
