@@ -8,6 +8,7 @@ TIMES ?= 1000
 SERIES ?= 20
 PAIRS ?= 40
 NOTE ?=
+SLOW ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -15,7 +16,7 @@ READY := $(VENV)/.ready
 # Every process of tests would compile each module that it imports, as `make setup` compiles none.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup engine demo test unit integration e2e coverage lint bench gpu-check soak restarts published aa requirements reference clean
+.PHONY: help setup engine demo test test-all unit integration e2e coverage lint bench gpu-check soak restarts published aa requirements reference clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -32,29 +33,32 @@ engine: $(READY)
 demo: engine  ## build foley from its sample, start it, send it a clip, show the measured start
 	$(BIN)/prebake demo --model foley
 
-# Four processes of tests on two cores, as a test that uses the Engine waits for it much of the time.
+# Three processes of tests on two cores, as a test that uses the Engine waits for it some of the time.
 PYTEST := $(BIN)/python -m pytest -q --durations=30 --durations-min=5
 COVERAGE := $(BIN)/coverage
 
-test: engine  ## lint, types, and every test: unit, integration, e2e
+test: engine  ## lint, types, and the tests of every change: unit, integration, e2e
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) tests/unit -n 2
-	$(PYTEST) tests/integration tests/e2e -n 4
+	$(PYTEST) tests/integration tests/e2e -n 3 $(SLOW)
+
+test-all: SLOW = --slow
+test-all: test  ## the same with the slow tests, which run more examples of what `make test` runs
 
 unit: setup  ## the tests that need Python alone: no torch, no ONNX Runtime, no Engine
 	$(PYTEST) tests/unit -n 2
 
 integration: setup  ## the tests with torch, ONNX Runtime and server processes, without an Engine
-	$(PYTEST) tests/integration -n 2
+	$(PYTEST) tests/integration -n 2 $(SLOW)
 
 e2e: engine  ## the tests that build and start images
-	$(PYTEST) tests/e2e -n 4
+	$(PYTEST) tests/e2e -n 3 $(SLOW)
 
 coverage: engine  ## which lines of prebake, entrypoints and images the tests run, without containers; slower than make test
 	@mkdir -p build/coverage
-	-$(COVERAGE) run --rcfile=tools/coverage.rc -m pytest -q tests -n 4
+	-$(COVERAGE) run --rcfile=tools/coverage.rc -m pytest -q tests -n 3 --slow
 	$(COVERAGE) combine -q --rcfile=tools/coverage.rc
 	$(COVERAGE) report --rcfile=tools/coverage.rc
 

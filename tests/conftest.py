@@ -11,12 +11,21 @@ from xdist.remote import Producer
 
 from tests.support.disks import disk_of
 from tests.support.order import GroupScheduling, sort_groups
+from tests.support.sampled import leave_out_slow
 
 # A shell that starts this in the background has it ignore SIGINT, and every process of a test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slow", action="store_true", help="also run the tests that `make test` leaves to `make test-all`"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("slow"):
+        leave_out_slow(config, items)
     sort_groups(items)
 
 

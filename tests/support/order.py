@@ -1,8 +1,8 @@
 """In which order, and in which of pytest-xdist's workers, the tests run.
 
 All tests of a file run in one worker, so that a fixture of a module is set up once. All tests below ``tests/e2e/images`` run in
-one worker, so that each image is built and started once. Groups follow from the name of a test alone, because the controller,
-which shares them out, has no more.
+one worker, so that each image is built and started once. So do all tests of one image in ``tests/integration/images``, so that it
+is baked once. Groups follow from the name of a test alone, because the controller, which shares them out, has no more.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 IMAGES = "tests/e2e/images"
+BAKED = "tests/integration/images"
 
 
 def group_of(nodeid: str) -> str:
     path = nodeid.partition("::")[0]
-    return IMAGES if path.startswith(f"{IMAGES}/") else path
+    if path.startswith(f"{IMAGES}/"):
+        return IMAGES
+    if path.startswith(f"{BAKED}/"):
+        return "/".join(path.split("/")[:4])
+    return path
 
 
 def sort_groups(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest: the images, then the other tests that need the Engine, then the rest.
+    """Begin with the groups that take longest: the images, then the other tests that need the Engine, then the rest.
 
     pytest-xdist keeps this order with ``--no-loadscope-reorder``.
     """
@@ -28,7 +33,11 @@ def sort_groups(items: list[pytest.Item]) -> None:
 
 
 def rank(group: str) -> int:
-    return 0 if group == IMAGES else 1 if group.startswith("tests/e2e/") else 2
+    if group == IMAGES:
+        return 0
+    if group.startswith(f"{BAKED}/"):
+        return 1
+    return 2 if group.startswith("tests/e2e/") else 3
 
 
 class GroupScheduling(LoadFileScheduling):  # type: ignore[misc]

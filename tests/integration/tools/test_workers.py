@@ -13,7 +13,7 @@ from tests.support.repository import ROOT
 CONFTEST = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.conftest import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from tests.conftest import pytest_addoption, pytest_collection_modifyitems, pytest_xdist_make_scheduler
 """
 NOTE = """
 import os, pathlib, time
@@ -53,9 +53,43 @@ def test_the_tests_of_a_file_share_a_worker_and_so_do_those_of_images(tmp_path: 
     assert len({worker for each in workers.values() for worker in each}) > 1
 
 
-def run(folder: Path, workers: int) -> subprocess.CompletedProcess[str]:
+def test_the_tests_of_an_image_that_is_baked_share_a_worker(tmp_path: Path) -> None:
+    for image in ("one", "two"):
+        folder = tmp_path / "tests/integration/images" / image
+        (folder / "nets").mkdir(parents=True)
+        for path in (folder / f"test_{image}_a.py", folder / f"nets/test_{image}_b.py"):
+            path.write_text(NOTE + passing("slow", 5).replace("pass", "note()"))
+    ended = run(tmp_path, 2)
+    assert "20 passed" in ended.stdout, ended.stdout + ended.stderr
+    workers = {path.stem: set(path.read_text().split()) for path in tmp_path.glob("*.workers")}
+    assert workers["test_one_a"] == workers["test_one_b"] != workers["test_two_a"] == workers["test_two_b"]
+
+
+SAMPLED = """
+import pytest
+from tests.support.sampled import sampled, slow
+@pytest.mark.parametrize("case", sampled("abc", "b"))
+def test_case(case): pass
+@slow
+def test_slow(): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "ran"), [([], 1), (["--slow"], 4), (["test_it.py::test_slow"], 1), (["test_it.py::test_case"], 3)]
+)
+def test_slow_tests_run_if_they_are_asked_for(tmp_path: Path, words: list[str], ran: int) -> None:
+    (tmp_path / "test_it.py").write_text(SAMPLED)
+    ended = run(tmp_path, 1, *words)
+    assert f"{ran} passed" in ended.stdout, ended.stdout + ended.stderr
+    assert ended.returncode == 0
+
+
+def run(folder: Path, workers: int, *words: str) -> subprocess.CompletedProcess[str]:
     """pytest in ``folder``, distributed as the tests of this project are."""
     (folder / "conftest.py").write_text(CONFTEST)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", "-c", "/dev/null"]
-    options = ["--import-mode=importlib", "-n", str(workers), "--dist=loadfile", "--no-loadscope-reorder", "."]
-    return subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False, timeout=200)
+    options = ["--import-mode=importlib", "-n", str(workers), "--dist=loadfile", "--no-loadscope-reorder"]
+    return subprocess.run(
+        [*command, *options, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=200
+    )

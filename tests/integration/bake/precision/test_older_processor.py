@@ -29,6 +29,7 @@ from tests.support.bake.host_bake import compile_folder
 from tests.support.models.eight_bits import make_input, share_constants, write_operator, write_published
 from tests.support.processes.older_processor import OlderProcessor, older_processor
 from tests.support.repository import ROOT, TINY_IMAGES
+from tests.support.sampled import sampled
 
 ANSWERS = TINY_IMAGES / "answers.py"
 PUBLISHED = [("products", "u8s8"), ("products", "dynamic"), ("convolutions", "u8s8"), ("convolutions", "s8s8")]
@@ -190,7 +191,7 @@ KERNELS = {
 """torch's own kernels, oneDNN's and MKL's; numpy has OpenBLAS."""
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("kernels", sampled(KERNELS))
 def test_the_framework_may_have_computed_with_other_kernels(
     checkpoint: Path, settings: StageSettings, tmp_path: Path, kernels: str
 ) -> None:

@@ -18,6 +18,7 @@ from tests.support.models.framework import ask_framework
 from tests.support.models.generated import Baked, difference
 from tests.support.models.texts import TEXTS, write_text_model
 from tests.support.repository import ROOT
+from tests.support.sampled import sampled
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
 CASES: dict[str, dict[str, Any]] = {
@@ -26,7 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES["embed"])
+@pytest.mark.parametrize("name", sampled(CASES["embed"], "by_prompts"))
 def test_texts_are_embedded_as_encode_does(begun: Begun, beginner: Project, name: str) -> None:
     baked = begun(name, lambda folder: write_text_model(folder, **CASES["embed"][name]))
     folder = beginner.root / "published" / name
@@ -49,7 +50,7 @@ def test_texts_are_embedded_as_encode_does(begun: Begun, beginner: Project, name
     assert np.abs(np.array(answers[0][0]) - np.array(answers[0][1])).max() > 0.01, "a checkpoint that tells texts apart"
 
 
-@pytest.mark.parametrize("name", CASES["classify"])
+@pytest.mark.parametrize("name", sampled(CASES["classify"], "several_labels"))
 def test_texts_are_classified_as_the_pipeline_does(begun: Begun, beginner: Project, name: str) -> None:
     baked = begun(name, lambda folder: write_text_model(folder, **CASES["classify"][name]))
     (wanted,) = ask_framework("classify", beginner.root / "published" / name, [{"texts": TEXTS}])
@@ -62,7 +63,7 @@ def test_texts_are_classified_as_the_pipeline_does(begun: Begun, beginner: Proje
     assert len({round(each[best(each)], 3) for each in wanted}) > 4, "a checkpoint that tells texts apart"
 
 
-@pytest.mark.parametrize("name", CASES["tag"])
+@pytest.mark.parametrize("name", sampled(CASES["tag"], "tagged_with_hyphens"))
 def test_spans_are_found_as_the_pipeline_does(begun: Begun, beginner: Project, name: str) -> None:
     baked = begun(name, lambda folder: write_text_model(folder, **CASES["tag"][name]))
     (wanted,) = ask_framework("tag", beginner.root / "published" / name, [{"texts": TEXTS}])

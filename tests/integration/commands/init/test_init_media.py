@@ -20,6 +20,7 @@ from tests.support.commands.projects import Project
 from tests.support.models import pretrained
 from tests.support.models.generated import Baked, difference
 from tests.support.models.heygem_recordings import tag, with_tag_chunk
+from tests.support.sampled import sampled
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
 PROCESSORS: dict[str, dict[str, Any]] = {
@@ -53,7 +54,7 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-@pytest.mark.parametrize("kind", list(PROCESSORS))
+@pytest.mark.parametrize("kind", sampled(PROCESSORS, "vit"))
 def test_pictures_are_classified_as_the_pipeline_does(
     begun: Begun, beginner: Project, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -110,7 +111,7 @@ def mp3(samples: np.ndarray[Any, Any], rate: int = 44_100) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("normalized", [True, False])
+@pytest.mark.parametrize("normalized", sampled([True, False], True))
 def test_speech_is_recognized_as_the_pipeline_does(begun: Begun, beginner: Project, normalized: bool) -> None:
     name = f"hear_{normalized}".lower()
     baked = begun(name, lambda folder: pretrained.write_recognizer(folder, normalized=normalized))

@@ -20,6 +20,7 @@ from tests.support.commands.projects import Project, clone
 from tests.support.models import pretrained
 from tests.support.models.generated import bake, importable
 from tests.support.models.texts import write_modules, write_network, write_tokenizer
+from tests.support.sampled import sampled
 
 POOL = {"word_embedding_dimension": 32, "pooling_mode": "mean"}
 _number = iter(range(1000))
@@ -115,7 +116,7 @@ MEDIA: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", list(MEDIA))
+@pytest.mark.parametrize("kind", sampled(MEDIA, "pictures"))
 def test_pictures_and_sounds_are_compared_with_the_framework(project: Project, tmp_path: Path, kind: str) -> None:
     write, module, right, wrong = MEDIA[kind]
     folder = project.root / "published" / kind

@@ -17,6 +17,7 @@ from tests.integration.commands.init.test_init_media import wav
 from tests.support.commands.projects import Project
 from tests.support.models import pretrained
 from tests.support.models.generated import Baked, begin
+from tests.support.sampled import slow
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
 ASKED = (
@@ -98,6 +99,7 @@ def test_a_multilingual_one_writes_what_transformers_does(listening: Baked, begi
     assert len({len(each) for each in seen.values()}) > 2, "some texts end by themselves"
 
 
+@slow
 def test_one_without_languages_writes_what_transformers_does(begun: Begun, beginner: Project) -> None:
     baked = begun(
         "listen_plain", lambda folder: pretrained.write_listener(folder, multilingual=False, mels=128, seconds=30)
@@ -118,6 +120,7 @@ def test_one_without_languages_writes_what_transformers_does(begun: Begun, begin
         assert caught.value.field == "audio"
 
 
+@slow
 def test_the_checkpoints_own_language_and_converted_weights(begun: Begun, beginner: Project) -> None:
     own: dict[str, Any] = {
         "language": "german",

@@ -13,6 +13,7 @@ from images.foley import export as foley
 from images.foley.nets import dac, loading, published
 from tests.support.foley import graph_runs, networks
 from tests.support.foley.networks import dac_encoder, dac_file, golden, tensor_list, worst
+from tests.support.sampled import slow
 
 AUDIO, STATISTICS = 3e-5, 1e-4
 INSIDE = 5e-4
@@ -86,6 +87,7 @@ def outputs(network: nn.Module, parts: dict[str, nn.Module], given: Tensor) -> d
     return seen
 
 
+@slow
 def test_the_published_size(published_file: dict[str, Any]) -> None:
     vectors, network = golden("dac_published_a"), published.load_decoder(published_file)
     latents, (traced, other) = torch.from_numpy(vectors["in_latents"]), foley.dac_cases(network)
@@ -99,6 +101,7 @@ def test_the_published_size(published_file: dict[str, Any]) -> None:
     assert worst(graph.run(**other), expected) < AUDIO
 
 
+@slow
 def test_the_published_encoder(published_file: dict[str, Any]) -> None:
     check_encoder(dac_encoder(published_file), "dac_published_a", step=16)
 

@@ -11,13 +11,14 @@ from images.foley.nets import loading, published
 from images.foley.nets.synchformer import OTHER_PARTS, PREFIX, UNUSED, Synchformer, read_config
 from tests.support.foley import graph_runs, networks
 from tests.support.foley.networks import Golden, golden, tensor_list, worst
+from tests.support.sampled import sampled
 
 LIMIT = 1e-5
 INSIDE = 1e-4
 NETWORKS = {"tiny": networks.tiny_synchformer, "published": networks.published_synchformer}
 
 
-@pytest.mark.parametrize("size", ["tiny", "published"])
+@pytest.mark.parametrize("size", sampled(["tiny", "published"], "tiny"))
 def test_the_golden_features_in_torch_and_as_a_graph(size: str) -> None:
     """The graph was exported for two windows. In the published size, each window takes seconds: the graph computes one."""
     network, vectors = NETWORKS[size](), golden(f"synchformer_{size}")

@@ -15,6 +15,7 @@ from images.foley.nets.transformer import IN_FP32, Transformer, read_config
 from prebake.bake.precision.half_module import HalfModule
 from tests.support.foley import graph_runs, networks
 from tests.support.foley.networks import Golden, golden, tensor_list, worst
+from tests.support.sampled import slow
 
 LIMIT = 5e-6
 INSIDE = 2e-5
@@ -114,6 +115,7 @@ def watch(network: Transformer, given: dict[str, Tensor]) -> dict[str, Tensor]:
     return seen
 
 
+@slow
 def test_published_widths_in_torch_and_as_a_graph() -> None:
     network, vectors = networks.first_blocks("mmdit_xl"), golden("real_xl_1x1")
     other = foley.transformer_case(network, *foley.TRANSFORMER_SIZES[1])
@@ -138,6 +140,7 @@ def test_half_precision_keeps_times_and_places(case: str, kind: str, bound: floa
     assert worst(kept, vectors["out"]) < bound * largest < worst(coarse, vectors["out"])
 
 
+@slow
 def test_the_graph_computes_in_fp16() -> None:
     """A CPU does so between casts. One block of each kind has every operator, and is exported in a third of the time."""
     given, network = inputs(golden("mmdit_c")), networks.first_blocks("mmdit_tiny")
