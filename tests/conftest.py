@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.support.disks import disk_of
 from tests.support.order import GroupScheduling, sort_groups
 from tests.support.sampled import leave_out_slow
 
+# The processes of tests outnumber the cores. With more than one thread, each also waits actively for its other ones.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell that starts this in the background has it ignore SIGINT, and every process of a test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

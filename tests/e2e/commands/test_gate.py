@@ -21,6 +21,7 @@ from prebake.measure.gate_report.schema import json_schema
 from prebake.workflow.benchmark.baseline_tags import BASELINES
 from tests.support.commands.projects import Built, Project
 from tests.support.registries.pushed_copies import Pushed
+from tests.support.sampled import sampled
 from tests.support.schemas import Draft202012Validator
 
 SLEEP = "\n\nimport time\n\ntime.sleep(3)\n"
@@ -126,7 +127,7 @@ def git(root: Path, *words: str) -> str:
     return subprocess.run(["git", *own, *words], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["by_its_own_prebake", "by_this_prebake"])
+@pytest.mark.parametrize("own", sampled([True, False], True), ids=["by_its_own_prebake", "by_this_prebake"])
 def test_a_revision_is_built_beside_the_working_tree(engine: Connection, project: Project, tag: str, own: bool) -> None:
     (project.root / ".gitignore").write_text("build/\ntemporary/\nnarration-*\n")
     added = (".",) if own else ("images", ".gitignore")

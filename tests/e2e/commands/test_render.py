@@ -16,6 +16,7 @@ from tests.support.commands.built_images import image_name
 from tests.support.commands.projects import Built, Project, change_spec, change_weights, clone, reach
 from tests.support.image_files import base_of, list_files
 from tests.support.plain_builds import build_plainly
+from tests.support.sampled import sampled
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def mixed(engine: Connection, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield Built(project, "toy", tag, ended, project.report("toy"))
 
 
-@pytest.mark.parametrize("model", ["toy", "mixed", "foley"])
+@pytest.mark.parametrize("model", sampled(["toy", "mixed", "foley"], "toy"))
 def test_a_plain_build_of_the_rendered_folder_gives_the_same_image(
     request: pytest.FixtureRequest, engine: Connection, tmp_path: Path, tag: str, model: str
 ) -> None:

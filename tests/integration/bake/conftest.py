@@ -59,7 +59,6 @@ def tiny_settings(checkpoint: Path) -> StageSettings:
 @pytest.fixture(scope="session", autouse=True)
 def tiny_image() -> Iterator[None]:
     """``images.tiny`` of this folder, importable: ``images`` is a namespace package."""
-    torch.set_num_threads(2)
     sys.path.insert(0, str(TINY_IMAGES))
     yield
     sys.path.remove(str(TINY_IMAGES))

@@ -22,6 +22,7 @@ from tests.support.commands.built_images import image_name
 from tests.support.commands.projects import Project, clone, reach, read_lock
 from tests.support.models import pipelines
 from tests.support.models.generated import Baked
+from tests.support.sampled import sampled
 from tests.support.serving import serving
 
 Begun = Callable[..., Baked]
@@ -44,7 +45,7 @@ UNCONDITIONAL: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", list(UNCONDITIONAL))
+@pytest.mark.parametrize("kind", sampled(UNCONDITIONAL, "ddim"))
 def test_pictures_out_of_noise_are_the_pipelines(begun: Begun, beginner: Project, kind: str) -> None:
     write, pipeline, counts = UNCONDITIONAL[kind]
     baked = begun(kind, write, "--license", "MIT")

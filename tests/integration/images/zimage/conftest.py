@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from images.zimage import model, naive, sample
 from tests.support.bake.host_bake import bake_folder
@@ -21,7 +20,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def baked(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(2)
     folder = tmp_path_factory.mktemp("zimage-baked") / "models"
     bake_folder("zimage", checkpoint, settings_for(checkpoint), folder)
     return folder
@@ -34,7 +32,6 @@ def served(baked: Path) -> model.ZImage:
 
 @pytest.fixture(scope="session")
 def baked_for_torch(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(2)
     folder = tmp_path_factory.mktemp("zimage-torch") / "models"
     bake_folder("zimage", checkpoint, torch_settings(checkpoint, "fp32"), folder)
     return folder
