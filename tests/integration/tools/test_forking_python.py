@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands.projects import clone
-from tests.support.commands.warm_command import has_own_code, run_warm
+from tests.support.commands.warm_command import has_own_code, run_warm, warm_process
 from tests.support.processes.forking_python import ForkingPython, Program
 from tests.support.repository import ROOT
 
@@ -64,3 +64,12 @@ def test_a_clone_with_other_code_runs_in_a_process_of_its_own(tmp_path: Path) ->
     code.write_text(code.read_text().replace("__version__ = ", "__version__ = 'other' or "))
     assert run_warm(project.root, ["--version"], project.environment()) is None
     assert "other" in project.run("--version").expect(0).stdout
+
+
+def test_the_command_imports_nothing_that_a_fork_must_import_for_itself(tmp_path: Path) -> None:
+    """huggingface_hub reads the environment when it is imported; numpy and what is built on it start threads."""
+    project = clone(tmp_path / "project")
+    (project.root / "build.py").write_text("import sys; print(*sys.modules)")
+    imported = warm_process().run(Program(["build.py"], str(project.root)))[1].split()
+    assert "prebake.workflow.build" in imported
+    assert not {"huggingface_hub.constants", "numpy", "onnx", "onnxruntime", "torch"}.intersection(imported)

@@ -18,6 +18,7 @@ PARTS = ("build.py", "prebake", "entrypoints", "templates")
 _NOT_IMPORTED = (
     "prebake.bake",  # its stages import torch, which starts threads
     "prebake.checkpoints.sources.huggingface",  # huggingface_hub reads the environment when it is imported
+    "prebake.checkpoints.sources.xet",  # the same
     "prebake.workflow.init.recognizers.onnx_components",  # numpy and ONNX Runtime start threads
 )
 _AT_START = ("PYTHON", "LD_", "LC_", "LANG")
@@ -33,7 +34,7 @@ def run_warm(root: Path, words: Sequence[str], environment: Mapping[str, str]) -
     if not _busy.acquire(blocking=False):
         return None
     try:
-        return _process().run(Program(["build.py", *words], str(root), environment))
+        return warm_process().run(Program(["build.py", *words], str(root), environment))
     finally:
         _busy.release()
 
@@ -64,6 +65,6 @@ def _starts_alike(environment: Mapping[str, str]) -> bool:
 
 
 @cache
-def _process() -> ForkingPython:
+def warm_process() -> ForkingPython:
     names = (module.name for module in pkgutil.walk_packages(prebake.__path__, "prebake.", onerror=lambda _: None))
     return ForkingPython([name for name in names if not name.startswith(_NOT_IMPORTED)], ROOT, os.environ)
