@@ -8,7 +8,7 @@ TIMES ?= 1000
 SERIES ?= 20
 PAIRS ?= 40
 NOTE ?=
-SLOW ?=
+SLOW :=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -37,7 +37,7 @@ demo: engine  ## build foley from its sample, start it, send it a clip, show the
 PYTEST := $(BIN)/python -m pytest -q --durations=30 --durations-min=5
 COVERAGE := $(BIN)/coverage
 
-test: engine  ## lint, types, and the tests of every change: unit, integration, e2e
+test: engine  ## lint, types, and all tests that are not marked slow: unit, integration, e2e
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -45,7 +45,7 @@ test: engine  ## lint, types, and the tests of every change: unit, integration, 
 	$(PYTEST) tests/integration tests/e2e -n 3 $(SLOW)
 
 test-all: SLOW = --slow
-test-all: test  ## the same with the slow tests, which run more examples of what `make test` runs
+test-all: test  ## the same, and the slow tests
 
 unit: setup  ## the tests that need Python alone: no torch, no ONNX Runtime, no Engine
 	$(PYTEST) tests/unit -n 2

@@ -14,7 +14,7 @@ from tests.support.disks import disk_of
 from tests.support.order import GroupScheduling, sort_groups
 from tests.support.sampled import leave_out_slow
 
-# The processes of tests outnumber the cores. With more than one thread, each also waits actively for its other ones.
+# The processes of tests outnumber the cores, and a thread of OpenMP that waits for others keeps its core busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell that starts this in the background has it ignore SIGINT, and every process of a test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

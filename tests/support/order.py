@@ -1,8 +1,9 @@
 """In which order, and in which of pytest-xdist's workers, the tests run.
 
 All tests of a file run in one worker, so that a fixture of a module is set up once. All tests below ``tests/e2e/images`` run in
-one worker, so that each image is built and started once. So do all tests of one image in ``tests/integration/images``, so that it
-is baked once. Groups follow from the name of a test alone, because the controller, which shares them out, has no more.
+one worker, so that each image is built and started once. All tests below ``tests/integration/images/NAME`` run in one worker, so
+that the image is baked once. Groups follow from the name of a test alone, because the controller, which shares them out, has no
+more.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
-IMAGES = "tests/e2e/images"
-BAKED = "tests/integration/images"
+BUILT_IMAGES = "tests/e2e/images"
+BAKED_IMAGES = "tests/integration/images"
 
 
 def group_of(nodeid: str) -> str:
     path = nodeid.partition("::")[0]
-    if path.startswith(f"{IMAGES}/"):
-        return IMAGES
-    if path.startswith(f"{BAKED}/"):
-        return "/".join(path.split("/")[:4])
+    if path.startswith(f"{BUILT_IMAGES}/"):
+        return BUILT_IMAGES
+    if path.startswith(f"{BAKED_IMAGES}/"):
+        return "/".join(path.split("/")[:4])  # tests/integration/images/NAME
     return path
 
 
@@ -33,9 +34,9 @@ def sort_groups(items: list[pytest.Item]) -> None:
 
 
 def rank(group: str) -> int:
-    if group == IMAGES:
+    if group == BUILT_IMAGES:
         return 0
-    if group.startswith(f"{BAKED}/"):
+    if group.startswith(f"{BAKED_IMAGES}/"):
         return 1
     return 2 if group.startswith("tests/e2e/") else 3
 

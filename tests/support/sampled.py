@@ -1,4 +1,4 @@
-"""Tests that ``make test`` leaves to ``make test-all``."""
+"""The mark of slow tests, which ``make test-all`` runs and ``make test`` leaves out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 slow = pytest.mark.slow
-"""The test takes many CPU seconds, and a test of ``make test`` runs the same code with another example."""
+"""Marks a test that takes many CPU seconds, if a test without this mark runs the same code on another example."""
 
 
 def leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -25,7 +25,7 @@ def leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def sampled(cases: Iterable[Any], *always: object) -> list[Any]:
-    """Parameters, of which ``make test`` runs ``always`` alone; ``make test-all`` runs them all."""
+    """``cases`` as parameters of a test. Those that are not in ``always`` are slow."""
     listed = list(cases)
     missing = [case for case in always if case not in listed]
     assert not missing, f"no such cases: {missing}"

@@ -92,9 +92,9 @@ def list_summaries(client: DockerClient, *, every: bool = False, **filters: obje
     """The Engine's short description of each image (``RepoTags``, ``Id`` …), with ``every`` also of the intermediate images of
     a classic build. ``filters`` are the Engine's, such as ``dangling=False`` for images with a name.
 
-    Name no image that is not needed: an Engine with containerd's image store adds up the sizes of all layers of each image
-    (about 15 ms an image). It also fails the whole list (404, "content digest not found") if one of the images is removed
-    while it reads them. So it is asked again.
+    Filter out images that the caller does not need. For each image in the list, an Engine with containerd's image store adds
+    up the sizes of its layers (docs/measurements/test-suite.md, "Builds"). Such an Engine also fails the whole list (404,
+    "content digest not found") if one of the images is removed meanwhile. So it is asked again.
     """
     for _ in range(_LIST_TRIES - 1):
         with suppress(NotFound):

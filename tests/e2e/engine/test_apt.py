@@ -10,7 +10,6 @@ from prebake.docker.connection import Connection
 from prebake.docker.images.base_image import Base, ensure_debian_base
 from prebake.errors import SystemPackageError
 from prebake.io.log import silent
-from tests.support.sampled import slow
 
 WITH_APT = Recipe(packages=(*Recipe().packages, "apt"), dropped="/var/cache/* /var/log/*")
 
@@ -31,7 +30,6 @@ def test_a_name_stands_for_a_package_and_what_it_depends_on(found: AptPackages) 
         assert each.archive in found.archives
 
 
-@slow
 def test_the_base_s_own_apt_says_the_same(engine: Connection, found: AptPackages) -> None:
     with_apt = ensure_debian_base(engine, WITH_APT, log=silent)
     assert find_packages(engine, with_apt, ["libsndfile1"], silent).packages == found.packages

@@ -1,4 +1,4 @@
-"""Clones of this project in folders of their own, and the real command run in them as somebody at a terminal would."""
+"""Clones of this project in folders of their own, and ``python build.py`` run in them."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class Project:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *words: str, **variables: str) -> Ended:
-        """``python build.py …`` to its end. If the clone has this checkout's own code, the process is a fork of one that has
-        imported it already: importing takes longer than most commands."""
+        """Run ``python build.py …`` to its end. If the clone's code is unchanged, this is a fork of a process that has imported
+        the command, since importing takes longer than most commands."""
         environment = self.environment(**variables)
         if (ended := run_warm(self.root, words, environment)) is not None:
             return Ended(*ended)
@@ -169,14 +169,15 @@ class Built:
 
 
 def clone(root: Path, *images: str, variables: Mapping[str, str] | None = None) -> Project:
-    """What a checkout has, with these of its images (``toy`` is the tests' own). Bytecode is copied, too, so that the first
-    command in the clone compiles nothing."""
+    """Copy the checkout's code to ``root``, and the folders of these images; ``toy`` is an image of the tests. The bytecode is
+    copied, too, so that no command in the clone compiles the code again."""
     _compile_library()
-    skip = shutil.ignore_patterns("__pycache__")
+    skip, being_written = shutil.ignore_patterns("__pycache__"), shutil.ignore_patterns("*.pyc.*")
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, root / part)  # keeps the modification times by which Python trusts bytecode
+            # The copies keep their modification times, which Python compares with those that the bytecode names.
+            shutil.copytree(source, root / part, ignore=being_written)
         else:
             root.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, root / part)

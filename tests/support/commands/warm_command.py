@@ -14,7 +14,7 @@ from tests.support.processes.forking_python import ForkingPython, Program
 from tests.support.repository import ROOT
 
 PARTS = ("build.py", "prebake", "entrypoints", "templates")
-"""What a clone has of the checkout, beside images."""
+"""The files and folders of the checkout that every clone has."""
 _NOT_IMPORTED = (
     "prebake.bake",  # its stages import torch, which starts threads
     "prebake.checkpoints.sources.huggingface",  # huggingface_hub reads the environment when it is imported
@@ -22,13 +22,16 @@ _NOT_IMPORTED = (
     "prebake.workflow.init.recognizers.onnx_components",  # numpy and ONNX Runtime start threads
 )
 _AT_START = ("PYTHON", "LD_", "LC_", "LANG")
-"""Beginnings of the variables that a process reads when it starts."""
+"""Prefixes of the environment variables that Python and the dynamic linker read when a process starts."""
 _busy = Lock()
 
 
 def run_warm(root: Path, words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str] | None:
-    """Exit code, stdout and stderr; None if this takes a process of its own: the code in ``root`` is not the checkout's, the
-    environment has other variables that Python reads when it starts, coverage is measured, or another thread runs a command."""
+    """Exit code, stdout and stderr of ``python build.py WORDS`` in ``root``.
+
+    None, and nothing ran, if a fork would not do what a new process does, or cannot: the code in ``root`` is not the checkout's;
+    ``environment`` changes a variable that is read when a process starts; coverage is measured, which starts with a process; or
+    another thread is running a command."""
     if not _starts_alike(environment) or "COVERAGE_PROCESS_CONFIG" in os.environ or not has_own_code(root):
         return None
     if not _busy.acquire(blocking=False):
@@ -50,11 +53,10 @@ def _own_states() -> dict[str, tuple[int, int]]:
 
 
 def _states(root: Path) -> dict[str, tuple[int, int]]:
-    """Size and modification time of each file, by its path. Bytecode may differ."""
-    folders = [entry for part in PARTS for entry in os.walk(root / part)]
-    files = [os.path.join(folder, name) for folder, _, names in folders for name in names]  # noqa: PTH118 (os.walk is several times faster than Path.rglob)
-    states = {path: os.stat(path) for path in [*files, str(root / "build.py")] if not path.endswith(".pyc")}  # noqa: PTH116
-    return {path[len(str(root)) :]: (state.st_size, state.st_mtime_ns) for path, state in states.items()}
+    """Size and modification time of each file but bytecode, by its path in ``root``."""
+    files = [path for part in PARTS for path in (root / part, *(root / part).rglob("*"))]
+    states = {path: path.stat() for path in files if path.suffix != ".pyc" and path.is_file()}
+    return {str(path.relative_to(root)): (state.st_size, state.st_mtime_ns) for path, state in states.items()}
 
 
 def _starts_alike(environment: Mapping[str, str]) -> bool:

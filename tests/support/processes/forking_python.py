@@ -1,8 +1,8 @@
-"""A Python that imports modules once and runs each program in a fork of itself.
+"""A Python process that imports modules once and runs each program in a fork of itself.
 
-``ForkingPython`` starts it and sends it programs: lines of JSON on its stdin (``Program``). Its answers are lines of JSON on its
-stdout: how the program ended, and its two outputs. No import may have started a thread, which a fork would lack. The modules may
-not read at import what a program's environment changes.
+``ForkingPython`` starts the process and sends it each ``Program`` as a line of JSON. The process answers with a line of JSON: the
+program's exit code, stdout and stderr. A module must not start threads when it is imported, since a fork has none of them, and
+must not read environment variables then, since each program has its own.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Timer
 from typing import IO
+
+_IMPORT_SECONDS = 300
+"""How long the imports may take, also under an emulator."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """``words`` follow ``python``: ``-m MODULE …`` or ``FILE …``. It runs in ``folder`` and with ``environment``; None for those
-    of the process that forks. After ``seconds`` it is ended by SIGALRM."""
+    """``words`` follow ``python``: ``-m MODULE …`` or ``FILE …``. If ``folder`` or ``environment`` is None, the program has that
+    of the process that forks. After ``seconds``, SIGALRM ends the program."""
 
     words: Sequence[str]
     folder: str | None = None
@@ -37,7 +41,7 @@ class Program:
 
 
 class ForkingPython:
-    """One such process. ``before``: words before its ``python``, such as an emulator's."""
+    """The process, and how to run programs in it. ``before``: the words before ``python`` in its command, such as an emulator."""
 
     def __init__(
         self, modules: Sequence[str], root: Path, environment: Mapping[str, str], before: Sequence[str] = ()
@@ -56,10 +60,15 @@ class ForkingPython:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin
         assert stdout
-        stdin.write(json.dumps(asdict(program)) + "\n")
-        stdin.flush()
-        answer = stdout.readline()
-        assert answer, f"{program.words}: the process that forks ended"
+        watch = Timer(program.seconds + _IMPORT_SECONDS, self._process.kill)
+        watch.start()
+        try:
+            stdin.write(json.dumps(asdict(program)) + "\n")
+            stdin.flush()
+            answer = stdout.readline()
+        finally:
+            watch.cancel()
+        assert answer, f"{program.words}: the process that forks ended, or was killed as it did not answer in time"
         code, printed, narration = json.loads(answer)
         return code, printed, narration
 
@@ -73,7 +82,8 @@ class ForkingPython:
 
 
 def serve(modules: Sequence[str]) -> None:
-    """Run the programs of stdin. In a fork it returns when the program has ended, by SystemExit."""
+    """Run a program for each line of stdin. In the process that forks, this returns at the end of stdin; a fork leaves it by the
+    SystemExit of its program."""
     for module in modules:
         importlib.import_module(module)
     gc.freeze()  # forks share these objects, as their garbage collection does not visit them
@@ -96,7 +106,7 @@ def read_again(file: IO[bytes]) -> str:
 
 
 def run_program(program: Program) -> None:
-    """Run it as ``python`` would. Ends this process by SystemExit, so that what the program registered for its end runs."""
+    """Run a program as ``python`` would. Raises SystemExit, and does not call ``os._exit``, so that ``atexit`` functions run."""
     signal.alarm(program.seconds)
     if program.environment is not None:
         os.environ.clear()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -23,7 +25,10 @@ class Images:
     def answer(self, path: str) -> tuple[int, object]:
         place = path.partition("?")[0]
         if place.endswith("/images/json"):
-            return 200, [{"Id": name, "RepoTags": tags} for name, (tags, _) in self.images.items()]
+            filters = json.loads(parse_qs(urlsplit(path).query).get("filters", ["{}"])[0])
+            named_alone = filters == {"dangling": ["false"]}
+            listed = {name: tags for name, (tags, _) in self.images.items() if tags or not named_alone}
+            return 200, [{"Id": name, "RepoTags": tags} for name, tags in listed.items()]
         name = place.split("/images/")[1].removesuffix("/json")
         self.inspected.append(name)
         tags, layers = self.images[name]
@@ -49,6 +54,14 @@ def test_an_image_is_inspected_once() -> None:
         engine.images["one"] = ([], ["x", "y"])
         assert diff_ids_by_name(connection) == {"a:1": {"y", "z"}, "b:1": {"w"}}
         assert sorted(engine.inspected) == ["one", "three", "two"]
+
+
+def test_an_image_without_a_name_is_not_asked_for_if_names_are_wanted() -> None:
+    engine = Images({"one": (["a:1"], ["x"]), "two": ([], ["y"])})
+    with stub_engine(engine.answer) as connection:
+        assert diff_ids_by_name(connection) == {"a:1": {"x"}}
+        assert engine.inspected == ["one"]
+        assert list_diff_ids(connection) == {"x", "y"}
 
 
 def test_an_image_that_goes_or_is_not_here_yet_is_asked_for_again() -> None:

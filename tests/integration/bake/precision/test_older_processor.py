@@ -191,7 +191,7 @@ KERNELS = {
 """torch's own kernels, oneDNN's and MKL's; numpy has OpenBLAS."""
 
 
-@pytest.mark.parametrize("kernels", sampled(KERNELS))
+@pytest.mark.parametrize("kernels", sampled(KERNELS, "with AVX2"))
 def test_the_framework_may_have_computed_with_other_kernels(
     checkpoint: Path, settings: StageSettings, tmp_path: Path, kernels: str
 ) -> None:
