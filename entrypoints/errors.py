@@ -141,3 +141,47 @@ class DeviceMemoryFault(Fault):
     exit_code = 81
     kind = "not enough memory on the device"
     action = "Free memory on the device, use one with more memory, or build the components in a smaller precision."
+
+
+class ProcessLimit(Fault):
+    """A process or a thread cannot be started: the container's limit of processes is reached."""
+
+    exit_code = 83
+    kind = "limit of processes reached"
+    action = "Raise the container's limit of processes (docker run --pids-limit, podPidsLimit of the kubelet) to 128 or more."
+
+
+class OutOfMemory(Fault):
+    """The kernel ended the model process, or an allocation failed, since the container's memory was used up (the reason has the
+    limit and the peak)."""
+
+    exit_code = 84
+    kind = "out of memory"
+    action = (
+        "Give the container more memory, send smaller requests (a smaller size, fewer frames or texts), "
+        "or build the components in a smaller precision."
+    )
+
+
+class MemoryLimitTooLow(Fault):
+    """The container's memory limit cannot hold the weights (the reason has the sum)."""
+
+    exit_code = 85
+    kind = "memory limit below the model's needs"
+    action = "Raise the container's memory limit, or build the components in a smaller precision."
+
+
+class StartTimeout(Fault):
+    """The start did not end within ``PREBAKE_START_TIMEOUT`` seconds (the reason has the phases that still ran)."""
+
+    exit_code = 86
+    kind = "start took too long"
+    action = "See which phase did not end; set PREBAKE_START_TIMEOUT if this start may take longer."
+
+
+class ModelHung(Fault):
+    """The model still worked on a request long after the request's deadline, and did not stop when it was asked to."""
+
+    exit_code = 87
+    kind = "model does not stop"
+    action = "Find the step of images/<name>/model.py that does not end, or never looks at cancelled(); the container restarts."
