@@ -55,6 +55,14 @@ def test_an_error_a_signal_and_too_long_a_time_are_ends(forking: ForkingPython, 
         assert ("ValueError: odd" in ended[2]) == (code == 1)
 
 
+def test_a_process_that_ended_fails_one_program_and_no_later_one(forking: ForkingPython, tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text("import os; os.kill(os.getppid(), 9)")
+    with pytest.raises(AssertionError, match="the process that forks ended"):
+        forking.run(Program(["ends.py"], str(tmp_path)))
+    (tmp_path / "program.py").write_text("print(1)")
+    assert forking.run(Program(["program.py"], str(tmp_path)))[:2] == (0, "1\n")
+
+
 def test_a_clone_with_other_code_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
     project = clone(tmp_path / "project")
     assert has_own_code(project.root)

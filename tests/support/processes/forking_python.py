@@ -7,6 +7,7 @@ must not read environment variables then, since each program has its own.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -46,21 +47,19 @@ class ForkingPython:
     def __init__(
         self, modules: Sequence[str], root: Path, environment: Mapping[str, str], before: Sequence[str] = ()
     ) -> None:
-        self._process = subprocess.Popen(
-            [*before, sys.executable, __file__, *modules],
-            cwd=root,
-            env={**environment, "PYTHONPATH": str(root)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._command = [*before, sys.executable, __file__, *modules]
+        self._root = root
+        self._environment = {**environment, "PYTHONPATH": str(root)}
+        self._process = self._start()
 
     def run(self, program: Program) -> tuple[int, str, str]:
         """The exit code (negative: the number of the signal that ended it), stdout and stderr."""
+        if self._process.poll() is not None:  # an earlier program hung: that is its failure, not this one's
+            self._process = self._start()
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin
         assert stdout
-        watch = Timer(program.seconds + _IMPORT_SECONDS, self._process.kill)
+        watch = Timer(program.seconds + _IMPORT_SECONDS, self._kill)
         watch.start()
         try:
             stdin.write(json.dumps(asdict(program)) + "\n")
@@ -68,17 +67,37 @@ class ForkingPython:
             answer = stdout.readline()
         finally:
             watch.cancel()
-        assert answer, f"{program.words}: the process that forks ended, or was killed as it did not answer in time"
+        if not answer:
+            self._kill()
+            raise AssertionError(
+                f"{program.words}: the process that forks ended, or was killed as it did not answer in time"
+            )
         code, printed, narration = json.loads(answer)
         return code, printed, narration
+
+    def _start(self) -> subprocess.Popen[str]:
+        """In a session of its own, so that it can be ended with everything that its forks started."""
+        return subprocess.Popen(
+            self._command,
+            cwd=self._root,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def close(self) -> None:
         """End it. It also ends with the process that started it, which closes its stdin."""
         try:
             self._process.communicate(timeout=60)
         finally:
-            self._process.kill()
-            self._process.wait()
+            self._kill()
 
 
 def serve(modules: Sequence[str]) -> None:
