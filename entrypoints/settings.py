@@ -35,6 +35,8 @@ class Settings(NamedTuple):
     """Seconds that requests in flight have after SIGTERM."""
     heartbeat: float = 10.0
     """Seconds without an event until an event stream gets a comment; 0: never."""
+    hang_margin: float = 30.0
+    """Seconds after a request's deadline until a model that still works on it counts as hung."""
     model_names: tuple[str, ...] = ()
     """Empty if the image has one model. The image sets the variable."""
 
@@ -72,6 +74,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         failure_exit_delay=number("PREBAKE_FAILURE_EXIT_DELAY", default.failure_exit_delay, 3600),
         grace_period=number("PREBAKE_GRACE_PERIOD", default.grace_period, 86400),
         heartbeat=number("PREBAKE_HEARTBEAT", default.heartbeat, 3600),
+        hang_margin=number("PREBAKE_HANG_MARGIN", default.hang_margin, 86400),
         model_names=tuple(name for name in environ.get("PREBAKE_MODEL_NAMES", "").split(",") if name),
     )
     if problems:

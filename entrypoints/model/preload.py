@@ -18,6 +18,7 @@ from entrypoints.contract import Components, Model
 from entrypoints.errors import DeviceMemoryFault, Fault, ModelFault, SessionFault, WrongAnswer
 from entrypoints.files.readahead import advise, read_ahead
 from entrypoints.files.verification import Verification, check_sizes, find_root_cause, list_extra_files
+from entrypoints.forms.limits import find_body_size
 from entrypoints.hardware.cpu_quota import count_cpus
 from entrypoints.hardware.memory import is_out_of_memory
 from entrypoints.manifest.reader import read_manifest
@@ -50,6 +51,8 @@ class Preload:
         self._threads = settings.threads or count_cpus()
         self._timeline = timeline
         self._worker = worker
+        self.body_size = 0
+        """The largest body of a request in bytes, as soon as the model's fields are known."""
         self._manifest: Manifest | None = None
         self._extra_files: list[str] = []
         self._verification: Verification | None = None
@@ -118,6 +121,7 @@ class Preload:
         """Raises WrongAnswer, ModelFault, ManifestFault, SilentRebuild, CompiledElsewhere, or what the model raises."""
         form = read_request(self._models, manifest)
         self._worker.start(model)
+        self.body_size = find_body_size(self._worker.fields, manifest.limits.body_bytes)
         self._timeline.apply(FieldsAccepted(self._worker.fields))
         with self._timeline.phase("warm-up"):
             answer = answer_request(self._worker, form)

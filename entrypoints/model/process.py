@@ -14,8 +14,12 @@ from functools import partial
 from typing import NoReturn
 
 from entrypoints.contract import Answer, BadRequest, Cancelled
+from entrypoints.forms.fields import convert_form, measure_form
+from entrypoints.forms.form import read_form
+from entrypoints.forms.limits import MemoryShare, RequestMemory
+from entrypoints.forms.raw_request import RawRequest
 from entrypoints.model.preload import Preload
-from entrypoints.model.worker import Inference, Worker
+from entrypoints.model.worker import Compute, Inference, Worker
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.exit import finish
 from entrypoints.processes.log import log_event
@@ -24,10 +28,11 @@ from entrypoints.server.inference import (
     InferenceCancelled,
     InferenceEnded,
     InferenceProgressed,
+    InferenceQueued,
     InferenceRequested,
     InferenceStarted,
 )
-from entrypoints.server.responses import Response, error_response
+from entrypoints.server.responses import HTTPException, Response, error_response
 from entrypoints.settings import Settings
 
 
@@ -37,6 +42,7 @@ class ModelProcess:
         self._channel = channel
         self._worker = Worker(settings.workers)
         self._inferences: dict[int, Inference] = {}
+        self._memory = RequestMemory()
         events = timeline.branch(send=partial(channel.send, None))
         self._preload = Preload(settings, events, self._worker, model_name)
 
@@ -47,20 +53,32 @@ class ModelProcess:
         """Run until the server process has ended; then this process ends."""
         while True:
             try:
-                number, request = self._channel.receive()
+                number, message = self._channel.receive()
             except EOFError:
                 finish(0)
             assert number is not None  # the server process sends nothing about the start  # noqa: S101
-            if isinstance(request, InferenceRequested):
-                self._begin(number, request)
-            elif isinstance(request, InferenceCancelled) and (inference := self._inferences.get(number)):
-                inference.cancel(request.reason)
+            if isinstance(message, InferenceRequested):
+                self._begin(number, message)
+            elif isinstance(message, InferenceCancelled) and (inference := self._inferences.get(number)):
+                inference.cancel(message.reason)
+            del message  # its body may be large, and the next message may come much later
 
-    def _begin(self, number: int, request: InferenceRequested) -> None:
-        def send_progress(step: int, steps: int, message: str) -> None:
-            self._channel.send(number, InferenceProgressed(step, steps, message))
+    def _begin(self, number: int, message: InferenceRequested) -> None:
+        """Read the request here: the thread that reads messages has no other work, and a large body delays no client's answer."""
 
-        inference = self._worker.submit(request.form, send_progress if request.wants_progress else None)
+        def send_progress(step: int, steps: int, text: str) -> None:
+            self._channel.send(number, InferenceProgressed(step, steps, text))
+
+        share = self._memory.share()
+        try:
+            compute = read_request(self._worker, self._preload.body_size, message.request, share)
+        except BaseException as error:  # this thread must outlive every request
+            share.close()
+            self._channel.send(number, InferenceEnded(0.0, make_error_response(error)))
+            return
+        if message.wants_progress:
+            self._channel.send(number, InferenceQueued())
+        inference = self._worker.submit(compute, send_progress if message.wants_progress else None, share)
         self._inferences[number] = inference
         inference.started.add_done_callback(
             lambda waited: self._channel.send(number, InferenceStarted(waited.result()))
@@ -72,6 +90,14 @@ class ModelProcess:
         self._inferences.pop(number, None)
 
 
+def read_request(worker: Worker, limit: int, request: RawRequest, share: MemoryShare) -> Compute:
+    """Raises HTTPException for a body or fields that the model does not take."""
+    assert worker.model is not None  # requests come after ready  # noqa: S101
+    values = convert_form(worker.fields, read_form(request, limit, share))
+    share.shrink_to(measure_form(values))
+    return partial(worker.model.generate, values)
+
+
 def make_response(inference: Inference) -> Response:
     """The response of an inference that has ended."""
     error = inference.answer.exception()
@@ -79,11 +105,17 @@ def make_response(inference: Inference) -> Response:
         waited = inference.started.result()
         timing = {"server-timing": f"queue;dur={waited * 1e3:.1f}, generate;dur={inference.seconds * 1e3:.1f}"}
         return convert_answer(inference.answer.result(), timing)
+    if isinstance(error, Cancelled) and inference.cancelled():
+        return error_response(503, f"The request was not finished: {inference.cancel_reason}.")
+    return make_error_response(error)
+
+
+def make_error_response(error: BaseException) -> Response:
+    if isinstance(error, HTTPException):
+        return error.response
     if isinstance(error, BadRequest):
         status = error.status if 400 <= error.status < 500 else 422
         return error_response(status, str(error), {error.field: str(error)} if error.field else {})
-    if isinstance(error, Cancelled) and inference.cancelled():
-        return error_response(503, f"The request was not finished: {inference.cancel_reason}.")
     log_event("generate failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exception(error))
     return error_response(500, "The model failed at this request; the server's log has the error.")
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from entrypoints.contract import Answer, Session
 from entrypoints.errors import ManifestFault, ModelFault, SessionFault, SilentRebuild, WrongAnswer
 from entrypoints.files.verification import list_extra_files
+from entrypoints.forms.fields import convert_form
+from entrypoints.forms.form import Form
 from entrypoints.manifest.shape_buckets import describe_lengths
 from entrypoints.manifest.values import Manifest
 from entrypoints.model.answer_comparison import find_difference, measure_distance
 from entrypoints.model.worker import Worker
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.field_conversion import convert_form
-from entrypoints.server.request_body import Form
 from entrypoints.server.responses import HTTPException
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ def read_request(models: Path, manifest: Manifest) -> Form:
 
 def answer_request(worker: Worker, form: Form) -> Answer:
     """By the same conversion, queue and thread as any request. Raises ModelFault if the form is refused."""
+    assert worker.model is not None  # the worker was started with it  # noqa: S101
     try:
-        return worker.submit(convert_form(worker.fields, form)).answer.result()
+        return worker.submit(partial(worker.model.generate, convert_form(worker.fields, form))).answer.result()
     except HTTPException as error:
         message = json.loads(error.response.body)["error"]["message"]
         raise ModelFault(f"the warm-up request was refused: {message}") from None

@@ -5,33 +5,45 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 
-from entrypoints.contract import Answer, Cancelled, Field, Model
+from entrypoints.contract import Answer, Cancelled, Field, Model, Progress
+from entrypoints.forms.limits import MemoryShare
+
+Compute = Callable[[Progress], Answer]
+"""What a worker does for one request: the model's ``generate`` with the request's values."""
 
 
 class Inference:
-    """One form that the model answers. The model sees it as a ``Progress``. Its futures are done in the worker's thread.
+    """One request that the model answers. The model sees it as a ``Progress``. Its futures are done in the worker's thread.
 
-    ``listener`` is called with what the model reports: the step, the number of steps, and a message.
+    ``listener`` is called with what the model reports: the step, the number of steps, and a message. ``share`` is the memory
+    that the request's values take.
     """
 
-    def __init__(self, form: Mapping[str, object], listener: Callable[[int, int, str], None] | None = None) -> None:
-        self.form = form
+    def __init__(
+        self,
+        compute: Compute,
+        listener: Callable[[int, int, str], None] | None = None,
+        share: MemoryShare | None = None,
+    ) -> None:
         self.created = time.perf_counter()
         self.started: Future[float] = Future()
         """Seconds that it waited in the queue."""
         self.answer: Future[Answer] = Future()
         self.seconds = 0.0
         self.cancel_reason: str | None = None
+        self._compute: Compute | None = compute
         self._listener = listener
+        self._share = share
 
     def cancel(self, reason: str) -> None:
-        """Ask the model to stop; it may take its time. A form that is still queued is dropped, so that a client that sends
-        many and disconnects does not fill the memory."""
+        """Ask the model to stop; it may take its time. The values of a request that is still queued are dropped, so that a client
+        that sends many and disconnects does not fill the memory."""
         self.cancel_reason = self.cancel_reason or reason
-        self.form = {}
+        if not self.started.done():
+            self._drop_values()
 
     def cancelled(self) -> bool:
         return self.cancel_reason is not None
@@ -43,19 +55,28 @@ class Inference:
             # Plain numbers and text: to unpickle numpy's, the server process would have to import numpy.
             self._listener(int(step), int(steps), str(message))
 
-    def work(self, model: Model) -> None:
-        start, form = time.perf_counter(), self.form
+    def work(self) -> None:
+        start, compute = time.perf_counter(), self._compute
         self.started.set_result(start - self.created)
         try:
-            if self.cancelled():
+            if compute is None or self.cancelled():
                 raise Cancelled
-            answer = require_answer(model.generate(form, self))
+            answer = require_answer(compute(self))
         except BaseException as error:  # the thread must outlive every exception of a model, SystemExit too
-            self.seconds = time.perf_counter() - start
+            self._end(start)
             self.answer.set_exception(error)
         else:
-            self.seconds = time.perf_counter() - start
+            self._end(start)
             self.answer.set_result(answer)
+
+    def _end(self, start: float) -> None:
+        self.seconds = time.perf_counter() - start
+        self._drop_values()
+
+    def _drop_values(self) -> None:
+        self._compute = None
+        if self._share is not None:
+            self._share.close()
 
 
 def require_answer(answer: object) -> Answer:
@@ -76,20 +97,26 @@ class Worker:
         self.threads = threads
         self.fields: tuple[Field, ...] = ()
         """The model's, as soon as it is loaded."""
+        self.model: Model | None = None
         self._inferences: queue.SimpleQueue[Inference] = queue.SimpleQueue()
 
     def start(self, model: Model) -> None:
-        self.fields = tuple(model.fields)
+        self.model, self.fields = model, tuple(model.fields)
         for number in range(self.threads):
-            threading.Thread(target=self._loop, args=(model,), name=f"generate-{number}", daemon=True).start()
+            threading.Thread(target=self._loop, name=f"generate-{number}", daemon=True).start()
 
-    def submit(self, form: Mapping[str, object], listener: Callable[[int, int, str], None] | None = None) -> Inference:
-        inference = Inference(form, listener)
+    def submit(
+        self,
+        compute: Compute,
+        listener: Callable[[int, int, str], None] | None = None,
+        share: MemoryShare | None = None,
+    ) -> Inference:
+        inference = Inference(compute, listener, share)
         self._inferences.put(inference)
         return inference
 
-    def _loop(self, model: Model) -> None:
+    def _loop(self) -> None:
         while True:
             inference = self._inferences.get()
-            inference.work(model)
-            del inference  # its form may hold a large file, and the next one may come much later
+            inference.work()
+            del inference  # its answer may be large, and the next one may come much later

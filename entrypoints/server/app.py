@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+from entrypoints.forms.fields import describe_fields
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.field_conversion import describe_fields
-from entrypoints.server.generate import read_wait_seconds, wait_for, wait_until_disconnected
+from entrypoints.server.generate import read_wait_seconds
 from entrypoints.server.metrics import MEDIA_TYPE, Metrics
-from entrypoints.server.request_body import Disconnected
+from entrypoints.server.receiving import Disconnected, wait_for, wait_until_disconnected
 from entrypoints.server.responses import Receive, Response, ResponseWriter, Scope, Send, error_response, json_response
 from entrypoints.server.served_model import ServedModel
 from entrypoints.settings import Settings

@@ -7,11 +7,13 @@ Messages are immutable tuples that the channel sends together with the inference
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from entrypoints.forms.raw_request import RawRequest
 from entrypoints.processes.channel import Channel
 from entrypoints.server.responses import Response
 
@@ -20,12 +22,19 @@ ProgressListener = Callable[[int, int, str], None]
 
 
 class InferenceRequested(NamedTuple):
-    form: Mapping[str, object]
+    request: RawRequest
     wants_progress: bool
 
 
 class InferenceCancelled(NamedTuple):
     reason: str
+
+
+class InferenceQueued(NamedTuple):
+    """The request was read, and is no longer refused for what it says. Sent if the client wants progress."""
+
+    def apply(self, inference: RemoteInference) -> None:
+        inference.queued.set_result(True)
 
 
 class InferenceStarted(NamedTuple):
@@ -55,6 +64,7 @@ class InferenceEnded(NamedTuple):
     def apply(self, inference: RemoteInference) -> None:
         inference.seconds = self.seconds
         inference.response.set_result(self.response)
+        inference.settle(0.0)  # it may have been refused before it was queued
 
 
 class RemoteInference:
@@ -67,15 +77,28 @@ class RemoteInference:
         self.number = number
         self.listener = listener
         self.created = time.perf_counter()
+        self.queued: Future[bool] = Future()
+        """False if it was refused for what it says. Done early only if there is a listener."""
         self.started: Future[float] = Future()
         """Seconds that it waited."""
         self.response: Future[Response] = Future()
         self.seconds = 0.0
         self.cancelled = False
+        self.hang_timer: asyncio.TimerHandle | None = None
         self._channel = channel
 
+    def settle(self, waited: float) -> None:
+        """Nothing more will be heard of its beginning."""
+        if not self.queued.done():
+            self.queued.set_result(False)
+        if not self.started.done():
+            self.started.set_result(waited)
+
     def cancel(self, reason: str) -> None:
-        """Ask the model to stop; it may take its time."""
+        """Ask the model to stop; it may take its time. Never waits."""
         self.cancelled = True
-        if not self.response.done():
-            self._channel.send(self.number, InferenceCancelled(reason))
+        if self.response.done():
+            if self.hang_timer is not None:
+                self.hang_timer.cancel()
+        else:
+            self._channel.post(self.number, InferenceCancelled(reason))

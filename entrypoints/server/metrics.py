@@ -65,7 +65,7 @@ class Metrics:
                 "prebake_requests_in_flight",
                 "gauge",
                 "Generate requests that were accepted and are not yet answered.",
-                {key: model.usage.in_flight for key, model in by_label.items()},
+                {key: model.usage.unanswered for key, model in by_label.items()},
             ),
             render_family(
                 "prebake_queue_depth",

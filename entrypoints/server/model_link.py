@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from typing import NoReturn
 
-from entrypoints.errors import ModelFault
+from entrypoints.errors import Fault, ModelFault, ModelHung
+from entrypoints.forms.raw_request import RawRequest
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.events import Failed
 from entrypoints.processes.log import log_fault
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.server.inference import InferenceRequested, ProgressListener, RemoteInference
-from entrypoints.server.responses import error_response
+from entrypoints.server.responses import HTTPException, error_response
 
 
 class ModelLink:
     """One thread reads the channel and applies what it reads; the event loop submits inferences."""
 
     def __init__(
-        self, *, name: str, workers: int, status: Status, timeline: Timeline, channel: Channel, process: int
+        self,
+        *,
+        name: str,
+        workers: int,
+        hang_margin: float,
+        status: Status,
+        timeline: Timeline,
+        channel: Channel,
+        process: int,
     ) -> None:
-        """``name`` is empty if the image has one model; ``process`` is the id of the model process."""
+        """``name`` is empty if the image has one model. ``process`` is the id of the model process. ``hang_margin``: seconds
+        after its deadline in which an inference may still end."""
         self.workers = workers
         self.process = process
+        self._hang_margin = hang_margin
+        self._hung: ModelHung | None = None
+        self._failing = threading.Lock()
         self._name = name
         self._status = status
         self._timeline = timeline
@@ -51,11 +65,38 @@ class ModelLink:
     def start(self) -> None:
         threading.Thread(target=self._read_events, name="link", daemon=True).start()
 
-    def submit(self, form: Mapping[str, object], listener: ProgressListener | None) -> RemoteInference:
+    def submit(self, request: RawRequest, listener: ProgressListener | None, deadline: float) -> RemoteInference:
+        """From the event loop, and never waits. ``deadline`` on the loop's clock: long after it the model counts as hung.
+
+        Raises HTTPException (503) if the request cannot be sent.
+        """
+        loop = asyncio.get_running_loop()
         inference = RemoteInference(next(self._numbers), self._channel, listener)
         self._inferences[inference.number] = inference
-        self._channel.send(inference.number, InferenceRequested(form, wants_progress=listener is not None))
+        message = InferenceRequested(request, wants_progress=listener is not None)
+        try:
+            self._channel.post(inference.number, message, len(request.body))
+        except RuntimeError as error:
+            del self._inferences[inference.number]
+            raise HTTPException(error_response(503, f"The server cannot send the request on: {error}.")) from None
+        inference.hang_timer = loop.call_at(deadline + self._hang_margin, self._check_hung, inference.number)
         return inference
+
+    def _check_hung(self, number: int) -> None:
+        """A model that still works on a request long after it was asked to stop would hold up every later one. The same if it
+        works on nothing: then its process does not read."""
+        inference = self._inferences.get(number)
+        if inference is None:
+            return
+        at_work = [other for other in list(self._inferences.values()) if other.started.done()]
+        if at_work and not inference.started.done():
+            return  # those at work have timers of their own
+        seconds = time.perf_counter() - inference.created
+        what = "still works on a request" if inference.started.done() else "has not begun a request"
+        fault = self._hung = ModelHung(f"the model {what} {seconds:.0f} s after it came")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process, signal.SIGKILL)
+        self._fail(fault)  # now: a process within a driver's call may not end
 
     def _read_events(self) -> None:
         try:
@@ -77,21 +118,24 @@ class ModelLink:
                 if inference.response.done():
                     del self._inferences[number]
 
-    def _wait_for_process(self) -> ModelFault:
+    def _wait_for_process(self) -> Fault:
         """The model process never ends by itself: it was killed, or an exception ended it."""
         _, wait_status = os.waitpid(self.process, 0)
         code = os.waitstatus_to_exitcode(wait_status)
+        if self._hung is not None:
+            return self._hung
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         return ModelFault(f"the model process was ended {how}")
 
-    def _fail(self, cause: ModelFault) -> None:
-        """The fault of the start or of the server; every inference under way is answered."""
+    def _fail(self, cause: Fault) -> None:
+        """The fault of the start or of the server; every inference under way is answered. From any thread, more than once."""
         fault = cause.for_model(self._name)
-        self._timeline.apply(Failed(fault))
-        if self._status.fail(fault):
-            log_fault(fault)
-        for inference in list(self._inferences.values()):
-            if not inference.started.done():
-                inference.started.set_result(time.perf_counter() - inference.created)
-            inference.response.set_result(error_response(500, "The model process ended before it answered."))
-        self._inferences.clear()
+        with self._failing:
+            self._timeline.apply(Failed(fault))
+            if self._status.fail(fault):
+                log_fault(fault)
+            while self._inferences:
+                _, inference = self._inferences.popitem()
+                inference.settle(time.perf_counter() - inference.created)
+                if not inference.response.done():
+                    inference.response.set_result(error_response(500, "The model process ended before it answered."))

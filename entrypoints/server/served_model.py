@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from entrypoints.forms.limits import RequestMemory
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.events import Ready
 from entrypoints.processes.status import Status
@@ -18,17 +19,31 @@ class ServedModel:
     """``name`` is empty if the image has one model: its status and timeline are the server's then."""
 
     def __init__(
-        self, *, name: str, settings: Settings, status: Status, timeline: Timeline, channel: Channel, process: int
+        self,
+        *,
+        name: str,
+        settings: Settings,
+        status: Status,
+        timeline: Timeline,
+        channel: Channel,
+        process: int,
+        memory: RequestMemory,
     ) -> None:
-        """``process`` is the id of the model process, at the other end of the channel."""
+        """``process`` is the id of the model process, at the other end of the channel. ``memory``: of all models' requests."""
         self.name = name
         self.status = status
         self.timeline = timeline
         self.usage = Usage()
         self.link = ModelLink(
-            name=name, workers=settings.workers, status=status, timeline=timeline, channel=channel, process=process
+            name=name,
+            workers=settings.workers,
+            hang_margin=settings.hang_margin,
+            status=status,
+            timeline=timeline,
+            channel=channel,
+            process=process,
         )
-        self.generate = GenerateEndpoint(status, timeline, self.link, self.usage)
+        self.generate = GenerateEndpoint(status, timeline, self.link, self.usage, memory)
 
     @property
     def device(self) -> str:

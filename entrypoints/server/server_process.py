@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import signal
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from entrypoints.forms.limits import RequestMemory
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.exit import finish
 from entrypoints.processes.log import log_event
@@ -36,6 +36,7 @@ class ServerProcess:
         self._timeline = timeline
         self._status = Status()
         self._metrics = Metrics(timeline, self._status)
+        memory = RequestMemory()
         self._models = [
             ServedModel(
                 name=name,
@@ -44,6 +45,7 @@ class ServerProcess:
                 timeline=timeline.branch() if name else timeline,
                 channel=channel,
                 process=process,
+                memory=memory,
             )
             for name, (channel, process) in models.items()
         ]
@@ -64,10 +66,7 @@ class ServerProcess:
         await listener.serve([listening])
 
     def _become_live(self) -> None:
-        """The package that parses forms is imported only now: liveness need not wait for it."""
         self._timeline.end_phase("live", 0.0)
-        with self._timeline.importing("python_multipart"):
-            importlib.import_module("python_multipart.multipart")
         gc.freeze()  # imported objects live as long as the process: no collection need look at them again
         gc.enable()
 
@@ -94,7 +93,7 @@ class ServerProcess:
         self._status.drain()
         for model in self._models:
             model.status.drain()
-        in_flight = sum(model.usage.in_flight for model in self._models)
+        in_flight = sum(model.usage.unanswered for model in self._models)
         log_event("draining", in_flight=in_flight, grace=self._settings.grace_period)
         self._draining = asyncio.ensure_future(self._drain(listener))
 

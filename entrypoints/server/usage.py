@@ -33,5 +33,12 @@ class Usage:
     """The usage of one model."""
 
     def __init__(self) -> None:
+        self.receiving = 0
+        """Requests whose body is not complete."""
         self.in_flight = 0
+        """Requests that have a place in the queue, or are at work."""
         self.generate = Histogram()
+
+    @property
+    def unanswered(self) -> int:
+        return self.receiving + self.in_flight

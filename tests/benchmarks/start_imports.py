@@ -19,10 +19,9 @@ PARTS = {
     "what liveness needs": LIVE,
     "uvicorn with h11, plainly": "import uvicorn, uvicorn.protocols.http.h11_impl",
     "uvicorn with h11 by entrypoints.server.http_listener": "import entrypoints.server.http_listener",
-    "python-multipart": "import python_multipart",
     "numpy": "import numpy",
     "numpy and ONNX Runtime": "import numpy, onnxruntime",
-    "everything, in one process": LIVE + ", python_multipart, entrypoints.model.preload, numpy, onnxruntime",
+    "everything, in one process": LIVE + ", entrypoints.model.preload, numpy, onnxruntime",
 }
 # What the server sets for itself; see entrypoints/serve.py.
 ENVIRON = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_THREAD_TIMEOUT": "4"}

@@ -15,6 +15,7 @@ import pytest
 from entrypoints.contract import Answer
 from entrypoints.files import verification as integrity
 from entrypoints.files.verification import Verification
+from entrypoints.forms.fields import convert_form
 from entrypoints.manifest import reader, shape_buckets, values
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.manifest.values import Manifest
@@ -23,7 +24,6 @@ from entrypoints.model.components import Opener
 from entrypoints.model.warmup import read_request
 from entrypoints.processes.timeline import Timeline
 from entrypoints.runtime.fallback import list_uncompiled
-from entrypoints.server.field_conversion import convert_form
 from prebake.bake.graphs import onnx_files
 from prebake.bake.model_folder import manifest as baked_manifest
 from prebake.documents.component import SessionSettings

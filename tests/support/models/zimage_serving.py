@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from entrypoints.contract import Answer, Cancellation
+from entrypoints.forms.fields import convert_form
+from entrypoints.forms.form import Form
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.field_conversion import convert_form
-from entrypoints.server.request_body import Form
 from images.zimage.model import ZImage
 from prebake.bake.graphs.sessions import open_session
 from prebake.documents.component import ComponentSettings, Precision, SessionSettings

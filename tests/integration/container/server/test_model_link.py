@@ -2,27 +2,116 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
 
+from entrypoints.forms.raw_request import RawRequest
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.events import Notice
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.inference import InferenceRequested
+from entrypoints.server.inference import InferenceRequested, InferenceStarted, RemoteInference
 from entrypoints.server.model_link import ModelLink
+from tests.support.container.running import wait_until
+
+SMALL = RawRequest("application/json", "", b"{}")
+LARGE = RawRequest("application/json", "", bytes(5_000_000))
+
+
+class Ends(NamedTuple):
+    link: ModelLink
+    status: Status
+    other: Channel
+
+
+def make_link(process: int, hang_margin: float = 30.0) -> Ends:
+    """``other`` is the model process's end of the channel."""
+    ours, theirs = socket.socketpair()
+    status = Status()
+    link = ModelLink(
+        name="",
+        workers=1,
+        hang_margin=hang_margin,
+        status=status,
+        timeline=Timeline(),
+        channel=Channel(ours),
+        process=process,
+    )
+    link.start()
+    return Ends(link, status, Channel(theirs))
+
+
+async def submit(link: ModelLink, request: RawRequest = SMALL, seconds: float = 60.0) -> RemoteInference:
+    return link.submit(request, None, asyncio.get_running_loop().time() + seconds)
 
 
 def test_an_event_that_cannot_be_used_ends_the_start_and_answers_what_waits() -> None:
     """Without the thread that reads events the start would never end."""
-    ours, theirs = socket.socketpair()
-    status = Status()
-    link = ModelLink(name="", workers=1, status=status, timeline=Timeline(), channel=Channel(ours), process=os.getpid())
-    waiting = link.submit({}, None)
-    link.start()
-    other = Channel(theirs)
+    link, status, other = make_link(os.getpid())
+    waiting = asyncio.run(submit(link))
     other.send(None, Notice("well"))
-    other.send(None, InferenceRequested({}, wants_progress=False))  # no event of a start
+    other.send(None, InferenceRequested(SMALL, wants_progress=False))  # no event of a start
     assert waiting.response.result(timeout=30).status == 500
     status.failed.result(timeout=30)
     assert "an event of the model process cannot be used: AttributeError" in str(status.fault)
+
+
+def test_a_process_that_does_not_read_holds_up_nobody_and_gets_everything_in_order() -> None:
+    ended = subprocess.Popen(["true"])  # what the link finds at the end of the test
+    link, _, other = make_link(ended.pid)
+
+    async def submit_all() -> list[RemoteInference]:
+        async with asyncio.timeout(30):
+            return [await submit(link, request) for request in (SMALL, LARGE, SMALL, LARGE, *[SMALL] * 2000)]
+
+    sent = asyncio.run(submit_all())
+    sent[0].cancel("nobody waits for the answer")
+    received = [other.receive() for _ in range(len(sent) + 1)]
+    assert [number for number, _ in received] == [*(inference.number for inference in sent), sent[0].number]
+    assert [len(event.request.body) for _, event in received[:4]] == [2, 5_000_000, 2, 5_000_000]
+
+
+def hang(*, begun: bool) -> str:
+    """The reason of the fault, if a model was asked to answer within 0.2 s and does not; its process ends."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+
+    async def wait_for_fault() -> str:
+        link, status, other = make_link(process.pid, hang_margin=0.2)
+        inference = await submit(link, seconds=0.2)
+        behind = await submit(link, seconds=0.1)
+        if begun:
+            other.send(inference.number, InferenceStarted(0.0))
+        async with asyncio.timeout(30):
+            await asyncio.wrap_future(status.failed)
+        assert {each.response.result(timeout=30).status for each in (inference, behind)} == {500}
+        assert status.fault
+        assert status.fault.exit_code == 87
+        return str(status.fault)
+
+    try:
+        reason = asyncio.run(wait_for_fault())
+        wait_until(lambda: is_ended(process.pid), "the end of the process")
+        return reason
+    finally:
+        process.kill()
+
+
+def is_ended(process: int) -> bool:
+    """Whether it is gone, or waits to be reaped, which the link does once the channel ends."""
+    try:
+        return " Z " in Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def test_a_model_that_works_on_after_its_deadline_is_ended() -> None:
+    assert "still works on a request" in hang(begun=True)
+
+
+def test_a_model_that_begins_nothing_is_ended() -> None:
+    assert "has not begun a request" in hang(begun=False)

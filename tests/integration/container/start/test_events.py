@@ -10,6 +10,7 @@ import pytest
 
 from entrypoints.contract import Field
 from entrypoints.errors import MissingFile
+from entrypoints.forms.raw_request import RawRequest
 from entrypoints.processes import events
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.start_record import StartRecord
@@ -32,11 +33,15 @@ SAMPLES: dict[type, Any] = {
     events.Failed: events.Failed(MissingFile("a.onnx is not there")),
 }
 INFERENCE_SAMPLES: dict[type, Any] = {
+    inference_events.InferenceQueued: inference_events.InferenceQueued(),
     inference_events.InferenceStarted: inference_events.InferenceStarted(0.5),
     inference_events.InferenceProgressed: inference_events.InferenceProgressed(1, 2, "half"),
     inference_events.InferenceEnded: inference_events.InferenceEnded(0.5, Response(200, b"{}")),
 }
-REQUESTS = {InferenceRequested: InferenceRequested({"text": "a"}, True), InferenceCancelled: InferenceCancelled("left")}
+REQUESTS = {
+    InferenceRequested: InferenceRequested(RawRequest("application/json", "", b"{}"), True),
+    InferenceCancelled: InferenceCancelled("left"),
+}
 
 
 def classes_of(module: Any) -> set[type]:
@@ -75,12 +80,12 @@ def test_an_event_of_an_inference_changes_what_the_server_knows_of_it(event: Any
     number, received = ours.receive()
     received.apply(inference)
     assert (number, received) == (7, event)
-    assert heard or inference.started.done() or inference.response.done()
+    assert heard or inference.queued.done() or inference.started.done() or inference.response.done()
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_a_request_reaches_the_model_process_whole(size: int) -> None:
     ours, theirs = (Channel(end) for end in socket.socketpair())
-    request = InferenceRequested({"clip": bytes(size)}, wants_progress=False)
+    request = InferenceRequested(RawRequest("application/json", "", bytes(size)), wants_progress=False)
     ours.send(3, request)
     assert theirs.receive() == (3, request)

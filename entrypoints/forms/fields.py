@@ -6,16 +6,21 @@ import base64
 import binascii
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from entrypoints.contract import Field
-from entrypoints.server.request_body import Form
+from entrypoints.forms.form import Form
 from entrypoints.server.responses import HTTPException, error_response
 from entrypoints.suggestion import suggest
 
 Value = bytes | str | int | float
 _MAX_NUMBER = 10**300
 """Integers above it are rejected: Python's have no largest one, and a float cannot hold them for comparison."""
+MAX_UNKNOWN = 10
+"""Names that are no fields, of which a message tells each with a suggestion. A body may have thousands."""
+MAX_NAME = 60
+"""Characters of such a name in a message."""
 
 
 class InvalidField(Exception):
@@ -25,7 +30,8 @@ class InvalidField(Exception):
 def convert_form(fields: Sequence[Field], form: Form) -> dict[str, object]:
     """The model's form: bytes, str, int or float by field name, defaults filled in. Raises HTTPException (422)."""
     known = {field.name: field for field in fields}
-    wrong = {name: f"is not a field{suggest(name, list(known))}" for name in form.parts if name not in known}
+    unknown = [name for name in form.parts if name not in known]
+    wrong = {cut(name): f"is not a field{suggest(name, list(known))}" for name in unknown[:MAX_UNKNOWN]}
     values: dict[str, object] = {}
     for field in fields:
         try:
@@ -35,10 +41,21 @@ def convert_form(fields: Sequence[Field], form: Form) -> dict[str, object]:
         else:
             values.update({} if value is None else {field.name: value})
     if wrong:
-        count = "1 field is" if len(wrong) == 1 else f"{len(wrong)} fields are"
+        more = max(0, len(unknown) - MAX_UNKNOWN)
+        count = "1 field is" if len(wrong) + more == 1 else f"{len(wrong) + more} fields are"
         named = "; ".join(f"{name} {problem}" for name, problem in wrong.items())
-        raise HTTPException(error_response(422, f"{count} wrong: {named}.", wrong))
+        others = f"; {more} more are no fields" if more else ""
+        raise HTTPException(error_response(422, f"{count} wrong: {named}{others}.", wrong))
     return values
+
+
+def cut(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
+
+
+def measure_form(form: Mapping[str, object]) -> int:
+    """The bytes of memory that a converted form takes."""
+    return sum(sys.getsizeof(value) for value in form.values())
 
 
 def convert_part(field: Field, form: Form) -> Value | None:
