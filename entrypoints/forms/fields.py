@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from entrypoints.contract import Field
 from entrypoints.forms.form import Form
-from entrypoints.server.responses import HTTPException, error_response
+from entrypoints.response import HTTPException, error_response
 from entrypoints.suggestion import suggest
 
 Value = bytes | str | int | float

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from entrypoints.forms.limits import MemoryShare
 from entrypoints.forms.raw_request import JSON, MULTIPART, RawRequest, find_media_type
-from entrypoints.server.responses import HTTPException, Response, error_response
+from entrypoints.response import HTTPException, Response, error_response
 
 
 class Form(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from entrypoints.contract import Field
-from entrypoints.server.responses import HTTPException, Response, error_response
+from entrypoints.response import HTTPException, Response, error_response
 
 CHARACTER_BYTES = 12
 """One character as JSON's two escapes (``\\ud83d\\ude00``), or as four escapes of a urlencoded form (``%F0%9F%98%80``)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from entrypoints.server.responses import HTTPException, error_response
+from entrypoints.response import HTTPException, error_response
 
 MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"
@@ -36,7 +36,7 @@ def check_headers(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
     encoding = "" if encoding == "identity" else encoding
     if encoding and encoding not in COMPRESSIONS:
         message = f"The content encoding is {encoding[:100]}; send gzip, deflate or none."
-        raise HTTPException(error_response(415, message, headers={"accept-encoding": "gzip, deflate"}))
+        raise HTTPException(error_response(415, message))
     return content_type, encoding
 
 

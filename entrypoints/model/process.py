@@ -24,6 +24,7 @@ from entrypoints.processes.channel import Channel
 from entrypoints.processes.exit import finish
 from entrypoints.processes.log import log_event
 from entrypoints.processes.timeline import Timeline
+from entrypoints.response import HTTPException, Response, error_response
 from entrypoints.server.inference import (
     InferenceCancelled,
     InferenceEnded,
@@ -32,7 +33,6 @@ from entrypoints.server.inference import (
     InferenceRequested,
     InferenceStarted,
 )
-from entrypoints.server.responses import HTTPException, Response, error_response
 from entrypoints.settings import Settings
 
 

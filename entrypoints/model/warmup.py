@@ -18,7 +18,7 @@ from entrypoints.manifest.values import Manifest
 from entrypoints.model.answer_comparison import find_difference, measure_distance
 from entrypoints.model.worker import Worker
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.responses import HTTPException
+from entrypoints.response import HTTPException
 
 if TYPE_CHECKING:
     from entrypoints.runtime.bucket_session import BucketSession

@@ -10,10 +10,11 @@ from functools import partial
 from entrypoints.forms.fields import describe_fields
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
+from entrypoints.response import Response, error_response, json_response
 from entrypoints.server.generate import read_wait_seconds
 from entrypoints.server.metrics import MEDIA_TYPE, Metrics
 from entrypoints.server.receiving import Disconnected, wait_for, wait_until_disconnected
-from entrypoints.server.responses import Receive, Response, ResponseWriter, Scope, Send, error_response, json_response
+from entrypoints.server.response_writer import Receive, ResponseWriter, Scope, Send
 from entrypoints.server.served_model import ServedModel
 from entrypoints.settings import Settings
 

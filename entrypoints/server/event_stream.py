@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from entrypoints.server.responses import Response, ResponseWriter, Send, error_response
+from entrypoints.response import Response, error_response
+from entrypoints.server.response_writer import ResponseWriter, Send
 
 MEDIA_TYPE = "text/event-stream"
 HEADERS = {

@@ -16,10 +16,11 @@ from entrypoints.forms.raw_request import RawRequest, check_headers
 from entrypoints.manifest.values import Limits
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
+from entrypoints.response import HTTPException, Response, error_response
 from entrypoints.server.inference import RemoteInference
 from entrypoints.server.model_link import ModelLink
 from entrypoints.server.receiving import Disconnected, receive_body, wait_for, wait_until_disconnected
-from entrypoints.server.responses import HTTPException, Receive, Response, ResponseWriter, error_response
+from entrypoints.server.response_writer import Receive, ResponseWriter
 from entrypoints.server.usage import Usage
 
 STOPPING_REASON = "the server is stopping"

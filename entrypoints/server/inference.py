@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from entrypoints.forms.raw_request import RawRequest
 from entrypoints.processes.channel import Channel
-from entrypoints.server.responses import Response
+from entrypoints.response import Response
 
 ProgressListener = Callable[[int, int, str], None]
 """Called with the step that the model did, the number of steps, and a message."""

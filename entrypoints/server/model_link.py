@@ -18,8 +18,8 @@ from entrypoints.processes.events import Failed
 from entrypoints.processes.log import log_fault
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
+from entrypoints.response import HTTPException, error_response
 from entrypoints.server.inference import InferenceRequested, ProgressListener, RemoteInference
-from entrypoints.server.responses import HTTPException, error_response
 
 
 class ModelLink:
@@ -120,7 +120,10 @@ class ModelLink:
 
     def _wait_for_process(self) -> Fault:
         """The model process never ends by itself: it was killed, or an exception ended it."""
-        _, wait_status = os.waitpid(self.process, 0)
+        try:
+            _, wait_status = os.waitpid(self.process, 0)
+        except ChildProcessError:
+            return ModelFault("the model process has ended")
         code = os.waitstatus_to_exitcode(wait_status)
         if self._hung is not None:
             return self._hung

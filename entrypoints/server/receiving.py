@@ -8,7 +8,8 @@ from typing import Any
 
 from entrypoints.forms.form import reject_size
 from entrypoints.forms.limits import MemoryShare
-from entrypoints.server.responses import HTTPException, Receive, error_response
+from entrypoints.response import HTTPException, error_response
+from entrypoints.server.response_writer import Receive
 
 SLOW_SECONDS = 30.0
 """How long a body may take, and a second more for each MINIMUM_RATE bytes of it that have come."""

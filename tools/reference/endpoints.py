@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from entrypoints.errors import ManifestFault
+from entrypoints.forms.limits import RequestMemory
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.server.app import CLIENT_CLOSED_REQUEST, MAX_WAIT_SECONDS, App
 from entrypoints.server.event_stream import MEDIA_TYPE as EVENT_STREAM
 from entrypoints.server.metrics import Metrics
-from entrypoints.server.responses import Message, Receive, Scope, Send
+from entrypoints.server.response_writer import Message, Receive, Scope, Send
 from entrypoints.server.served_model import ServedModel
 from entrypoints.settings import Settings
 from tools.reference.markdown import code, codes, page, table
@@ -47,15 +48,17 @@ GENERATE_STATUSES: Mapping[int, str] = {
     400: "The body cannot be read: it is malformed, or has a field twice.",
     404: "There is no such endpoint. An image of several models has no `/generate`; the message lists the endpoints that it has.",
     405: "The method is not POST; `Allow` has the methods.",
-    408: "The body did not arrive within `limits.seconds`.",
-    413: "The body is larger than `limits.body_bytes`.",
-    415: "The content type is none of the three that [`Content-Type`](#request-headers) may name.",
+    408: "The body did not arrive within `limits.seconds`, or came more slowly than 16 KiB a second after 30 s.",
+    413: "The body is larger than the fields of the model can need, or than `limits.body_bytes`, or would take more memory "
+    "than all requests have.",
+    415: "The content type or encoding is none of those that [`Content-Type`](#request-headers) and `Content-Encoding` may "
+    "name.",
     422: "Fields are missing, unknown or invalid; `fields` has each by name. A model that refuses a request answers with "
     "422, too, or with another status from 400 to 499 that its code chose.",
     500: "The model failed at this request, or its process ended.",
-    503: "The server is not ready, is stopping, or all places of the queue (`limits.queue`) are taken. `Retry-After` has "
-    "seconds, if another attempt can succeed.",
-    504: "The model did not answer within `limits.seconds`.",
+    503: "The server is not ready, is stopping, all places of the queue (`limits.queue`) are taken, or other requests take "
+    "the memory that this one needs. `Retry-After` has seconds, if another attempt can succeed.",
+    504: "`limits.seconds` after it came, the request was still in the queue, or the model at work.",
 }
 
 REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
@@ -64,6 +67,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
         "`multipart/form-data`, `application/x-www-form-urlencoded` or `application/json`. Files are parts with a "
         "file name, or base64 in JSON.",
     ),
+    "Content-Encoding": ("generate", "`gzip` or `deflate`: how the body is compressed."),
     "Accept": (
         "generate",
         f"`{EVENT_STREAM}`: answer as [server-sent events](../concepts/serving.md#progress-while-the-model-works), "
@@ -72,7 +76,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
     "Prefer": (
         "generate, ready",
         f"`wait=N`: while the model is starting, wait up to N seconds until it is ready. Generate waits at most "
-        f"`limits.seconds`, the readiness endpoints at most {MAX_WAIT_SECONDS:g} seconds.",
+        f"`limits.seconds`, which counts from its arrival, the readiness endpoints at most {MAX_WAIT_SECONDS:g} seconds.",
     ),
 }
 """By header: the endpoints that read it, and what it does."""
@@ -100,7 +104,13 @@ def make_app(names: tuple[str, ...], state: str) -> App:
     for name in names:
         own = Status() if name else status
         model = ServedModel(
-            name=name, settings=Settings(), status=own, timeline=timeline, channel=cast(Any, None), process=0
+            name=name,
+            settings=Settings(),
+            status=own,
+            timeline=timeline,
+            channel=cast(Any, None),
+            process=0,
+            memory=RequestMemory(),
         )
         models.append(model)
     for each in {status, *(model.status for model in models)}:

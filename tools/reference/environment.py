@@ -200,6 +200,13 @@ CONTAINER: Sequence[ContainerVariable] = (
         "`docker stop`; `prebake deploy` sets it together with the Pod's grace period.",
     ),
     ContainerVariable(
+        "PREBAKE_HANG_MARGIN",
+        "hang_margin",
+        (0, 86400),
+        "Seconds after a request's deadline (`limits.seconds` of [image.yaml](image-yaml.md)) in which the model may still "
+        "stop. A model that works on is ended, and the container ends with code 87.",
+    ),
+    ContainerVariable(
         "PREBAKE_HEARTBEAT",
         "heartbeat",
         (0, 3600),

@@ -22,7 +22,11 @@ from tools.reference.endpoints import (
 from tools.reference.pages import ROOT
 
 RESPONSES = {"error_response", "json_response", "Response"}
-SOURCES = [path for folder in ("server", "model") for path in sorted((ROOT / "entrypoints" / folder).glob("*.py"))]
+SOURCES = [
+    path
+    for folder in (".", "server", "model", "forms")
+    for path in sorted((ROOT / "entrypoints" / folder).glob("*.py"))
+]
 
 
 def literal_statuses() -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,11 @@ def raw_deflate(content: bytes) -> bytes:
     return encoder.compress(content) + encoder.flush()
 
 
-WAYS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
+WAYS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
 
 
 @settings(deadline=None)
@@ -61,6 +66,6 @@ def test_the_largest_content_of_a_body_is_known(encoding: str) -> None:
 @pytest.mark.parametrize(
     "spoil", [lambda body: body[:-1], lambda body: body + b"x", lambda body: b"", lambda body: b"{}"]
 )
-def test_what_is_not_compressed_is_refused(encoding: str, spoil: object) -> None:
+def test_what_is_not_compressed_is_refused(encoding: str, spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        decompress(spoil(WAYS[encoding](b"content")), encoding, 1000)  # type: ignore[operator]
+        decompress(spoil(WAYS[encoding](b"content")), encoding, 1000)

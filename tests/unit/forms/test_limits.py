@@ -10,7 +10,7 @@ import pytest
 
 from entrypoints.contract import Field
 from entrypoints.forms.limits import RequestMemory, find_body_size
-from entrypoints.server.responses import HTTPException
+from entrypoints.response import HTTPException
 
 FIELDS = (
     Field("text", "text", "", maximum=50),

@@ -15,9 +15,9 @@ from entrypoints.processes import events
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.start_record import StartRecord
 from entrypoints.processes.timeline import Timeline
+from entrypoints.response import Response
 from entrypoints.server import inference as inference_events
 from entrypoints.server.inference import InferenceCancelled, InferenceRequested, RemoteInference
-from entrypoints.server.responses import Response
 
 SAMPLES: dict[type, Any] = {
     events.PhaseStarted: events.PhaseStarted("load", 0.5),

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from entrypoints.contract import BadRequest, Cancelled
-from entrypoints.server.responses import HTTPException
+from entrypoints.response import HTTPException
 from images.zimage.model import ZImage
 from images.zimage.naive import NaiveZImage
 from images.zimage.request import Request, from_form

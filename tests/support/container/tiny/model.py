@@ -50,7 +50,7 @@ class Tiny:
             default="plain",
             choices=MANNERS,
         ),
-        Field("clip", "file", "any bytes", maximum=8_000_000),
+        Field("clip", "file", "any bytes", maximum=None if "TINY_UNBOUNDED" in os.environ else 8_000_000),
     )
 
     def __init__(self, components: Components) -> None:

@@ -1,46 +1,17 @@
-"""HTTP responses as values, and how they are sent over ASGI."""
+"""How a response is sent over ASGI."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
+
+from entrypoints.response import Response
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-
-class Response(NamedTuple):
-    """``headers`` besides content-type and content-length."""
-
-    status: int
-    body: bytes
-    media_type: str = "application/json"
-    headers: Mapping[str, str] = {}
-
-
-class HTTPException(Exception):
-    """The request ends with this response."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(response.status)
-        self.response = response
-
-
-def json_response(status: int, document: object, headers: Mapping[str, str] | None = None) -> Response:
-    # Half of a surrogate pair, which a form may quote, is written as JSON's own escape.
-    body = json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace") + b"\n"
-    return Response(status, body, headers={"cache-control": "no-store", **(headers or {})})
-
-
-def error_response(
-    status: int, message: str, fields: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    """``{"error": {"message": …, "fields": {name: what is wrong}}}``."""
-    return json_response(status, {"error": {"message": message, "fields": dict(fields or {})}}, headers)
 
 
 def encode_headers(response: Response) -> list[tuple[bytes, bytes]]:
