@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import NoReturn
 
-from entrypoints.errors import ModelFault
+from entrypoints.errors import Fault, ModelFault
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.events import Failed
 from entrypoints.processes.log import log_fault
@@ -61,7 +61,9 @@ class ModelLink:
         try:
             self._apply_events()
         except EOFError:
-            self._fail(self._wait_for_process())
+            from entrypoints.processes.process_limit import explain_end  # only faults need it
+
+            self._fail(explain_end(self._wait_for_process(), starting=self._status.state == "starting"))
         except Exception as error:  # without this thread the start would never end
             self._fail(ModelFault(f"an event of the model process cannot be used: {type(error).__name__}: {error}"))
 
@@ -84,7 +86,7 @@ class ModelLink:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         return ModelFault(f"the model process was ended {how}")
 
-    def _fail(self, cause: ModelFault) -> None:
+    def _fail(self, cause: Fault) -> None:
         """The fault of the start or of the server; every inference under way is answered."""
         fault = cause.for_model(self._name)
         self._timeline.apply(Failed(fault))

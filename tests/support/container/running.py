@@ -65,6 +65,11 @@ class Server:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
 
+    def find_events(self, name: str) -> list[dict[str, Any]]:
+        """Those of one name, without their times."""
+        events = [event for event in self.events if event["event"] == name]
+        return [{key: value for key, value in event.items() if key != "time"} for event in events]
+
     def get(self, path: str, **arguments: Any) -> httpx.Response:
         return self.client.get(path, **arguments)
 
