@@ -47,6 +47,7 @@ def start() -> NoReturn:
     from entrypoints.settings import find_unknown, read_settings
 
     settings = read_settings(os.environ)
+    os.environ.pop("PREBAKE_ADMIN_TOKEN", None)  # a model's code and its child processes need not see it
     binding = timeline.now()
     listening = bind(settings)
     bound = timeline.now()

@@ -73,7 +73,7 @@ class ModelOutput:
             return False
         *lines, rest = (self._rest + chunk).split(b"\n")
         self._write(lines)
-        self._rest = strip(rest)[:MAX_TEXT_BYTES]
+        self._rest = rest if len(rest) <= MAX_TEXT_BYTES else strip(rest)[:MAX_TEXT_BYTES]
         return True
 
     def _write(self, lines: list[bytes]) -> None:
@@ -91,7 +91,7 @@ class ModelOutput:
         self._watch(text)
 
     def _end(self) -> None:
-        for line in (*self._unwritten, self._rest):
+        for line in (*self._unwritten, strip(self._rest)):
             if line:
                 self._write_one(line)
         self._unwritten.clear()

@@ -90,8 +90,7 @@ class ModelLink:
         """The fault of the start or of the server; every inference under way is answered."""
         fault = cause.for_model(self._name)
         self._timeline.apply(Failed(fault))
-        if self._status.fail(fault):
-            log_fault(fault)
+        self._status.fail(fault, log_fault)
         for inference in list(self._inferences.values()):
             if not inference.started.done():
                 inference.started.set_result(time.perf_counter() - inference.created)

@@ -110,9 +110,8 @@ def list_phases(model: ServedModel) -> str:
 def fail(model: ServedModel, fault: Fault) -> None:
     """The model process gets no more time: it may be stuck, and its own fault would be a second one."""
     fault = fault.for_model(model.name)
-    if model.status.fail(fault):
+    if model.status.fail(fault, log_fault):
         model.timeline.apply(Failed(fault))
-        log_fault(fault)
     signal_process(model, signal.SIGKILL)
 
 
