@@ -9,6 +9,7 @@ Imports at the top are the few that the bind needs; the others come after it, wh
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -26,54 +27,79 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 """Connections that the kernel queues until they are accepted."""
+NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+"""Errors of a kernel without IPv6, or of one whose interfaces have none."""
 
 
 def main() -> NoReturn:
+    try:
+        start()
+    except BaseException as error:  # whatever it is, the log and the exit code say it
+        end_with(error)
+
+
+def start() -> NoReturn:
     timeline = Timeline()
     launched = timeline.now()
     prepare_interpreter()
     signal.signal(signal.SIGTERM, stop_early)
     signal.signal(signal.SIGINT, stop_early)
-    from entrypoints.settings import read_settings
+    from entrypoints.settings import find_unknown, read_settings
 
-    try:
-        settings = read_settings(os.environ)
-        binding = timeline.now()
-        listening = bind(settings)
-    except Exception as error:
-        end_with(error)
+    settings = read_settings(os.environ)
+    os.environ.pop("PREBAKE_ADMIN_TOKEN", None)  # a model's code and its child processes need not see it
+    binding = timeline.now()
+    listening = bind(settings)
     bound = timeline.now()
+    host, port = listening.getsockname()[:2]
+    settings = settings._replace(host=host, port=port)
     timeline.end_phase("launch", 0.0, launched)
     timeline.end_phase("bind", binding, bound)
     with timeline.phase("import entrypoints"):
         import_shared_modules()
+    if unknown := find_unknown(os.environ):
+        warn_of_unknown(unknown)
     models: dict[str, tuple[socket.socket, int]] = {}
+    outputs: dict[str, int] = {}
     for name in settings.model_names or ("",):
         ours, theirs = socket.socketpair()
+        output, stderr = os.pipe()
         process = os.fork()  # no thread runs yet
         if process == 0:
             for other in (listening, ours, *(end for end, _ in models.values())):
                 other.close()
-            run_model(settings, timeline, theirs, name)
+            for reader in (output, *outputs.values()):
+                os.close(reader)
+            run_model(settings, timeline, theirs, stderr, name)
         theirs.close()
-        models[name] = ours, process
-    run_server(settings, timeline, listening, models)
+        os.close(stderr)
+        models[name], outputs[name] = (ours, process), output
+    run_server(settings, timeline, listening, models, outputs)
 
 
 def import_shared_modules() -> None:
     """Import the model process's modules once, before the fork. The server process needs most of them, too: after the fork both
     would import them side by side."""
     __import__("entrypoints.model.process")  # by its name, since nothing in this module uses it
+    from entrypoints.processes.log import install_hooks
+
+    install_hooks()
 
 
 def run_server(
-    settings: Settings, timeline: Timeline, listening: socket.socket, models: dict[str, tuple[socket.socket, int]]
+    settings: Settings,
+    timeline: Timeline,
+    listening: socket.socket,
+    models: dict[str, tuple[socket.socket, int]],
+    outputs: dict[str, int],
 ) -> NoReturn:
-    """The process that talks to clients. ``models``: by name, the socket to the model process, and its id."""
+    """The process that talks to clients. ``models``: by name, the socket to the model process, and its id. ``outputs``: by
+    name, the pipe that the model process prints to."""
     with timeline.phase("import asyncio"):
         from entrypoints.processes.channel import Channel
         from entrypoints.server.server_process import ServerProcess
-    process = ServerProcess(settings, timeline, {name: (Channel(end), model) for name, (end, model) in models.items()})
+    links = {name: (Channel(end), model) for name, (end, model) in models.items()}
+    process = ServerProcess(settings, timeline, links, outputs)
     with timeline.importing("uvicorn"):
         import entrypoints.server.http_listener  # noqa: F401
     import asyncio
@@ -82,17 +108,23 @@ def run_server(
     finish(0)
 
 
-def run_model(settings: Settings, timeline: Timeline, end: socket.socket, name: str) -> NoReturn:
-    """The process that holds one model. It ignores signals: it ends when the server process does."""
+def run_model(settings: Settings, timeline: Timeline, end: socket.socket, stderr: int, name: str) -> NoReturn:
+    """The process that holds one model. It ignores signals: it ends when the server process does. ``stderr`` is the pipe that
+    it prints to."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from entrypoints.model.process import ModelProcess
-    from entrypoints.processes.channel import Channel
+    from entrypoints.processes.log import log_exception, send_output_to
 
     try:
-        process = ModelProcess(settings, timeline, Channel(end), name)
+        send_output_to(stderr)
+        from entrypoints.model.process import ModelProcess
+        from entrypoints.processes.channel import Channel
+
+        process = ModelProcess(settings._replace(admin_token=""), timeline, Channel(end), name)
         process.run_in_thread(load_model)
         process.answer_requests()
+    except BaseException as error:
+        log_exception(error, "model process")
     finally:
         finish(1)  # never into the caller's code, which is the server process's
 
@@ -136,29 +168,66 @@ def stop_early(_number: int, _frame: FrameType | None) -> None:
 
 
 def bind(settings: Settings) -> socket.socket:
-    """Raises PortInUse if the address cannot be bound, for whatever reason."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # The protocol by name: asyncio sets TCP_NODELAY only then, and without it a body waits 40 ms behind its headers.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Without ``PREBAKE_HOST`` one socket takes connections of IPv6 and of IPv4; of IPv4 alone if the kernel has no IPv6.
+
+    Raises PortInUse if the address cannot be bound, for whatever reason.
+    """
     try:
-        listening.bind((settings.host, settings.port))
-        listening.listen(BACKLOG)
+        try:
+            return listen(settings.host or "::", settings.port)
+        except OSError as error:
+            if settings.host or error.errno not in NO_IPV6:
+                raise
+            return listen("0.0.0.0", settings.port)  # noqa: S104 (in a container there is no other way to be reached)
     except OSError as error:
         from entrypoints.errors import PortInUse
 
-        raise PortInUse(f"{settings.host} port {settings.port}: {error.strerror or error}") from None
+        raise PortInUse(f"{settings.host or '::'} port {settings.port}: {error.strerror or error}") from None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol by name: asyncio sets TCP_NODELAY only then, and without it a body waits 40 ms behind its headers.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if host == "::":
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # also if net.ipv6.bindv6only is 1
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
     return listening
 
 
-def end_with(error: Exception) -> NoReturn:
-    from entrypoints.errors import Fault
-    from entrypoints.processes.log import log_fault
+def warn_of_unknown(names: list[str]) -> None:
+    from entrypoints.processes.log import log_event
+    from entrypoints.settings import describe_unknown
 
-    if not isinstance(error, Fault):
-        raise error
-    log_fault(error)
-    finish(error.exit_code)
+    log_event("unknown variables", level="warning", text=describe_unknown(names[:20]), names=names[:20])
+
+
+def end_with(error: BaseException) -> NoReturn:
+    """Nothing is served: the log has the reason, and the process ends with its code."""
+    code = 1
+    try:
+        from entrypoints.errors import Fault
+        from entrypoints.processes.log import log_event, log_exception, log_fault
+        from entrypoints.processes.process_limit import find_process_limit
+
+        fault = error if isinstance(error, Fault) else find_process_limit(error)
+        if fault is not None:
+            code = fault.exit_code
+            log_fault(fault)
+        else:
+            log_exception(error, "server process")
+            reason = f"defect of the entrypoint: {type(error).__name__}: {error}"
+            log_event(
+                "fault", level="error", exit_code=code, reason=reason, action="Report it with the traceback above."
+            )
+    finally:
+        finish(code)
 
 
 if __name__ == "__main__":

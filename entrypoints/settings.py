@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from entrypoints.errors import SettingsFault
 
+PREFIX = "PREBAKE_"
 RENAMED = {
     "PREBAKE_FAULT_LINGER": "PREBAKE_FAILURE_EXIT_DELAY",
     "PREBAKE_GRACE": "PREBAKE_GRACE_PERIOD",
@@ -20,8 +21,10 @@ class Settings(NamedTuple):
 
     models: str = "/models"
     """The folder with ``manifest.json``."""
-    host: str = "0.0.0.0"  # noqa: S104 (in a container there is no other way to be reached)
+    host: str = ""
+    """Empty: all addresses of the container, of IPv6 and of IPv4. Once the socket is bound: its address."""
     port: int = 8000
+    """0: a free port. Once the socket is bound: its port."""
     threads: int = 0
     """The threads of each ONNX Runtime session, or of torch; 0: as many as the processors that the container may use."""
     workers: int = 1
@@ -29,6 +32,8 @@ class Settings(NamedTuple):
     verify: str = "full"
     fallback: str = ""
     """``warn`` or ``error``; empty: the image's setting."""
+    start_timeout: float = 1800.0
+    """Seconds until a start that has not ended fails; 0: it may take as long as it takes."""
     failure_exit_delay: float = 10.0
     """Seconds until a failed server ends, so that ``/health`` can be read."""
     grace_period: float = 25.0
@@ -37,46 +42,113 @@ class Settings(NamedTuple):
     """Seconds without an event until an event stream gets a comment; 0: never."""
     hang_margin: float = 30.0
     """Seconds after a request's deadline until a model that still works on it counts as hung."""
+    admin_token: str = ""
+    """What a client that loads, unloads or clears something has to send; empty: nobody may. Never shown."""
     model_names: tuple[str, ...] = ()
     """Empty if the image has one model. The image sets the variable."""
 
+    def __repr__(self) -> str:
+        """Without the token."""
+        shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name != "admin_token")
+        return f"Settings({', '.join(shown)})"
+
+    @property
+    def address(self) -> str:
+        """Of the bound socket, as a URL."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+Values = str | tuple[str, ...] | tuple[float, float]
+"""What a variable may be: any text (a description of it), one of several words, or a number from a smallest to a largest one."""
+
+VARIABLES: Mapping[str, tuple[str, Values]] = {
+    "PREBAKE_MODELS": ("models", "a folder"),
+    "PREBAKE_HOST": ("host", "an address"),
+    "PREBAKE_PORT": ("port", (0, 65535)),
+    "PREBAKE_THREADS": ("threads", (0, 1024)),
+    "PREBAKE_WORKERS": ("workers", (0, 64)),
+    "PREBAKE_VERIFY": ("verify", ("full", "sha256", "sizes")),
+    "PREBAKE_FALLBACK": ("fallback", ("warn", "error")),
+    "PREBAKE_START_TIMEOUT": ("start_timeout", (0, 86400)),
+    "PREBAKE_FAILURE_EXIT_DELAY": ("failure_exit_delay", (0, 3600)),
+    "PREBAKE_GRACE_PERIOD": ("grace_period", (0, 86400)),
+    "PREBAKE_HEARTBEAT": ("heartbeat", (0, 3600)),
+    "PREBAKE_HANG_MARGIN": ("hang_margin", (0, 86400)),
+    "PREBAKE_ADMIN_TOKEN": ("admin_token", "a secret"),
+    "PREBAKE_MODEL_NAMES": ("model_names", "names, separated by commas"),
+}
+"""By variable, its field of ``Settings`` and its values. ``read_settings`` reads these and no others."""
+OTHER_NAMES = {"PREBAKE_PORT": "PORT"}
+"""Variables that platforms set. They count if ours is not set."""
+
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read every ``PREBAKE_*`` variable. Raises SettingsFault with every problem."""
+    """Read the variables. An empty one counts as not set. Raises SettingsFault with every problem."""
     problems = [f"{old}: was renamed to {new}" for old, new in RENAMED.items() if old in environ]
-
-    def number(name: str, default: float, maximum: float, *, whole: bool = False) -> float:
-        text = environ.get(name) or str(default)
-        try:
-            value = float(int(text) if whole else float(text))
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= maximum:
-            kind = "a whole number" if whole else "a number"
-            problems.append(f"{name}={text!r}: give {kind} from 0 to {maximum:g}")
-        return value
-
-    default = Settings()
-    verify = environ.get("PREBAKE_VERIFY") or default.verify
-    if verify not in ("full", "sha256", "sizes"):
-        problems.append(f"PREBAKE_VERIFY={verify!r}: give full, sha256 or sizes")
-    fallback = environ.get("PREBAKE_FALLBACK") or default.fallback
-    if fallback not in ("", "warn", "error"):
-        problems.append(f"PREBAKE_FALLBACK={fallback!r}: give warn or error")
-    settings = Settings(
-        models=environ.get("PREBAKE_MODELS") or default.models,
-        host=environ.get("PREBAKE_HOST") or default.host,
-        port=int(number("PREBAKE_PORT", default.port, 65535, whole=True)),
-        threads=int(number("PREBAKE_THREADS", default.threads, 1024, whole=True)),
-        workers=max(1, int(number("PREBAKE_WORKERS", default.workers, 64, whole=True))),
-        verify=verify,
-        fallback=fallback,
-        failure_exit_delay=number("PREBAKE_FAILURE_EXIT_DELAY", default.failure_exit_delay, 3600),
-        grace_period=number("PREBAKE_GRACE_PERIOD", default.grace_period, 86400),
-        heartbeat=number("PREBAKE_HEARTBEAT", default.heartbeat, 3600),
-        hang_margin=number("PREBAKE_HANG_MARGIN", default.hang_margin, 86400),
-        model_names=tuple(name for name in environ.get("PREBAKE_MODEL_NAMES", "").split(",") if name),
-    )
+    values: dict[str, Any] = {}
+    for name, (field, accepted) in VARIABLES.items():
+        source, text = find_text(environ, name)
+        if text:
+            try:
+                values[field] = convert(text, accepted, Settings._field_defaults[field])
+            except ValueError as error:
+                problems.append(f"{source}={text[:100]!r}: give {error}")
     if problems:
         raise SettingsFault(problems)
-    return settings
+    settings = Settings(**values)
+    return settings._replace(workers=max(1, settings.workers), admin_token=settings.admin_token.strip())
+
+
+def find_text(environ: Mapping[str, str], name: str) -> tuple[str, str]:
+    """The name of the variable that counts, and its text."""
+    text = environ.get(name, "")
+    if name in OTHER_NAMES and (not text or is_service_link(name, text)):
+        name = OTHER_NAMES[name]
+        text = environ.get(name, "")
+    return name, text
+
+
+def convert(text: str, accepted: Values, default: object) -> object:
+    """The value of a field. Raises ValueError with what to give instead."""
+    if isinstance(accepted, str):
+        return tuple(name for name in text.split(",") if name) if isinstance(default, tuple) else text
+    smallest, largest = accepted[0], accepted[-1]
+    if isinstance(smallest, str) or isinstance(largest, str):
+        if text not in accepted:
+            raise ValueError(f"{', '.join(map(str, accepted[:-1]))} or {largest}")
+        return text
+    whole = isinstance(default, int)
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = smallest - 1
+    if not smallest <= value <= largest:
+        raise ValueError(f"{'a whole number' if whole else 'a number'} from {smallest:g} to {largest:g}")
+    return value
+
+
+def find_unknown(environ: Mapping[str, str]) -> list[str]:
+    """Names like ours that no start reads."""
+    names = [name for name in environ if name[: len(PREFIX)].upper() == PREFIX and name not in VARIABLES]
+    return [name for name in names if not is_service_link(name, environ[name])] if names else []
+
+
+def is_service_link(name: str, text: str) -> bool:
+    """Whether Kubernetes set the variable, for a Service whose name begins with "prebake" (the Service "prebake" sets
+    ``PREBAKE_PORT=tcp://10.0.0.1:8000``)."""
+    return text.startswith(("tcp://", "udp://", "sctp://")) or any(
+        part in name for part in ("_SERVICE_HOST", "_SERVICE_PORT", "_TCP_", "_UDP_", "_SCTP_")
+    )
+
+
+def describe_unknown(names: Iterable[str]) -> str:
+    """One sentence for each name. The prefix, which all names have, does not make two of them alike."""
+    from difflib import get_close_matches  # late: a start without such a name does not need it
+
+    known = {name.removeprefix(PREFIX): name for name in VARIABLES}
+    sentences = []
+    for name in names:
+        close = get_close_matches(name[len(PREFIX) :].upper(), known, n=1)
+        hint = f": did you mean {known[close[0]]}?" if close else "."
+        sentences.append(f"{name} is no variable of this container and has no effect{hint}")
+    return " ".join(sentences)

@@ -90,18 +90,24 @@ class Verification:
                 heappush(self._queue, (self._files[name].size, name))
             self._start_threads()
 
-    def wait_for(self, *names: str) -> None:
-        """Raises DamagedFile with every file whose digest differs from the manifest's."""
+    def wait_for(self, *names: str, seconds: float | None = None) -> None:
+        """Raises DamagedFile with every file whose digest differs from the manifest's, TimeoutError after ``seconds``."""
+        end = None if seconds is None else time.monotonic() + seconds
         self.require(names)
-        problems = [problem for problem in (self._checked[name].result() for name in names) if problem]
-        if problems:
-            raise DamagedFile(problems)
+        if self._lacks_threads():
+            self._work(end)
+        problems = []
+        for name in names:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            problems.append(self._checked[name].result(left))
+        if any(problems):
+            raise DamagedFile([problem for problem in problems if problem])
 
-    def wait_for_required(self) -> None:
+    def wait_for_required(self, seconds: float | None = None) -> None:
         """For all files that were required so far, as ``wait_for``."""
         with self._lock:
             names = [name for name in self._checked if name not in self._unused]
-        self.wait_for(*names)
+        self.wait_for(*names, seconds=seconds)
 
     def verify_unused(self) -> Iterator[str]:
         """Yields the problems of files that nothing required, as they are found. Lowers this thread's priority."""
@@ -120,20 +126,41 @@ class Verification:
         """With the lock held."""
         for _ in range(min(self._allowed - self._active, len(self._queue))):
             name = f"verify-{self._started}"
+            try:
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+            except RuntimeError:  # the limit of threads: those that run do the work, or the thread that waits for it
+                return
             self._started += 1
             self._active += 1
-            threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def _work(self) -> None:
-        buffer = make_buffer()
-        while True:
+    def _lacks_threads(self) -> bool:
+        """Whether no thread works on the queue. Then this one is to do it, and counts as one of them."""
+        with self._lock:
+            lacks = bool(self._queue) and not self._active
+            self._active += lacks
+        return lacks
+
+    def _work(self, end: float | None = None) -> None:
+        """Until the queue is empty, or ``time.monotonic()`` is ``end``."""
+        try:
+            buffer = make_buffer()
+            while name := self._take(end):
+                self._verify(name, buffer)
+                self.ended = self._clock()
+        except BaseException as error:  # no memory for the buffer: whoever waits for a file gets that error
             with self._lock:
-                if not self._queue:
-                    self._active -= 1
-                    return
-                _, name = heappop(self._queue)
-            self._verify(name, buffer)
-            self.ended = self._clock()
+                self._active -= 1
+                queued, self._queue = self._queue, []
+            for _, name in queued:
+                self._checked[name].set_exception(error)
+
+    def _take(self, end: float | None) -> str | None:
+        """The next file; None if this thread has to end, which no longer counts then."""
+        with self._lock:
+            if self._queue and (end is None or time.monotonic() < end):
+                return heappop(self._queue)[1]
+            self._active -= 1
+            return None
 
     def _verify(self, name: str, buffer: memoryview) -> str | None:
         problem = self._find_problem(name, buffer)
@@ -151,12 +178,18 @@ class Verification:
         return None if actual == expected else f"{name}: corrupt, {kind} should be {expected}, is {actual}"
 
 
+LONGEST_SEARCH_SECONDS = 120.0
+"""How long a fault waits for the digests that may explain it: a disk that does not answer must not keep a start from ending."""
+
+
 def find_root_cause(fault: Fault, verification: Verification) -> Fault:
     """The damaged file that caused the fault, if there is one: a damaged file often prevents a session from opening."""
     try:
-        verification.wait_for_required()
+        verification.wait_for_required(LONGEST_SEARCH_SECONDS)
     except DamagedFile as damaged:
         return damaged
+    except TimeoutError:
+        return fault
     return fault
 
 

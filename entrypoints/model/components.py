@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,14 +94,13 @@ class Opener:
     def _open_all(self, threads: int) -> None:
         try:
             self._prepare(threads)
-        except Exception as error:
-            fault = error if isinstance(error, Fault) else SessionFault(f"{type(error).__name__}: {error}")
+            for component in self._manifest.components.values():
+                name = f"open-{component.name}"
+                threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
+        except BaseException as error:  # whatever it is: the start waits for these futures
             for future in self.components.sessions.values():
-                future.set_exception(fault)
-            return
-        for component in self._manifest.components.values():
-            name = f"open-{component.name}"
-            threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
+                with suppress(InvalidStateError):  # a thread that was started sets it as well
+                    future.set_exception(make_fault(error))
 
     def _prepare(self, threads: int) -> None:
         check_memory(self._manifest.components.values(), list_available_providers, find_memory)
@@ -125,11 +125,12 @@ class Opener:
             if component.main_file not in self._conditional:
                 self._wait_for(component.main_file)
             with self._timeline.phase(f"open {component.name}"):
-                future.set_result(self._open_component(component, threads))
-        except Fault as fault:
-            future.set_exception(fault)
-        except Exception as error:
-            future.set_exception(SessionFault(f"{component.name}: {type(error).__name__}: {error}"))
+                session = self._open_component(component, threads)
+            with suppress(InvalidStateError):  # another component's thread could not be started
+                future.set_result(session)
+        except BaseException as error:
+            with suppress(InvalidStateError):
+                future.set_exception(make_fault(error, f"{component.name}: "))
 
     def _wait_for(self, *files: str) -> None:
         """Until the files are verified: a corrupt graph may crash its parser."""
@@ -201,6 +202,11 @@ class Opener:
         advise_reads(self._models, artifact.byte_ranges)
         if self._verification is not None:
             self._verification.require(files)
+
+
+def make_fault(error: BaseException, where: str = "") -> Fault:
+    """A refused thread is found by its text, later."""
+    return error if isinstance(error, Fault) else SessionFault(f"{where}{type(error).__name__}: {error}")
 
 
 def find_memory() -> DeviceMemory:

@@ -10,12 +10,19 @@ import gc
 import importlib
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from entrypoints.contract import Components, Model
-from entrypoints.errors import DeviceMemoryFault, Fault, ModelFault, SessionFault, WrongAnswer
+from entrypoints.errors import (
+    DamagedFile,
+    DeviceMemoryFault,
+    Fault,
+    MissingFile,
+    ModelFault,
+    SessionFault,
+    WrongAnswer,
+)
 from entrypoints.files.readahead import advise, read_ahead
 from entrypoints.files.verification import Verification, check_sizes, find_root_cause, list_extra_files
 from entrypoints.forms.limits import find_body_size
@@ -27,7 +34,8 @@ from entrypoints.model.components import Opener
 from entrypoints.model.warmup import answer_request, check_answer, check_no_new_files, read_request, warm_buckets
 from entrypoints.model.worker import Worker
 from entrypoints.processes.events import Failed, FieldsAccepted, ManifestRead, PhaseStarted, Ready
-from entrypoints.processes.log import log_event, log_fault
+from entrypoints.processes.exit import finish
+from entrypoints.processes.log import log_event, log_exception, log_fault
 from entrypoints.processes.timeline import Timeline
 from entrypoints.settings import Settings
 
@@ -49,6 +57,7 @@ class Preload:
         self._verify = settings.verify
         self._fallback = settings.fallback
         self._threads = settings.threads or count_cpus()
+        self._address = settings.address
         self._timeline = timeline
         self._worker = worker
         self.body_size = 0
@@ -69,7 +78,8 @@ class Preload:
             check_sizes(self._models, manifest.files)
         extra = self._extra_files = list_extra_files(self._models, manifest.listed)
         if extra:
-            log_event("extra files", files=extra[:20], action="nothing opens them; build the image again")
+            action = "nothing opens them; build the image again"
+            log_event("extra files", level="warning", files=extra[:20], action=action)
         self._timeline.apply(ManifestRead(manifest, extra, self._threads))
         return manifest
 
@@ -148,11 +158,16 @@ class Preload:
         self._timeline.apply(Ready(seconds))
         gc.freeze()  # imported objects live as long as the process: no collection need look at them again
         gc.enable()
-        log_event("ready", name=manifest.name, seconds=round(seconds, 3), threads=self._threads)
+        rounded = round(seconds, 3)
+        log_event("ready", name=manifest.name, seconds=rounded, threads=self._threads, address=self._address)
 
     def begin_verifying_unused_files(self) -> None:
-        if self._verification is not None and self._verification.has_unused:
+        if self._verification is None or not self._verification.has_unused:
+            return
+        try:
             run_in_thread(self._verify_unused, self._verification)
+        except RuntimeError as error:  # the model serves; what it needs no thread for must not end it
+            self._timeline.notice(f"files that this container does not use are not verified: {error}")
 
     def warm_buckets(self, manifest: Manifest) -> None:
         """Run those that the warm-up request did not use, smallest first, while requests are answered already."""
@@ -163,18 +178,20 @@ class Preload:
         check_no_new_files(self._models, self._extra_files, manifest)
 
     def fail(self, error: BaseException) -> None:
-        """Always ends in Failed, even if the search for the cause fails: a start must never go on without an end."""
+        """Always ends in Failed, or with the process, even if the search for the cause fails: a start must never go on without
+        an end."""
         fault = error if isinstance(error, Fault) else ModelFault(type(error).__name__)
         try:
             fault = self._make_fault(self._find_first_error(error))
             fault = self._find_damage(fault)
             fault = fault.for_model(self._model_name)
         except BaseException as other:
-            traceback.print_exception(other)
+            log_exception(other, "search for the cause of a fault")
         try:
             log_fault(fault)
-        finally:
             self._timeline.apply(Failed(fault))
+        except BaseException:  # no memory even for that: the server process notices that this one has ended
+            finish(fault.exit_code)
 
     def _find_first_error(self, error: BaseException) -> BaseException:
         """A session that cannot open is reported before the model's code that waited for it."""
@@ -185,9 +202,16 @@ class Preload:
         return next((exception for exception in failed if exception is not None), error)
 
     def _make_fault(self, error: BaseException) -> Fault:
+        from entrypoints.processes.process_limit import find_process_limit  # only faults need it
+
+        if isinstance(error, (MissingFile, DamagedFile)):
+            return error
+        if not isinstance(error, Fault):
+            log_exception(error, "start")
+        if fault := find_process_limit(error):
+            return fault
         if isinstance(error, Fault):
             return error
-        traceback.print_exception(error)
         kind = DeviceMemoryFault if is_out_of_memory(error) and self._runs_on_device() else ModelFault
         return kind(f"{type(error).__name__}: {error}")
 

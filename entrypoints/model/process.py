@@ -47,7 +47,10 @@ class ModelProcess:
         self._preload = Preload(settings, events, self._worker, model_name)
 
     def run_in_thread(self, load_model: Callable[[Preload], None]) -> None:
-        threading.Thread(target=load_model, args=(self._preload,), name="preload", daemon=True).start()
+        try:
+            threading.Thread(target=load_model, args=(self._preload,), name="preload", daemon=True).start()
+        except RuntimeError as error:  # the limit of threads
+            self._preload.fail(error)
 
     def answer_requests(self) -> NoReturn:
         """Run until the server process has ended; then this process ends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Literal
 
@@ -41,11 +42,14 @@ class Status:
             if self.state == "starting":
                 self._change("ready")
 
-    def fail(self, fault: Fault) -> bool:
-        """False if the server was stopping anyway, so that the fault matters to nobody."""
+    def fail(self, fault: Fault, log: Callable[[Fault], None] | None = None) -> bool:
+        """False if the server was stopping anyway, so that the fault matters to nobody. ``log`` is called before anything that
+        follows from the fault, as the process may end at once."""
         with self._lock:
             if self.state in ("failed", "draining"):
                 return False
+            if log is not None:
+                log(fault)
             self.fault = fault
             self._change("failed")
             self.failed.set_result(None)

@@ -88,7 +88,7 @@ class Timeline(StartRecord):
         from entrypoints.processes.events import Notice
         from entrypoints.processes.log import log_event
 
-        log_event("notice", text=text)
+        log_event("notice", level="warning", text=text)
         self.apply(Notice(text))
 
     def fall_back(self, component: str, rejected: str, opened: str, reason: str, detail: str) -> None:

@@ -102,7 +102,9 @@ class ModelLink:
         try:
             self._apply_events()
         except EOFError:
-            self._fail(self._wait_for_process())
+            from entrypoints.processes.process_limit import explain_end  # only faults need it
+
+            self._fail(explain_end(self._wait_for_process(), starting=self._status.state == "starting"))
         except Exception as error:  # without this thread the start would never end
             self._fail(ModelFault(f"an event of the model process cannot be used: {type(error).__name__}: {error}"))
 
@@ -135,8 +137,7 @@ class ModelLink:
         fault = cause.for_model(self._name)
         with self._failing:
             self._timeline.apply(Failed(fault))
-            if self._status.fail(fault):
-                log_fault(fault)
+            self._status.fail(fault, log_fault)
             while self._inferences:
                 _, inference = self._inferences.popitem()
                 inference.settle(time.perf_counter() - inference.created)

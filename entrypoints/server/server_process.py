@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from entrypoints.forms.limits import RequestMemory
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.exit import finish
-from entrypoints.processes.log import log_event
+from entrypoints.processes.log import log_event, log_loop_error
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.server.app import App
@@ -30,8 +30,15 @@ FORCED_EXIT_CODE = 128 + signal.SIGTERM
 class ServerProcess:
     """Each model is in another process, at the other end of its link."""
 
-    def __init__(self, settings: Settings, timeline: Timeline, models: Mapping[str, tuple[Channel, int]]) -> None:
-        """``models``: by name, the channel to the model process, and its id."""
+    def __init__(
+        self,
+        settings: Settings,
+        timeline: Timeline,
+        models: Mapping[str, tuple[Channel, int]],
+        outputs: Mapping[str, int],
+    ) -> None:
+        """``models``: by name, the channel to the model process, and its id. ``outputs``: by name, the pipe that it prints
+        to."""
         self._settings = settings
         self._timeline = timeline
         self._status = Status()
@@ -49,6 +56,7 @@ class ServerProcess:
             )
             for name, (channel, process) in models.items()
         ]
+        self._outputs = outputs
         if settings.model_names:
             follow_models(self._models, self._status, timeline)
 
@@ -61,12 +69,19 @@ class ServerProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, listener)
         self._status.failed.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end_if_failed))
+        loop.set_exception_handler(log_loop_error)
         for model in self._models:
             model.link.start()
         await listener.serve([listening])
 
     def _become_live(self) -> None:
+        """What liveness need not wait for: the first line of the log, what the model processes print, x"""
         self._timeline.end_phase("live", 0.0)
+        log_event("live", address=self._settings.address)
+        from entrypoints.server.start_watch import StartWatch
+
+        self._watch = StartWatch(self._models, self._outputs, self._settings.start_timeout)
+        self._watch.begin(asyncio.get_running_loop())
         gc.freeze()  # imported objects live as long as the process: no collection need look at them again
         gc.enable()
 

@@ -89,8 +89,6 @@ def _env(plan: Plan) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "ORT_DISABLE_TELEMETRY": "1",
         "PREBAKE_MODELS": "/models",
-        "PREBAKE_HOST": "0.0.0.0",  # noqa: S104  (a container's own)
-        "PREBAKE_PORT": "8000",
     }
     if runtime_of(plan.spec, plan.target) == "torch":
         env |= TORCH_VARIABLES

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,10 @@ def start(models: Path, manifest: dict[str, Any], tmp_path: Path) -> Iterator[St
     """Start a server over ``models``, with variables by name; it is killed after the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(**environ: str) -> Server:
+        def start(launcher: Sequence[str] = (), **environ: str) -> Server:
             notes = tmp_path / f"notes-{len(list(tmp_path.iterdir()))}"
             notes.mkdir()
-            return stack.enter_context(running(models, notes, environ))
+            return stack.enter_context(running(models, notes, environ, launcher))
 
         yield start
 

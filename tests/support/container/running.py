@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,12 @@ def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIE
 
 
 class Server:
-    """``notes`` is the folder where the tiny model leaves its notes and looks for the test's."""
+    """``notes`` is the folder where the tiny model leaves its notes and looks for the test's. ``launcher`` is a command that runs
+    the one after it."""
 
-    def __init__(self, models: Path, notes: Path, environ: Mapping[str, str]) -> None:
-        self.port = int(environ.get("PREBAKE_PORT", 0)) or find_port()
+    def __init__(self, models: Path, notes: Path, environ: Mapping[str, str], launcher: Sequence[str] = ()) -> None:
+        given = [environ.get(name, "") for name in ("PREBAKE_PORT", "PORT")]
+        self.port = next((int(text) for text in given if text.isdecimal()), 0) or find_port()
         self.notes = notes
         self._log = notes / "stderr"
         variables = {
@@ -53,7 +55,10 @@ class Server:
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "entrypoints.serve"], env={**os.environ, **variables}, stderr=log, cwd="/"
+                [*launcher, sys.executable, "-m", "entrypoints.serve"],
+                env={**os.environ, **variables},
+                stderr=log,
+                cwd="/",
             )
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE, trust_env=False)
 
@@ -63,7 +68,17 @@ class Server:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+        """Every line is one. The last may not be complete yet."""
+        return [json.loads(line) for line in self.stderr.splitlines(keepends=True) if line.endswith("\n")]
+
+    def wait_for_event(self, name: str, patience: float = PATIENCE) -> dict[str, Any]:
+        wait_until(lambda: bool(self.find_events(name)), f"event {name}, log: {self.stderr}", patience)
+        return self.find_events(name)[0]
+
+    def find_events(self, name: str) -> list[dict[str, Any]]:
+        """Those of one name, without their times."""
+        events = [event for event in self.events if event["event"] == name]
+        return [{key: value for key, value in event.items() if key != "time"} for event in events]
 
     def get(self, path: str, **arguments: Any) -> httpx.Response:
         return self.client.get(path, **arguments)
@@ -115,8 +130,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(models: Path, notes: Path, environ: Mapping[str, str]) -> Iterator[Server]:
-    server = Server(models, notes, environ)
+def running(models: Path, notes: Path, environ: Mapping[str, str], launcher: Sequence[str] = ()) -> Iterator[Server]:
+    server = Server(models, notes, environ, launcher)
     try:
         yield server
     finally:

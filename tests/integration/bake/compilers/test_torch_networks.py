@@ -129,7 +129,7 @@ def test_a_cache_of_another_machine_is_a_step_down(compiled: Path, tmp_path: Pat
     (models / "manifest.json").write_bytes(seal(manifest))
     with started(models, tmp_path) as server:
         start = startup(server)
-        events = [event for event in server.events if event["event"] == "fallback"]
+        events = server.find_events("fallback")
     (step,) = start["fallbacks"]
     assert start["opened"] == {"net": "eager"}
     assert (step["from"], step["to"], step["reason"]) == ("compile-cache", "eager", "field")

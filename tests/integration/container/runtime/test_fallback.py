@@ -116,9 +116,7 @@ def test_a_step_down_is_told_everywhere(models: Path, manifest: dict[str, Any], 
     assert count_fallbacks(server) == [
         'prebake_fallbacks_total{component="linear",from="native",to="cpu",reason="field"} 1'
     ]
-    assert [event for event in server.events if event["event"] == "fallback"] == [
-        {"event": "fallback", "level": "warning", **step}
-    ]
+    assert server.find_events("fallback") == [{"event": "fallback", "level": "warning", **step}]
     assert ask(server) == pytest.approx(answer(3))
 
 

@@ -127,6 +127,8 @@ def create(components: Components) -> Tiny:
         note("creating")
         while not (NOTES / "go").exists():
             time.sleep(0.005)
+    if code := os.environ.get("TINY_CODE"):  # what a test wants a model's code to do
+        exec(code, {})
     if "TINY_BREAK" in os.environ:
         raise RuntimeError("create failed")
     return Tiny(components)
