@@ -29,6 +29,10 @@ class Settings(NamedTuple):
     verify: str = "full"
     fallback: str = ""
     """``warn`` or ``error``; empty: the image's setting."""
+    memory_check: str = "error"
+    """``warn``: start although the memory limit cannot hold the weights."""
+    request_memory: int = 0
+    """Bytes that all requests together may take; 0: a share of the free memory."""
     failure_exit_delay: float = 10.0
     """Seconds until a failed server ends, so that ``/health`` can be read."""
     grace_period: float = 25.0
@@ -54,6 +58,18 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             problems.append(f"{name}={text!r}: give {kind} from 0 to {maximum:g}")
         return value
 
+    def size(name: str) -> int:
+        text = environ.get(name)
+        if not text:
+            return 0
+        from entrypoints.hardware.container_memory import parse_bytes
+
+        try:
+            return parse_bytes(text)
+        except ValueError:
+            problems.append(f"{name}={text!r}: give bytes, or a number with Ki, Mi or Gi")
+            return 0
+
     default = Settings()
     verify = environ.get("PREBAKE_VERIFY") or default.verify
     if verify not in ("full", "sha256", "sizes"):
@@ -61,6 +77,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     fallback = environ.get("PREBAKE_FALLBACK") or default.fallback
     if fallback not in ("", "warn", "error"):
         problems.append(f"PREBAKE_FALLBACK={fallback!r}: give warn or error")
+    memory_check = environ.get("PREBAKE_MEMORY_CHECK") or default.memory_check
+    if memory_check not in ("warn", "error"):
+        problems.append(f"PREBAKE_MEMORY_CHECK={memory_check!r}: give warn or error")
     settings = Settings(
         models=environ.get("PREBAKE_MODELS") or default.models,
         host=environ.get("PREBAKE_HOST") or default.host,
@@ -69,6 +88,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         workers=max(1, int(number("PREBAKE_WORKERS", default.workers, 64, whole=True))),
         verify=verify,
         fallback=fallback,
+        memory_check=memory_check,
+        request_memory=size("PREBAKE_REQUEST_MEMORY"),
         failure_exit_delay=number("PREBAKE_FAILURE_EXIT_DELAY", default.failure_exit_delay, 3600),
         grace_period=number("PREBAKE_GRACE_PERIOD", default.grace_period, 86400),
         heartbeat=number("PREBAKE_HEARTBEAT", default.heartbeat, 3600),

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from entrypoints.contract import Components, Model
-from entrypoints.errors import DeviceMemoryFault, Fault, ModelFault, SessionFault, WrongAnswer
+from entrypoints.errors import Fault, ModelFault, SessionFault, WrongAnswer
 from entrypoints.files.readahead import advise, read_ahead
 from entrypoints.files.verification import Verification, check_sizes, find_root_cause, list_extra_files
 from entrypoints.hardware.cpu_quota import count_cpus
@@ -47,6 +47,7 @@ class Preload:
         self._model_name = model_name
         self._verify = settings.verify
         self._fallback = settings.fallback
+        self._memory_check = settings.memory_check
         self._threads = settings.threads or count_cpus()
         self._timeline = timeline
         self._worker = worker
@@ -96,7 +97,14 @@ class Preload:
 
     def begin_opening(self, manifest: Manifest) -> Components:
         strict = (self._fallback or manifest.fallback) == "error"
-        self._opener = Opener(self._models, manifest, self._timeline, self._verification, strict=strict)
+        self._opener = Opener(
+            self._models,
+            manifest,
+            self._timeline,
+            self._verification,
+            strict=strict,
+            memory_check=self._memory_check,
+        )
         self._opener.start(self._threads)
         return self._opener.components
 
@@ -184,8 +192,12 @@ class Preload:
         if isinstance(error, Fault):
             return error
         traceback.print_exception(error)
-        kind = DeviceMemoryFault if is_out_of_memory(error) and self._runs_on_device() else ModelFault
-        return kind(f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        if not is_out_of_memory(error):
+            return ModelFault(reason)
+        from entrypoints.hardware.memory_faults import make_memory_fault
+
+        return make_memory_fault(error, reason, on_device=self._runs_on_device())
 
     def _find_damage(self, fault: Fault) -> Fault:
         """The damaged file behind a session that cannot open, a wrong answer, or an error of the model's code."""
@@ -201,7 +213,7 @@ class Preload:
         return verification
 
     def _runs_on_device(self) -> bool:
-        """Whether a model's MemoryError may mean the device's memory: if the host's is short the kernel ends the process."""
+        """Whether ONNX Runtime's own words for a failed allocation mean the device's memory."""
         return self._manifest is not None and self._manifest.target != "cpu"
 
     def _read_files(self, manifest: Manifest) -> None:

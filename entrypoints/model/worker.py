@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from entrypoints.contract import Answer, Cancelled, Field, Model
+from entrypoints.runtime.arena import find_arenas
 
 
 class Inference:
@@ -93,3 +94,4 @@ class Worker:
             inference = self._inferences.get()
             inference.work(model)
             del inference  # its form may hold a large file, and the next one may come much later
+            find_arenas().end_request(self.threads)

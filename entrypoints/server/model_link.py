@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import NoReturn
 
-from entrypoints.errors import ModelFault
+from entrypoints.errors import Fault, ModelFault, OutOfMemory
+from entrypoints.hardware.container_memory import ContainerMemory
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.events import Failed
 from entrypoints.processes.log import log_fault
@@ -35,6 +36,8 @@ class ModelLink:
         self._channel = channel
         self._numbers = itertools.count()
         self._inferences: dict[int, RemoteInference] = {}
+        self._memory = ContainerMemory()
+        self._kills: int | None = None
 
     @property
     def queue_depth(self) -> int:
@@ -53,12 +56,14 @@ class ModelLink:
 
     def submit(self, form: Mapping[str, object], listener: ProgressListener | None) -> RemoteInference:
         inference = RemoteInference(next(self._numbers), self._channel, listener)
+        inference.body_bytes = sum(len(value) for value in form.values() if isinstance(value, (bytes, str)))
         self._inferences[inference.number] = inference
         self._channel.send(inference.number, InferenceRequested(form, wants_progress=listener is not None))
         return inference
 
     def _read_events(self) -> None:
         try:
+            self._kills = self._memory.read_kills()
             self._apply_events()
         except EOFError:
             self._fail(self._wait_for_process())
@@ -77,14 +82,28 @@ class ModelLink:
                 if inference.response.done():
                     del self._inferences[number]
 
-    def _wait_for_process(self) -> ModelFault:
+    def _wait_for_process(self) -> Fault:
         """The model process never ends by itself: it was killed, or an exception ended it."""
         _, wait_status = os.waitpid(self.process, 0)
         code = os.waitstatus_to_exitcode(wait_status)
+        if code == -signal.SIGKILL and (fault := self._find_memory_fault()):
+            return fault
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         return ModelFault(f"the model process was ended {how}")
 
-    def _fail(self, cause: ModelFault) -> None:
+    def _find_memory_fault(self) -> OutOfMemory | None:
+        """None if something else than a shortage of memory killed the model process."""
+        from entrypoints.hardware.memory_faults import describe_work, make_kill_fault, was_killed
+
+        if not was_killed(self._memory, self._kills):
+            return None
+        inferences = list(self._inferences.values())
+        at_work = [inference for inference in inferences if inference.started.done()] or inferences
+        sizes = [inference.body_bytes for inference in at_work]
+        is_ready = self._timeline.ready_seconds is not None
+        return make_kill_fault(self._memory, describe_work(sizes, is_ready=is_ready))
+
+    def _fail(self, cause: Fault) -> None:
         """The fault of the start or of the server; every inference under way is answered."""
         fault = cause.for_model(self._name)
         self._timeline.apply(Failed(fault))
