@@ -148,6 +148,7 @@ def load_model(preload: Preload) -> None:
         preload.wait_for_components()
         preload.wait_for_verification()
         preload.become_ready(manifest)
+        preload.measure_free_memory()  # what is left for requests
         preload.begin_verifying_unused_files()
         preload.warm_buckets(manifest)  # shapes that the warm-up request did not have
     except BaseException as error:  # a model's SystemExit too: otherwise the start would never end

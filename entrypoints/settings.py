@@ -34,6 +34,10 @@ class Settings(NamedTuple):
     """``warn`` or ``error``; empty: the image's setting."""
     start_timeout: float = 1800.0
     """Seconds until a start that has not ended fails; 0: it may take as long as it takes."""
+    memory_check: str = "error"
+    """``warn``: start although the memory limit cannot hold the weights."""
+    request_memory: int = 0
+    """Bytes that all requests together may take; 0: a share of the free memory."""
     failure_exit_delay: float = 10.0
     """Seconds until a failed server ends, so that ``/health`` can be read."""
     grace_period: float = 25.0
@@ -69,6 +73,8 @@ VARIABLES: Mapping[str, tuple[str, Values]] = {
     "PREBAKE_WORKERS": ("workers", (0, 64)),
     "PREBAKE_VERIFY": ("verify", ("full", "sha256", "sizes")),
     "PREBAKE_FALLBACK": ("fallback", ("warn", "error")),
+    "PREBAKE_MEMORY_CHECK": ("memory_check", ("warn", "error")),
+    "PREBAKE_REQUEST_MEMORY": ("request_memory", "bytes, or a number with Ki, Mi or Gi"),
     "PREBAKE_START_TIMEOUT": ("start_timeout", (0, 86400)),
     "PREBAKE_FAILURE_EXIT_DELAY": ("failure_exit_delay", (0, 3600)),
     "PREBAKE_GRACE_PERIOD": ("grace_period", (0, 86400)),
@@ -110,6 +116,13 @@ def find_text(environ: Mapping[str, str], name: str) -> tuple[str, str]:
 
 def convert(text: str, accepted: Values, default: object) -> object:
     """The value of a field. Raises ValueError with what to give instead."""
+    if isinstance(accepted, str) and isinstance(default, int):
+        from entrypoints.hardware.container_memory import parse_bytes  # late: most containers do not set a size
+
+        try:
+            return parse_bytes(text)
+        except ValueError:
+            raise ValueError(accepted) from None
     if isinstance(accepted, str):
         return tuple(name for name in text.split(",") if name) if isinstance(default, tuple) else text
     smallest, largest = accepted[0], accepted[-1]

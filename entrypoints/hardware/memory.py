@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from entrypoints.errors import DeviceMemoryFault, Fault
@@ -17,9 +18,12 @@ BITS_PER_WEIGHT = {"fp32": 32.0, "fp16": 16.0, "bf16": 16.0, "int8": 8.0, "int4"
 """Bits for one weight. int4 includes its scales: 16 bits for each 32 weights."""
 SMALLER_PRECISIONS = ("fp16", "int8", "int4")
 _OUT_OF_MEMORY = re.compile(
-    r"out of memory|OUT_OF_MEMORY|OutOfMemory|Failed to allocate memory|Available memory of \d+ is smaller",
+    r"out of memory|OUT_OF_MEMORY|OutOfMemory|Failed to allocate memory|Available memory of \d+ is smaller"
+    r"|CU\w+_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
+_OUT_OF_HOST_MEMORY = re.compile(r"bad_alloc|DefaultCPUAllocator|Cannot allocate memory", re.IGNORECASE)
+_DEVICE_LIBRARY = re.compile(r"cuda|cublas|cudnn|tensorrt", re.IGNORECASE)
 
 
 def check_memory(
@@ -66,5 +70,32 @@ def estimate_bytes(component: OnnxComponent, precision: str) -> float:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of a provider, or of torch, says that the device has no memory left."""
-    return _OUT_OF_MEMORY.search(f"{type(error).__name__}: {error}") is not None
+    """Whether an error, or one that caused it, says that the host or the device has no memory left."""
+    return any(
+        says_host_memory(each) or _OUT_OF_MEMORY.search(f"{type(each).__name__}: {each}") for each in list_causes(error)
+    )
+
+
+def is_about_device(error: BaseException, *, on_device: bool) -> bool:
+    """Whether an error about memory means the device's. ``on_device``: graphs run on one, so that ONNX Runtime's own words, which
+    are the same for both, mean that one."""
+    causes = list(list_causes(error))
+    if any(says_host_memory(each) for each in causes):
+        return False
+    return on_device or any(_DEVICE_LIBRARY.search(f"{type(each).__name__}: {each}") for each in causes)
+
+
+def says_host_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return _OUT_OF_HOST_MEMORY.search(str(error)) is not None
+
+
+def list_causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what it was raised from or while handling: a model may wrap the errors of its libraries."""
+    each: BaseException | None = error
+    seen: set[int] = set()
+    while each is not None and id(each) not in seen:
+        yield each
+        seen.add(id(each))
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)

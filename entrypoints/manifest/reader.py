@@ -83,12 +83,17 @@ def read_member(models: Path, content: bytes, member: str) -> Manifest:
         entry = top["models"][member]
         name, paths = entry["manifest"], entry["paths"]
         check_paths([name, *paths, *paths.values(), *top["files"]])
-        multi_model = MultiModel(
-            image=read_text(top, "name"), prefix=name.rpartition("/")[0], paths=paths, files=frozenset(top["files"])
-        )
+        image = read_text(top, "name")
         if name not in top["files"]:
             raise ManifestFault(f"{MANIFEST_FILE}: files has no {name}, which is the manifest of {member}")
         file = build_at(f"files: {name}", build_file, name, top["files"][name])
+        multi_model = MultiModel(
+            image=image,
+            prefix=name.rpartition("/")[0],
+            paths=paths,
+            files=frozenset(top["files"]),
+            file_bytes=sum(index(file["size"]) for file in top["files"].values()),
+        )
     manifest = parse_manifest(read_content(models / name), name)
     return manifest._replace(files={**manifest.files, name: file}, multi_model=multi_model)
 

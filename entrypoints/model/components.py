@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints.contract import Session
-from entrypoints.errors import Fault, SessionFault
+from entrypoints.errors import Fault, MemoryLimitTooLow, SessionFault
 from entrypoints.files.readahead import advise, advise_reads
 from entrypoints.files.verification import Verification, find_conditional_files
+from entrypoints.hardware.container_memory import ContainerMemory
 from entrypoints.hardware.memory import check_memory
+from entrypoints.hardware.memory_limit import check_limit
 from entrypoints.hardware.providers import list_available_providers
 from entrypoints.manifest.shape_buckets import ACCEPTS_ANY, Buckets
 from entrypoints.manifest.values import Artifact, Manifest, OnnxComponent, TorchComponent
@@ -28,7 +30,7 @@ from entrypoints.runtime.fallback import (
     without_artifacts,
 )
 from entrypoints.runtime.onnx_session import OnnxSession, open_artifact
-from entrypoints.runtime.session_options import share_arena
+from entrypoints.runtime.session_options import find_arena_limit, share_arena
 from entrypoints.runtime.torch_components import TorchOpener
 from entrypoints.suggestion import suggest
 
@@ -71,11 +73,14 @@ class Opener:
         verification: Verification | None,
         *,
         strict: bool = False,
+        memory_check: str = "error",
     ) -> None:
-        """``strict``: a fallback ends the start (``entrypoints.runtime.fallback``)."""
+        """``strict``: a fallback ends the start (``entrypoints.runtime.fallback``). ``memory_check``: ``warn`` if the start
+        goes on with a memory limit that cannot hold the weights."""
         self._models = models
         self._manifest = manifest
         self._strict = strict
+        self._memory_check = memory_check
         self._timeline = timeline
         self._verification = verification
         self._conditional = find_conditional_files(manifest)
@@ -103,15 +108,25 @@ class Opener:
                     future.set_exception(make_fault(error))
 
     def _prepare(self, threads: int) -> None:
+        memory = ContainerMemory()
+        self._check_limit(memory)
         check_memory(self._manifest.components.values(), list_available_providers, find_memory)
         if any(isinstance(component, OnnxComponent) for component in self._manifest.components.values()):
             try:
-                share_arena()
+                share_arena(find_arena_limit(memory))
             except Exception as error:
                 raise SessionFault(f"ONNX Runtime cannot create its memory arena: {error}") from error
         if self._torch is not None:
             components = self._manifest.components.values()
             self._torch.prepare(threads, [item for item in components if isinstance(item, TorchComponent)])
+
+    def _check_limit(self, memory: ContainerMemory) -> None:
+        try:
+            check_limit(self._models, self._manifest, memory)
+        except MemoryLimitTooLow as fault:
+            if self._memory_check != "warn":
+                raise
+            self._timeline.notice(fault.reason)
 
     def check_compile_cache_used(self) -> None:
         """After the first inference. Reports graphs that torch compiled although a compile cache was baked; raises

@@ -16,7 +16,6 @@ from pathlib import Path
 from entrypoints.contract import Components, Model
 from entrypoints.errors import (
     DamagedFile,
-    DeviceMemoryFault,
     Fault,
     MissingFile,
     ModelFault,
@@ -25,7 +24,7 @@ from entrypoints.errors import (
 )
 from entrypoints.files.readahead import advise, read_ahead
 from entrypoints.files.verification import Verification, check_sizes, find_root_cause, list_extra_files
-from entrypoints.forms.limits import find_body_size
+from entrypoints.forms.limits import RequestMemory, find_body_size
 from entrypoints.hardware.cpu_quota import count_cpus
 from entrypoints.hardware.memory import is_out_of_memory
 from entrypoints.manifest.reader import read_manifest
@@ -56,10 +55,15 @@ class Preload:
         self._model_name = model_name
         self._verify = settings.verify
         self._fallback = settings.fallback
+        self._memory_check = settings.memory_check
         self._threads = settings.threads or count_cpus()
         self._address = settings.address
         self._timeline = timeline
         self._worker = worker
+        self.memory = RequestMemory()
+        """What all requests of this model may take together."""
+        self._request_memory = settings.request_memory
+        self._models_of_image = len(settings.model_names) or 1
         self.body_size = 0
         """The largest body of a request in bytes, as soon as the model's fields are known."""
         self._manifest: Manifest | None = None
@@ -109,7 +113,14 @@ class Preload:
 
     def begin_opening(self, manifest: Manifest) -> Components:
         strict = (self._fallback or manifest.fallback) == "error"
-        self._opener = Opener(self._models, manifest, self._timeline, self._verification, strict=strict)
+        self._opener = Opener(
+            self._models,
+            manifest,
+            self._timeline,
+            self._verification,
+            strict=strict,
+            memory_check=self._memory_check,
+        )
         self._opener.start(self._threads)
         return self._opener.components
 
@@ -169,6 +180,13 @@ class Preload:
         except RuntimeError as error:  # the model serves; what it needs no thread for must not end it
             self._timeline.notice(f"files that this container does not use are not verified: {error}")
 
+    def measure_free_memory(self) -> None:
+        """The budget of requests is known now that the model has what it needs. The server process has half of it, for bodies as
+        they come; the models share the other half, for what bodies become."""
+        from entrypoints.hardware.container_memory import find_request_memory
+
+        self.memory.total = find_request_memory(self._request_memory) // (2 * self._models_of_image)
+
     def warm_buckets(self, manifest: Manifest) -> None:
         """Run those that the warm-up request did not use, smallest first, while requests are answered already."""
         sessions = self._opener.components.sessions if self._opener else {}
@@ -212,8 +230,12 @@ class Preload:
             return fault
         if isinstance(error, Fault):
             return error
-        kind = DeviceMemoryFault if is_out_of_memory(error) and self._runs_on_device() else ModelFault
-        return kind(f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        if not is_out_of_memory(error):
+            return ModelFault(reason)
+        from entrypoints.hardware.memory_faults import make_memory_fault
+
+        return make_memory_fault(error, reason, on_device=self._runs_on_device())
 
     def _find_damage(self, fault: Fault) -> Fault:
         """The damaged file behind a session that cannot open, a wrong answer, or an error of the model's code."""
@@ -229,7 +251,7 @@ class Preload:
         return verification
 
     def _runs_on_device(self) -> bool:
-        """Whether a model's MemoryError may mean the device's memory: if the host's is short the kernel ends the process."""
+        """Whether ONNX Runtime's own words for a failed allocation mean the device's memory."""
         return self._manifest is not None and self._manifest.target != "cpu"
 
     def _read_files(self, manifest: Manifest) -> None:

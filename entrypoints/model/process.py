@@ -16,8 +16,9 @@ from typing import NoReturn
 from entrypoints.contract import Answer, BadRequest, Cancelled
 from entrypoints.forms.fields import convert_form, measure_form
 from entrypoints.forms.form import read_form
-from entrypoints.forms.limits import MemoryShare, RequestMemory
+from entrypoints.forms.limits import MemoryShare
 from entrypoints.forms.raw_request import RawRequest
+from entrypoints.model.memory_errors import answer_memory_error
 from entrypoints.model.preload import Preload
 from entrypoints.model.worker import Compute, Inference, Worker
 from entrypoints.processes.channel import Channel
@@ -42,7 +43,6 @@ class ModelProcess:
         self._channel = channel
         self._worker = Worker(settings.workers)
         self._inferences: dict[int, Inference] = {}
-        self._memory = RequestMemory()
         events = timeline.branch(send=partial(channel.send, None))
         self._preload = Preload(settings, events, self._worker, model_name)
 
@@ -72,7 +72,7 @@ class ModelProcess:
         def send_progress(step: int, steps: int, text: str) -> None:
             self._channel.send(number, InferenceProgressed(step, steps, text))
 
-        share = self._memory.share()
+        share = self._preload.memory.share()
         try:
             compute = read_request(self._worker, self._preload.body_size, message.request, share)
         except BaseException as error:  # this thread must outlive every request
@@ -119,6 +119,8 @@ def make_error_response(error: BaseException) -> Response:
     if isinstance(error, BadRequest):
         status = error.status if 400 <= error.status < 500 else 422
         return error_response(status, str(error), {error.field: str(error)} if error.field else {})
+    if (too_large := answer_memory_error(error)) is not None:
+        return too_large
     log_event("generate failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exception(error))
     return error_response(500, "The model failed at this request; the server's log has the error.")
 

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 
 from entrypoints.contract import Answer, Cancelled, Field, Model, Progress
 from entrypoints.forms.limits import MemoryShare
+from entrypoints.runtime.arena import find_arenas
 
 Compute = Callable[[Progress], Answer]
 """What a worker does for one request: the model's ``generate`` with the request's values."""
@@ -120,3 +121,4 @@ class Worker:
             inference = self._inferences.get()
             inference.work()
             del inference  # its answer may be large, and the next one may come much later
+            find_arenas().end_request(self.threads)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints.contract import Session
-from entrypoints.errors import DeviceMemoryFault, SessionFault
+from entrypoints.errors import SessionFault
 from entrypoints.hardware.memory import count_bytes, is_out_of_memory
-from entrypoints.hardware.providers import CPU, GPU_PROVIDERS
+from entrypoints.hardware.providers import CPU, CUDA, GPU_PROVIDERS
 from entrypoints.manifest.values import Artifact, OnnxComponent
 from entrypoints.processes.log import log_event
+from entrypoints.runtime.arena import RunSizes, find_arenas
 from entrypoints.runtime.dtypes import to_ort_type
 from entrypoints.runtime.fallback import OpenFailed
 from entrypoints.runtime.session_options import (
@@ -34,9 +35,11 @@ CUDA_GRAPH_OPTIONS = ("enable_cuda_graph", "trt_cuda_graph_enable")
 class OnnxSession:
     """One opened graph. ``run`` may be called from any thread."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, device: str = "") -> None:
+        """``device``: the session's own arena (``entrypoints.runtime.arena.RunSizes``)."""
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
+        self._sizes = find_arenas().add(RunSizes(device))
 
     @property
     def runs_on_cpu(self) -> bool:
@@ -44,11 +47,14 @@ class OnnxSession:
         return bool(self._session.get_providers()[0] == CPU)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+        outputs = self._session.run(self._outputs, dict(inputs), self._sizes.take_run_options())
+        self._sizes.note(inputs, outputs)
+        return dict(zip(self._outputs, outputs, strict=True))
 
 
 def open_artifact(models: Path, component: OnnxComponent, artifact: Artifact, threads: int) -> Session:
-    """Raises OpenFailed, with ONNX Runtime's text or with the reason why its session cannot be used, or DeviceMemoryFault."""
+    """Raises OpenFailed, with ONNX Runtime's text or with the reason why its session cannot be used; DeviceMemoryFault;
+    OutOfMemory."""
     folders = {name: os.fspath(models / path) for name, path in artifact.folder_options.items()}
     artifact = artifact._replace(provider_options={**artifact.provider_options, **folders})
     if artifact.scratch is None:
@@ -69,15 +75,26 @@ def open_graph(models: Path, component: OnnxComponent, artifact: Artifact, threa
         if any(artifact.provider_options.get(name) == "1" for name in CUDA_GRAPH_OPTIONS):
             from entrypoints.runtime.io_binding import IoBindingSession  # late: most images do not need it
 
+            find_arenas().keep_addresses()
             return IoBindingSession(session, "cuda")
     except (ProviderLeftOut, SessionFault) as error:
         raise OpenFailed(str(error)) from error
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
-        if artifact.providers[0] in GPU_PROVIDERS and is_out_of_memory(error):
+        if is_out_of_memory(error):
+            from entrypoints.hardware.memory_faults import make_memory_fault
+
             needed = f"weights of {count_bytes(component):,} bytes"
-            raise DeviceMemoryFault(f"{component.name}: {artifact.name}: {needed}: {error}") from error
+            reason = f"{component.name}: {artifact.name}: {needed}: {error}"
+            raise make_memory_fault(error, reason, on_device=artifact.providers[0] in GPU_PROVIDERS) from error
         raise OpenFailed(f"{type(error).__name__}: {error}") from error
-    return OnnxSession(session)
+    return OnnxSession(session, find_arena(artifact))
+
+
+def find_arena(artifact: Artifact) -> str:
+    """The arena that a session has for itself: CUDA's sessions do not share one."""
+    if artifact.providers[0] != CUDA:
+        return ""
+    return f"gpu:{artifact.provider_options.get('device_id', '0')}"
 
 
 def make_options(models: Path, artifact: Artifact, threads: int) -> onnxruntime.SessionOptions:

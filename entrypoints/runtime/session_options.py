@@ -16,6 +16,8 @@ from entrypoints.hardware.providers import CPU
 if TYPE_CHECKING:
     import onnxruntime
 
+    from entrypoints.hardware.container_memory import ContainerMemory
+
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 """The config entry for the folder of a graph's external weights, if that is not the graph's own folder."""
 ERRORS_ONLY = 3
@@ -129,14 +131,24 @@ def select_providers(
 
 
 @cache
-def share_arena() -> None:
+def share_arena(limit: int | None = None) -> None:
     """Make one arena for every session of this process: graphs run in turn, so the next reuses the pages of the last.
 
     With an arena each, foley's first answer touched 100 MB page by page and its second, once ONNX Runtime had planned
     each graph's memory, 60 MB more (``make_session_options``): 0.05 s of the kernel's time in both.
+
+    ``limit``: the bytes that it may reserve. A run that needs more fails, and the process lives on.
     """
     import onnxruntime
 
     kind, memory_type = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
     memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, memory_type)
-    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({}))
+    config = {} if limit is None else {"max_mem": limit}
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(config))
+
+
+def find_arena_limit(memory: ContainerMemory) -> int | None:
+    """What the container's arena may reserve; None without a memory limit. Growing by powers of two, it reserves up to twice what
+    it uses, and the kernel counts only what is used."""
+    limit = memory.read_limit()
+    return None if limit is None else 2 * (limit + memory.read_swap())

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from entrypoints.contract import Network
+from entrypoints.runtime.arena import RunSizes, find_arenas
 
 Build = Callable[[str, Mapping[str, Any]], Network]
 
@@ -122,13 +123,16 @@ class TorchSession:
         self._module = module
         self._outputs = outputs
         self._device = device
+        self._sizes = find_arenas().add(RunSizes())
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {name: self._to_tensor(array) for name, array in inputs.items()}
         with torch.inference_mode():
             result = self._module(**tensors)
         outputs = (result,) if isinstance(result, torch.Tensor) else tuple(result)
-        return {name: _to_array(output) for name, output in zip(self._outputs, outputs, strict=True)}
+        arrays = {name: _to_array(output) for name, output in zip(self._outputs, outputs, strict=True)}
+        self._sizes.note(inputs, arrays)
+        return arrays
 
     def _to_tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)

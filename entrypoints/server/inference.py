@@ -83,6 +83,8 @@ class RemoteInference:
         """Seconds that it waited."""
         self.response: Future[Response] = Future()
         self.seconds = 0.0
+        self.body_bytes = 0
+        """What the model process was sent, for the report of its end."""
         self.cancelled = False
         self.hang_timer: asyncio.TimerHandle | None = None
         self._channel = channel

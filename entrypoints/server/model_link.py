@@ -11,8 +11,9 @@ import threading
 import time
 from typing import NoReturn
 
-from entrypoints.errors import Fault, ModelFault, ModelHung
+from entrypoints.errors import Fault, ModelFault, ModelHung, OutOfMemory
 from entrypoints.forms.raw_request import RawRequest
+from entrypoints.hardware.container_memory import ContainerMemory
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.events import Failed
 from entrypoints.processes.log import log_fault
@@ -49,6 +50,8 @@ class ModelLink:
         self._channel = channel
         self._numbers = itertools.count()
         self._inferences: dict[int, RemoteInference] = {}
+        self._memory = ContainerMemory()
+        self._kills: int | None = None
 
     @property
     def queue_depth(self) -> int:
@@ -72,6 +75,7 @@ class ModelLink:
         """
         loop = asyncio.get_running_loop()
         inference = RemoteInference(next(self._numbers), self._channel, listener)
+        inference.body_bytes = len(request.body)
         self._inferences[inference.number] = inference
         message = InferenceRequested(request, wants_progress=listener is not None)
         try:
@@ -100,6 +104,7 @@ class ModelLink:
 
     def _read_events(self) -> None:
         try:
+            self._kills = self._memory.read_kills()
             self._apply_events()
         except EOFError:
             from entrypoints.processes.process_limit import explain_end  # only faults need it
@@ -129,8 +134,22 @@ class ModelLink:
         code = os.waitstatus_to_exitcode(wait_status)
         if self._hung is not None:
             return self._hung
+        if code == -signal.SIGKILL and (fault := self._find_memory_fault()):
+            return fault
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         return ModelFault(f"the model process was ended {how}")
+
+    def _find_memory_fault(self) -> OutOfMemory | None:
+        """None if something else than a shortage of memory killed the model process."""
+        from entrypoints.hardware.memory_faults import describe_work, make_kill_fault, was_killed
+
+        if not was_killed(self._memory, self._kills):
+            return None
+        inferences = list(self._inferences.values())
+        at_work = [inference for inference in inferences if inference.started.done()] or inferences
+        sizes = [inference.body_bytes for inference in at_work]
+        is_ready = self._timeline.ready_seconds is not None
+        return make_kill_fault(self._memory, describe_work(sizes, is_ready=is_ready))
 
     def _fail(self, cause: Fault) -> None:
         """The fault of the start or of the server; every inference under way is answered. From any thread, more than once."""

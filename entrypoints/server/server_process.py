@@ -43,7 +43,8 @@ class ServerProcess:
         self._timeline = timeline
         self._status = Status()
         self._metrics = Metrics(timeline, self._status)
-        memory = RequestMemory()
+        memory = self._memory = RequestMemory()
+        self._status.decided.add_done_callback(lambda _: self._measure_free_memory())
         self._models = [
             ServedModel(
                 name=name,
@@ -73,6 +74,12 @@ class ServerProcess:
         for model in self._models:
             model.link.start()
         await listener.serve([listening])
+
+    def _measure_free_memory(self) -> None:
+        """As the model processes do (``Preload.measure_free_memory``)."""
+        from entrypoints.hardware.container_memory import find_request_memory
+
+        self._memory.total = find_request_memory(self._settings.request_memory) // 2
 
     def _become_live(self) -> None:
         """What liveness need not wait for: the first line of the log, what the model processes print, x"""
