@@ -8,9 +8,9 @@ Modules that are imported before ready use named tuples for values: each frozen 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,3 +133,44 @@ def report_progress(cancelled: Cancellation, step: int, steps: int, message: str
     report = getattr(cancelled, "report", None)
     if report is not None:
         report(step, steps, message)
+
+
+class DecodeLimits(NamedTuple):
+    """What the decoding of one file may take. ``field`` is the request's field that the file came in."""
+
+    seconds: float
+    """Of waiting for the decoder. Its processor time is limited to as many seconds on every processor."""
+    memory: int
+    """Bytes that the decoder allocates, its arguments among them."""
+    field: str | None = None
+
+
+def decode_apart(
+    function: Callable[..., Any] | str, *arguments: object, limits: DecodeLimits, cancelled: Cancellation
+) -> Any:
+    """``function(*arguments)``, computed by a process that can be killed: for files of clients, whose decoders may crash, loop or
+    fill the memory.
+
+    ``function`` is module-level, or the name of one, ``module:function``: then this process need not import its module. If the
+    model has a module named ``decoding`` beside its ``model.py``, the decoders' process imports it during the start. Otherwise
+    the first call waits for its imports. The function returns None, bool, int, float, str, bytes, numpy arrays of numbers, or
+    tuples (of any class, which become plain ones), lists and dicts of these.
+
+    Raises what the function raises of BadRequest and Cancelled, Cancelled as soon as ``cancelled()`` is true, and BadRequest
+    (422) if the function exceeds a limit, or a decoder crashes. Other exceptions of the function become one with its traceback.
+    """
+    (value,) = decode_each_apart(function, *arguments, limits=limits, cancelled=cancelled)
+    return value
+
+
+def decode_each_apart(
+    function: Callable[..., Any] | str, *arguments: object, limits: DecodeLimits, cancelled: Cancellation
+) -> Iterator[Any]:
+    """As ``decode_apart``, for a generator function: its values as they come, two ahead at most. The process ends if the iterator
+    is closed."""
+    from entrypoints.decoding.client import iterate_apart  # which a start without media does not need
+    from entrypoints.decoding.messages import Limits
+    from entrypoints.decoding.worker import Call
+
+    call = Call(function, arguments, BadRequest, Cancelled)
+    return iterate_apart(call, Limits(limits.seconds, limits.memory), cancelled, limits.field)

@@ -135,7 +135,8 @@ def load_model(preload: Preload) -> None:
         preload.begin_reading_libraries()  # asks the kernel to read shared objects into the page cache
         manifest = preload.read_manifest()  # and checks the size of every file
         preload.begin_reading_files(manifest)
-        preload.import_numpy()
+        preload.import_numpy(manifest)
+        preload.begin_decoder(manifest)  # a process for the files of requests, if the model has code for it
         preload.begin_verification(manifest)  # digests, by one thread as long as imports need the other processors
         preload.import_runtimes(manifest)  # ONNX Runtime, torch
         components = preload.begin_opening(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -90,9 +91,23 @@ class Preload:
     def begin_reading_files(self, manifest: Manifest) -> None:
         run_in_thread(self._read_files, manifest)
 
-    def import_numpy(self) -> None:
+    def import_numpy(self, manifest: Manifest) -> None:
+        if find_decoding_module(manifest):
+            # A decoder's memory is limited, and each of OpenBLAS's threads takes 36 MiB of it.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "4")
         with self._timeline.importing("numpy"):
             importlib.import_module("numpy")
+
+    def begin_decoder(self, manifest: Manifest) -> None:
+        """Fork the process that reads the files of requests, if the model has a module ``decoding`` beside its ``model``. It
+        imports that module while this process imports ONNX Runtime."""
+        module = find_decoding_module(manifest)
+        if module is None:
+            return
+        with self._timeline.phase("decoder"):
+            from entrypoints.decoding.client import fork_template
+
+            fork_template(module)
 
     def begin_verification(self, manifest: Manifest) -> None:
         """Unless ``PREBAKE_VERIFY`` is ``sizes``. It takes the interpreter's lock and a processor from imports, so that it
@@ -269,6 +284,14 @@ class Preload:
         with self._timeline.phase("verify what is not used"):
             for problem in verification.verify_unused():
                 self._timeline.notice(f"damaged, but this container does not use it: {problem}")
+
+
+def find_decoding_module(manifest: Manifest) -> str | None:
+    """The module beside the model's that reads the files of requests (``entrypoints.contract.decode_apart``)."""
+    folder, _, _ = manifest.module.rpartition(".")
+    path = os.path.join(*folder.split("."), "decoding.py")  # noqa: PTH118
+    found = any(os.path.exists(os.path.join(entry, path)) for entry in sys.path)  # noqa: PTH110, PTH118
+    return f"{folder}.decoding" if found else None
 
 
 def list_runtimes(manifest: Manifest) -> list[str]:

@@ -10,18 +10,22 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from entrypoints.contract import Answer, Cancellation, Cancelled, Components, Field
+from entrypoints.contract import Answer, Cancellation, Cancelled, Components, DecodeLimits, Field, decode_apart
 from images.foley.media.frames import latent_length, window_bounds
-from images.foley.media.mux import add_sound
-from images.foley.media.pixels import image_values, sync_values
+from images.foley.media.pixels import Views, image_values, sync_values
 from images.foley.media.sound import WAV, write_wav
-from images.foley.media.video import check_length, read_frames
-from images.foley.media.views import Views, take_views
 from images.foley.sampler import Latents, denoise, guide, make_noise
 from images.foley.text import TextReader
 
 T = TypeVar("T")
 
+DECODING = "images.foley.decoding"
+"""The module that imports libav and Pillow: this process does not."""
+READING = DecodeLimits(120, 1536 << 20, "video")
+"""The largest frames have 9.4 million pixels: 28 MB each with 10 bits a color, of which a decoder holds up to 20, and 0.3 GB
+while one is scaled; the scaled frames of 15 s have 160 MB. 3600 frames take 60 s on two processors."""
+WRITING = DecodeLimits(60, 384 << 20, "video")
+"""Packets are copied: the file is there three times."""
 CHANNELS = 128
 """Channels of the latent."""
 IMAGES_AT_ONCE = 2
@@ -79,8 +83,7 @@ class Foley:
         """Sound for ``form['video']``. Raises BadRequest for a video or text that cannot be used, Cancelled."""
         request = Request(**form)  # type: ignore[arg-type]
         tokens = self._texts.read(request.negative_prompt, request.prompt)
-        check_length(request.video, trim=request.trim == "yes")
-        views = take_views(read_frames(request.video, cancelled))
+        views = read_video(request.video, trim=request.trim == "yes", cancelled=cancelled)
         text = self._run("clap", input_ids=tokens.ids, attention_mask=tokens.mask)
         features = Features(text, *self._see(views, cancelled))
         noise = make_noise(CHANNELS, latent_length(len(views.sync)), request.seed)
@@ -88,7 +91,7 @@ class Foley:
         samples = self._run("dac", latents=latents).reshape(-1)
         if request.output == "wav":
             return Answer(write_wav(samples), WAV)
-        return Answer(*add_sound(request.video, samples))
+        return Answer(*add_sound(request.video, samples, cancelled))
 
     def _run(self, component: str, **inputs: NDArray[np.generic]) -> NDArray[np.float32]:
         """The only output of a component's graph."""
@@ -124,6 +127,17 @@ class Foley:
             return guide(out, guidance) if rows == 2 else out
 
         return velocity
+
+
+def read_video(data: bytes, *, trim: bool, cancelled: Cancellation) -> Views:
+    """Raises BadRequest for a video that cannot be used, Cancelled."""
+    return Views(*decode_apart(f"{DECODING}:decode_video", data, trim, limits=READING, cancelled=cancelled))
+
+
+def add_sound(data: bytes, samples: NDArray[np.float32], cancelled: Cancellation) -> tuple[bytes, str]:
+    """The video with its sound, and its media type. Raises BadRequest, Cancelled."""
+    body, media_type = decode_apart(f"{DECODING}:write_video", data, samples, limits=WRITING, cancelled=cancelled)
+    return body, media_type
 
 
 def in_batches(

@@ -11,8 +11,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from images.heygem.form import FIELDS
-from images.heygem.media.faces import SIDE
-from images.heygem.media.voice import HEARD_RATE
+from images.heygem.media.sizes import HEARD_RATE, SIDE
 from images.heygem.model import CHANNELS, LATENT_SIDE
 from prebake.bake.authoring import PipelinePart, Problem, inspect_checkpoint, raise_problems
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from images.heygem import naive
 from images.heygem.loading import Checkpoint, load
-from images.heygem.media.faces import SIDE
-from images.heygem.media.voice import HEARD_RATE, LONGEST, SHORTEST, SLACK
+from images.heygem.media.sizes import HEARD_RATE, SIDE
+from images.heygem.media.voice import LONGEST, SHORTEST, SLACK
 from images.heygem.model import CHANNELS, LATENT_SIDE, PIPELINE
 from images.heygem.networks import AudioEncoder, Denoiser, FaceDecoder, FaceEncoder
 from images.heygem.schedule import Schedule

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Components, Field, report_progress
+from entrypoints.contract import (
+    Answer,
+    BadRequest,
+    Cancellation,
+    Cancelled,
+    Components,
+    DecodeLimits,
+    Field,
+    decode_apart,
+    decode_each_apart,
+    report_progress,
+)
 from images.heygem.form import FIELDS, Request, read_request
 from images.heygem.media.archive import ZIP, write_archive
 from images.heygem.media.colours import JSON, write_colours
-from images.heygem.media.faces import SIDE, Picture, read_face
-from images.heygem.media.movie import MP4, write_movie
-from images.heygem.media.timing import pendulum, window_indices
-from images.heygem.media.voice import Samples, Voice, read_voice
+from images.heygem.media.sizes import AUDIO, FACES, SIDE
+from images.heygem.media.timing import Samples, Voice, pendulum, window_indices
 from images.heygem.schedule import Latents, Schedule, denoise, make_noise
 
 T = TypeVar("T")
 
+DECODING, MOVIE = "images.heygem.decoding", "images.heygem.media.movie"
+"""Modules that import libav: the model process imports the second one, and only for an answer that is a video."""
 PIPELINE = "pipeline.json"
 """A file of the export: the numbers that the host computes with."""
 CHANNELS, LATENT_SIDE = 4, SIDE // 8
 FRAMES_AT_ONCE = 4
 """Small, since the decoder's intermediate results take memory, and larger batches are not faster on a CPU."""
+
+VOICE = DecodeLimits(30, 512 << 20, AUDIO)
+"""60 s of sound in 64 MB take below 2 s, and four times the file's size."""
+ARCHIVE = DecodeLimits(30, 384 << 20, FACES)
+"""64 MB unpacked take below 1 s; they are there three times with the archive."""
+FACE_SECONDS, FACE_MEMORY = 60, 1280 << 20
+"""Of each face. A picture of 50 million pixels takes 0.9 GB: as decoded, as red, green and blue, and turned. A film's limit of
+frames takes as many seconds as it lasts on two processors, if it is 4096 x 2304 pixels large."""
 
 
 class Scene(NamedTuple):
@@ -57,8 +78,13 @@ class Kind(NamedTuple):
     write: Callable[[Iterable[NDArray[np.float32]], Samples], bytes]
 
 
+def _write_movie(batches: Iterable[NDArray[np.float32]], sound: Samples) -> bytes:
+    written: bytes = import_module(MOVIE).write_movie(batches, sound)
+    return written
+
+
 KINDS = {
-    "mp4": Kind(MP4, "mp4", write_movie),
+    "mp4": Kind("video/mp4", "mp4", _write_movie),
     "frames": Kind(JSON, "json", lambda batches, _: write_colours(batches)),
 }
 
@@ -79,7 +105,9 @@ class HeyGem:
     def generate(self, form: Mapping[str, object], cancelled: Cancellation) -> Answer:
         """A video for each face. Raises BadRequest for a voice or a face that cannot be used, Cancelled."""
         request = read_request(form)
-        voice = read_voice(request.audio)
+        if request.output == "mp4":  # libav's import, while other processes and graphs compute
+            threading.Thread(target=import_module, args=(MOVIE,), daemon=True).start()
+        voice = read_voice(request.audio, cancelled)
         faces = self.look(request, voice.frames, cancelled)
         windows = self.listen(voice)
         kind = KINDS[request.output]
@@ -96,9 +124,12 @@ class HeyGem:
         """Each face's latents. Raises BadRequest with every face that cannot be used, Cancelled."""
         found: dict[str, Latents] = {}
         problems: dict[str, BadRequest] = {}
-        for name, data in request.faces.items():
+        limits = DecodeLimits(FACE_SECONDS, FACE_MEMORY, request.face_field)
+        for name, data in read_faces(request, cancelled).items():
+            arguments = data, frames, FRAMES_AT_ONCE, request.face_field
+            pictures = decode_each_apart(f"{DECODING}:decode_face", *arguments, limits=limits, cancelled=cancelled)
             try:
-                found[name] = self._encode(read_face(data, frames, cancelled, request.face_field), cancelled)
+                found[name] = self._encode(pictures, cancelled)
             except BadRequest as problem:
                 problems[name] = problem
         if problems and request.batch:
@@ -128,18 +159,34 @@ class HeyGem:
     def _predict(self, given: Mapping[str, NDArray[np.float32]], latents: Latents, time: NDArray[np.int64]) -> Latents:
         return self._run("unet", latents=latents, timestep=time, **given)
 
-    def _encode(self, pictures: Iterator[Picture], cancelled: Cancellation) -> Latents:
+    def _encode(self, batches: Iterator[NDArray[np.uint8]], cancelled: Cancellation) -> Latents:
+        """Latents of pictures ``[n, 256, 256, 3]``."""
         parts = []
-        for some in in_batches(pictures, FRAMES_AT_ONCE):
+        for pictures in batches:
             if cancelled():
                 raise Cancelled
-            parts.append(self._run("vae_encoder", pictures=np.stack(some)))
+            parts.append(self._run("vae_encoder", pictures=pictures))
         return np.concatenate(parts)
 
     def _run(self, component: str, **inputs: NDArray[np.generic]) -> NDArray[np.float32]:
         """The only output of a component's graph."""
         (output,) = self._components.session(component).run(inputs).values()
         return output
+
+
+def read_voice(data: bytes, cancelled: Cancellation) -> Voice:
+    """Raises BadRequest for a voice that cannot be used, Cancelled."""
+    return Voice(*decode_apart(f"{DECODING}:decode_voice", data, limits=VOICE, cancelled=cancelled))
+
+
+def read_faces(request: Request, cancelled: Cancellation) -> dict[str, bytes]:
+    """The files of faces by the names of their answers. Raises BadRequest for an archive that cannot be used, Cancelled."""
+    if not request.batch:
+        return {"answer": request.faces}
+    found: dict[str, bytes] = decode_apart(
+        f"{DECODING}:decode_archive", request.faces, limits=ARCHIVE, cancelled=cancelled
+    )
+    return found
 
 
 def _with_progress(

@@ -17,12 +17,14 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 from images.heygem.media.archive import ZIP, read_archive, write_archive
 from images.heygem.media.colours import JSON, write_colours
 from images.heygem.media.faces import read_face
-from images.heygem.media.movie import MP4, write_movie
-from images.heygem.media.timing import pendulum, window_indices
-from images.heygem.media.voice import HEARD_RATE, Voice, read_voice
+from images.heygem.media.movie import write_movie
+from images.heygem.media.sizes import HEARD_RATE
+from images.heygem.media.timing import Voice, pendulum, window_indices
+from images.heygem.media.voice import read_voice
 from images.heygem.schedule import make_noise
 
 FRAMES_AT_ONCE = 4
+MP4 = "video/mp4"
 
 
 class NaiveHeyGem:
@@ -55,7 +57,7 @@ class NaiveHeyGem:
     def draw(self, voice: Voice, face: bytes, steps: int, seed: int) -> Iterator[NDArray[np.float32]]:
         """Pictures ``[n, 3, 256, 256]`` in 0..1."""
         windows = self._listen(voice)
-        faces = self._look(np.stack(list(read_face(face, voice.frames, lambda: False))))
+        faces = self._look(np.stack(list(read_face(face, voice.frames))))
         order = torch.from_numpy(pendulum(voice.frames, len(faces)))
         noise = torch.from_numpy(make_noise((4, 32, 32), seed))
         for start in range(0, voice.frames, FRAMES_AT_ONCE):

@@ -9,8 +9,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from images.heygem.media.faces import SIDE, Picture
-from images.heygem.media.voice import HEARD_RATE
+from images.heygem.media.faces import Picture
+from images.heygem.media.sizes import HEARD_RATE, SIDE
 
 _PITCH = 140.0
 

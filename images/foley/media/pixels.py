@@ -6,26 +6,19 @@ Frames are kept in 8 bits, which take a quarter of the memory, and become floats
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
-from images.foley.media.resample import resize_short_side
 
-IMAGE_SIDE = 512
-SYNC_SIDE = 224
+class Views(NamedTuple):
+    """Scaled frames at both rates; a frame that is used twice is kept once."""
 
-
-def scale_image(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``[height, width, 3]`` to ``[3, 512, 512]``. The aspect ratio is not kept, as in the image encoder's training."""
-    picture = PIL.Image.fromarray(frame).resize((IMAGE_SIDE, IMAGE_SIDE), PIL.Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
-
-
-def scale_sync(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``[height, width, 3]`` to ``[3, 224, 224]``: the short side becomes 224, the long one is cropped at its center."""
-    return resize_short_side(frame, SYNC_SIDE)
+    image: list[NDArray[np.uint8]]
+    """At 8 a second, each ``[3, 512, 512]``."""
+    sync: list[NDArray[np.uint8]]
+    """At 25 a second, each ``[3, 224, 224]``."""
 
 
 def image_values(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from entrypoints.contract import BadRequest, Cancellation, Cancelled
+from entrypoints.contract import BadRequest
 from images.foley.media.containers import find_format
 from images.foley.media.frames import LONGEST
 
@@ -24,6 +25,8 @@ LARGEST = 4096 * 2304
 """Largest number of pixels of a frame."""
 SMALLEST = 16
 """Pixels of a side."""
+THREADS = 4
+"""Of the decoder, at most: each holds a frame."""
 MOST_FRAMES = 240 * int(LONGEST)
 """Largest number of decoded frames: a clip that claims 100,000 frames a second would otherwise block the machine."""
 
@@ -49,6 +52,8 @@ def open_video(data: bytes) -> Iterator[tuple[InputContainer, VideoStream]]:
             if stream.codec_context is None:
                 raise BadRequest("the video is damaged, or its codec is not supported", field=FIELD)
             yield container, stream
+    except MemoryError:  # one of libav's errors, too; not the video's
+        raise
     except av.FFmpegError as error:
         raise BadRequest(f"the video is damaged and cannot be decoded: {error.strerror}", field=FIELD) from error
 
@@ -78,18 +83,17 @@ def check_length(data: bytes, *, trim: bool) -> None:
         )
 
 
-def read_frames(data: bytes, cancelled: Cancellation) -> Iterator[Frame]:
+def read_frames(data: bytes) -> Iterator[Frame]:
     """Times in seconds and frames, in presentation order, up to ``LONGEST``; none is converted yet.
 
-    Raises BadRequest at the first frame that is not as it was encoded, Cancelled when ``cancelled()``.
+    Raises BadRequest at the first frame that is not as it was encoded.
     """
     time = 0.0
     with open_video(data) as (container, stream):
         check_size(stream.width, stream.height)
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = min(THREADS, len(os.sched_getaffinity(0)))
         for frame in container.decode(stream):
-            if cancelled():
-                raise Cancelled
             time = _check_frame(frame, time)
             if time > LONGEST:
                 return

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from entrypoints.contract import BadRequest
 from images.foley.media.frames import IMAGE_RATE, SYNC_RATE, WINDOW, Clock
-from images.foley.media.pixels import scale_image, scale_sync
+from images.foley.media.pixels import Views
+from images.foley.media.scaling import scale_image, scale_sync
 from images.foley.media.video import FIELD, Frame, to_rgb
 
 SHORTEST = 1.0
 """Seconds that give one window of frames at any frame rate in use; at 25 a second 0.64 s do."""
-
-
-class Views(NamedTuple):
-    """Scaled frames at both rates; a frame that is used twice is kept once."""
-
-    image: list[NDArray[np.uint8]]
-    """At 8 a second, each ``[3, 512, 512]``."""
-    sync: list[NDArray[np.uint8]]
-    """At 25 a second, each ``[3, 224, 224]``."""
 
 
 def take_views(frames: Iterable[Frame]) -> Views:

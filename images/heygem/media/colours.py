@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from images.heygem.media.faces import SIDE
+from images.heygem.media.sizes import SIDE
 from images.heygem.media.timing import FRAME_RATE
 
 JSON = "application/json"

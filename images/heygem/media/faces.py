@@ -9,12 +9,11 @@ import numpy as np
 from av import VideoFrame
 from numpy.typing import NDArray
 
-from entrypoints.contract import BadRequest, Cancellation, Cancelled
+from entrypoints.contract import BadRequest
 from images.heygem.media.libav import LARGEST, PICTURES, allowed_codecs, open_media, strict_decoder
+from images.heygem.media.sizes import FACE, SIDE
 from images.heygem.media.timing import FRAME_RATE
 
-FIELD = "face"
-SIDE = 256
 SMALLEST = 64
 """Smallest number of pixels of a side of the sent picture."""
 MOST_DECODED = 240 * 60
@@ -25,12 +24,12 @@ Picture = NDArray[np.uint8]
 T = TypeVar("T")
 
 
-def read_face(data: bytes, count: int, cancelled: Cancellation, field: str = FIELD) -> Iterator[Picture]:
+def read_face(data: bytes, count: int, field: str = FACE) -> Iterator[Picture]:
     """One picture ``[256, 256, 3]`` of an image, up to ``count`` of a video.
 
-    Raises BadRequest, naming ``field``, if the file is not a picture, or is damaged or too small; Cancelled.
+    Raises BadRequest, naming ``field``, if the file is not a picture, or is damaged or too small.
     """
-    for frame in every_tick(_decode(data, cancelled, field), count):
+    for frame in every_tick(_decode(data, field), count):
         yield square(frame)
 
 
@@ -66,7 +65,7 @@ def square(frame: VideoFrame) -> Picture:
     return picture
 
 
-def _decode(data: bytes, cancelled: Cancellation, field: str) -> Iterator[tuple[float, VideoFrame]]:
+def _decode(data: bytes, field: str) -> Iterator[tuple[float, VideoFrame]]:
     with open_media(data, PICTURES, field) as container:
         if not container.streams.video:
             raise BadRequest("the file has no picture", field=field)
@@ -77,8 +76,6 @@ def _decode(data: bytes, cancelled: Cancellation, field: str) -> Iterator[tuple[
             raise BadRequest(f"the picture has over {LARGEST} pixels, or its header is damaged", field=field)
         number = 0
         for number, frame in enumerate(container.decode(stream), start=1):
-            if cancelled():
-                raise Cancelled
             _check_frame(frame, number, field)
             yield frame.time, frame
         if not number:

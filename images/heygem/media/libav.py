@@ -52,6 +52,8 @@ def open_media(data: bytes, formats: str, field: str) -> Iterator[InputContainer
         data = only_picture(data)
         with av.open(io.BytesIO(data), options=options, metadata_errors="replace") as container:
             yield container
+    except MemoryError:  # one of libav's errors, too; not the file's
+        raise
     # ValueError: libav refuses a format, or a stream that changes its form in the middle
     except (av.FFmpegError, ValueError) as error:
         raise BadRequest(

@@ -12,17 +12,15 @@ from av import AudioFrame, AudioStream, Packet, VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from images.heygem.media.faces import SIDE
+from images.heygem.media.sizes import SIDE, SOUND_RATE
 from images.heygem.media.timing import FRAME_RATE
-from images.heygem.media.voice import SOUND_RATE, Samples
 
-MP4 = "video/mp4"
 _SAMPLES_A_FRAME = SOUND_RATE // FRAME_RATE
 _BIT_RATE = 96_000
 _QUALITY = {"crf": "18", "preset": "veryfast"}
 
 
-def write_movie(batches: Iterable[NDArray[np.float32]], sound: Samples) -> bytes:
+def write_movie(batches: Iterable[NDArray[np.float32]], sound: NDArray[np.float32]) -> bytes:
     """``batches`` are pictures ``[n, 3, 256, 256]`` in 0..1, one after the other, ``sound`` is one channel.
 
     The sound of a picture goes in right before it, so that neither stream waits in memory for the other one.
@@ -50,7 +48,7 @@ def _levels(batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.uint8
         yield from np.ascontiguousarray(np.rint(batch * 255).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def _encode_sound(stream: AudioStream, sound: Samples, number: int) -> list[Packet]:
+def _encode_sound(stream: AudioStream, sound: NDArray[np.float32], number: int) -> list[Packet]:
     start = number * _SAMPLES_A_FRAME
     part = np.ascontiguousarray(sound[None, start : start + _SAMPLES_A_FRAME])
     if not part.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,16 @@ from numpy.typing import NDArray
 FRAME_RATE = 25
 TOKENS_A_FRAME = 2
 """wav2vec2 gives a vector each 20 ms."""
+
+Samples = NDArray[np.float32]
+
+
+class Voice(NamedTuple):
+    """One channel at two rates, samples in -1..1, and how many frames the answer has."""
+
+    heard: Samples
+    sound: Samples
+    frames: int
 
 
 def count_frames(seconds: Fraction) -> int:

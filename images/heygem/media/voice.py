@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple
 
 import av
 import numpy as np
 from av import AudioFrame
-from numpy.typing import NDArray
 
 from entrypoints.contract import BadRequest
 from images.heygem.media.libav import SOUNDS, open_media, strict_decoder, without_tags
-from images.heygem.media.timing import count_frames
+from images.heygem.media.sizes import AUDIO, HEARD_RATE, SOUND_RATE
+from images.heygem.media.timing import Samples, Voice, count_frames
 
-FIELD = "audio"
-HEARD_RATE = 16_000
-"""wav2vec2's."""
-SOUND_RATE = 48_000
-"""The answer's."""
 HIGHEST_RATE = 768_000
 """The highest sample rate of a sent file: the resampler's memory and time grow with it."""
 SHORTEST, LONGEST = Fraction(2, 25), Fraction(60)
@@ -31,28 +25,18 @@ _CUT = Fraction(1, 2)
 _UNKNOWN_SIZE = 0x7FFF_F000
 """A RIFF size from here on means that the writer did not know the size."""
 
-Samples = NDArray[np.float32]
-
-
-class Voice(NamedTuple):
-    """One channel at two rates, samples in -1..1, and how many frames the answer has."""
-
-    heard: Samples
-    sound: Samples
-    frames: int
-
 
 def read_voice(data: bytes) -> Voice:
     """The first sound stream of a file. Raises BadRequest if there is none, or it is damaged, silent, too short or too long."""
     _check_riff(data)
-    with open_media(without_tags(data), SOUNDS, FIELD) as container:
+    with open_media(without_tags(data), SOUNDS, AUDIO) as container:
         if not container.streams.audio:
-            raise BadRequest("the file has no sound", field=FIELD)
+            raise BadRequest("the file has no sound", field=AUDIO)
         stream = container.streams.audio[0]
         declared = (stream.duration or 0) * (stream.time_base or Fraction(0))
         heard, sound = Channel(HEARD_RATE), Channel(SOUND_RATE)
         seconds = Fraction(0)
-        strict_decoder(stream, FIELD)
+        strict_decoder(stream, AUDIO)
         for frame in container.decode(stream):
             _check_rate(frame.sample_rate)
             seconds += Fraction(frame.samples, frame.sample_rate)
@@ -87,31 +71,31 @@ def _check_riff(data: bytes) -> None:
     """libav plays what is there of a wav file that was cut off."""
     size = int.from_bytes(data[4:8], "little")
     if data.startswith(b"RIFF") and len(data) - 8 < size < _UNKNOWN_SIZE:
-        raise BadRequest(f"the file is cut off: it declares {size + 8} bytes, but {len(data)} arrived", field=FIELD)
+        raise BadRequest(f"the file is cut off: it declares {size + 8} bytes, but {len(data)} arrived", field=AUDIO)
 
 
 def _check_rate(rate: int) -> None:
     if rate > HIGHEST_RATE:
-        raise BadRequest(f"the sound has {rate} samples a second: send at most {HIGHEST_RATE}", field=FIELD)
+        raise BadRequest(f"the sound has {rate} samples a second: send at most {HIGHEST_RATE}", field=AUDIO)
 
 
 def _check_longest(seconds: Fraction) -> None:
     if seconds > LONGEST + SLACK:
-        raise BadRequest(f"the sound is longer than {int(LONGEST)} s: send at most that", field=FIELD)
+        raise BadRequest(f"the sound is longer than {int(LONGEST)} s: send at most that", field=AUDIO)
 
 
 def _check_length(seconds: Fraction, declared: Fraction) -> None:
     if seconds < declared - _CUT:
         raise BadRequest(
-            f"the file is cut off: it declares {float(declared):.2f} s, but has {float(seconds):.2f} s", field=FIELD
+            f"the file is cut off: it declares {float(declared):.2f} s, but has {float(seconds):.2f} s", field=AUDIO
         )
     if seconds < SHORTEST:
-        raise BadRequest(f"the sound is {float(seconds):.3f} s long: send at least {float(SHORTEST)} s", field=FIELD)
+        raise BadRequest(f"the sound is {float(seconds):.3f} s long: send at least {float(SHORTEST)} s", field=AUDIO)
 
 
 def _check_samples(voice: Voice) -> Voice:
     if not np.isfinite(voice.sound).all():
-        raise BadRequest("the file has samples that are not numbers", field=FIELD)
+        raise BadRequest("the file has samples that are not numbers", field=AUDIO)
     if float(np.abs(voice.heard).max()) < SILENCE:
-        raise BadRequest("the file is silent: send a file with a voice", field=FIELD)
+        raise BadRequest("the file is silent: send a file with a voice", field=AUDIO)
     return voice

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import io
-import tracemalloc
-import zipfile
 import zlib
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from entrypoints.contract import BadRequest, Cancelled
-from images.heygem.media.archive import read_archive, write_archive
+from entrypoints.contract import BadRequest
 from images.heygem.media.faces import every_tick, read_face
 from images.heygem.media.libav import only_picture
 from tests.support.models.heygem_recordings import (
-    archive,
     box,
     chunk,
     film,
-    lie,
     pack_header,
     paint,
     portrait,
     record,
     speech,
-    unpack,
 )
 
 
-def never() -> bool:
-    return False
-
-
 def read(data: bytes, count: int = 100) -> list[np.ndarray]:
-    return list(read_face(data, count, never))
+    return list(read_face(data, count))
 
 
 def jpeg(height: int, width: int, orientation: int = 1) -> bytes:
@@ -155,90 +145,3 @@ def test_what_is_no_face_is_refused_in_words(name: str) -> None:
     with pytest.raises(BadRequest, match=words) as caught:
         read(data)
     assert (caught.value.field, caught.value.status) == ("face", 422)
-
-
-def test_reading_a_film_can_be_abandoned() -> None:
-    with pytest.raises(Cancelled):
-        list(read_face(FILM, 100, lambda: True))
-
-
-def test_an_archive_there_and_back() -> None:
-    files = {"one.png": b"1", "folder/two.mp4": b"2", "__MACOSX/one.png": b"-", ".DS_Store": b"-", "../three.jpg": b"3"}
-    files |= {"folder\\..\\four.png": b"4", "C:\\folder\\": b""}
-    found = read_archive(archive(files))
-    assert found == {"one": b"1", "two": b"2", "three": b"3", "four": b"4"}
-    assert unpack(write_archive(found)) == found
-    assert write_archive(found) == write_archive(found)
-
-
-def locked() -> bytes:
-    """An archive that says that its file needs a password."""
-    data = bytearray(archive({"a.png": b"x"}))
-    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        data[data.index(mark) + place] |= 1
-    return bytes(data)
-
-
-def huge() -> bytes:
-    body = io.BytesIO()
-    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as target:
-        target.writestr("a.png", bytes(65 << 20))
-    return body.getvalue()
-
-
-def patched(data: bytes, old: bytes, new: bytes) -> bytes:
-    assert len(old) == len(new)
-    assert old in data
-    return data.replace(old, new)
-
-
-BOMB = bytes(48 << 20)
-
-
-@pytest.mark.parametrize(
-    ("summed", "words"),
-    [(100, "Bad CRC-32 for file 'a.png'"), (101, "'a.png' does not have the 100 bytes"), (48 << 20, "Bad CRC-32")],
-)
-def test_a_file_is_unpacked_no_further_than_it_says(summed: int, words: str) -> None:
-    bomb = lie({"a.png": BOMB}, zipfile.ZIP_DEFLATED, 100, summed)
-    tracemalloc.start()
-    with pytest.raises(BadRequest, match=words):
-        read_archive(bomb)
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert most < 1 << 20
-
-
-WHOLE = archive({"a.png": portrait(1), "b.png": portrait(2)})
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "cannot be read as a zip archive"),
-        (portrait(1), "cannot be read as a zip archive"),
-        (WHOLE[: len(WHOLE) // 2], "cannot be read as a zip archive"),
-        (WHOLE[:200] + b"\0\0\0\0" + WHOLE[204:], "cannot be read as a zip archive"),
-        (archive({}), "has no files"),
-        (archive({"folder/": b"", ".hidden": b"x"}), "has no files"),
-        (archive({f"{n}.png": b"x" for n in range(17)}), "17 files: 16 at most"),
-        (archive({"a.png": b"x", "b/a.jpg": b"y"}), "same answer's name: a"),
-        (locked(), "password"),
-        (huge(), "67108864 bytes in total"),
-        (lie({"a.png": BOMB}, zipfile.ZIP_BZIP2, 100), "an unsupported method: use deflate, or none"),
-        (lie({"a.png": b"x" * 99}, zipfile.ZIP_LZMA, 99), "an unsupported method: use deflate, or none"),
-        (lie({"a.png": bytes(5000)}, zipfile.ZIP_DEFLATED, 4999, 5000), "'a.png' does not have the 4999 bytes"),
-        (lie({"a.png": bytes(5000)}, zipfile.ZIP_DEFLATED, 5001), "'a.png' does not have the 5001 bytes"),
-        (lie({"a.png": bytes(5000)}, zipfile.ZIP_STORED, 4999), "Bad CRC-32 for file 'a.png'"),
-        (patched(archive({"a": b"x"}), b"a", b"\0"), "without a name"),
-        (archive({".": b"x"}), "without a name"),
-        (archive({"folder/..": b"x", "b.png": b"y"}), "without a name"),
-        (archive({"folder\\..": b"x"}), "without a name"),
-        (patched(archive({"\u00e4.png": b"x"}), "\u00e4".encode(), b"\xff\xfe"), "utf-8"),
-        (archive({"c\\a.png": b"x", "b/a.jpg": b"y"}), "same answer's name: a"),
-    ],
-)
-def test_what_is_no_archive_of_faces_is_refused_in_words(data: bytes, words: str) -> None:
-    with pytest.raises(BadRequest, match=words) as caught:
-        read_archive(data)
-    assert caught.value.field == "faces"

@@ -45,7 +45,7 @@ def test_golden_frames(place: int) -> None:
 def test_a_clip_is_seen_as_it_is_served(frames: int) -> None:
     video = make_clip(frames)
     images, syncs = pipeline.read_views(video)
-    served = take_views(read_frames(video, lambda: False))
+    served = take_views(read_frames(video))
     assert worst(images, image_values(served.image)) < 1e-6
     assert worst(syncs, sync_values(served.sync)) < 1e-6
 

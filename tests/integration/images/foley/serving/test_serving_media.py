@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import pytest
 
-from entrypoints.contract import BadRequest, Cancelled
+from entrypoints.contract import BadRequest
+from images.foley.media.pixels import Views
 from images.foley.media.video import check_length, read_frames
-from images.foley.media.views import Views, take_views
+from images.foley.media.views import take_views
 from tests.support.foley.clips import Clip, make_clip, make_sound_file
 
 KINDS = [
@@ -23,13 +23,9 @@ KINDS = [
 VARIABLE = [0, 30, 90, 100, 250, 300, 420, 500, 520, 560, 600, 700, 900, 1000]
 
 
-def never() -> bool:
-    return False
-
-
 def look(data: bytes, *, trim: bool = False) -> Views:
     check_length(data, trim=trim)
-    return take_views(read_frames(data, never))
+    return take_views(read_frames(data))
 
 
 def refusal(data: bytes, *, trim: bool = False) -> str:
@@ -59,7 +55,7 @@ def test_titles_in_another_alphabet_are_passed_over(container: str) -> None:
 def test_times_are_read_in_presentation_order(container: str) -> None:
     codec = {"mp4": "libx264", "webm": "libvpx-vp9"}[container]
     data = make_clip(Clip(container, codec, times=VARIABLE))
-    times = [time for time, _ in read_frames(data, never)]
+    times = [time for time, _ in read_frames(data)]
     assert times == pytest.approx([time / 1000 for time in VARIABLE], abs=1e-3)
 
 
@@ -169,12 +165,3 @@ def test_damage_inside() -> None:
     middle = len(data) // 2
     data[middle : middle + 200] = bytes(200)
     assert "damaged after 0." in refusal(bytes(data))
-
-
-def test_cancellation_between_frames() -> None:
-    cancelled = threading.Event()
-    frames = read_frames(make_clip(Clip()), cancelled.is_set)
-    assert [next(frames)[0] for _ in range(3)] == [0.0, 0.04, 0.08]
-    cancelled.set()
-    with pytest.raises(Cancelled):
-        next(frames)

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from images.foley.media.pixels import image_values, scale_image, scale_sync, sync_values
+from images.foley.media.pixels import image_values, sync_values
+from images.foley.media.scaling import scale_image, scale_sync
 from tests.support.foley.clips import picture
 from tests.support.repository import ROOT
 
