@@ -74,8 +74,8 @@ def run_server(
         from entrypoints.processes.channel import Channel
         from entrypoints.server.server_process import ServerProcess
     process = ServerProcess(settings, timeline, {name: (Channel(end), model) for name, (end, model) in models.items()})
-    with timeline.importing("uvicorn"):
-        import entrypoints.server.http_listener  # noqa: F401
+    with timeline.importing("h11"):
+        import entrypoints.server.http.listener  # noqa: F401
     import asyncio
 
     asyncio.run(process.serve(listening))  # reads the events of the model processes, listens, is live

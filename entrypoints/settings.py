@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from entrypoints.errors import SettingsFault
 
@@ -35,6 +35,14 @@ class Settings(NamedTuple):
     """Seconds that requests in flight have after SIGTERM."""
     heartbeat: float = 10.0
     """Seconds without an event until an event stream gets a comment; 0: never."""
+    max_connections: int = 4096
+    """Connections that may be open; 0, or if the limit of open files is low: as many as that limit allows."""
+    access_log: Literal["on", "all", "off"] = "on"
+    """``on``: a line for each request, except for health checks that succeed. ``all``: for those too."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Values of the Host header that a POST may have; none: any."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of web pages that may send a POST, besides the server's own; ``*``: any."""
     model_names: tuple[str, ...] = ()
     """Empty if the image has one model. The image sets the variable."""
 
@@ -54,6 +62,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             problems.append(f"{name}={text!r}: give {kind} from 0 to {maximum:g}")
         return value
 
+    def split(name: str) -> tuple[str, ...]:
+        return tuple(entry.strip() for entry in environ.get(name, "").split(",") if entry.strip())
+
     default = Settings()
     verify = environ.get("PREBAKE_VERIFY") or default.verify
     if verify not in ("full", "sha256", "sizes"):
@@ -61,6 +72,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     fallback = environ.get("PREBAKE_FALLBACK") or default.fallback
     if fallback not in ("", "warn", "error"):
         problems.append(f"PREBAKE_FALLBACK={fallback!r}: give warn or error")
+    access_log = environ.get("PREBAKE_ACCESS_LOG") or default.access_log
+    if access_log not in ("on", "all", "off"):
+        problems.append(f"PREBAKE_ACCESS_LOG={access_log!r}: give on, all or off")
     settings = Settings(
         models=environ.get("PREBAKE_MODELS") or default.models,
         host=environ.get("PREBAKE_HOST") or default.host,
@@ -72,7 +86,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         failure_exit_delay=number("PREBAKE_FAILURE_EXIT_DELAY", default.failure_exit_delay, 3600),
         grace_period=number("PREBAKE_GRACE_PERIOD", default.grace_period, 86400),
         heartbeat=number("PREBAKE_HEARTBEAT", default.heartbeat, 3600),
-        model_names=tuple(name for name in environ.get("PREBAKE_MODEL_NAMES", "").split(",") if name),
+        max_connections=int(number("PREBAKE_MAX_CONNECTIONS", default.max_connections, 1_000_000, whole=True)),
+        access_log=cast('Literal["on", "all", "off"]', access_log),
+        allowed_hosts=split("PREBAKE_ALLOWED_HOSTS"),
+        allowed_origins=split("PREBAKE_ALLOWED_ORIGINS"),
+        model_names=split("PREBAKE_MODEL_NAMES"),
     )
     if problems:
         raise SettingsFault(problems)

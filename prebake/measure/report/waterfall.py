@@ -15,7 +15,7 @@ LIVE = "live"
 """The phase that lasts from the start of the server process until it answers liveness. It is drawn as a mark."""
 
 SERVER_PHASES = frozenset(
-    ("launch", "bind", "import entrypoints", "import asyncio", "import uvicorn", "import python_multipart")
+    ("launch", "bind", "import entrypoints", "import asyncio", "import h11", "import python_multipart")
 )
 """The phases of the server process. The model process has every other one; it is forked from the server process."""
 
