@@ -100,8 +100,8 @@ def run_server(
         from entrypoints.server.server_process import ServerProcess
     links = {name: (Channel(end), model) for name, (end, model) in models.items()}
     process = ServerProcess(settings, timeline, links, outputs)
-    with timeline.importing("uvicorn"):
-        import entrypoints.server.http_listener  # noqa: F401
+    with timeline.importing("h11"):
+        import entrypoints.server.http.listener  # noqa: F401
     import asyncio
 
     asyncio.run(process.serve(listening))  # reads the events of the model processes, listens, is live

@@ -48,6 +48,14 @@ class Settings(NamedTuple):
     """Seconds after a request's deadline until a model that still works on it counts as hung."""
     admin_token: str = ""
     """What a client that loads, unloads or clears something has to send; empty: nobody may. Never shown."""
+    max_connections: int = 4096
+    """Connections that may be open; 0, or if the limit of open files is low: as many as that limit allows."""
+    access_log: str = "on"
+    """``on``: a line for each request, except for health checks that succeed. ``all``: for those too."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Values of the Host header that a POST may have; none: any."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of web pages that may send a POST, besides the server's own; ``*``: any."""
     model_names: tuple[str, ...] = ()
     """Empty if the image has one model. The image sets the variable."""
 
@@ -81,6 +89,10 @@ VARIABLES: Mapping[str, tuple[str, Values]] = {
     "PREBAKE_HEARTBEAT": ("heartbeat", (0, 3600)),
     "PREBAKE_HANG_MARGIN": ("hang_margin", (0, 86400)),
     "PREBAKE_ADMIN_TOKEN": ("admin_token", "a secret"),
+    "PREBAKE_MAX_CONNECTIONS": ("max_connections", (0, 1_000_000)),
+    "PREBAKE_ACCESS_LOG": ("access_log", ("on", "all", "off")),
+    "PREBAKE_ALLOWED_HOSTS": ("allowed_hosts", "hosts, separated by commas"),
+    "PREBAKE_ALLOWED_ORIGINS": ("allowed_origins", "origins, separated by commas"),
     "PREBAKE_MODEL_NAMES": ("model_names", "names, separated by commas"),
 }
 """By variable, its field of ``Settings`` and its values. ``read_settings`` reads these and no others."""
@@ -124,7 +136,9 @@ def convert(text: str, accepted: Values, default: object) -> object:
         except ValueError:
             raise ValueError(accepted) from None
     if isinstance(accepted, str):
-        return tuple(name for name in text.split(",") if name) if isinstance(default, tuple) else text
+        return (
+            tuple(entry.strip() for entry in text.split(",") if entry.strip()) if isinstance(default, tuple) else text
+        )
     smallest, largest = accepted[0], accepted[-1]
     if isinstance(smallest, str) or isinstance(largest, str):
         if text not in accepted:

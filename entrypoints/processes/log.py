@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ STACKS_SIGNAL = signal.SIGUSR2
 _descriptor = 2
 
 
+request_context: ContextVar[Mapping[str, str]] = ContextVar("request_context", default={})  # noqa: B039 (read only)
+"""What every line about the current request has: ``request_id``, and ``trace_id`` if the client sent a ``traceparent``."""
+
+
 def log_event(event: str, *, level: str = "info", **details: object) -> None:
     """Write one line, in one write: the processes of several models share stderr. Never raises."""
     log_from(event, event, level=level, **details)
@@ -46,7 +51,7 @@ def log_event(event: str, *, level: str = "info", **details: object) -> None:
 def log_from(source: Hashable, event: str, *, level: str = "info", **details: object) -> None:
     """As ``log_event``. Lines of one ``source`` are the same line repeated: it must not depend on what a client sent."""
     if event in UNLIMITED or repeats.take(source, event):
-        write_event(event, level, details)
+        write_event(event, level, {**details, **request_context.get()})
 
 
 def log_fault(fault: Fault) -> None:

@@ -10,8 +10,10 @@ from functools import partial
 from entrypoints.forms.fields import describe_fields
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
-from entrypoints.response import Response, error_response, json_response
+from entrypoints.response import HTTPException, Response, error_response, json_response
 from entrypoints.server.generate import read_wait_seconds
+from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST, is_probe
+from entrypoints.server.http.browser_request import check_browser_request
 from entrypoints.server.metrics import MEDIA_TYPE, Metrics
 from entrypoints.server.receiving import Disconnected, wait_for, wait_until_disconnected
 from entrypoints.server.response_writer import Receive, ResponseWriter, Scope, Send
@@ -21,8 +23,7 @@ from entrypoints.settings import Settings
 GENERATE = "/generate"
 READY = "/v2/health/ready"
 MODELS = "/v2/models"
-CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for a client that disconnected before its answer; it is counted, not sent."""
+METHODS = "GET, HEAD, POST"
 MAX_WAIT_SECONDS = 3600.0
 """How long a request for readiness is held at most."""
 
@@ -48,16 +49,30 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        writer = self._choose_writer(scope, send)
-        response = await self._respond(scope, path, receive, writer)
+        headers = dict(scope["headers"])
+        writer = self._choose_writer(path, headers, send)
+        try:
+            response = self._check(scope, path, headers) or await self._respond(scope, path, headers, receive, writer)
+        except HTTPException as error:
+            response = error.response
         known = path if path in self._pages or path in self._models else "other"
         self._metrics.requests[known, CLIENT_CLOSED_REQUEST if response is None else response.status] += 1
         if response is not None:
             await writer.finish(response)
 
-    def _choose_writer(self, scope: Scope, send: Send) -> ResponseWriter:
-        accepted = dict(scope["headers"]).get(b"accept", b"").lower()
-        if scope["path"] in self._models and b"text/event-stream" in accepted:
+    def _check(self, scope: Scope, path: str, headers: Mapping[bytes, bytes]) -> Response | None:
+        """The refusal of a request that no endpoint sees."""
+        if (overload := scope["state"].get("overloaded")) and not is_probe(path):
+            return error_response(503, overload)
+        if scope["method"] == "POST":
+            return check_browser_request(headers, self._settings.allowed_hosts, self._settings.allowed_origins)
+        if path == "*":  # OPTIONS about the whole server (RFC 9110, section 9.3.7)
+            return Response(204, b"", headers={"allow": METHODS})
+        return None
+
+    def _choose_writer(self, path: str, headers: Mapping[bytes, bytes], send: Send) -> ResponseWriter:
+        accepted = headers.get(b"accept", b"").lower()
+        if path in self._models and b"text/event-stream" in accepted:
             from entrypoints.server.event_stream import (  # here, so that no start waits for this import
                 EventStream,
                 accepts_events,
@@ -67,19 +82,28 @@ class App:
                 return EventStream(send, self._settings.heartbeat)
         return ResponseWriter(send)
 
-    async def _respond(self, scope: Scope, path: str, receive: Receive, writer: ResponseWriter) -> Response | None:
+    async def _respond(
+        self, scope: Scope, path: str, headers: Mapping[bytes, bytes], receive: Receive, writer: ResponseWriter
+    ) -> Response | None:
+        """None if the client disconnected."""
         method = scope["method"]
         if model := self._models.get(path):
+            if manifest := model.timeline.manifest:
+                scope["state"]["model"] = model.name or manifest.name  # for the access log
             if method != "POST":
                 return reject_method(method, path, "POST")
-            return await model.generate.respond(dict(scope["headers"]), receive, writer)
+            return await model.generate.respond(headers, receive, writer)
         page = self._pages.get(path)
         if page is None:
             return self._reject_path(path)
         if method not in ("GET", "HEAD"):
             return reject_method(method, path, "GET, HEAD")
         status = self._readiness.get(path)
-        if status and not await self._wait_until_decided(status, dict(scope["headers"]), receive):
+        if (
+            status
+            and not scope["state"].get("overloaded")
+            and not await self._wait_until_decided(status, headers, receive)
+        ):
             return None
         return page()
 
@@ -101,6 +125,7 @@ class App:
         try:
             await wait_for(status.decided, disconnected, wait_seconds)
         except Disconnected:
+            disconnected.result()  # raises HTTPException if the request has a body that is malformed
             return False
         finally:
             disconnected.cancel()

@@ -25,6 +25,9 @@ class Metrics:
         self.timeline = timeline
         self.status = status
         self.requests: Counter[tuple[str, int]] = Counter()
+        """By path and status; the path ``invalid`` stands for requests whose head was refused."""
+        self.connections = 0
+        self.overload_connections = 0
 
     def render(self, models: Sequence[ServedModel]) -> str:
         requests = {label(path=path, status=str(code)): n for (path, code), n in sorted(self.requests.items())}
@@ -58,8 +61,15 @@ class Metrics:
             render_family(
                 "prebake_requests_total",
                 "counter",
-                "Answered requests; 499: the client disconnected before its answer.",
+                "Answered requests; 499: the client disconnected before its answer; path invalid: not valid HTTP.",
                 requests,
+            ),
+            render_family("prebake_connections", "gauge", "Open connections of clients.", {"": self.connections}),
+            render_family(
+                "prebake_overload_connections_total",
+                "counter",
+                "Connections beyond the limit: only health and metrics are answered on them, all else with status 503.",
+                {"": self.overload_connections},
             ),
             render_family(
                 "prebake_requests_in_flight",

@@ -15,7 +15,12 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 def encode_headers(response: Response) -> list[tuple[bytes, bytes]]:
+    """Every 503 says when to come back (RFC 9110, section 10.2.3): after one second, unless the response knows better."""
     headers = {"content-type": response.media_type, "content-length": str(len(response.body)), **response.headers}
+    if response.status == 503:
+        headers.setdefault("retry-after", "1")
+    elif response.status == 204:  # it has no body, and must not have its length either
+        del headers["content-type"], headers["content-length"]
     return [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
 
 
@@ -43,6 +48,6 @@ class ResponseWriter:
 
 
 async def send_response(send: Send, response: Response) -> None:
-    """If the client still sends its body, uvicorn reads and drops it, so that the client can read the response."""
+    """If the client still sends its body, the connection drops a bounded part of it, so that the client can read the response."""
     await send({"type": "http.response.start", "status": response.status, "headers": encode_headers(response)})
     await send({"type": "http.response.body", "body": response.body})

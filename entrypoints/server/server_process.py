@@ -21,7 +21,7 @@ from entrypoints.server.served_model import ServedModel, follow_models
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
-    from entrypoints.server.http_listener import Listener
+    from entrypoints.server.http.listener import Listener
 
 FORCED_EXIT_CODE = 128 + signal.SIGTERM
 """The exit code after a second signal: requests in flight are lost."""
@@ -62,10 +62,10 @@ class ServerProcess:
             follow_models(self._models, self._status, timeline)
 
     async def serve(self, listening: socket.socket) -> None:
-        from entrypoints.server.http_listener import Listener
+        from entrypoints.server.http.listener import Listener
 
         app = App(self._models, self._status, self._metrics, self._settings)
-        listener = Listener(app, self._become_live)
+        listener = Listener(app, self._settings, self._metrics, self._become_live)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, listener)
@@ -122,4 +122,4 @@ class ServerProcess:
     async def _drain(self, listener: Listener) -> None:
         cut_off = await asyncio.gather(*(model.generate.drain(self._settings.grace_period) for model in self._models))
         log_event("stopped", cut_off=sum(cut_off))
-        listener.should_exit = True
+        listener.stop()

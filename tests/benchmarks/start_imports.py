@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 
-LIVE = "import entrypoints.server.server_process, entrypoints.server.http_listener"
+LIVE = "import entrypoints.server.server_process, entrypoints.server.http.listener"
 PARTS = {
     "nothing": "",
     "asyncio": "import asyncio",
     "what liveness needs": LIVE,
     "uvicorn with h11, plainly": "import uvicorn, uvicorn.protocols.http.h11_impl",
-    "uvicorn with h11 by entrypoints.server.http_listener": "import entrypoints.server.http_listener",
+    "h11": "import h11",
+    "entrypoints.server.http.listener": "import entrypoints.server.http.listener",
     "numpy": "import numpy",
     "numpy and ONNX Runtime": "import numpy, onnxruntime",
     "everything, in one process": LIVE + ", entrypoints.model.preload, numpy, onnxruntime",

@@ -14,8 +14,9 @@ from entrypoints.errors import ManifestFault
 from entrypoints.forms.limits import RequestMemory
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.app import CLIENT_CLOSED_REQUEST, MAX_WAIT_SECONDS, App
+from entrypoints.server.app import MAX_WAIT_SECONDS, App
 from entrypoints.server.event_stream import MEDIA_TYPE as EVENT_STREAM
+from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST
 from entrypoints.server.metrics import Metrics
 from entrypoints.server.response_writer import Message, Receive, Scope, Send
 from entrypoints.server.served_model import ServedModel
@@ -61,6 +62,23 @@ GENERATE_STATUSES: Mapping[int, str] = {
     504: "`limits.seconds` after it came, the request was still in the queue, or the model at work.",
 }
 
+COMMON_STATUSES: Mapping[int, str] = {
+    204: "`OPTIONS *`.",
+    400: "The request is not valid HTTP, or a proxy could read it differently: both `Content-Length` and `Transfer-Encoding`, "
+    "a header in two lines, a line that does not end with CR LF.",
+    403: "A POST of a web page of another origin; `PREBAKE_ALLOWED_ORIGINS` lists the pages that may send one.",
+    405: "`CONNECT`.",
+    408: "The head did not arrive within 10 s, or the body arrives too slowly: it may take 20 s, and one more for each "
+    "1024 bytes.",
+    421: "A POST to a host that `PREBAKE_ALLOWED_HOSTS` does not list.",
+    431: "The head has more than 16 KiB, or more than 100 headers.",
+    500: "The server's own code failed; its log says why.",
+    501: "The body has a `Transfer-Encoding` other than `chunked`.",
+    503: "There is no place for one more connection (`PREBAKE_MAX_CONNECTIONS`), or the server stops.",
+    505: "The version of HTTP is neither 1.0 nor 1.1.",
+}
+"""Of requests that no endpoint sees."""
+
 REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
     "Content-Type": (
         "generate",
@@ -73,6 +91,17 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
         f"`{EVENT_STREAM}`: answer as [server-sent events](../concepts/serving.md#progress-while-the-model-works), "
         "with the request's place in the queue and the model's progress.",
     ),
+    "X-Request-Id": (
+        "all",
+        "The request's id in the log and in the answer: 1 to 128 of the characters `A-Za-z0-9._:/+=-`. Otherwise the server "
+        "chooses one.",
+    ),
+    "traceparent": ("all", "Its trace id is in the log, if it is valid (W3C Trace Context)."),
+    "Host": ("generate", "Compared with `PREBAKE_ALLOWED_HOSTS`, if that is set."),
+    "Origin": (
+        "generate",
+        "The page that sends the request, by a browser: the server's own, or one of `PREBAKE_ALLOWED_ORIGINS`.",
+    ),
     "Prefer": (
         "generate, ready",
         f"`wait=N`: while the model is starting, wait up to N seconds until it is ready. Generate waits at most "
@@ -84,7 +113,8 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
 RESPONSE_HEADERS: Mapping[str, tuple[str, str]] = {
     "Server-Timing": ("generate, 200", "milliseconds in the queue (`queue`) and of the model's work (`generate`)"),
     "Preference-Applied": ("generate", "`wait=N`, if the request waited for readiness"),
-    "Retry-After": ("generate, 503", "seconds until another attempt can succeed"),
+    "Retry-After": ("503", "seconds until another attempt can succeed"),
+    "X-Request-Id": ("all", "the id of the request, as in the log"),
     "Allow": ("405", "the methods of the path"),
     "Cache-Control": ("JSON, event streams", "`no-store`"),
 }
@@ -137,7 +167,7 @@ async def _call(app: App, method: str, path: str) -> Answer:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope: Scope = {"type": "http", "method": method, "path": path, "headers": []}
+    scope: Scope = {"type": "http", "method": method, "path": path, "headers": [], "state": {}}
     await app(scope, cast(Receive, receive), cast(Send, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Answer(sent[0]["status"], headers["content-type"], headers, b"".join(each["body"] for each in sent[1:]))
@@ -189,6 +219,10 @@ curl -F prompt='rain on a tin roof' -F video=@clip.mp4 localhost:8000/generate -
         "stream begins with 200 once the "
         "request is in the queue; its last event, `answer` or `error`, has the outcome "
         "([the events](../concepts/serving.md#progress-while-the-model-works)).",
+        "## Statuses of any request",
+        table(("status", "when"), [(str(status), text) for status, text in COMMON_STATUSES.items()]),
+        "After such an answer the connection ends. The [metrics](metrics.md) count requests whose head is refused under the "
+        "path `invalid`.",
         "## Request headers",
         table(("header", "endpoints", "meaning"), [(code(name), *rest) for name, rest in REQUEST_HEADERS.items()]),
         "## Response headers",

@@ -213,6 +213,35 @@ CONTAINER: Sequence[ContainerVariable] = (
         "Seconds without an event until an [event stream](../concepts/serving.md) gets a comment; 0: never.",
     ),
     ContainerVariable(
+        "PREBAKE_MAX_CONNECTIONS",
+        "max_connections",
+        (0, 1_000_000),
+        "Connections of clients that may be open; 0: as many as the limit of open files allows. At least a quarter of that "
+        "limit, and 64, stay free. A new connection replaces the oldest idle one; if there is none, it gets "
+        "status 503, except for health checks and metrics.",
+    ),
+    ContainerVariable(
+        "PREBAKE_ACCESS_LOG",
+        "access_log",
+        ("on", "all", "off"),
+        "A line of JSON on stderr for each request. `on`: health checks and `/metrics` have one only if they fail. "
+        "`all`: they have one, too. `off`: no request has one.",
+    ),
+    ContainerVariable(
+        "PREBAKE_ALLOWED_HOSTS",
+        "allowed_hosts",
+        "hosts, separated by commas",
+        "Values of `Host` that a POST may have, such as `example.com`, `example.com:8000` or `*.example.com`; another one "
+        "gets status 421. Without the variable every host may be named.",
+    ),
+    ContainerVariable(
+        "PREBAKE_ALLOWED_ORIGINS",
+        "allowed_origins",
+        "origins, separated by commas",
+        "Web pages that may send a POST besides the server's own, such as `https://example.com`, `example.com` or "
+        "`*.example.com`; `*`: any. The `Origin` of other pages gets status 403.",
+    ),
+    ContainerVariable(
         "PREBAKE_FAILURE_EXIT_DELAY",
         "failure_exit_delay",
         (0, 3600),

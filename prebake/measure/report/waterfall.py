@@ -14,7 +14,7 @@ CONTAINER_START = "container start"
 LIVE = "live"
 """The phase that lasts from the start of the server process until it answers liveness. It is drawn as a mark."""
 
-SERVER_PHASES = frozenset(("launch", "bind", "import entrypoints", "import asyncio", "import uvicorn"))
+SERVER_PHASES = frozenset(("launch", "bind", "import entrypoints", "import asyncio", "import h11"))
 """The phases of the server process. The model process has every other one; it is forked from the server process."""
 
 UNAWAITED_PHASES = frozenset(("read ahead", "read ahead libraries", "verify what is not used"))

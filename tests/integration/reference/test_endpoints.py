@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tools.reference.endpoints import (
+    COMMON_STATUSES,
     GENERATE_STATUSES,
     MEANINGS,
     REQUEST_HEADERS,
@@ -21,11 +22,14 @@ from tools.reference.endpoints import (
 )
 from tools.reference.pages import ROOT
 
-RESPONSES = {"error_response", "json_response", "Response"}
+RESPONSES = {"error_response", "json_response", "Response", "Refusal"}
 SOURCES = [
-    path
-    for folder in (".", "server", "model", "forms")
-    for path in sorted((ROOT / "entrypoints" / folder).glob("*.py"))
+    *sorted((ROOT / "entrypoints").glob("*.py")),
+    *(
+        path
+        for folder in ("server", "model", "forms")
+        for path in sorted((ROOT / "entrypoints" / folder).rglob("*.py"))
+    ),
 ]
 
 
@@ -39,7 +43,8 @@ def literal_statuses() -> Iterator[int]:
 
 
 def test_every_status_that_the_code_answers_is_listed() -> None:
-    assert set(literal_statuses()) == set(GENERATE_STATUSES)
+    by_the_parser = {501}
+    assert set(literal_statuses()) == {*GENERATE_STATUSES, *COMMON_STATUSES} - by_the_parser
 
 
 def test_every_path_is_described_and_every_described_path_is_there() -> None:
@@ -64,12 +69,15 @@ def test_a_page_answers_the_head_request_with_the_same_status(path: str) -> None
 
 
 def test_every_header_that_the_code_reads_or_writes_is_listed() -> None:
-    """Those of the request's body parts and of uvicorn's own are not the server's."""
+    """Those of the request's body parts are not the server's."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     read = set(re.findall(r'headers(?:"\]\))?\.get\(b"([a-z-]+)"', text))
+    read |= set(re.findall(r'if name == b"(x-request-id|traceparent)"', text))
     assert read - {"content-length"} == {name.lower() for name in REQUEST_HEADERS}
     written = set(
-        re.findall(r'"(retry-after|preference-applied|server-timing|allow|cache-control|[a-z]+-[a-z-]+)": ', text)
+        re.findall(
+            r'"(retry-after|x-request-id|preference-applied|server-timing|allow|cache-control|[a-z]+-[a-z-]+)": ', text
+        )
     )
     assert written - {"content-type", "content-length", "x-accel-buffering"} == {
         name.lower() for name in RESPONSE_HEADERS

@@ -13,7 +13,7 @@ PHASES = (
     ("container start", "engine", 0.0, 0.087),
     ("launch", "server", 0.087, 0.072),
     ("bind", "server", 0.159, 0.0004),
-    ("import uvicorn", "server", 0.199, 0.016),
+    ("import h11", "server", 0.199, 0.016),
     ("manifest", "model", 0.162, 0.001),
     ("verify", "model", 0.21, 0.052),
     ("import numpy", "model", 0.163, 0.037),

@@ -19,7 +19,7 @@ PHASES = [
     phase("read ahead libraries", 0.107, 0.112),
     phase("manifest", 0.11, 0.115),
     phase("import numpy", 0.12, 0.2),
-    phase("import uvicorn", 0.2, 0.205),
+    phase("import h11", 0.2, 0.205),
     phase("verify", 0.2, 0.26),
     phase("import model", 0.2, 0.3),
     phase("open net", 0.21, 0.29),

@@ -27,7 +27,7 @@ def names(start: Waterfall) -> list[str]:
 def test_a_phase_lies_in_the_lane_of_its_process_and_counts_from_the_request() -> None:
     lanes = {lane.name: [bar.name for bar in lane.bars] for lane in START.lanes}
     assert lanes["Engine"] == ["container start"]
-    assert lanes["server process"] == ["launch", "bind", "import asyncio", "import uvicorn"]
+    assert lanes["server process"] == ["launch", "bind", "import asyncio", "import h11"]
     assert lanes["model process"][:3] == ["read ahead libraries", "manifest", "import numpy"]
     assert "bucket net: 8" not in lanes["model process"]
     (launch, *_) = START.lanes[1].bars

@@ -18,7 +18,7 @@ server process: live after 0.32 s
   launch                   0.100          #######
   bind                     0.001                 #
   import asyncio           0.095                 ========
-  import uvicorn           0.005                         =
+  import h11               0.005                         =
 model process
   read ahead libraries     0.005                  =
   manifest                 0.005                  #
