@@ -23,7 +23,7 @@ Run = Callable[[InferRequest], Mapping[str, np.ndarray]]
 def answer_infer(
     model: OfferedModel, raw: RawInfer, run: Run, load_json: LoadJson, reserve: Reserve
 ) -> tuple[Answer, InferTimes]:
-    """``raw``: its body is decompressed already. Raises BadRequest (400), and what ``run``, ``load_json`` and ``reserve`` raise."""
+    """``raw`` has a decompressed body. Raises BadRequest (400), and what ``run``, ``load_json`` and ``reserve`` raise."""
     begun = time.perf_counter_ns()
     request = read_infer_request(model, raw.body, raw.header_length, load_json, reserve)
     read = time.perf_counter_ns()
