@@ -93,7 +93,8 @@ class ModelDirectory:
             if self._starting:
                 raise ModelStarting(f"{', '.join(self._starting)}: the model is loading; its names are not known yet.")
             shown = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
-            hint = suggest(shown, list(self._offered))
+            graphs = [each for each, model in self._offered.items() if model.component == name]
+            hint = f" (there are {' and '.join(graphs)})" if graphs else suggest(shown, list(self._offered))
             raise UnknownModel(f"Request for unknown model: '{shown}' is not found{hint}.")
         if version not in ("", VERSION):
             shown = f"'{name}' version {version[:MAX_NAME]}"

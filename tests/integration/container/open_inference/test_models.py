@@ -82,7 +82,7 @@ def test_a_name_that_is_ambiguous_or_a_models_is_no_graphs() -> None:
     }.items():
         assert directory.find(name).key == key
         assert directory.find(name).name == name
-    with pytest.raises(UnknownModel, match=r"'encoder' is not found \(did you mean \"one.encoder\"\?\)"):
+    with pytest.raises(UnknownModel, match=r"'encoder' is not found \(there are one.encoder and two.encoder\)"):
         directory.find("encoder")
 
 
