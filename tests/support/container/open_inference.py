@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 from entrypoints.contract import Answer, BadRequest, Field
 from entrypoints.manifest.reader import parse_manifest
 from entrypoints.open_inference import metadata, repository
-from entrypoints.open_inference.infer.answer import answer_infer
+from entrypoints.open_inference.infer.answer import answer_infer, read_infer
 from entrypoints.open_inference.infer.form import make_outputs, read_parts
 from entrypoints.open_inference.infer.graph import run_graph
 from entrypoints.open_inference.infer.request import InferRequest
@@ -149,7 +149,8 @@ class Service:
             accept_encoding=headers.get("accept-encoding", ""),
         )
         try:
-            answer, times = answer_infer(model, raw, lambda request: self._run(model, request), json.loads, ignore)
+            prepared = read_infer(model, raw, json.loads, ignore)
+            answer, times = answer_infer(prepared, lambda request: self._run(model, request))
         except BadRequest:
             statistics.add_failure(time.perf_counter_ns() - begun)
             raise
