@@ -1,0 +1,17 @@
+"""An inference request as its client sent it. The server process passes it on unread; the model process reads it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class RawInfer(NamedTuple):
+    """``name`` and ``component``: of the model (``OfferedModel``). ``encoding``: the Content-Encoding. ``header_length``: the
+    Inference-Header-Content-Length. ``accept_encoding``: the Accept-Encoding. Each is empty without its header."""
+
+    name: str
+    component: str
+    body: bytes
+    encoding: str = ""
+    header_length: str = ""
+    accept_encoding: str = ""
