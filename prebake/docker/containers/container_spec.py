@@ -46,7 +46,8 @@ class ContainerSpec:
     ``ports`` are container ports; the Engine publishes them on 127.0.0.1 at free ports. ``tmpfs`` are mount options by path,
     ``security_options`` are further options of ``docker run --security-opt``, ``memory`` is in bytes, ``processors`` a number of
     CPUs, ``processes`` the limit of processes and threads, ``gpus`` a number (-1 for all). With ``host_users``, numbers of users
-    are those of the Engine's machine even if the Engine remaps users. ``owner`` is the label by which strays are found (``owner_label``).
+    are those of the Engine's machine even if the Engine remaps users. ``owner`` is the label by which strays are found
+    (``owner_label``).
     """
 
     image: str
