@@ -197,7 +197,7 @@ def write_page() -> str:
     endpoints = find_endpoints()
     return page(
         "Endpoints",
-        "The container's server answers these paths at `PREBAKE_PORT` (8000 by default).",
+        "The container's server answers these paths at `PREBAKE_PORT` (without it `PORT`, else 8000).",
         """```sh
 curl localhost:8000/v2/health/ready -H 'Prefer: wait=30'
 curl -F prompt='rain on a tin roof' -F video=@clip.mp4 localhost:8000/generate -o sound.wav

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from entrypoints.settings import RENAMED, Settings
+from entrypoints.settings import RENAMED, VARIABLES, Settings, Values
 from tools.reference.markdown import code, codes, page, table
 
 Variables = tuple[str, ...]
@@ -27,7 +27,7 @@ class ContainerVariable(NamedTuple):
 
     name: str
     setting: str
-    values: str | tuple[str, ...] | tuple[float, float]
+    values: Values
     meaning: str
 
 
@@ -161,100 +161,50 @@ STAGES: Sequence[ToolVariable] = (
 
 TOOL: Sequence[ToolVariable] = (*PREBAKE, *DOCKER, *PACKAGES, *CI, *STAGES)
 
-CONTAINER: Sequence[ContainerVariable] = (
-    ContainerVariable("PREBAKE_MODELS", "models", "a folder", "The folder with `manifest.json`."),
-    ContainerVariable("PREBAKE_HOST", "host", "an address", "The address that the server listens at."),
-    ContainerVariable("PREBAKE_PORT", "port", (0, 65535), "The port that the server listens at."),
-    ContainerVariable(
-        "PREBAKE_THREADS",
-        "threads",
-        (0, 1024),
-        "Threads of each ONNX Runtime session, or of torch. 0: the number of CPUs that the container may use, by its "
-        "affinity and by `cpu.max` of its control group.",
-    ),
-    ContainerVariable(
-        "PREBAKE_WORKERS",
-        "workers",
-        (0, 64),
-        "The number of requests that the model works on at the same time; 0 means 1.",
-    ),
-    ContainerVariable(
-        "PREBAKE_VERIFY",
-        "verify",
-        ("full", "sha256", "sizes"),
-        "How the content of files is verified ([what is verified](../concepts/startup.md#what-is-verified)).",
-    ),
-    ContainerVariable(
-        "PREBAKE_FALLBACK",
-        "fallback",
-        ("warn", "error"),
-        "`warn`: a start may open a component in a slower way than the best one of the image "
-        "([fallback](../concepts/startup.md#the-fallback-order)). `error`: such a start ends with code 79. Without the "
-        "variable, `fallback` of [image.yaml](image-yaml.md) decides.",
-    ),
-    ContainerVariable(
-        "PREBAKE_GRACE_PERIOD",
-        "grace_period",
-        (0, 86400),
-        "Seconds that requests in flight have after SIGTERM. The default is below Kubernetes' 30 and above the 10 of "
-        "`docker stop`; `prebake deploy` sets it together with the Pod's grace period.",
-    ),
-    ContainerVariable(
-        "PREBAKE_HANG_MARGIN",
-        "hang_margin",
-        (0, 86400),
-        "Seconds after a request's deadline (`limits.seconds` of [image.yaml](image-yaml.md)) in which the model may still "
-        "stop. A model that works on is ended, and the container ends with code 87.",
-    ),
-    ContainerVariable(
-        "PREBAKE_HEARTBEAT",
-        "heartbeat",
-        (0, 3600),
-        "Seconds without an event until an [event stream](../concepts/serving.md) gets a comment; 0: never.",
-    ),
-    ContainerVariable(
-        "PREBAKE_MAX_CONNECTIONS",
-        "max_connections",
-        (0, 1_000_000),
-        "Connections of clients that may be open; 0: as many as the limit of open files allows. At least a quarter of that "
-        "limit, and 64, stay free. A new connection replaces the oldest idle one; if there is none, it gets "
-        "status 503, except for health checks and metrics.",
-    ),
-    ContainerVariable(
-        "PREBAKE_ACCESS_LOG",
-        "access_log",
-        ("on", "all", "off"),
-        "A line of JSON on stderr for each request. `on`: health checks and `/metrics` have one only if they fail. "
-        "`all`: they have one, too. `off`: no request has one.",
-    ),
-    ContainerVariable(
-        "PREBAKE_ALLOWED_HOSTS",
-        "allowed_hosts",
-        "hosts, separated by commas",
-        "Values of `Host` that a POST may have, such as `example.com`, `example.com:8000` or `*.example.com`; another one "
-        "gets status 421. Without the variable every host may be named.",
-    ),
-    ContainerVariable(
-        "PREBAKE_ALLOWED_ORIGINS",
-        "allowed_origins",
-        "origins, separated by commas",
-        "Web pages that may send a POST besides the server's own, such as `https://example.com`, `example.com` or "
-        "`*.example.com`; `*`: any. The `Origin` of other pages gets status 403.",
-    ),
-    ContainerVariable(
-        "PREBAKE_FAILURE_EXIT_DELAY",
-        "failure_exit_delay",
-        (0, 3600),
-        "Seconds after a fault until the process ends, so that `/health` can be read.",
-    ),
-    ContainerVariable(
-        "PREBAKE_MODEL_NAMES",
-        "model_names",
-        "names, separated by commas",
-        "The models of an image of [several models](../concepts/serving.md#several-models-behind-one-server), which "
-        "sets the variable itself.",
-    ),
-)
+MEANINGS: Mapping[str, str] = {
+    "PREBAKE_MODELS": "The folder with `manifest.json`.",
+    "PREBAKE_HOST": "The address that the server listens at. Without the variable: every address of the container, of "
+    "IPv6 and of IPv4; of IPv4 alone if the kernel has no IPv6.",
+    "PREBAKE_PORT": "The port that the server listens at. 0: a free port; the events `live` and `ready` of the "
+    "[log](../operate.md#logs) have it. Without the variable `PORT` counts, which many platforms set.",
+    "PREBAKE_THREADS": "Threads of each ONNX Runtime session, or of torch. 0: the number of CPUs that the container may use, by "
+    "its affinity and by `cpu.max` of its control group.",
+    "PREBAKE_WORKERS": "The number of requests that the model works on at the same time; 0 means 1.",
+    "PREBAKE_VERIFY": "How the content of files is verified "
+    "([what is verified](../concepts/startup.md#what-is-verified)).",
+    "PREBAKE_FALLBACK": "`warn`: a start may open a component in a slower way than the best one of the image "
+    "([fallback](../concepts/startup.md#the-fallback-order)). `error`: such a start ends with code 79. Without the "
+    "variable, `fallback` of [image.yaml](image-yaml.md) decides.",
+    "PREBAKE_START_TIMEOUT": "Seconds from the start of the process until a start that is not ready fails with code 86; "
+    "0: never. The reason has the phases that still run, the log the stacks of all threads.",
+    "PREBAKE_GRACE_PERIOD": "Seconds that requests in flight have after SIGTERM. The default is below Kubernetes' 30 and above "
+    "the 10 of `docker stop`; `prebake deploy` sets it together with the Pod's grace period.",
+    "PREBAKE_HEARTBEAT": "Seconds without an event until an [event stream](../concepts/serving.md) gets a comment; 0: never.",
+    "PREBAKE_FAILURE_EXIT_DELAY": "Seconds after a fault until the process ends, so that `/health` can be read.",
+    "PREBAKE_HANG_MARGIN": "Seconds after a request's deadline (`limits.seconds` of [image.yaml](image-yaml.md)) in which the "
+    "model may still stop. A model that works on is ended, and the container ends with code 87.",
+    "PREBAKE_MEMORY_CHECK": "`error`: a start whose memory limit cannot hold the weights ends with code 85. `warn`: it goes on.",
+    "PREBAKE_REQUEST_MEMORY": "Memory that all requests together may take, such as `512Mi`: half of it for bodies as they come, "
+    "half for what they become. Without the variable: a share of the memory that is free once the model is ready.",
+    "PREBAKE_MAX_CONNECTIONS": "Connections of clients that may be open; 0: as many as the limit of open files allows. At "
+    "least a quarter of that limit, and 64, stay free. A new connection replaces the oldest idle one; if there is none, it gets "
+    "status 503, except for health checks and metrics.",
+    "PREBAKE_ACCESS_LOG": "A line of JSON on stderr for each request. `on`: health checks and `/metrics` have one only if they "
+    "fail. `all`: they have one, too. `off`: no request has one.",
+    "PREBAKE_ALLOWED_HOSTS": "Values of `Host` that a POST may have, such as `example.com`, `example.com:8000` or "
+    "`*.example.com`; another one gets status 421. Without the variable every host may be named.",
+    "PREBAKE_ALLOWED_ORIGINS": "Web pages that may send a POST besides the server's own, such as `https://example.com`, "
+    "`example.com` or `*.example.com`; `*`: any. The `Origin` of other pages gets status 403.",
+    "PREBAKE_ADMIN_TOKEN": "What a client has to send with a request that loads, unloads or clears something. Without the "
+    "variable nobody may. The token is never shown; blanks and line ends around it do not count.",
+    "PREBAKE_MODEL_NAMES": "The models of an image of "
+    "[several models](../concepts/serving.md#several-models-behind-one-server), which sets the variable itself.",
+}
+"""By variable of ``entrypoints.settings.VARIABLES``."""
+
+CONTAINER: Sequence[ContainerVariable] = [
+    ContainerVariable(name, *VARIABLES[name], MEANINGS[name]) for name in VARIABLES
+]
 
 PRESET: Sequence[tuple[str, str, str]] = (
     (
@@ -294,7 +244,9 @@ The variables of proxies (`http_proxy`, `https_proxy`, `no_proxy`, `all_proxy`, 
         "## The container",
         """
 The container reads its variables once, at its start. If a value is not accepted, or an earlier name is set, the start ends
-with exit code 78 and lists every problem. An empty variable counts as not set.""",
+with exit code 78 and lists every problem. An empty variable counts as not set. Names that begin with `PREBAKE_` and are not
+in this table have no effect; the [log](../operate.md#logs) has one warning (event `unknown variables`) with the nearest known
+name. Variables that Kubernetes sets for a Service named `prebake…` are left out.""",
         table(
             ("variable", "default", "values", "meaning"),
             [(code(each.name), _container_default(each), _container_values(each), each.meaning) for each in CONTAINER],

@@ -137,7 +137,12 @@ CONTAINER_FIRST = (
         "SIGTERM or SIGINT stopped the server, and every request in flight was answered or cut off in order.",
         "",
     ),
-    ("1", "", "A Python traceback: a defect of the entrypoint.", "Report it with the traceback."),
+    (
+        "1",
+        "",
+        "A defect of the entrypoint.",
+        "Report it with the traceback, which the log has in the event `exception`.",
+    ),
 )
 CONTAINER_LAST = (
     (

@@ -45,8 +45,9 @@ class ContainerSpec:
 
     ``ports`` are container ports; the Engine publishes them on 127.0.0.1 at free ports. ``tmpfs`` are mount options by path,
     ``security_options`` are further options of ``docker run --security-opt``, ``memory`` is in bytes, ``processors`` a number of
-    CPUs, ``gpus`` a number (-1 for all). With ``host_users``, numbers of users are those of the Engine's machine even if the
-    Engine remaps users. ``owner`` is the label by which strays are found (``owner_label``).
+    CPUs, ``processes`` the limit of processes and threads, ``gpus`` a number (-1 for all). With ``host_users``, numbers of users
+    are those of the Engine's machine even if the Engine remaps users. ``owner`` is the label by which strays are found
+    (``owner_label``).
     """
 
     image: str
@@ -65,6 +66,7 @@ class ContainerSpec:
     host_users: bool = False
     memory: int | None = None
     processors: float | None = None
+    processes: int | None = None
     gpus: int = 0
     owner: str = field(default_factory=lambda: owner_label(os.getpid()))
 
@@ -87,6 +89,7 @@ def docker_options(spec: ContainerSpec) -> dict[str, Any]:
         "labels": {LABEL: spec.owner},
         "mem_limit": spec.memory,
         "nano_cpus": None if spec.processors is None else int(spec.processors * 1e9),
+        "pids_limit": spec.processes,
         "network": spec.network,
         "userns_mode": "host" if spec.host_users else None,
         "device_requests": [DeviceRequest(count=spec.gpus, capabilities=[["gpu"]])] if spec.gpus else [],

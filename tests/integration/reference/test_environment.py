@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from entrypoints.errors import SettingsFault
-from entrypoints.settings import RENAMED, Settings, read_settings
-from tools.reference.environment import CONTAINER, PRESET, TOOL, ContainerVariable
+from entrypoints.settings import OTHER_NAMES, RENAMED, VARIABLES, Settings, read_settings
+from tools.reference.environment import CONTAINER, MEANINGS, PRESET, TOOL, ContainerVariable
 from tools.reference.pages import ROOT
 
 TOOL_NAMES = {name for each in TOOL for name in each.names}
-CONTAINER_NAMES = {*(each.name for each in CONTAINER), *RENAMED}
-NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|CXX|NETRC")
+CONTAINER_NAMES = {*(each.name for each in CONTAINER), *RENAMED, *OTHER_NAMES.values()}
+NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|CXX|NETRC|PORT")
 NO_VARIABLES = {
     "BLOB_UNKNOWN": "an error code of registries",
     "DEBIAN_FRONTEND": "given to apt and dpkg",
@@ -73,7 +73,8 @@ class Recorder(dict[str, str]):
 def test_the_container_reads_exactly_the_listed_variables() -> None:
     environ = Recorder()
     assert read_settings(environ) == Settings()
-    assert environ.read == {each.name for each in CONTAINER}
+    assert environ.read == {*(each.name for each in CONTAINER), *OTHER_NAMES.values()}
+    assert set(MEANINGS) == set(VARIABLES)
     assert {each.setting for each in CONTAINER} == set(Settings._fields)
 
 
