@@ -196,5 +196,5 @@ def test_a_size_has_the_suffixes_of_kubernetes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "Mi", "-1", "1.5Gi", "3MB", "many"])
 def test_other_sizes_are_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 (the caller says what is wrong)
+    with pytest.raises(ValueError):
         parse_bytes(text)
