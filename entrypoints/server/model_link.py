@@ -36,9 +36,10 @@ class ModelLink:
         timeline: Timeline,
         channel: Channel,
         process: int,
+        memory: ContainerMemory | None = None,
     ) -> None:
         """``name`` is empty if the image has one model. ``process`` is the id of the model process. ``hang_margin``: seconds
-        after its deadline in which an inference may still end."""
+        after its deadline in which an inference may still end. ``memory``: the container's, unless a test has another."""
         self.workers = workers
         self.process = process
         self._hang_margin = hang_margin
@@ -50,7 +51,7 @@ class ModelLink:
         self._channel = channel
         self._numbers = itertools.count()
         self._inferences: dict[int, RemoteInference] = {}
-        self._memory = ContainerMemory()
+        self._memory = memory or ContainerMemory()
         self._kills: int | None = None
 
     @property
@@ -104,7 +105,7 @@ class ModelLink:
 
     def _read_events(self) -> None:
         try:
-            self._kills = self._memory.read_kills()
+            self._kills = self._count_kills()
             self._apply_events()
         except EOFError:
             from entrypoints.processes.process_limit import explain_end  # only faults need it
@@ -138,6 +139,14 @@ class ModelLink:
             return fault
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
         return ModelFault(f"the model process was ended {how}")
+
+    def _count_kills(self) -> int | None:
+        """Those before the model process; None if it has ended already, so that its own may be among them."""
+        kills = self._memory.read_kills()
+        with contextlib.suppress(ChildProcessError):
+            if os.waitid(os.P_PID, self.process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return None
+        return kills
 
     def _find_memory_fault(self) -> OutOfMemory | None:
         """None if something else than a shortage of memory killed the model process."""

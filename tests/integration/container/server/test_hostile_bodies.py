@@ -33,7 +33,7 @@ def roomy(models: Path, manifest: dict[str, Any], start: Start) -> Server:
     """A server whose model has no bound on its largest field but the body's limit, of 64 MiB."""
     manifest["limits"]["body_bytes"] = 64 * MEBIBYTE
     write_manifest(models, manifest)
-    return start(TINY_UNBOUNDED="1").wait_for("ready")
+    return start(TINY_UNBOUNDED="1", PREBAKE_REQUEST_MEMORY="1Gi").wait_for("ready")
 
 
 def measure_memory(server: Server) -> int:

@@ -21,7 +21,10 @@ from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Co
 NOTES = Path(os.environ.get("TINY_NOTES", "."))
 TALK = 2000
 BYTES = bytes(range(256))
-MANNERS = ("plain", "hold", "crash", "leave", "refuse", "write", "steps", "talk", "deaf", "bytes", "none", "header")
+MANNERS = (
+    *("plain", "hold", "crash", "leave", "refuse", "write", "steps", "talk", "deaf", "bytes", "none", "header"),
+    *("huge", "wrapped", "device"),
+)
 
 
 WRITES: list[str] = []
@@ -102,6 +105,15 @@ class Tiny:
         if manner == "write":
             with tempfile.TemporaryFile(dir="/tmp") as file:
                 file.write(b"seen by the hook")
+        if manner == "huge":  # more than any machine has
+            np.empty(1 << 50)
+        if manner == "wrapped":
+            try:
+                bytearray(1 << 60)
+            except MemoryError as error:
+                raise ValueError("the picture cannot be made") from error
+        if manner == "device":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         if manner == "crash":
             raise RuntimeError("the model crashed")
         if manner == "leave":
@@ -129,6 +141,8 @@ def create(components: Components) -> Tiny:
             time.sleep(0.005)
     if code := os.environ.get("TINY_CODE"):  # what a test wants a model's code to do
         exec(code, {})
+    if "TINY_HUGE" in os.environ:
+        np.empty(1 << 50)
     if "TINY_BREAK" in os.environ:
         raise RuntimeError("create failed")
     return Tiny(components)
