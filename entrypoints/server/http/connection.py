@@ -340,7 +340,7 @@ class Connection(asyncio.Protocol):
                 self._loop.call_soon(self._continue_body, context=self._context)
                 return
         except (h11.RemoteProtocolError, Refusal) as error:
-            self._fail_body(error if isinstance(error, Refusal) else refuse(error))
+            self._fail_body(error if isinstance(error, Refusal) else refuse(error, 400))
             return
         self._update_body_deadline()
         if exchange.buffered > BUFFER_BYTES:
@@ -398,7 +398,9 @@ class Connection(asyncio.Protocol):
     # The end.
 
     def _end_late(self) -> None:
-        if self.phase == "head":
+        if self.overloaded and self.phase in ("silent", "head"):
+            self.turn_away()
+        elif self.phase == "head":
             self._refuse(Refusal(408, f"The head of the request did not arrive within {HEAD_SECONDS:g} s."))
         elif self.phase == "body":
             seconds = f"{BODY_SECONDS:g} s and one more for each {BODY_BYTES_PER_SECOND} bytes"

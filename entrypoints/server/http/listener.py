@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 PROBE_CONNECTIONS = 16
 """Besides the bound: connections on which only probes are answered, so that liveness stays reachable."""
 PROBE_HEAD_SECONDS = 2.0
-SILENT_SECONDS = 1.0
-"""After so long without a byte, a new connection gives its place to a newer one if there is none left."""
+WAITING_SECONDS = 1.0
+"""A connection whose head is not complete after so long gives its place to a newer one if there is none left."""
 ACCEPTS_PER_TURN = 16
 """Connections that are accepted until those that are open have their turn."""
 EXHAUSTED_SECONDS = 0.5
@@ -61,7 +61,8 @@ class Listener:
         self._bound = compute_bound(settings.max_connections)
         self._open: dict[Connection, None] = {}
         """With those that are about to get their transport, since they have a file, too."""
-        self._silent: dict[Connection, float] = {}
+        self._waiting: dict[Connection, float] = {}
+        """Those whose head is not complete."""
         self._idle: dict[Connection, float] = {}
         """By the time since when, oldest first."""
         self._probes: dict[Connection, None] = {}
@@ -98,7 +99,7 @@ class Listener:
     # Connections call these.
 
     def remove(self, connection: Connection) -> None:
-        for register in (self._open, self._silent, self._idle, self._probes):
+        for register in (self._open, self._waiting, self._idle, self._probes):
             register.pop(connection, None)
         self._metrics.connections = len(self._open)
         if self._hang_ups is not None:
@@ -107,9 +108,9 @@ class Listener:
                 self._hang_ups.unregister(descriptor)
 
     def note_phase(self, connection: Connection) -> None:
-        for phase, register in (("silent", self._silent), ("idle", self._idle)):
-            if connection.phase == phase:
-                register[connection] = self.loop.time()
+        for phases, register in ((("silent", "head"), self._waiting), (("idle",), self._idle)):
+            if connection.phase in phases:
+                register.setdefault(connection, self.loop.time())
             else:
                 register.pop(connection, None)
 
@@ -146,7 +147,7 @@ class Listener:
                 self.loop.add_reader(listening, self._accept, listening)
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
+        for turn in range(ACCEPTS_PER_TURN):
             if len(self._open) >= self._bound + 2 * PROBE_CONNECTIONS:
                 self._pause_accepting(CLOSING_SECONDS)
                 return
@@ -157,7 +158,7 @@ class Listener:
             except ConnectionError:  # the client is gone already
                 continue
             except OSError as error:  # mostly no file is left, of the process or of the machine
-                self._pause_accepting(EXHAUSTED_SECONDS)
+                self._pause_accepting(CLOSING_SECONDS if turn else EXHAUSTED_SECONDS)
                 self._make_room()
                 self._log_shortage(
                     f"No connection can be accepted: {error.strerror}. Raise the limit of open files (ulimit -n)."
@@ -200,7 +201,7 @@ class Listener:
 
     def _make_room(self) -> bool:
         """End the connection that has waited longest for a request, if there is one. Whether there was."""
-        for register, seconds in ((self._silent, SILENT_SECONDS), (self._idle, 0.0)):
+        for register, seconds in ((self._waiting, WAITING_SECONDS), (self._idle, 0.0)):
             oldest = next((connection for connection in register if not connection.overloaded), None)
             if oldest is not None and self.loop.time() - register[oldest] >= seconds:
                 del register[oldest]

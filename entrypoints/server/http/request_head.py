@@ -18,7 +18,7 @@ MAX_DETAIL_CHARACTERS = 200
 """Of a client's own bytes in a message."""
 METHODS = "GET, HEAD, POST"
 CONTENT_LENGTH = b"\r\ncontent-length:"
-ABSOLUTE_FORM = re.compile(rb"https?://([^/?#@]+)([^?#]*)(\?[^#]*)?", re.IGNORECASE)
+ABSOLUTE_FORM = re.compile(rb"https?://([^/?#@]+)((?:/[^?#]*)?)(\?[^#]*)?", re.IGNORECASE)
 HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
@@ -126,8 +126,9 @@ def split_target(method: str, target: bytes) -> tuple[bytes, bytes, bytes | None
     return match[2] or (b"*" if whole_server else b"/"), (match[3] or b"")[1:], match[1]
 
 
-def refuse(error: h11.RemoteProtocolError) -> Refusal:
+def refuse(error: h11.RemoteProtocolError, status: int | None = None) -> Refusal:
+    """With the status that the parser suggests, if no other is given."""
     detail = str(error)
     if len(detail) > MAX_DETAIL_CHARACTERS:
         detail = detail[:MAX_DETAIL_CHARACTERS] + "…"
-    return Refusal(error.error_status_hint, f"This is not a valid HTTP request: {detail}.")
+    return Refusal(status or error.error_status_hint, f"This is not a valid HTTP request: {detail}.")
