@@ -191,7 +191,7 @@ def test_workers_end_with_their_template() -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    wait_until(lambda: bool(find_children(template)), "the worker")
+    wait_until(lambda: len(find_children(template)) == 1, "the worker")
     (worker,) = find_children(template)
     os.kill(template, signal.SIGKILL)
     thread.join(20)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from entrypoints.errors import Fault, ModelFault, OutOfMemory
+from entrypoints.forms.raw_request import RawRequest
 from entrypoints.hardware.container_memory import ContainerMemory
 from entrypoints.hardware.memory import is_about_device, is_out_of_memory
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.events import Notice, Ready
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.inference import InferenceStarted
+from entrypoints.server.inference import InferenceStarted, RemoteInference
 from entrypoints.server.model_link import ModelLink
 from tests.support.container.running import Server, Start, wait_until
 
@@ -104,6 +106,11 @@ def kernel(tmp_path: Path) -> Kernel:
 Kill = Callable[..., Fault]
 
 
+async def submit(link: ModelLink, bodies: Iterable[str]) -> list[RemoteInference]:
+    deadline = asyncio.get_running_loop().time() + 60
+    return [link.submit(RawRequest("application/json", "", body.encode()), None, deadline) for body in bodies]
+
+
 @pytest.fixture
 def kill(kernel: Kernel) -> Iterator[Kill]:
     """Kill a process at the other end of a link. Gives the fault of the link."""
@@ -117,13 +124,14 @@ def kill(kernel: Kernel) -> Iterator[Kill]:
         link = ModelLink(
             name="",
             workers=1,
+            hang_margin=60.0,
             status=status,
             timeline=timeline,
             channel=Channel(ours),
             process=child.pid,
             memory=kernel.memory,
         )
-        inferences = [link.submit({"values": body}, None) for body in bodies]
+        inferences = asyncio.run(submit(link, bodies))
         link.start()
         other = Channel(theirs)
         other.send(None, Notice("begun"))
