@@ -39,9 +39,9 @@ class Needs(NamedTuple):
 
 def check_limit(models: Path, manifest: Manifest, memory: ContainerMemory) -> None:
     """Raises MemoryLimitTooLow if the limit is below the sum of the weights that an inference reads and of the runtimes.
-    Activations need more on top. Reads nothing but the limit, unless that is below the size of the image's files."""
+    Activations need more on top. Reads nothing but the limit, unless that is about the size of the image's files."""
     limit = memory.read_limit()
-    if limit is None or count_file_bytes(manifest) + count_runtime_bytes([manifest]) <= limit:
+    if limit is None or find_upper_bound(manifest) <= limit:
         return
     manifests = list_manifests(models, manifest)
     needs = Needs(count_weights(models, manifests), count_runtime_bytes(manifests))
@@ -60,11 +60,13 @@ def describe_needs(needs: Needs, limit: int, swap: int) -> str:
     )
 
 
-def count_file_bytes(manifest: Manifest) -> int:
-    """All files of the image: an upper bound of the weights."""
-    if manifest.multi_model is not None:
-        return manifest.multi_model.file_bytes
-    return sum(file.size for file in manifest.files.values())
+def find_upper_bound(manifest: Manifest) -> int:
+    """Of the needs, known without another look at the image: all files, and torch in each process."""
+    if manifest.multi_model is None:
+        files, models = sum(file.size for file in manifest.files.values()), 1
+    else:
+        files, models = manifest.multi_model.file_bytes, manifest.multi_model.models
+    return files + SERVER_BYTES + models * (GRAPHS_BYTES + TORCH_BYTES)
 
 
 def count_runtime_bytes(manifests: Collection[Manifest]) -> int:
@@ -100,8 +102,10 @@ def count_weights(models: Path, manifests: Iterable[Manifest]) -> dict[str, int]
                 ranges = find_smallest([list_dense_graph_ranges(models, *graph) for graph in graphs])
             else:
                 ranges = list_dense_tensor_ranges(models, component) if runs_on_cpu(manifest) else {}
-            name = component.name if manifest.multi_model is None else f"{manifest.name}/{component.name}"
-            sizes[name] = sum(add_ranges(counted.setdefault(file, []), new) for file, new in ranges.items())
+            model = f"{manifest.multi_model.prefix}/" if manifest.multi_model else ""
+            sizes[f"{model}{component.name}"] = sum(
+                add_ranges(counted.setdefault(file, []), new) for file, new in ranges.items()
+            )
     return sizes
 
 

@@ -93,6 +93,7 @@ def read_member(models: Path, content: bytes, member: str) -> Manifest:
             paths=paths,
             files=frozenset(top["files"]),
             file_bytes=sum(index(file["size"]) for file in top["files"].values()),
+            models=len(top["models"]),
         )
     manifest = parse_manifest(read_content(models / name), name)
     return manifest._replace(files={**manifest.files, name: file}, multi_model=multi_model)

@@ -161,13 +161,14 @@ class Limits(NamedTuple):
 class MultiModel(NamedTuple):
     """Where the files of one model lie in an image of several models. ``paths`` maps a path of the model, or its first folder, to
     the image's path. Any other path is below the folder ``prefix``. ``files``: the files of all models.
-    ``file_bytes``: their size."""
+    ``file_bytes``: their size. ``models``: how many there are."""
 
     image: str
     prefix: str
     paths: Mapping[str, str]
     files: frozenset[str]
     file_bytes: int = 0
+    models: int = 1
 
 
 class Manifest(NamedTuple):

@@ -23,7 +23,7 @@ TALK = 2000
 BYTES = bytes(range(256))
 MANNERS = (
     *("plain", "hold", "crash", "leave", "refuse", "write", "steps", "talk", "deaf", "bytes", "none", "header"),
-    *("huge", "wrapped", "device"),
+    *("huge", "wrapped", "device", "large"),
 )
 
 
@@ -107,6 +107,8 @@ class Tiny:
                 file.write(b"seen by the hook")
         if manner == "huge":  # more than any machine has
             np.empty(1 << 50)
+        if manner == "large":  # 96 MB of results, which the runtime allocates
+            self.linear.run({"x": np.ones((8_000_000, 4), np.float32)})
         if manner == "wrapped":
             try:
                 bytearray(1 << 60)
