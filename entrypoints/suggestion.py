@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-MAX_LENGTH = 100
-"""Characters of a word that gets a suggestion: comparing words takes a time that grows with the product of their lengths."""
+LONGEST_WORD = 100
+"""Characters: difflib takes time that grows with the square of a word's length."""
 
 
 def suggest(word: str, known: Sequence[str]) -> str:
     """`` (did you mean "x"?)``, or an empty string. difflib is imported late: a start without a fault does not need it."""
-    if len(word) > MAX_LENGTH:
+    if len(word) > LONGEST_WORD:
         return ""
     from difflib import get_close_matches
 

@@ -5,6 +5,7 @@ The functions may be called from any thread; each call has a socket pair of its 
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import pickle
@@ -47,6 +48,8 @@ class Template(NamedTuple):
     process: int
     modules: tuple[str, ...]
     """That it has imported."""
+    path: tuple[str, ...] | None
+    """Where it looks for modules, if it was not forked: a builder's process may bake one project after the other."""
 
 
 class _Current:
@@ -73,7 +76,7 @@ def fork_template(module: str) -> None:
         run_template(theirs, (module,))
     theirs.close()
     with _Current.lock:
-        _Current.template = Template(ours, process, (module,))
+        _Current.template = Template(ours, process, (module,), None)
 
 
 def iterate_apart(call: Call, limits: Limits, cancelled: Callable[[], bool], field: str | None) -> Iterator[Any]:
@@ -194,7 +197,7 @@ def _map(file: int) -> mmap.mmap:
     import fcntl
 
     fcntl.fcntl(file, fcntl.F_ADD_SEALS, _FILE_SEALS)
-    return mmap.mmap(file, 0, mmap.MAP_PRIVATE | mmap.MAP_POPULATE, mmap.PROT_READ | mmap.PROT_WRITE)
+    return mmap.mmap(file, 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
 
 
 def _begin(call: Call, limits: Limits) -> Running:
@@ -205,8 +208,8 @@ def _begin(call: Call, limits: Limits) -> Running:
             return _start(call, limits, file)
         except TemplateEnded:
             return _start(call, limits, file)
-    except TemplateEnded:
-        raise CallFailed("the process that forks decoders has ended, and so did a new one") from None
+    except TemplateEnded as error:
+        raise CallFailed(f"the process that forks decoders has ended, and so did a new one: {error}") from None
     finally:
         os.close(file)
 
@@ -226,8 +229,7 @@ def _start(call: Call, limits: Limits, file: int) -> Running:
         running.wait_until_started()
     except TemplateEnded:
         ours.close()
-        _forget(template)
-        raise
+        raise TemplateEnded(_replace(template)) from None
     except BaseException:
         ours.close()
         raise
@@ -236,9 +238,13 @@ def _start(call: Call, limits: Limits, file: int) -> Running:
 
 def _find_template(call: Call) -> Template:
     with _Current.lock:
-        if _Current.template is None:
-            _Current.template = _spawn_template(_find_modules(call))
-        return _Current.template
+        template = _Current.template
+        if template is not None and template.path not in (None, tuple(sys.path)):
+            _end(template)
+            template = None
+        if template is None:
+            template = _Current.template = _spawn_template(_find_modules(call))
+        return template
 
 
 def _find_modules(call: Call) -> tuple[str, ...]:
@@ -248,15 +254,26 @@ def _find_modules(call: Call) -> tuple[str, ...]:
     return tuple(dict.fromkeys((call.refusal.__module__, named)))
 
 
-def _forget(template: Template) -> None:
-    """It has ended, or does not answer: a new one takes its place."""
+def _replace(template: Template) -> str:
+    """It has ended, or does not answer: a new one takes its place. The reason, if it gave one."""
     with _Current.lock:
         if _Current.template is not template:
-            return
-        template.control.close()
-        os.kill(template.process, signal.SIGKILL)  # not yet reaped, so that the process id is its own
-        os.waitpid(template.process, 0)
+            return "another call met it first"
+        reason = _end(template)
         _Current.template = _spawn_template(template.modules)
+        return reason
+
+
+def _end(template: Template) -> str:
+    """How it ended, if it had before. The lock is held."""
+    _Current.template = None
+    os.kill(template.process, signal.SIGKILL)  # not yet reaped, so that the process id is its own
+    _, status = os.waitpid(template.process, 0)
+    reason = f"it ended with {os.waitstatus_to_exitcode(status)}"
+    with contextlib.suppress(OSError):
+        reason = template.control.recv(messages.LARGEST, socket.MSG_DONTWAIT).decode() or reason
+    template.control.close()
+    return reason
 
 
 def _spawn_template(modules: tuple[str, ...]) -> Template:
@@ -275,7 +292,7 @@ def _spawn_template(modules: tuple[str, ...]) -> Template:
         raise _no_process(error) from None
     finally:
         theirs.close()
-    return Template(ours, process, modules)
+    return Template(ours, process, modules, tuple(sys.path))
 
 
 def _no_process(error: OSError | str) -> ProcessLimit:

@@ -24,7 +24,8 @@ LARGEST = 64 << 10
 """Bytes of a message."""
 WINDOW = 2
 """Values that a worker sends ahead of what the model process has taken."""
-_LONGEST_TEXT = 8_000
+LONGEST_TEXT = 8_000
+"""Characters of a text in a message."""
 _LIMITS = struct.Struct("<dQ")
 
 
@@ -50,7 +51,7 @@ class Message(NamedTuple):
 
 def send(end: socket.socket, kind: str, file: int | None = None, **details: object) -> None:
     """Long texts are cut off."""
-    short = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in details.items()}
+    short = {name: value[:LONGEST_TEXT] if isinstance(value, str) else value for name, value in details.items()}
     body = json.dumps({"kind": kind, **short}).encode()
     socket.send_fds(end, [body], [] if file is None else [file])
 

@@ -18,9 +18,8 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from entrypoints.decoding.messages import ENDED, LARGEST, NOT_STARTED, Limits, send
+from entrypoints.decoding.messages import ENDED, LARGEST, LONGEST_TEXT, NOT_STARTED, Limits, send
 from entrypoints.decoding.worker import run_worker
-from entrypoints.processes.log import log_event
 
 
 def run_template(control: socket.socket, modules: Sequence[str]) -> NoReturn:
@@ -35,10 +34,8 @@ def run_template(control: socket.socket, modules: Sequence[str]) -> NoReturn:
         gc.freeze()
         Template(control).serve()
         code = 0
-    except BaseException as error:
-        log_event(
-            "decoder failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exception(error)
-        )
+    except BaseException as error:  # a fault of this code: the model process says so if a new template ends, too
+        control.send("".join(traceback.format_exception(error))[-LONGEST_TEXT:].encode())
     finally:
         os._exit(code)
 

@@ -14,6 +14,11 @@ from entrypoints.manifest.shape_buckets import find_shape_mismatches
 from entrypoints.suggestion import suggest
 
 SIGNATURES = "tensors.json"
+MOST_PROBLEMS = 20
+"""Of a request, that are told: a request may have any number of unknown names."""
+_LONGEST_NAME = 100
+"""Characters of an unknown name that are repeated."""
+_MOST_AXES, _LONGEST_AXIS = 64, 1 << 40
 _INPUT_ERRORS = ("InvalidArgument", "RuntimeException", "Fail")  # of ONNX Runtime; they share no base class
 
 
@@ -59,6 +64,8 @@ class TensorModel:
             if type(error).__name__ not in _INPUT_ERRORS:
                 raise
             raise BadRequest(f"the graph refuses these inputs: {error}", field="inputs") from error
+        if cancelled():
+            raise Cancelled
         return Answer(write_outputs(outputs), "application/json")
 
 
@@ -95,7 +102,10 @@ def read_inputs(text: str, wanted: Mapping[str, InputSignature]) -> dict[str, np
         raise BadRequest(f"'inputs' is not JSON: {error}", field="inputs") from None
     if not isinstance(given, dict):
         raise BadRequest("'inputs' should be an object of nested lists by input's name.", field="inputs")
-    wrong = [f"{name} is not an input{suggest(name, list(wanted))}" for name in given if name not in wanted]
+    unknown = [name for name in given if name not in wanted]
+    wrong = [f"{name[:_LONGEST_NAME]} is not an input{suggest(name, list(wanted))}" for name in unknown[:MOST_PROBLEMS]]
+    if len(unknown) > MOST_PROBLEMS:
+        wrong.append(f"{len(unknown) - MOST_PROBLEMS} more are not inputs")
     wrong += [f"{name} is missing" for name in wanted if name not in given]
     arrays: dict[str, np.ndarray] = {}
     for name in (name for name in wanted if name in given):
@@ -115,13 +125,18 @@ def read_array(value: object, dtype: str) -> np.ndarray:
     """Nested lists, or an object of shape and data. Raises ValueError, TypeError or OverflowError with the problem."""
     if isinstance(value, dict):
         return read_base64(value, dtype)
-    array = np.asarray(value)
+    # Objects first: numpy gives every text of an array the length of the longest, which may be a million times the request.
+    objects = np.asarray(value, object)
+    kinds = set(map(type, objects.flat))
     if dtype == "string":
-        if array.dtype.kind != "U" and array.size:
+        if not kinds <= {str}:
             raise ValueError("should be nested lists of text, all of one length at each depth")
-        return np.asarray(value, object)
-    if array.dtype == object or array.dtype.kind not in "bif":
+        return objects
+    if not kinds <= {bool, int, float}:
         raise ValueError("should be nested lists of numbers, all of one length at each depth")
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise OverflowError("has a number that is too large")
     if np.dtype(dtype).kind in "iu" and array.dtype.kind == "f" and not np.all(array == np.floor(array)):
         raise ValueError("should be whole numbers")
     return np.asarray(value, dtype)  # it raises OverflowError for integers that the type cannot hold
@@ -134,7 +149,9 @@ def read_base64(value: Mapping[str, Any], dtype: str) -> np.ndarray:
     shape, data = value.get("shape"), value.get("data")
     if value.keys() != {"shape", "data"} or not isinstance(data, str) or not isinstance(shape, list):
         raise ValueError("should be nested lists, or an object of shape (a list) and data (base64)")
-    if dtype == "string" or not all(type(length) is int and length >= 0 for length in shape):
+    if len(shape) > _MOST_AXES:
+        raise ValueError(f"shape has {len(shape)} axes, more than {_MOST_AXES}")
+    if dtype == "string" or not all(type(length) is int and 0 <= length <= _LONGEST_AXIS for length in shape):
         raise ValueError("text is given as nested lists" if dtype == "string" else "shape should be a list of lengths")
     content, kind = b64decode(data, validate=True), np.dtype(dtype).newbyteorder("<")
     if len(content) != math.prod(shape) * kind.itemsize:

@@ -130,7 +130,7 @@ def test_speech_is_recognized_as_the_pipeline_does(begun: Begun, beginner: Proje
 
 def test_sound_of_another_rate_is_resampled(begun: Begun) -> None:
     begun("hear_rates", pretrained.write_recognizer)
-    sound = importlib.import_module("images.hear_rates.sound")
+    sound = importlib.import_module("images.hear_rates.decoding")
     read_sound = sound.read_sound
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100)
     wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)

@@ -108,7 +108,7 @@ def test_answers_that_are_not_the_frameworks_fail_the_build(project: Project, fo
 
 MEDIA: dict[str, tuple[Callable[[Path], None], str, str, str]] = {
     "pictures": (
-        pretrained.write_image_classifier, "pictures.py", "resample=Image.Resampling(pixels.resample)",
+        pretrained.write_image_classifier, "decoding.py", "resample=Image.Resampling(pixels.resample)",
         "resample=Image.Resampling.NEAREST",
     ),
     "sounds": (pretrained.write_recognizer, "letters.py", "for index, _ in groupby(best.tolist())", "for index in best.tolist()"),

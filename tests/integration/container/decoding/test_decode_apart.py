@@ -178,20 +178,20 @@ def test_a_new_template_takes_the_place_of_one_that_was_killed() -> None:
     assert not Path(f"/proc/{first}").exists()  # reaped
 
 
-def test_workers_end_with_their_template() -> None:
+def test_workers_end_with_their_template(tmp_path: Path) -> None:
     apart(decoding.add, 1, 2)
     template = find_template()
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            apart(decoding.sleep)
+            apart(decoding.sleep_after, str(tmp_path / "begun"))
         except BaseException as error:
             failures.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
-    wait_until(lambda: len(find_children(template)) == 1, "the worker")
+    wait_until((tmp_path / "begun").exists, "the worker")
     (worker,) = find_children(template)
     os.kill(template, signal.SIGKILL)
     thread.join(20)

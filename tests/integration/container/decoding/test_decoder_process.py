@@ -66,9 +66,13 @@ def test_the_decoders_are_imported_in_their_own_process_alone(server: Server) ->
     assert ask(server, "add [2, 5]").json() == {"result": 7, "imported here": False}
     assert server.metric('prebake_start_phase_seconds{phase="decoder"}') is not None
     template = find_template(server)
-    inherited = {str(link.readlink()) for link in Path(f"/proc/{template}/fd").iterdir()}
-    sockets = [each for each in inherited if each.startswith("socket:")]
-    assert len(sockets) == 1  # neither the listening one nor that to the server process
+
+    def count_sockets() -> int:
+        links = [link.readlink() for link in Path(f"/proc/{template}/fd").iterdir()]
+        return sum(str(each).startswith("socket:") for each in links)
+
+    # neither the listening one nor that to the server process; the worker's closes when it has been reaped
+    wait_until(lambda: count_sockets() == 1, "the template's one socket")
     assert Path(f"/proc/{template}/task").is_dir()
     assert len(list(Path(f"/proc/{template}/task").iterdir())) == 1
 

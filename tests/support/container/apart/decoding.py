@@ -44,6 +44,12 @@ def sleep() -> None:
     time.sleep(1000)
 
 
+def sleep_after(path: str) -> None:
+    with open(path, "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write("begun")
+    time.sleep(1000)
+
+
 def count(path: str) -> Iterator[int]:
     """Without end; the last number is in the file at ``path``."""
     number = 0
