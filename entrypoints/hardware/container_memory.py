@@ -93,7 +93,7 @@ def find_request_memory(setting: int = 0, memory: ContainerMemory | None = None)
 def parse_bytes(text: str) -> int:
     """A number of bytes, with a suffix as Kubernetes has it: ``512Mi``. Raises ValueError."""
     suffix = text[-2:]
-    number = int(text[:-2]) * SUFFIXES[suffix] if suffix in SUFFIXES else int(text)
-    if number < 0:
+    digits, unit = (text[:-2], SUFFIXES[suffix]) if suffix in SUFFIXES else (text, 1)
+    if not (digits.isascii() and digits.isdigit()):
         raise ValueError(text)
-    return number
+    return int(digits) * unit

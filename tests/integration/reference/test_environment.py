@@ -29,6 +29,7 @@ NO_VARIABLES = {
     "HF_HUB_OFFLINE": "given to the stages; the hub's library reads it",
     "LC_ALL": "given to apt and dpkg",
     "MANIFEST_BLOB_UNKNOWN": "an error code of registries",
+    "OPENBLAS_NUM_THREADS": "given to OpenBLAS",
     "OPENBLAS_THREAD_TIMEOUT": "given to OpenBLAS",
     "ORT_DISABLE_TELEMETRY": "given to the stages",
     "TORCHINDUCTOR_CACHE_DIR": "given to torch",
@@ -81,6 +82,11 @@ def test_the_container_reads_exactly_the_listed_variables() -> None:
 @pytest.mark.parametrize("variable", CONTAINER, ids=[each.name for each in CONTAINER])
 def test_the_container_accepts_the_listed_values_and_no_others(variable: ContainerVariable) -> None:
     match variable.values:
+        case str() if isinstance(getattr(Settings(), variable.setting), int):
+            assert getattr(read_settings({variable.name: "512Mi"}), variable.setting) == 512 * 2**20
+            for outside in ("x", "-1", "5 Mi", "1.5Gi"):
+                with pytest.raises(SettingsFault):
+                    read_settings({variable.name: outside})
         case str():
             assert getattr(read_settings({variable.name: "x"}), variable.setting) in ("x", ("x",))
         case (int(smallest), int(largest)):
