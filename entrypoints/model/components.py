@@ -99,7 +99,7 @@ class Opener:
         try:
             self._prepare(threads)
         except Exception as error:
-            fault = error if isinstance(error, Fault) else SessionFault(f"{type(error).__name__}: {error}")
+            fault = error if isinstance(error, Fault) else make_session_fault(type(error).__name__, error)
             for future in self.components.sessions.values():
                 future.set_exception(fault)
             return
@@ -144,7 +144,7 @@ class Opener:
         except Fault as fault:
             future.set_exception(fault)
         except Exception as error:
-            future.set_exception(SessionFault(f"{component.name}: {type(error).__name__}: {error}"))
+            future.set_exception(make_session_fault(f"{component.name}: {type(error).__name__}", error))
 
     def _wait_for(self, *files: str) -> None:
         """Until the files are verified: a corrupt graph may crash its parser."""
@@ -216,6 +216,13 @@ class Opener:
         advise_reads(self._models, artifact.byte_ranges)
         if self._verification is not None:
             self._verification.require(files)
+
+
+def make_session_fault(what: str, error: Exception) -> SessionFault:
+    """``error`` as its cause, which says whether memory was short."""
+    fault = SessionFault(f"{what}: {error}")
+    fault.__cause__ = error
+    return fault
 
 
 def find_memory() -> DeviceMemory:

@@ -189,11 +189,13 @@ class Preload:
         return next((exception for exception in failed if exception is not None), error)
 
     def _make_fault(self, error: BaseException) -> Fault:
-        if isinstance(error, Fault):
+        is_fault, is_memory = isinstance(error, Fault), is_out_of_memory(error)
+        if isinstance(error, Fault) and not (is_memory and isinstance(error, SessionFault)):
             return error
-        traceback.print_exception(error)
-        reason = f"{type(error).__name__}: {error}"
-        if not is_out_of_memory(error):
+        if not is_fault:
+            traceback.print_exception(error)
+        reason = str(error) if is_fault else f"{type(error).__name__}: {error}"
+        if not is_memory:
             return ModelFault(reason)
         from entrypoints.hardware.memory_faults import make_memory_fault
 

@@ -21,6 +21,10 @@ class ToolVariable(NamedTuple):
     meaning: str
 
 
+SIZE = "a number of bytes, or one with `Ki`, `Mi` or `Gi`"
+"""The values of a variable of the container that is a size."""
+
+
 class ContainerVariable(NamedTuple):
     """A variable that a start reads into the field ``setting`` of ``entrypoints.settings.Settings``. ``values``: two numbers are
     the smallest and the largest that are accepted; words are all that are accepted."""
@@ -170,7 +174,7 @@ CONTAINER: Sequence[ContainerVariable] = (
         "threads",
         (0, 1024),
         "Threads of each ONNX Runtime session, or of torch. 0: the number of CPUs that the container may use, by its "
-        "affinity and by `cpu.max` of its control group.",
+        "affinity and by the quota of its control group (`cpu.max`, or `cpu.cfs_quota_us` of version 1).",
     ),
     ContainerVariable(
         "PREBAKE_WORKERS",
@@ -191,6 +195,20 @@ CONTAINER: Sequence[ContainerVariable] = (
         "`warn`: a start may open a component in a slower way than the best one of the image "
         "([fallback](../concepts/startup.md#the-fallback-order)). `error`: such a start ends with code 79. Without the "
         "variable, `fallback` of [image.yaml](image-yaml.md) decides.",
+    ),
+    ContainerVariable(
+        "PREBAKE_MEMORY_CHECK",
+        "memory_check",
+        ("error", "warn"),
+        "`error`: a start ends with code 85 if the memory limit is below the sum of the weights and the runtimes "
+        "([memory](../operate.md#memory)). `warn`: it logs the sum and goes on.",
+    ),
+    ContainerVariable(
+        "PREBAKE_REQUEST_MEMORY",
+        "request_memory",
+        SIZE,
+        "What all requests together may take of the memory. 0: half of what is free once the model is ready, at least "
+        "64Mi.",
     ),
     ContainerVariable(
         "PREBAKE_GRACE_PERIOD",

@@ -13,6 +13,7 @@ import pytest
 
 from entrypoints.errors import SettingsFault
 from entrypoints.settings import RENAMED, Settings, read_settings
+from tools.reference import environment
 from tools.reference.environment import CONTAINER, PRESET, TOOL, ContainerVariable
 from tools.reference.pages import ROOT
 
@@ -80,6 +81,10 @@ def test_the_container_reads_exactly_the_listed_variables() -> None:
 @pytest.mark.parametrize("variable", CONTAINER, ids=[each.name for each in CONTAINER])
 def test_the_container_accepts_the_listed_values_and_no_others(variable: ContainerVariable) -> None:
     match variable.values:
+        case environment.SIZE:
+            assert getattr(read_settings({variable.name: "3Mi"}), variable.setting) == 3 << 20
+            with pytest.raises(SettingsFault):
+                read_settings({variable.name: "x"})
         case str():
             assert getattr(read_settings({variable.name: "x"}), variable.setting) in ("x", ("x",))
         case (int(smallest), int(largest)):
