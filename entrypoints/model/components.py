@@ -220,8 +220,12 @@ class Opener:
 
 
 def make_fault(error: BaseException, where: str = "") -> Fault:
-    """A refused thread is found by its text, later."""
-    return error if isinstance(error, Fault) else SessionFault(f"{where}{type(error).__name__}: {error}")
+    """``error`` as its cause, which says whether memory was short, or a thread was refused."""
+    if isinstance(error, Fault):
+        return error
+    fault = SessionFault(f"{where}{type(error).__name__}: {error}")
+    fault.__cause__ = error
+    return fault
 
 
 def find_memory() -> DeviceMemory:

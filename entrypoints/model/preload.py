@@ -239,14 +239,15 @@ class Preload:
 
         if isinstance(error, (MissingFile, DamagedFile)):
             return error
-        if not isinstance(error, Fault):
+        is_fault, is_memory = isinstance(error, Fault), is_out_of_memory(error)
+        if not is_fault:
             log_exception(error, "start")
         if fault := find_process_limit(error):
             return fault
-        if isinstance(error, Fault):
+        if isinstance(error, Fault) and not (is_memory and isinstance(error, SessionFault)):
             return error
-        reason = f"{type(error).__name__}: {error}"
-        if not is_out_of_memory(error):
+        reason = str(error) if is_fault else f"{type(error).__name__}: {error}"
+        if not is_memory:
             return ModelFault(reason)
         from entrypoints.hardware.memory_faults import make_memory_fault
 

@@ -168,7 +168,7 @@ MEANINGS: Mapping[str, str] = {
     "PREBAKE_PORT": "The port that the server listens at. 0: a free port; the events `live` and `ready` of the "
     "[log](../operate.md#logs) have it. Without the variable `PORT` counts, which many platforms set.",
     "PREBAKE_THREADS": "Threads of each ONNX Runtime session, or of torch. 0: the number of CPUs that the container may use, by "
-    "its affinity and by `cpu.max` of its control group.",
+    "its affinity and by the quota of its control group (`cpu.max`, or `cpu.cfs_quota_us` of version 1).",
     "PREBAKE_WORKERS": "The number of requests that the model works on at the same time; 0 means 1.",
     "PREBAKE_VERIFY": "How the content of files is verified "
     "([what is verified](../concepts/startup.md#what-is-verified)).",
@@ -183,7 +183,8 @@ MEANINGS: Mapping[str, str] = {
     "PREBAKE_FAILURE_EXIT_DELAY": "Seconds after a fault until the process ends, so that `/health` can be read.",
     "PREBAKE_HANG_MARGIN": "Seconds after a request's deadline (`limits.seconds` of [image.yaml](image-yaml.md)) in which the "
     "model may still stop. A model that works on is ended, and the container ends with code 87.",
-    "PREBAKE_MEMORY_CHECK": "`error`: a start whose memory limit cannot hold the weights ends with code 85. `warn`: it goes on.",
+    "PREBAKE_MEMORY_CHECK": "`error`: a start ends with code 85 if the memory limit is below the sum of the weights and the "
+    "runtimes ([memory](../operate.md#memory)). `warn`: it logs the sum and goes on.",
     "PREBAKE_REQUEST_MEMORY": "Memory that all requests together may take, such as `512Mi`: half of it for bodies as they come, "
     "half for what they become. Without the variable: a share of the memory that is free once the model is ready.",
     "PREBAKE_MAX_CONNECTIONS": "Connections of clients that may be open; 0: as many as the limit of open files allows. At "

@@ -111,7 +111,9 @@ ACTIONS: Mapping[str, str] = {
 
 MORE: Mapping[str, str] = {
     "SessionFault": "If a [bucket](../concepts/buckets.md) is named, correct it in image.yaml.",
-    "ModelFault": "If something killed the process, look at its memory limit.",
+    "ModelFault": "If something else than the memory limit killed the process, look for it outside of the container.",
+    "OutOfMemory": "See [memory](../operate.md#memory).",
+    "MemoryLimitTooLow": "See [memory](../operate.md#memory). `PREBAKE_MEMORY_CHECK=warn` starts it nevertheless.",
     "SettingsFault": "The [environment variables](environment.md#the-container) are listed with their values.",
     "DeviceMemoryFault": "See [precision](../concepts/precision.md).",
 }

@@ -84,9 +84,9 @@ def test_the_container_accepts_the_listed_values_and_no_others(variable: Contain
     match variable.values:
         case str() if isinstance(getattr(Settings(), variable.setting), int):
             assert getattr(read_settings({variable.name: "512Mi"}), variable.setting) == 512 * 2**20
-            for outside in ("x", "-1", "5 Mi", "1.5Gi"):
+            for text in ("x", "-1", "5 Mi", "1.5Gi"):
                 with pytest.raises(SettingsFault):
-                    read_settings({variable.name: outside})
+                    read_settings({variable.name: text})
         case str():
             assert getattr(read_settings({variable.name: "x"}), variable.setting) in ("x", ("x",))
         case (int(smallest), int(largest)):

@@ -249,9 +249,16 @@ def test_a_port_in_use(start: Start) -> None:
 
 
 def test_an_environment_that_is_not_understood_names_every_variable(start: Start) -> None:
-    server = start(PREBAKE_THREADS="many", PREBAKE_VERIFY="maybe", PREBAKE_GRACE_PERIOD="-1")
+    wrong = {
+        "PREBAKE_THREADS": "many",
+        "PREBAKE_VERIFY": "maybe",
+        "PREBAKE_GRACE_PERIOD": "-1",
+        "PREBAKE_MEMORY_CHECK": "no",
+        "PREBAKE_REQUEST_MEMORY": "1.5GB",
+    }
+    server = start(**wrong)
     assert server.wait() == 78
-    for name in ("PREBAKE_THREADS", "PREBAKE_VERIFY", "PREBAKE_GRACE_PERIOD"):
+    for name in wrong:
         assert name in server.events[0]["reason"]
 
 
