@@ -57,6 +57,8 @@ class _Current:
 
     lock = threading.Lock()
     template: Template | None = None
+    trusted = False
+    """Whether all files are the image's own: during a start, until it is ready."""
 
 
 def fork_template(module: str) -> None:
@@ -77,6 +79,12 @@ def fork_template(module: str) -> None:
     theirs.close()
     with _Current.lock:
         _Current.template = Template(ours, process, (module,), None)
+        _Current.trusted = True
+
+
+def expect_strangers() -> None:
+    """From now on, files are those of requests."""
+    _Current.trusted = False
 
 
 def iterate_apart(call: Call, limits: Limits, cancelled: Callable[[], bool], field: str | None) -> Iterator[Any]:
@@ -221,7 +229,9 @@ def _start(call: Call, limits: Limits, file: int) -> Running:
     running = Running(call, limits, ours)
     try:
         try:
-            socket.send_fds(template.control, [limits.pack()], [theirs.fileno(), file])
+            socket.send_fds(
+                template.control, [limits._replace(trusted=_Current.trusted).pack()], [theirs.fileno(), file]
+            )
         except OSError:
             raise TemplateEnded from None
         finally:

@@ -26,13 +26,16 @@ WINDOW = 2
 """Values that a worker sends ahead of what the model process has taken."""
 LONGEST_TEXT = 8_000
 """Characters of a text in a message."""
-_LIMITS = struct.Struct("<dQ")
+_LIMITS = struct.Struct("<dQ?")
 
 
 class Limits(NamedTuple):
     seconds: float
     memory: int
     """Bytes that a worker may use beyond what the template uses."""
+    trusted: bool = False
+    """Whether the file is the image's own: the template itself runs the call then. That takes no fork, and fills the caches that
+    workers share from then on."""
 
     def pack(self) -> bytes:
         return _LIMITS.pack(*self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -46,25 +47,43 @@ class Call(NamedTuple):
     cancelled: type[Exception]
 
 
-def run_worker(end: socket.socket, file: int, limits: Limits, template: int) -> NoReturn:
-    """In a fork of the template, whose process id is ``template``. ``file`` holds the pickled `Call`."""
+def run_worker(end: socket.socket, file: int, limits: Limits, template: Confinement) -> NoReturn:
+    """In a fork of the template. ``file`` holds the pickled `Call`."""
     try:
-        send(end, STARTED)
-        confine(limits, template)
-        _answer(end, file)
+        template.confine(limits)
+        answer_call(end, file)
     finally:
         os._exit(0)
 
 
-def confine(limits: Limits, template: int) -> None:
-    """The kernel ends this process if the template ends, or if it runs too long; allocations beyond the memory fail."""
-    end_with_parent()
-    if os.getppid() != template:
-        os._exit(0)
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # native code that gives up writes to stderr: no line of JSON
-    os.dup2(1, 2)
-    seconds = int(limits.seconds * len(os.sched_getaffinity(0))) + 1  # of all threads
-    used, data = _read_sizes()
+class Confinement:
+    """What confines a worker: the kernel ends it if the template ends, or if it runs too long, and allocations beyond its memory
+    fail. The template prepares it once, so that a worker touches few pages."""
+
+    def __init__(self) -> None:
+        import ctypes  # numpy has imported it
+
+        self._template = os.getpid()
+        self._prctl = ctypes.CDLL(None).prctl
+        self._prctl(0)  # an invalid option: the symbol is looked up now
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._processors = len(os.sched_getaffinity(0))
+        self._sizes = _read_sizes()
+
+    def confine(self, limits: Limits) -> None:
+        self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != self._template:  # it has ended already
+            os._exit(0)
+        for output in (1, 2):  # native code that gives up writes there, and the log has lines of JSON
+            os.dup2(self._null, output)
+        os.close(self._null)
+        _set_limits(limits, int(limits.seconds * self._processors) + 1, self._sizes)
+        _be_killed_first()
+
+
+def _set_limits(limits: Limits, seconds: int, sizes: tuple[int, int]) -> None:
+    """``seconds``: of all threads. ``sizes``: what the template uses."""
+    used, data = sizes
     for kind, largest in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, FILES),
@@ -76,13 +95,6 @@ def confine(limits: Limits, template: int) -> None:
         _, hard = resource.getrlimit(kind)
         most = largest if hard == resource.RLIM_INFINITY else min(largest, hard)
         resource.setrlimit(kind, (most, most))
-    _be_killed_first()
-
-
-def end_with_parent() -> None:
-    import ctypes  # numpy has imported it
-
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _read_sizes() -> tuple[int, int]:
@@ -94,14 +106,15 @@ def _read_sizes() -> tuple[int, int]:
 
 def _be_killed_first() -> None:
     """If the container's memory is used up the kernel should end this process, and not the model's."""
-    try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write("1000")
-    except OSError:
-        return
+    with contextlib.suppress(OSError):  # /proc may be read-only
+        file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(file, b"1000")
+        os.close(file)
 
 
-def _answer(end: socket.socket, file: int) -> None:
+def answer_call(end: socket.socket, file: int) -> None:
+    """Send the values of the `Call` in ``file``, which is closed, or what it raises. Raises OSError if nobody receives them."""
+    send(end, STARTED)
     refusal: type[Exception] | tuple[()] = ()
     cancelled: type[Exception] | tuple[()] = ()
     try:

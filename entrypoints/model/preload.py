@@ -180,6 +180,10 @@ class Preload:
             self._timeline.end_phase("verify", self._verification_start, self._verification.ended)
 
     def become_ready(self, manifest: Manifest) -> None:
+        if find_decoding_module(manifest):
+            from entrypoints.decoding.client import expect_strangers
+
+            expect_strangers()
         seconds = self._timeline.now()
         self._timeline.apply(Ready(seconds))
         gc.freeze()  # imported objects live as long as the process: no collection need look at them again

@@ -26,7 +26,6 @@ from entrypoints.contract import (
     report_progress,
 )
 from images.heygem.form import FIELDS, Request, read_request
-from images.heygem.media.archive import ZIP, write_archive
 from images.heygem.media.colours import JSON, write_colours
 from images.heygem.media.sizes import AUDIO, FACES, SIDE
 from images.heygem.media.timing import Samples, Voice, pendulum, window_indices
@@ -117,6 +116,11 @@ class HeyGem:
             frames = _with_progress(batches, Part(len(answers), len(faces), voice.frames), cancelled)
             answers[f"{name}.{kind.ending}"] = kind.write(frames, voice.sound)
         if request.batch:
+            from images.heygem.media.archive import (  # zipfile's imports, which a start need not wait for
+                ZIP,
+                write_archive,
+            )
+
             return Answer(write_archive(answers), ZIP)
         return Answer(answers.popitem()[1], kind.media_type)
 

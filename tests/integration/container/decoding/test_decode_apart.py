@@ -21,8 +21,8 @@ from tests.support.sampled import sampled
 
 LIMITS = DecodeLimits(20, 256 << 20, "face")
 MODULE = decoding.__name__
-TEMPLATES_DESCRIPTORS = 5
-"""The socket to the model process, stdout, stderr, and a pipe that wakes it."""
+TEMPLATES_DESCRIPTORS = 6
+"""The socket to the model process, stdout, stderr, a pipe that wakes it, and /dev/null."""
 
 
 def never() -> bool:

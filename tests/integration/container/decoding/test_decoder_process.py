@@ -77,6 +77,17 @@ def test_the_decoders_are_imported_in_their_own_process_alone(server: Server) ->
     assert len(list(Path(f"/proc/{template}/task").iterdir())) == 1
 
 
+def test_the_template_runs_the_images_own_files_and_forks_for_those_of_requests(server: Server) -> None:
+    template = find_template(server)
+    seen = ask(server, "describe").json()["result"]
+    assert (seen["parent"], seen["threads"]) == (template, 1)
+    assert seen["process"] != template
+    (forks,) = (
+        line for line in Path(f"/proc/{template}/status").read_text().splitlines() if line.startswith("Threads")
+    )
+    assert forks.split()[-1] == "1"
+
+
 def test_a_model_without_decoders_has_no_such_process(start: Start) -> None:
     server = start().wait_for("ready")
     assert find_children(server.find_model_process()) == []
