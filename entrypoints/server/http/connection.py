@@ -19,12 +19,11 @@ import contextvars
 import math
 from typing import TYPE_CHECKING, Literal
 
-import h11
-
 from entrypoints.response import HTTPException, error_response
 from entrypoints.server.http.access_log import AccessLog, RequestRecord
+from entrypoints.server.http.body_reader import BODY_BYTES_PER_SECOND, BODY_SECONDS, BodyReader
 from entrypoints.server.http.exchange import Exchange, write_head
-from entrypoints.server.http.request_head import Refusal, parse_head, refuse, take_head
+from entrypoints.server.http.request_head import Refusal, parse_head, take_head
 from entrypoints.server.http.request_identity import choose_request_id
 from entrypoints.server.response_writer import encode_headers
 
@@ -55,9 +54,6 @@ HEAD_SECONDS = 10.0
 """From a head's first byte to its last; of the first head, from the start of the connection."""
 KEEP_ALIVE_SECONDS = 75.0
 """Longer than load balancers keep idle connections: otherwise their next request meets our closing."""
-BODY_SECONDS = 20.0
-BODY_BYTES_PER_SECOND = 1024
-"""A body may take `BODY_SECONDS`, and one second more for each of so many bytes that have arrived."""
 STALL_SECONDS = 30.0
 STALL_BYTES = 16 * 1024
 """In so many seconds, a client has to read so many bytes of its answer, or all that is left."""
@@ -67,13 +63,9 @@ LINGER_BYTES = 1024 * 1024
 would answer its bytes with RST, which removes what it has not read yet (RFC 9112, section 9.6)."""
 BUFFER_BYTES = 64 * 1024
 """Bytes of a body that wait for the application, or of further requests, until the connection stops reading."""
-EVENTS_PER_TURN = 256
-"""Chunks that are parsed until other connections have their turn."""
-MAX_SMALL_CHUNKS = 10_000
-SMALL_CHUNK_BYTES = 64
-"""A body of more chunks, shorter than this on average, is refused: each costs as much processor time as a whole request line."""
-
 Phase = Literal["silent", "head", "body", "response", "idle", "lingering"]
+WAITING: tuple[Phase, ...] = ("silent", "head", "idle")
+"""The phases without a request: the listener may end the connection to make room for another."""
 
 
 class Connection(asyncio.Protocol):
@@ -92,7 +84,8 @@ class Connection(asyncio.Protocol):
         self._received = bytearray()
         """Heads that were not parsed yet."""
         self._exchange: Exchange | None = None
-        self._parser: h11.Connection | None = None
+        self._body: BodyReader | None = None
+        """None if no more of it is parsed."""
         self._keep_alive = True
         self._ended = False
         """The client has sent its last byte."""
@@ -101,11 +94,6 @@ class Connection(asyncio.Protocol):
         self._paused_at = 0.0
         self._writable = asyncio.Event()
         self._writable.set()
-        self._chunks = 0
-        self._body_bytes = 0
-        self._body_began = 0.0
-        self._window = b""
-        """The last bytes of a chunked body."""
         self._lingered_bytes = 0
         self._written_bytes = 0
         self._progress_bytes = 0
@@ -133,7 +121,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.phase == "body":
-            self._feed_body(data)
+            if self._body is not None:
+                self._body.feed(data)
+                self._read_body()
         elif self.phase == "response":
             self._received += data
             if len(self._received) > BUFFER_BYTES:
@@ -143,13 +133,12 @@ class Connection(asyncio.Protocol):
             if self._lingered_bytes > LINGER_BYTES:
                 self.transport.abort()
         else:
-            now = self._loop.time()
             if self.phase != "head":
-                deadline = self._deadline if self.phase == "silent" else now + HEAD_SECONDS
-                self._began = now
-                self._enter("head", deadline)
+                self._began = self._loop.time()
             self._received += data
             self._read_head()
+            if self.phase in ("silent", "idle"):  # the head is not complete
+                self._enter("head", self._deadline if self.phase == "silent" else self._began + HEAD_SECONDS)
 
     def eof_received(self) -> bool:
         """Whether the connection stays open for writing."""
@@ -212,9 +201,9 @@ class Connection(asyncio.Protocol):
     def want_body(self) -> None:
         """The application waits for more of the body."""
         if self.phase == "body":
-            if self._body_began == math.inf:  # it waited for 100 Continue
-                self._body_began = self._loop.time()
-                self._update_body_deadline()
+            if self._body is not None:
+                self._body.begin(self._loop.time())
+                self._deadline = self._body.deadline
             self._resume_reading()
 
     def keeps_alive(self) -> bool:
@@ -233,7 +222,7 @@ class Connection(asyncio.Protocol):
         """The response is complete."""
         exchange, self._exchange = self._exchange, None
         whole = self.phase == "response"
-        self._parser = None
+        self._body = None
         if exchange is None or self.transport.is_closing():
             return
         if not self._keep_alive or not whole:
@@ -251,8 +240,10 @@ class Connection(asyncio.Protocol):
     # Heads.
 
     def _enter(self, phase: Phase, deadline: float) -> None:
+        noted = phase in WAITING or self.phase in WAITING
         self.phase, self._deadline = phase, deadline
-        self._listener.note_phase(self)
+        if noted:
+            self._listener.note_phase(self)
 
     def _read_next(self) -> None:
         """Of further requests that came with an earlier one (pipelining)."""
@@ -272,15 +263,14 @@ class Connection(asyncio.Protocol):
             self._refuse(refusal)
             return
         self._keep_alive = head.keep_alive and not self.overloaded and not self._listener.stopping
-        self._parser = parser
         exchange = self._exchange = Exchange(self, head, self._began, len(encoded))
         exchange.expects_continue = parser.they_are_waiting_for_100_continue
-        self._chunks = self._body_bytes = 0
-        self._window = b""
-        self._body_began = math.inf if exchange.expects_continue else self._loop.time()
-        self._enter("body", math.inf)
-        rest, self._received = bytes(self._received), bytearray()
-        self._feed_body(rest)
+        self._body = BodyReader(parser, exchange, self._loop.time())
+        self._enter("body", self._body.deadline)
+        if self._received:
+            self._body.feed(bytes(self._received))
+            self._received.clear()
+        self._read_body()
         self._listener.start(exchange, self)
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -311,75 +301,39 @@ class Connection(asyncio.Protocol):
 
     # Bodies.
 
-    def _feed_body(self, data: bytes) -> None:
-        if self._parser is None or self._exchange is None:
-            return
-        if data:
-            self._parser.receive_data(data)
-            self._exchange.bytes_in += len(data)
-            if self._exchange.head.chunked:
-                self._window = self._window[-4:] + data
-        self._read_body()
-
     def _read_body(self) -> None:
-        parser, exchange = self._parser, self._exchange
-        if parser is None or exchange is None or self.phase != "body":
+        body, exchange = self._body, self._exchange
+        if body is None or exchange is None:
             return  # the response was complete before the body
         try:
-            for _ in range(EVENTS_PER_TURN):
-                event = parser.next_event()
-                if isinstance(event, h11.Data):
-                    self._add_body(exchange, event.data)
-                elif isinstance(event, h11.EndOfMessage):
-                    self._end_body(exchange, parser)
-                    return
-                else:
-                    break
-            else:
-                self._pause_reading()
-                self._loop.call_soon(self._continue_body, context=self._context)
-                return
-        except (h11.RemoteProtocolError, Refusal) as error:
-            self._fail_body(error if isinstance(error, Refusal) else refuse(error, 400))
+            more = body.read()
+        except Refusal as refusal:
+            self._fail_body(refusal)
             return
-        self._update_body_deadline()
-        if exchange.buffered > BUFFER_BYTES:
+        if body.complete:
+            self._received += body.rest
+            self._enter("response", math.inf)
+            self._resume_reading()
+            return
+        self._deadline = body.deadline
+        if more or exchange.buffered > BUFFER_BYTES:
             self._pause_reading()
+        if more:
+            self._loop.call_soon(self._continue_body, context=self._context)
 
     def _continue_body(self) -> None:
         self._read_body()
-        if self._exchange is not None and self._exchange.buffered <= BUFFER_BYTES:
+        if self._body is not None and self._exchange is not None and self._exchange.buffered <= BUFFER_BYTES:
             self._resume_reading()
-
-    def _add_body(self, exchange: Exchange, data: bytes) -> None:
-        exchange.add_body(data)
-        self._chunks += 1
-        self._body_bytes += len(data)
-        if exchange.head.chunked and self._chunks > max(MAX_SMALL_CHUNKS, self._body_bytes // SMALL_CHUNK_BYTES):
-            raise Refusal(400, f"The body has {self._chunks} chunks for {self._body_bytes} bytes; send larger chunks.")
-
-    def _end_body(self, exchange: Exchange, parser: h11.Connection) -> None:
-        rest, _ = parser.trailing_data
-        # h11 lets a chunked body end with a bare LF; for a proxy it may go on there.
-        if exchange.head.chunked and not self._window[: len(self._window) - len(rest)].endswith(b"\r\n\r\n"):
-            raise Refusal(400, "The chunked body does not end with CR LF.")
-        exchange.bytes_in -= len(rest)
-        exchange.end_body()
-        self._received += rest
-        self._enter("response", math.inf)
-        self._resume_reading()
 
     def _fail_body(self, refusal: Refusal) -> None:
         """The application gets the refusal from ``receive``."""
         self._keep_alive = False
-        self._parser = None
+        self._body = None
         self._deadline = math.inf
         self._pause_reading()
         if self._exchange is not None:
             self._exchange.fail(HTTPException(error_response(refusal.status, refusal.message, headers=refusal.headers)))
-
-    def _update_body_deadline(self) -> None:
-        self._deadline = self._body_began + BODY_SECONDS + self._body_bytes / BODY_BYTES_PER_SECOND
 
     def _pause_reading(self) -> None:
         if self._reading:
@@ -391,7 +345,8 @@ class Connection(asyncio.Protocol):
         """In the connection's own context: the caller's may be a request's, which would become the context of later ones."""
         if not self._reading and not self.transport.is_closing():
             self._reading = True
-            self._body_began += self._loop.time() - self._paused_at  # the pause was not the client's
+            if self._body is not None:
+                self._body.forgive(self._loop.time() - self._paused_at)
             if not self._ended:
                 self._context.run(self.transport.resume_reading)
 
@@ -417,7 +372,6 @@ class Connection(asyncio.Protocol):
             self.transport.close()
             return
         self._received.clear()
-        self._parser = None
         self._enter("lingering", self._loop.time() + LINGER_SECONDS)
         try:
             self.transport.write_eof()

@@ -108,11 +108,14 @@ class Listener:
                 self._hang_ups.unregister(descriptor)
 
     def note_phase(self, connection: Connection) -> None:
-        for phases, register in ((("silent", "head"), self._waiting), (("idle",), self._idle)):
-            if connection.phase in phases:
-                register.setdefault(connection, self.loop.time())
-            else:
-                register.pop(connection, None)
+        if connection.phase == "idle":
+            self._idle[connection] = self.loop.time()
+            return
+        self._idle.pop(connection, None)
+        if connection.phase in ("silent", "head"):
+            self._waiting.setdefault(connection, self.loop.time())
+        else:
+            self._waiting.pop(connection, None)
 
     def start(self, exchange: Exchange, connection: Connection) -> None:
         """Begin to answer a request."""

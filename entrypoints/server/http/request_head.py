@@ -85,10 +85,12 @@ def parse_head(head: bytes) -> tuple[RequestHead, h11.Connection]:
     raw_path, query, host = split_target(method, event.target)
     if host is not None:  # RFC 9112, section 3.2.2: the Host header is ignored then
         headers = [(b"host", host), *((name, value) for name, value in headers if name != b"host")]
-    if not all(HOST.fullmatch(value) for name, value in headers if name == b"host"):
-        raise Refusal(400, "The Host header is not a host with an optional port.")
-    tokens = b",".join(value for name, value in headers if name == b"connection").lower()
-    keep_alive = version == b"1.1" and b"close" not in map(bytes.strip, tokens.split(b","))
+    keep_alive = version == b"1.1"
+    for name, value in headers:
+        if name == b"host" and not HOST.fullmatch(value):
+            raise Refusal(400, "The Host header is not a host with an optional port.")
+        if name == b"connection" and b"close" in map(bytes.strip, value.lower().split(b",")):
+            keep_alive = False
     return RequestHead(method, unquote(raw_path), raw_path, query, headers, version, keep_alive, chunked), parser
 
 
