@@ -11,10 +11,6 @@ from entrypoints.forms.limits import MemoryShare
 from entrypoints.response import HTTPException, error_response
 from entrypoints.server.response_writer import Receive
 
-SLOW_SECONDS = 30.0
-"""How long a body may take, and a second more for each MINIMUM_RATE bytes of it that have come."""
-MINIMUM_RATE = 16 * 1024
-"""Bytes in a second. A client that sends more slowly holds a connection and memory for nothing."""
 COPIES = 2
 """Of a body in this process: as it comes, and on its way to the model process."""
 
@@ -24,9 +20,9 @@ class Disconnected(Exception):
 
 
 async def receive_body(receive: Receive, limit: int, share: MemoryShare, deadline: float) -> bytes:
-    """The whole body. ``deadline`` on the loop's clock.
+    """The whole body. ``deadline`` on the loop's clock; the connection also limits the time by the rate.
 
-    Raises HTTPException: 413 above ``limit`` bytes, 408 if it comes too slowly, and what the share of memory raises. Raises
+    Raises HTTPException: 413 above ``limit`` bytes, 408 after the deadline, and what the share of memory raises. Raises
     Disconnected.
     """
     loop = asyncio.get_running_loop()
@@ -34,9 +30,8 @@ async def receive_body(receive: Receive, limit: int, share: MemoryShare, deadlin
     body = bytearray()
     more = True
     while more:
-        latest = min(deadline, begun + SLOW_SECONDS + len(body) / MINIMUM_RATE)
         try:
-            async with asyncio.timeout_at(latest):
+            async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError:
             text = f"The body did not arrive in time: {len(body):,} bytes came in {loop.time() - begun:.0f} s."

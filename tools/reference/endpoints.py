@@ -49,7 +49,7 @@ GENERATE_STATUSES: Mapping[int, str] = {
     400: "The body cannot be read: it is malformed, or has a field twice.",
     404: "There is no such endpoint. An image of several models has no `/generate`; the message lists the endpoints that it has.",
     405: "The method is not POST; `Allow` has the methods.",
-    408: "The body did not arrive within `limits.seconds`, or came more slowly than 16 KiB a second after 30 s.",
+    408: "The body did not arrive within `limits.seconds`.",
     413: "The body is larger than the fields of the model can need, or than `limits.body_bytes`, or would take more memory "
     "than all requests have.",
     415: "The content type or encoding is none of those that [`Content-Type`](#request-headers) and `Content-Encoding` may "

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.container.raw import LIVE, RawClient, ask, connected, post
 from tests.support.container.running import Server, Start, wait_until
+from tests.support.container.streams import streaming
 
 PLAIN = b'{"values": "1,2,3,4"}'
 LIMIT = 60.0
@@ -95,6 +96,15 @@ def test_a_client_that_reads_nothing_is_dropped(start: Start) -> None:
                 client.send(request * 100)
         assert server.get("/v2/health/live").status_code == 200
         wait_until(lambda: server.metric("prebake_connections") == 1, "the end of its connection", 90)
+
+
+def test_a_reader_of_events_that_reads_nothing_is_dropped(start: Start) -> None:
+    """Although the server has something to send again and again: progress, and comments."""
+    server = start(PREBAKE_HEARTBEAT="0.1").wait_for("ready")
+    with streaming(server, "talk", receive_buffer=4096):
+        server.wait_for_note("talked")
+        wait_until(lambda: server.metric("prebake_connections") == 1, "the end of its connection", 90)
+    assert server.events[-1]["status"] == 499
 
 
 def test_a_client_that_reads_slowly_gets_all_of_it(server: Server) -> None:
