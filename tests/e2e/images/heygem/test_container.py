@@ -16,6 +16,7 @@ from tests.support.models.heygem_recordings import (
     Watched,
     archive,
     click,
+    empty_png,
     film,
     pack_header,
     portrait,
@@ -106,6 +107,15 @@ def test_one_voice_for_many_faces(service: Service) -> None:
         ({"audio": VOICE, "face": portrait(1, 40, 40)}, {}, "face", "the face is 40x40"),
         ({"audio": VOICE, "face": FACE[:2000]}, {}, "face", "the png is cut off"),
         ({"audio": VOICE, "face": pack_header(film(range(3), kind="mov"))}, {}, "face", "header is compressed"),
+        ({"audio": VOICE, "face": empty_png(50_000, 1_100)}, {}, "face", "over 50000000 pixels"),
+        (
+            {"audio": VOICE, "faces": archive({f"{n}.png": b"" for n in range(60_000)})},
+            {},
+            "faces",
+            "60000 entries: 256",
+        ),
+        ({"audio": VOICE, "faces": archive({"../../etc/passwd": FACE})}, {}, "faces", "leads out of the archive"),
+        ({"audio": record(np.zeros(16_000 * 600), "flac", "flac"), "face": FACE}, {}, "audio", "longer than 60 s"),
         ({"audio": VOICE, "face": FACE}, {"steps": "0"}, "steps", "should be at least 1"),
         ({"audio": VOICE, "face": FACE}, {"output": "gif"}, "output", "mp4, frames"),
     ],
@@ -118,6 +128,31 @@ def test_what_cannot_be_used_is_refused_in_words(
     assert list(fields) == [field]
     assert words in message
     assert service.is_ready()
+
+
+PROCESSES = """
+import json, os
+def describe(process):
+    status = dict(line.rstrip().split(":\\t", 1) for line in open(f"/proc/{process}/status") if ":\\t" in line)
+    maps = open(f"/proc/{process}/maps").read()
+    libraries = {"libav": "libavcodec" in maps, "ort": "onnxruntime" in maps}
+    return {"parent": int(status["PPid"]), "state": status["State"][0], **libraries}
+found = {}
+for name in os.listdir("/proc"):
+    if name.isdigit() and int(name) != os.getpid():
+        found[name] = describe(name)
+print(json.dumps(found))
+"""
+
+
+def test_the_decoders_have_a_process_without_the_model(service: Service) -> None:
+    ask(service, face=FACE, steps=1, output="frames")
+    found: dict[str, dict[str, Any]] = service.run(PROCESSES)
+    assert [each["state"] for each in found.values() if each["state"] == "Z"] == []
+    (model,) = (name for name, each in found.items() if each["ort"])
+    (template,) = (each for each in found.values() if each["libav"] and not each["ort"])
+    assert template["parent"] == int(model)
+    assert len(found) == 3
 
 
 def test_weights_are_layers_of_their_own_as_published(heygem: Built) -> None:

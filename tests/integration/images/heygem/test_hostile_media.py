@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from fractions import Fraction
 
 import av
@@ -18,7 +17,7 @@ import pytest
 from entrypoints.contract import BadRequest, DecodeLimits, decode_each_apart
 from images.heygem import model
 from images.heygem.form import Request
-from tests.support.models.heygem_recordings import chunk, film, pack_header, portrait, record, speech, wav
+from tests.support.models.heygem_recordings import empty_png, film, pack_header, portrait, record, speech, wav
 
 FACE = DecodeLimits(model.FACE_SECONDS, model.FACE_MEMORY, "face")
 
@@ -32,15 +31,6 @@ def look(data: bytes, count: int = 100, limits: DecodeLimits = FACE) -> int:
     arguments = data, count, 4, "face"
     batches = decode_each_apart(f"{model.DECODING}:decode_face", *arguments, limits=limits, cancelled=never)
     return sum(len(batch) for batch in batches)
-
-
-def png(width: int, height: int, depth: int = 8, colors: int = 1) -> bytes:
-    """A black one, packed to a thousandth of its size; the kinds of 1 and 4 colors are 0 and 6 (RFC 2083, 4.1.1)."""
-    row = b"\0" + bytes(width * colors * depth // 8)
-    packer = zlib.compressobj(1)
-    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, depth, {1: 0, 4: 6}[colors], 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def jpeg(side: int) -> bytes:
@@ -77,9 +67,9 @@ def endless_film(times: int) -> bytes:
 
 PACKED_HEADER = pack_header(film(range(3), kind="mov"))
 BOMBS = {
-    "a png of 55 million pixels": (png(50_000, 1_100), "over 50000000 pixels"),
+    "a png of 55 million pixels": (empty_png(50_000, 1_100), "over 50000000 pixels"),
     "a png whose header says 4 million million": (
-        png(64, 64)[:16] + struct.pack(">II", 2**31 - 1, 2**31 - 1) + png(64, 64)[24:],
+        empty_png(64, 64)[:16] + struct.pack(">II", 2**31 - 1, 2**31 - 1) + empty_png(64, 64)[24:],
         "over 50000000 pixels",
     ),
     "a film with a frame that is too large": (film_of_sizes(128, 7200), "damaged|over 50000000|changes|supported"),
@@ -98,7 +88,7 @@ def test_a_bomb_is_refused_and_the_next_face_seen(name: str) -> None:
 
 @pytest.mark.parametrize(("depth", "colors"), [(8, 1), (16, 4)])
 def test_the_largest_pictures_have_memory(depth: int, colors: int) -> None:
-    assert look(png(7000, 7100, depth, colors)) == 1
+    assert look(empty_png(7000, 7100, depth, colors)) == 1
 
 
 def test_an_endless_film_is_cut_to_the_voice() -> None:
