@@ -111,9 +111,12 @@ def test_a_client_that_leaves_ends_the_decoding(server: Server) -> None:
     assert ask(server, "add [1, 1]").status_code == 200
 
 
-def test_a_killed_template_is_replaced(server: Server) -> None:
+def test_a_killed_template_is_replaced(server: Server, tmp_path: Path) -> None:
     template = find_template(server)
-    worker = begin(server, "sleep")
+    worker = begin(server, f'sleep_after ["{tmp_path / "begun"}"]')
+    wait_until(
+        (tmp_path / "begun").exists, "the worker"
+    )  # a call that has not begun would be sent to the next template
     os.kill(template, signal.SIGKILL)
     assert ask(server, "add [4, 5]").json()["result"] == 9
     wait_until(lambda: has_ended(worker), "the end of the worker")

@@ -14,7 +14,7 @@ LIMITS = DecodeLimits(30, 256 << 20, "values")
 
 class Apart:
     fields: Sequence[Field] = (
-        Field("values", "text", "a function, and its arguments as JSON", required=True, maximum=100),
+        Field("values", "text", "a function, and its arguments as JSON", required=True, maximum=1000),
         Field("factor", "number", "unused", default=1.0),
         Field("clip", "file", "unused"),
     )
