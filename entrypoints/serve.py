@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -224,10 +225,17 @@ def end_with(error: BaseException) -> NoReturn:
             log_fault(fault)
         else:
             log_exception(error, "server process")
-            reason = f"defect of the entrypoint: {type(error).__name__}: {error}"
-            log_event(
-                "fault", level="error", exit_code=code, reason=reason, action="Report it with the traceback above."
+            reason = f"the server process cannot start: {type(error).__name__}: {error}"
+            few_files = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+            action = (
+                "Raise the limit of open files (ulimit -n)." if few_files else "Report it with the traceback above."
             )
+            log_event("fault", level="error", exit_code=code, reason=reason, action=action)
+    except BaseException:  # no file can be opened, or no memory is left: a line without the modules of the log
+        name = type(error).__name__
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+        line = f'{{"time": "{moment}", "level": "error", "event": "fault", "exit_code": {code}, "reason": "{name}"}}\n'
+        os.write(2, line.encode())
     finally:
         finish(code)
 

@@ -17,9 +17,10 @@ from entrypoints.server.served_model import ServedModel
 
 STACKS_SECONDS = 0.5
 """How long the stacks of a stuck process are waited for."""
+FIRST_CHECK_SECONDS = 3.0
+"""Until a start is looked at for a refused thread: a shorter one reads no file for that."""
 CHECK_SECONDS = 1.0
-"""Between looks at a start for a refused thread; a shorter start is never looked at."""
-IDLE_CHECKS = 4
+IDLE_CHECKS = 3
 """A start that lacks a thread and did nothing for so many looks waits for it."""
 
 
@@ -43,7 +44,7 @@ class StartWatch:
         self._begins = False
         if self._timeout:
             loop.call_later(max(0.0, self._timeout - self._models[0].timeline.now()), self._end_late_starts)
-        loop.call_later(CHECK_SECONDS, self._look_for_refused_threads, loop)
+        loop.call_later(FIRST_CHECK_SECONDS, self._look_for_refused_threads, loop)
 
     def _read_line(self, model: ServedModel, text: str) -> None:
         """OpenBLAS goes on without the threads that it could not start, and waits for them for ever in the first product.
