@@ -14,7 +14,6 @@ from functools import partial
 from typing import NoReturn
 
 from entrypoints.contract import Answer, BadRequest, Cancelled
-from entrypoints.model.memory_errors import answer_memory_error
 from entrypoints.model.preload import Preload
 from entrypoints.model.worker import Inference, Worker
 from entrypoints.processes.channel import Channel
@@ -85,6 +84,8 @@ def make_response(inference: Inference) -> Response:
         return error_response(status, str(error), {error.field: str(error)} if error.field else {})
     if isinstance(error, Cancelled) and inference.cancelled():
         return error_response(503, f"The request was not finished: {inference.cancel_reason}.")
+    from entrypoints.model.memory_errors import answer_memory_error  # late: a start does not need it
+
     if (too_large := answer_memory_error(error)) is not None:
         return too_large
     log_event("generate failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exception(error))
