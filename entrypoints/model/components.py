@@ -16,7 +16,6 @@ from entrypoints.files.readahead import advise, advise_reads
 from entrypoints.files.verification import Verification, find_conditional_files
 from entrypoints.hardware.container_memory import ContainerMemory
 from entrypoints.hardware.memory import check_memory
-from entrypoints.hardware.memory_limit import check_limit
 from entrypoints.hardware.providers import list_available_providers
 from entrypoints.manifest.shape_buckets import ACCEPTS_ANY, Buckets
 from entrypoints.manifest.values import Artifact, Manifest, OnnxComponent, TorchComponent
@@ -121,6 +120,8 @@ class Opener:
             self._torch.prepare(threads, [item for item in components if isinstance(item, TorchComponent)])
 
     def _check_limit(self, memory: ContainerMemory) -> None:
+        from entrypoints.hardware.memory_limit import check_limit  # here, beside the imports of the start
+
         try:
             check_limit(self._models, self._manifest, memory)
         except MemoryLimitTooLow as fault:

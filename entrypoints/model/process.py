@@ -18,7 +18,6 @@ from entrypoints.forms.fields import convert_form, measure_form
 from entrypoints.forms.form import read_form
 from entrypoints.forms.limits import MemoryShare
 from entrypoints.forms.raw_request import RawRequest
-from entrypoints.model.memory_errors import answer_memory_error
 from entrypoints.model.preload import Preload
 from entrypoints.model.worker import Compute, Inference, Worker
 from entrypoints.processes.channel import Channel
@@ -119,6 +118,8 @@ def make_error_response(error: BaseException) -> Response:
     if isinstance(error, BadRequest):
         status = error.status if 400 <= error.status < 500 else 422
         return error_response(status, str(error), {error.field: str(error)} if error.field else {})
+    from entrypoints.model.memory_errors import answer_memory_error  # late: a start does not need it
+
     if (too_large := answer_memory_error(error)) is not None:
         return too_large
     log_event("generate failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exception(error))

@@ -104,9 +104,9 @@ def test_a_request_whose_allocation_is_refused(engine: Connection, greedy: str) 
     assert 0 < event["current"] <= LIMIT
 
 
-@pytest.mark.parametrize("memory", [32 * MIB, 24 * MIB])
-def test_a_start_that_the_kernel_ends(engine: Connection, greedy: str, memory: int) -> None:
-    """With the lower limit the model process ends in its first moments."""
+def test_a_start_that_the_kernel_ends(engine: Connection, greedy: str) -> None:
+    """While the model process imports its runtime, and is larger than the server process."""
+    memory = 32 * MIB
     with limited(engine, greedy, memory) as container:
         assert container.wait(60).exit_code == 84
         (fault,) = list_events(container, "fault")

@@ -176,6 +176,30 @@ def test_a_kill_for_memory_during_the_start(kernel: Kernel, kill: Kill) -> None:
     assert "ended the model process during the start: the memory of the container" in fault.reason
 
 
+def test_a_kill_before_the_server_process_looked(kernel: Kernel) -> None:
+    """The kill is in the count already when the count is read first."""
+    kernel.count(1, LIMIT)
+    ours, theirs = socket.socketpair()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    theirs.close()
+    status = Status()
+    link = ModelLink(
+        name="",
+        workers=1,
+        status=status,
+        timeline=Timeline(),
+        channel=Channel(ours),
+        process=child.pid,
+        memory=kernel.memory,
+    )
+    link.start()
+    status.failed.result(timeout=30)
+    child.returncode = -signal.SIGKILL  # the link has waited for it
+    assert isinstance(status.fault, OutOfMemory)
+
+
 def test_a_kill_for_the_memory_of_the_machine(kernel: Kernel, kill: Kill) -> None:
     kernel.count(0, 0)
     fault = kill(lambda: kernel.count(1, LIMIT // 2))
