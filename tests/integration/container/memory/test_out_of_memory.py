@@ -188,6 +188,7 @@ def test_a_kill_before_the_server_process_looked(kernel: Kernel) -> None:
     link = ModelLink(
         name="",
         workers=1,
+        hang_margin=60.0,
         status=status,
         timeline=Timeline(),
         channel=Channel(ours),
