@@ -15,11 +15,13 @@ COMPRESSIONS = ("gzip", "x-gzip", "deflate")
 
 
 class RawRequest(NamedTuple):
-    """``content_type`` with its parameters. ``encoding``: the Content-Encoding, empty for none. ``body``: as it came."""
+    """``content_type`` with its parameters. ``encoding``: the Content-Encoding, empty for none. ``body``: as it came.
+    ``context``: what every line of the log about it has (``entrypoints.processes.log.request_context``)."""
 
     content_type: str
     encoding: str
     body: bytes
+    context: Mapping[str, str] = {}
 
 
 def check_headers(headers: Mapping[bytes, bytes]) -> tuple[str, str]:

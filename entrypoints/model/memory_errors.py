@@ -25,6 +25,7 @@ def answer_memory_error(error: BaseException) -> Response | None:
     where = "device" if is_device else "container"
     figures: dict[str, Any] = {} if is_device else dict(read_figures(ContainerMemory()))
     trace = traceback.format_exception(error)
-    log_event("out of memory", of=where, error=f"{type(error).__name__}: {error}", traceback=trace, **figures)
+    text = f"{type(error).__name__}: {error}"
+    log_event("out of memory", level="error", of=where, error=text, traceback=trace, **figures)
     advice = "send a smaller request (a smaller size, fewer frames or texts)"
     return error_response(413, f"This request needs more memory than the {where} has; {advice}.")

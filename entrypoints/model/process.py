@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NoReturn
 
-from entrypoints.contract import Answer, BadRequest, Cancelled
+from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Model
 from entrypoints.forms.fields import convert_form, measure_form
 from entrypoints.forms.form import read_form
 from entrypoints.forms.limits import MemoryShare
@@ -22,7 +22,7 @@ from entrypoints.model.preload import Preload
 from entrypoints.model.worker import Compute, Inference, Worker
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.exit import finish
-from entrypoints.processes.log import log_event
+from entrypoints.processes.log import log_event, request_context
 from entrypoints.processes.timeline import Timeline
 from entrypoints.response import HTTPException, Response, error_response
 from entrypoints.server.inference import (
@@ -71,6 +71,7 @@ class ModelProcess:
         def send_progress(step: int, steps: int, text: str) -> None:
             self._channel.send(number, InferenceProgressed(step, steps, text))
 
+        request_context.set(message.request.context)
         share = self._preload.memory.share()
         try:
             compute = read_request(self._worker, self._preload.body_size, message.request, share)
@@ -85,11 +86,12 @@ class ModelProcess:
         inference.started.add_done_callback(
             lambda waited: self._channel.send(number, InferenceStarted(waited.result()))
         )
-        inference.answer.add_done_callback(lambda _: self._end(number, inference))
+        # By its number: a callback that held the inference would keep a large answer until the next garbage collection.
+        inference.answer.add_done_callback(lambda _: self._end(number))
 
-    def _end(self, number: int, inference: Inference) -> None:
+    def _end(self, number: int) -> None:
+        inference = self._inferences.pop(number)
         self._channel.send(number, InferenceEnded(inference.seconds, make_response(inference)))
-        self._inferences.pop(number, None)
 
 
 def read_request(worker: Worker, limit: int, request: RawRequest, share: MemoryShare) -> Compute:
@@ -97,7 +99,15 @@ def read_request(worker: Worker, limit: int, request: RawRequest, share: MemoryS
     assert worker.model is not None  # requests come after ready  # noqa: S101
     values = convert_form(worker.fields, read_form(request, limit, share))
     share.shrink_to(measure_form(values))
-    return partial(worker.model.generate, values)
+    return partial(generate_in_context, worker.model, request.context, values)
+
+
+def generate_in_context(
+    model: Model, context: Mapping[str, str], values: Mapping[str, object], cancelled: Cancellation
+) -> Answer:
+    """In the worker's thread, whose lines of the log are about this request until it takes the next one."""
+    request_context.set(context)
+    return model.generate(values, cancelled)
 
 
 def make_response(inference: Inference) -> Response:
@@ -122,7 +132,8 @@ def make_error_response(error: BaseException) -> Response:
 
     if (too_large := answer_memory_error(error)) is not None:
         return too_large
-    log_event("generate failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exception(error))
+    trace = traceback.format_exception(error)
+    log_event("generate failed", level="error", error=f"{type(error).__name__}: {error}", traceback=trace)
     return error_response(500, "The model failed at this request; the server's log has the error.")
 
 

@@ -14,6 +14,7 @@ from entrypoints.forms.form import reject_size
 from entrypoints.forms.limits import MemoryShare, RequestMemory, find_body_size
 from entrypoints.forms.raw_request import RawRequest, check_headers
 from entrypoints.manifest.values import Limits
+from entrypoints.processes.log import request_context
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.response import HTTPException, Response, error_response
@@ -99,7 +100,8 @@ class GenerateEndpoint:
             raise HTTPException(reject_size(limit))
         self._usage.receiving += 1
         try:
-            return RawRequest(content_type, encoding, await receive_body(receive, limit, share, deadline))
+            body = await receive_body(receive, limit, share, deadline)
+            return RawRequest(content_type, encoding, body, request_context.get())
         finally:
             self._usage.receiving -= 1
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from entrypoints.processes.log import log_event
 
-AccessLogMode = str
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that disconnected before its answer; it is counted and logged, not sent."""
 MAX_PATH_CHARACTERS = 200
@@ -28,7 +27,7 @@ class RequestRecord(NamedTuple):
 
 
 class AccessLog:
-    def __init__(self, mode: AccessLogMode) -> None:
+    def __init__(self, mode: str) -> None:
         """``on``: probes only if they fail. ``all``: probes too. ``off``: nothing."""
         self._mode = mode
 

@@ -166,3 +166,11 @@ def test_the_models_own_refusals_and_crashes(server: Server) -> None:
     assert "the model crashed" in server.stderr
     assert "generate() should return an Answer" in server.stderr
     assert server.post(json=VALUES).status_code == 200
+
+
+def test_a_failure_in_the_log_names_its_request(server: Server) -> None:
+    for name in ("first-1", "second-2"):
+        headers = {"x-request-id": name}
+        assert server.post(json={**VALUES, "manner": "crash"}, headers=headers).headers["x-request-id"] == name
+    failed = [event for event in server.events if event["event"] == "generate failed"][-2:]
+    assert [(event["request_id"], event["level"]) for event in failed] == [("first-1", "error"), ("second-2", "error")]
