@@ -136,10 +136,10 @@ def report_progress(cancelled: Cancellation, step: int, steps: int, message: str
 
 
 class DecodeLimits(NamedTuple):
-    """What the decoding of one file may take. ``field`` is the request's field that the file came in."""
+    """Limits for decoding one file. ``field``: the name of the request's field that holds the file."""
 
     seconds: float
-    """Of waiting for the decoder. Its processor time is limited to as many seconds on every processor."""
+    """The longest wait for the decoder. Its CPU time is limited to the same number of seconds on each CPU."""
     memory: int
     """Bytes that the decoder allocates, its arguments among them."""
     field: str | None = None

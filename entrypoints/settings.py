@@ -47,7 +47,7 @@ class Settings(NamedTuple):
     hang_margin: float = 30.0
     """Seconds after a request's deadline until a model that still works on it counts as hung."""
     admin_token: str = ""
-    """What a client that loads, unloads or clears something has to send; empty: nobody may. Never shown."""
+    """The token that a client sends to load, unload or clear something; empty: no client may. Never shown."""
     max_connections: int = 4096
     """Connections that may be open; 0, or if the limit of open files is low: as many as that limit allows."""
     access_log: str = "on"
@@ -66,7 +66,7 @@ class Settings(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Of the bound socket, as a URL."""
+        """The address of the bound socket, as a URL."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 

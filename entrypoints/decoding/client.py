@@ -26,7 +26,7 @@ from entrypoints.decoding.worker import Call
 from entrypoints.errors import ProcessLimit
 
 BLAS_THREADS = "4"
-"""Of OpenBLAS in a worker, at most: each has 36 MiB of its memory."""
+"""The most threads that OpenBLAS starts in a worker: each takes 36 MiB."""
 _LOOK = 0.02
 """Seconds between two looks at ``cancelled``."""
 _TEMPLATE_PATIENCE = 120.0
@@ -258,7 +258,7 @@ def _find_template(call: Call) -> Template:
 
 
 def _find_modules(call: Call) -> tuple[str, ...]:
-    """What a worker needs to run the call."""
+    """The modules that a worker imports to run the call."""
     function = call.function
     named = function.partition(":")[0] if isinstance(function, str) else function.__module__
     return tuple(dict.fromkeys((call.refusal.__module__, named)))

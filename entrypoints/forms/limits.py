@@ -56,7 +56,7 @@ class RequestMemory:
 
 
 class MemoryShare:
-    """What one request has of the budget. It may be closed from another thread."""
+    """The bytes that one request holds of the budget. Another thread may close it."""
 
     def __init__(self, memory: RequestMemory) -> None:
         self._memory = memory

@@ -44,7 +44,7 @@ def read_parts(content_type: str, body: bytes) -> Iterator[tuple[str, str | byte
 
 
 def find_parts(body: bytes, delimiter: bytes) -> Iterator[Part]:
-    """What comes before the first boundary and after the last is no part."""
+    """Yield the parts. The preamble before the first boundary and the epilogue after the last one are skipped."""
     begins = body.startswith(delimiter[2:])
     position = len(delimiter) + (-2 if begins else find_delimiter(body, delimiter, 0))
     while True:

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 from entrypoints.forms.multipart import MAX_PARTS
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Of a body. Larger content is a file, which is sent as multipart/form-data or JSON."""
+"""The largest urlencoded body. A client sends larger content, which is a file, as multipart/form-data or JSON."""
 PIECE = 16 * 1024
 
 

@@ -20,7 +20,7 @@ WORKING_SET = {1: ("total_rss", "total_shmem", "total_mapped_file"), 2: ("anon",
 the page cache can be given up at no cost."""
 
 REQUEST_SHARE = 0.5
-"""Of the free memory, for requests; the other half is for what the model computes."""
+"""The share of the free memory that requests may take; the other half is for the model's computation."""
 MIN_REQUEST_MEMORY = 64 << 20
 SUFFIXES = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 
@@ -60,7 +60,7 @@ class ContainerMemory:
         return machine if allowed is None else min(machine, allowed)
 
     def read_free(self) -> int | None:
-        """What the container may still allocate: its limit without what is in use, but not more than the machine has."""
+        """The bytes that the container may still allocate: its limit less its use, and at most the machine's free memory."""
         limit, machine = self.read_limit(), self._read_machine("MemAvailable")
         found = [] if machine is None else [machine]
         if limit is not None:

@@ -9,7 +9,7 @@ from entrypoints.hardware.container_memory import ContainerMemory
 from entrypoints.hardware.memory import is_about_device
 
 REACHED = 0.95
-"""Of the limit: the kernel counts in batches of pages, so that the peak stays a little below it."""
+"""The share of the limit from which on a peak counts as the limit: the kernel counts pages in batches."""
 
 
 def was_killed(memory: ContainerMemory, kills_before: int | None) -> bool:

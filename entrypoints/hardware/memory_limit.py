@@ -18,7 +18,7 @@ from entrypoints.hardware.providers import CPU
 from entrypoints.manifest.values import MANIFEST_FILE, ByteRanges, Manifest, OnnxComponent
 
 SERVER_BYTES = 12 << 20
-"""What the server process allocates at least."""
+"""The least memory that the server process allocates."""
 GRAPHS_BYTES = 22 << 20
 """What a model process allocates at least for Python, numpy and ONNX Runtime; their files are not counted. With a model of a few
 kilobytes both processes were measured at 42 MiB, and the kernel killed one at a limit of 40 MiB."""

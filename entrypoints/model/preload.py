@@ -62,7 +62,7 @@ class Preload:
         self._timeline = timeline
         self._worker = worker
         self.memory = RequestMemory()
-        """What all requests of this model may take together."""
+        """The memory budget of all requests of this model."""
         self._request_memory = settings.request_memory
         self._models_of_image = len(settings.model_names) or 1
         self.body_size = 0

@@ -15,7 +15,7 @@ from entrypoints.suggestion import suggest
 
 SIGNATURES = "tensors.json"
 MOST_PROBLEMS = 20
-"""Of a request, that are told: a request may have any number of unknown names."""
+"""The most problems that a message lists: a request may have any number of unknown names."""
 _LONGEST_NAME = 100
 """Characters of an unknown name that are repeated."""
 _MOST_AXES, _LONGEST_AXIS = 64, 1 << 40

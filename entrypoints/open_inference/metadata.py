@@ -10,7 +10,7 @@ from entrypoints.open_inference.models import VERSION, OfferedModel, Tensor
 
 SERVER_NAME = "prebake"
 EXTENSIONS = ("binary_tensor_data", "generate", "model_configuration", "model_repository", "statistics")
-"""Of Triton's extensions, those that a container has."""
+"""The extensions of Triton that a container has."""
 FORM_PLATFORM, GRAPH_PLATFORM = "prebake_form", "onnx_onnxv1"
 """``PROJECT_FORMAT``, as the protocol asks; the second is in its table of platforms."""
 

@@ -10,7 +10,7 @@ from entrypoints.contract import BadRequest
 from entrypoints.open_inference.models import VERSION
 
 MAX_BODY_BYTES = 64 * 1024
-"""Of a request of this extension: it has a few flags."""
+"""The largest body of a request of this extension, which has a few flags."""
 STATES = {"starting": "LOADING", "ready": "READY", "draining": "UNLOADING", "failed": "UNAVAILABLE"}
 """Triton's word for each state of a model."""
 ADMIN_TOKEN = "PREBAKE_ADMIN_TOKEN"  # noqa: S105  # the name of the variable

@@ -60,7 +60,7 @@ class BatchStatistics:
 
 
 class ModelStatistics:
-    """Of one model. Called by one thread: the event loop of the server process."""
+    """The statistics of one model. Only the event loop of the server process calls it."""
 
     def __init__(self) -> None:
         self._last_inference_ms = 0

@@ -71,7 +71,7 @@ def describe_record(record: logging.LogRecord) -> Report:
 
 
 def describe_loop_error(context: Mapping[str, object]) -> Report:
-    """What asyncio's loop gives to its exception handler."""
+    """Log the context that asyncio's loop gives to its exception handler."""
     text = str(context.get("message", "an error in the event loop"))
     error = context.get("exception")
     if not isinstance(error, BaseException):

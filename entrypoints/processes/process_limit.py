@@ -15,7 +15,7 @@ _REFUSED = re.compile(
     r"can't start new thread|pthread_create|thread creation failed|(thread|fork|clone)\b.*resource temporarily unavailable",
     re.IGNORECASE,
 )
-"""What Python, OpenBLAS, OpenMP, ONNX Runtime and torch write."""
+"""Texts that Python, OpenBLAS, OpenMP, ONNX Runtime and torch write if a thread is refused."""
 
 LONGEST_TEXT = 300
 """Characters of a library's message in the reason; the log has the whole traceback."""

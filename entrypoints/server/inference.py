@@ -84,7 +84,7 @@ class RemoteInference:
         self.response: Future[Response] = Future()
         self.seconds = 0.0
         self.body_bytes = 0
-        """What the model process was sent, for the report of its end."""
+        """The size of the body that the model process got. The report of its end has it."""
         self.cancelled = False
         self.hang_timer: asyncio.TimerHandle | None = None
         self._channel = channel

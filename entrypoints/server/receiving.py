@@ -1,4 +1,4 @@
-"""What arrives from a client: a body, or its departure."""
+"""Receive a client's body, and notice that the client disconnected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from entrypoints.response import HTTPException, error_response
 from entrypoints.server.response_writer import Receive
 
 COPIES = 2
-"""Of a body in this process: as it comes, and on its way to the model process."""
+"""The copies of a body in this process: as it arrives, and on its way to the model process."""
 
 
 class Disconnected(Exception):

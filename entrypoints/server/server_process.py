@@ -82,7 +82,7 @@ class ServerProcess:
         self._memory.total = find_request_memory(self._settings.request_memory) // 2
 
     def _become_live(self) -> None:
-        """What liveness need not wait for: the first line of the log, what the model processes print, x"""
+        """Do what liveness need not wait for: log the address, read the output of the model processes."""
         self._timeline.end_phase("live", 0.0)
         log_event("live", address=self._settings.address)
         from entrypoints.server.start_watch import StartWatch

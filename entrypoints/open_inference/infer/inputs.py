@@ -19,7 +19,7 @@ MAX_AXES = 32
 MAX_EMPTY_ELEMENTS = 2**24
 """Elements that the other axes of a tensor without elements may have together: a graph may compute a tensor of them."""
 OBJECT_BYTES = 100
-"""Of memory, for each element of BYTES, beside its content."""
+"""The memory of each element of type BYTES, besides its content."""
 
 Reserve = Callable[[int, str], None]
 """Called with the bytes of memory that are taken next, and what for. Raises what ends the request if there are not so many."""

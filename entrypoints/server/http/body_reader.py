@@ -24,14 +24,14 @@ class BodyReader:
         """``now``: by the loop's clock. A client that waits for ``100 Continue`` has time until it gets that."""
         self.complete = False
         self.rest = b""
-        """What arrived behind the body."""
+        """The bytes that arrived after the body."""
         self._parser = parser
         self._exchange = exchange
         self._began = math.inf if exchange.expects_continue else now
         self._bytes = 0
         self._chunks = 0
         self._tail = b""
-        """Of a chunked body: what was fed last, and four bytes before."""
+        """For a chunked body: the bytes that were fed last, and the four before them."""
 
     @property
     def deadline(self) -> float:

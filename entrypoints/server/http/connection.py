@@ -246,7 +246,7 @@ class Connection(asyncio.Protocol):
             self._listener.note_phase(self)
 
     def _read_next(self) -> None:
-        """Of further requests that came with an earlier one (pipelining)."""
+        """The bytes of further requests that came with an earlier one (pipelining)."""
         self._resume_reading()
         if self.phase == "head":
             self._read_head()

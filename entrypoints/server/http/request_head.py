@@ -15,7 +15,7 @@ import h11
 MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADERS = 100
 MAX_DETAIL_CHARACTERS = 200
-"""Of a client's own bytes in a message."""
+"""The most characters of a client's text in a message."""
 METHODS = "GET, HEAD, POST"
 CONTENT_LENGTH = b"\r\ncontent-length:"
 ABSOLUTE_FORM = re.compile(rb"https?://([^/?#@]+)((?:/[^?#]*)?)(\?[^#]*)?", re.IGNORECASE)
