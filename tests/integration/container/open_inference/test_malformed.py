@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from entrypoints.contract import BadRequest
@@ -275,6 +275,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # the first example makes hypothesis import much
 @given(
     entry=st.fixed_dictionaries({}, optional=dict.fromkeys(("name", "shape", "datatype", "data", "parameters"), JSON)),
     rest=st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "parameters", "outputs", "inputs"), JSON)),
