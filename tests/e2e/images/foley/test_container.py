@@ -228,7 +228,7 @@ def test_clients_that_hang_up_in_the_middle_stop_their_own_work_only(
     body = request.read()
     head = "".join(f"{key}: {value}\r\n" for key, value in request.headers.items())
     with contextlib.ExitStack() as stack:
-        # A client that closes in order may still wait for its answer, and is looked for after a second: the last ones wait longer.
+        # A client that closes in order may still wait for its answer, and is looked for after a second. The last wait longer.
         for _ in range(12):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", foley_service.port), timeout=10))
             connection.sendall(f"POST /generate HTTP/1.1\r\n{head}\r\n".encode() + body)
