@@ -28,7 +28,7 @@ def read_fault(server: Server) -> tuple[str, str]:
             "raise RuntimeError('broken\\npackage')",
             "the server process cannot start: RuntimeError: broken\npackage",
         ),
-        ("uvicorn", "x = 1 / 0", "the server process cannot start: ZeroDivisionError"),
+        ("h11", "x = 1 / 0", "the server process cannot start: ZeroDivisionError"),
         ("asyncio", "raise SystemExit(0)", "the server process cannot start: SystemExit: 0"),
     ],
 )
