@@ -2,9 +2,12 @@
 
 A client that is gone has to be noticed, since an answer may take minutes of work. The end of its bytes alone does not show
 it: ``shutdown(SHUT_WR)`` of a client that waits for its answer and ``close()`` send the same FIN. So the end of the bytes
-changes nothing, except that a client that has to wait gets an interim response, ``100 Continue``, which every client of
+changes nothing, except that a client that has to wait gets interim responses, ``100 Continue``, which every client of
 HTTP/1.1 skips (RFC 9110, section 15.2). After ``close()`` the client's kernel answers those bytes with RST, the kernel here
-reports a hang-up, and the work is cancelled. Two ways to leave stay without this:
+reports a hang-up, and the work is cancelled. One probe is not enough if a proxy stands between that passes bytes on and keeps
+both halves of its connections, such as Docker's userland proxy: the first one makes the client's kernel answer the proxy
+with RST, the second one fails there and the proxy closes, and the third one is answered with RST here. Two ways to leave
+stay without this:
 
 - Clients of HTTP/1.0 must not get interim responses, and event streams have begun their response. Heartbeats of the
   stream, or TCP keepalive probes once the client's kernel has forgotten the connection (after 60 s), get the RST.
@@ -61,6 +64,8 @@ LINGER_SECONDS = 2.0
 LINGER_BYTES = 1024 * 1024
 """How long, and how much, a client may still send after a final response, so that it can read that response: closing at once
 would answer its bytes with RST, which removes what it has not read yet (RFC 9112, section 9.6)."""
+PROBE_SECONDS = (1.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""From each interim response to a client that has sent its last byte to the next one; the last of them repeats."""
 BUFFER_BYTES = 64 * 1024
 """Bytes of a body that wait for the application, or of further requests, until the connection stops reading."""
 Phase = Literal["silent", "head", "body", "response", "idle", "lingering"]
@@ -89,7 +94,8 @@ class Connection(asyncio.Protocol):
         self._keep_alive = True
         self._ended = False
         """The client has sent its last byte."""
-        self._probed = False
+        self._probes = 0
+        self._next_probe = 0.0
         self._reading = True
         self._paused_at = 0.0
         self._writable = asyncio.Event()
@@ -164,14 +170,8 @@ class Connection(asyncio.Protocol):
             if self.phase == "lingering":
                 self._deadline = now + LINGER_SECONDS
             return
-        if self._ended and not self._probed and self._exchange is not None:
-            self._probed = True
-            if (
-                self.phase == "response"
-                and not self._exchange.response_started
-                and self._exchange.head.version == b"1.1"
-            ):
-                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._ended and now >= self._next_probe:
+            self._probe(now)
         if now >= self._deadline and (self._reading or self.phase != "body"):
             self._end_late()
 
@@ -236,6 +236,15 @@ class Connection(asyncio.Protocol):
         else:
             self._enter("idle", self._loop.time() + KEEP_ALIVE_SECONDS)
             self._resume_reading()
+
+    def _probe(self, now: float) -> None:
+        """Find out whether the client that has sent its last byte still waits for its answer."""
+        exchange = self._exchange
+        if self.phase != "response" or exchange is None or exchange.response_started or exchange.head.version != b"1.1":
+            return
+        self._next_probe = now + PROBE_SECONDS[min(self._probes, len(PROBE_SECONDS) - 1)]
+        self._probes += 1
+        self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # Heads.
 

@@ -213,10 +213,6 @@ def test_a_body_over_the_limit(foley_service: Service) -> None:
     assert "67108864 bytes" in refused(foley_service, bytes(65 * 2**20), status=413)
 
 
-@pytest.mark.xfail(
-    reason="Docker's userland proxy keeps its connection to the container open after a client has closed: the server takes that "
-    "for a client that waits for its answer (issue 17)"
-)
 def test_clients_that_hang_up_in_the_middle_stop_their_own_work_only(
     foley_service: Service, clips: Mapping[str, bytes]
 ) -> None:

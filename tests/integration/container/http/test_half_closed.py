@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -38,9 +40,47 @@ def test_it_gets_an_answer_that_takes_longer(start: Start) -> None:
         server.wait_for_note("holding")
         assert client.read().status == 100
         server.leave_note("release")
-        assert client.read().status == 200
+        assert next(answer.status for answer in iter(client.read, None) if answer.status != 100) == 200
         assert client.is_closed()
     assert server.metric(LEFT) is None
+
+
+def test_a_client_that_closes_behind_a_proxy_is_noticed(start: Start) -> None:
+    """The proxy keeps its connection to the server until it cannot write to the client any more, as Docker's does."""
+    server = start().wait_for("ready")
+    with forwarding_proxy(server.port) as port:
+        client = socket.create_connection(("127.0.0.1", port), timeout=20)
+        client.sendall(post(HOLD))
+        server.wait_for_note("holding")
+        client.close()
+        wait_until(lambda: server.metric(LEFT) == 1, "the count of the client that left")
+
+
+@contextlib.contextmanager
+def forwarding_proxy(port: int) -> Iterator[int]:
+    """Passes the bytes of one connection on, and the end of either direction. Its port."""
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := source.recv(65536):
+                target.sendall(chunk)
+        with contextlib.suppress(OSError):
+            source.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def pass_on() -> None:
+        with listening.accept()[0] as client, socket.create_connection(("127.0.0.1", port)) as server:
+            other = threading.Thread(target=copy, args=(server, client))
+            other.start()
+            copy(client, server)
+            other.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=pass_on, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(20)
 
 
 def test_an_older_client_gets_no_interim_response(start: Start) -> None:
