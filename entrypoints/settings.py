@@ -56,6 +56,10 @@ class Settings(NamedTuple):
     """Values of the Host header that a POST may have; none: any."""
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages that may send a POST, besides the server's own; ``*``: any."""
+    health_route: str = ""
+    """Vertex AI's name of ``/v2/health/ready``."""
+    predict_route: str = ""
+    """Vertex AI's name of ``/generate``."""
     model_names: tuple[str, ...] = ()
     """Empty if the image has one model. The image sets the variable."""
 
@@ -72,6 +76,8 @@ class Settings(NamedTuple):
 
 Values = str | tuple[str, ...] | tuple[float, float]
 """What a variable may be: any text (a description of it), one of several words, or a number from a smallest to a largest one."""
+
+A_PATH = "a path that begins with /"
 
 VARIABLES: Mapping[str, tuple[str, Values]] = {
     "PREBAKE_MODELS": ("models", "a folder"),
@@ -93,11 +99,13 @@ VARIABLES: Mapping[str, tuple[str, Values]] = {
     "PREBAKE_ACCESS_LOG": ("access_log", ("on", "all", "off")),
     "PREBAKE_ALLOWED_HOSTS": ("allowed_hosts", "hosts, separated by commas"),
     "PREBAKE_ALLOWED_ORIGINS": ("allowed_origins", "origins, separated by commas"),
+    "AIP_HEALTH_ROUTE": ("health_route", A_PATH),
+    "AIP_PREDICT_ROUTE": ("predict_route", A_PATH),
     "PREBAKE_MODEL_NAMES": ("model_names", "names, separated by commas"),
 }
 """By variable, its field of ``Settings`` and its values. ``read_settings`` reads these and no others."""
-OTHER_NAMES = {"PREBAKE_PORT": "PORT"}
-"""Variables that platforms set. They count if ours is not set."""
+OTHER_NAMES = {"PREBAKE_PORT": ("PORT", "AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT")}
+"""Variables that platforms set. The first that is set counts if ours is not set."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -121,7 +129,7 @@ def find_text(environ: Mapping[str, str], name: str) -> tuple[str, str]:
     """The name of the variable that counts, and its text."""
     text = environ.get(name, "")
     if name in OTHER_NAMES and (not text or is_service_link(name, text)):
-        name = OTHER_NAMES[name]
+        name = next((other for other in OTHER_NAMES[name] if environ.get(other)), OTHER_NAMES[name][0])
         text = environ.get(name, "")
     return name, text
 
@@ -135,6 +143,8 @@ def convert(text: str, accepted: Values, default: object) -> object:
             return parse_bytes(text)
         except ValueError:
             raise ValueError(accepted) from None
+    if accepted == A_PATH and not text.startswith("/"):
+        raise ValueError(A_PATH)
     if isinstance(accepted, str):
         return (
             tuple(entry.strip() for entry in text.split(",") if entry.strip()) if isinstance(default, tuple) else text

@@ -7,11 +7,21 @@ The container's file system is read-only, so that no file can be spooled. A budg
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from entrypoints.forms.limits import MemoryShare
 from entrypoints.forms.raw_request import JSON, MULTIPART, RawRequest, find_media_type
 from entrypoints.response import HTTPException, Response, error_response
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Encoded(Protocol):
+        @property
+        def body(self) -> bytes: ...
+
+        @property
+        def encoding(self) -> str: ...
 
 
 class Form(NamedTuple):
@@ -36,8 +46,8 @@ def read_form(request: RawRequest, limit: int, share: MemoryShare) -> Form:
         raise HTTPException(error_response(400, f"The body cannot be read: {error}.")) from None
 
 
-def read_content(request: RawRequest, limit: int, share: MemoryShare) -> bytes:
-    """The body without its Content-Encoding."""
+def read_content(request: Encoded, limit: int, share: MemoryShare) -> bytes:
+    """The body without its Content-Encoding. Raises ValueError for one that is damaged."""
     share.grow_to(len(request.body), "the body")
     if not request.encoding:
         return request.body

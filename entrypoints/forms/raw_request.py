@@ -34,12 +34,17 @@ def check_headers(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
     if kind not in MEDIA_TYPES:
         given = kind[:100] or "not given"
         raise HTTPException(error_response(415, f"The content type is {given}; send {', '.join(MEDIA_TYPES)}."))
+    return content_type, find_encoding(headers)
+
+
+def find_encoding(headers: Mapping[bytes, bytes]) -> str:
+    """The Content-Encoding, empty for none. Raises HTTPException (415) for one that is not read."""
     encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
     encoding = "" if encoding == "identity" else encoding
     if encoding and encoding not in COMPRESSIONS:
         message = f"The content encoding is {encoding[:100]}; send gzip, deflate or none."
         raise HTTPException(error_response(415, message))
-    return content_type, encoding
+    return encoding
 
 
 def find_media_type(content_type: str) -> str:

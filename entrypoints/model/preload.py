@@ -65,9 +65,11 @@ class Preload:
         """The memory budget of all requests of this model."""
         self._request_memory = settings.request_memory
         self._models_of_image = len(settings.model_names) or 1
+        self.components: Components | None = None
+        """As soon as they are opening."""
         self.body_size = 0
         """The largest body of a request in bytes, as soon as the model's fields are known."""
-        self._manifest: Manifest | None = None
+        self.manifest: Manifest | None = None
         self._extra_files: list[str] = []
         self._verification: Verification | None = None
         self._verification_start = 0.0
@@ -78,7 +80,7 @@ class Preload:
 
     def read_manifest(self) -> Manifest:
         with self._timeline.phase("manifest"):
-            manifest = self._manifest = read_manifest(self._models, self._model_name)
+            manifest = self.manifest = read_manifest(self._models, self._model_name)
         with self._timeline.phase("sizes"):
             check_sizes(self._models, manifest.files)
         extra = self._extra_files = list_extra_files(self._models, manifest.listed)
@@ -137,7 +139,8 @@ class Preload:
             memory_check=self._memory_check,
         )
         self._opener.start(self._threads)
-        return self._opener.components
+        self.components = self._opener.components
+        return self.components
 
     def import_model(self, manifest: Manifest) -> Create:
         with self._timeline.importing(manifest.module):
@@ -259,9 +262,9 @@ class Preload:
 
     def _find_damage(self, fault: Fault) -> Fault:
         """The damaged file behind a session that cannot open, a wrong answer, or an error of the model's code."""
-        if self._manifest is None or not isinstance(fault, (SessionFault, WrongAnswer, ModelFault)):
+        if self.manifest is None or not isinstance(fault, (SessionFault, WrongAnswer, ModelFault)):
             return fault
-        return find_root_cause(fault, self._verification or self._verify_used(self._manifest))
+        return find_root_cause(fault, self._verification or self._verify_used(self.manifest))
 
     def _verify_used(self, manifest: Manifest) -> Verification:
         """Compute the digests of the files that this start used, if it checked only their sizes."""
@@ -272,7 +275,7 @@ class Preload:
 
     def _runs_on_device(self) -> bool:
         """Whether ONNX Runtime's own words for a failed allocation mean the device's memory."""
-        return self._manifest is not None and self._manifest.target != "cpu"
+        return self.manifest is not None and self.manifest.target != "cpu"
 
     def _read_files(self, manifest: Manifest) -> None:
         with self._timeline.phase("read ahead"):

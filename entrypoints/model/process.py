@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Model
 from entrypoints.forms.fields import convert_form, measure_form
@@ -19,7 +19,7 @@ from entrypoints.forms.form import read_form
 from entrypoints.forms.limits import MemoryShare
 from entrypoints.forms.raw_request import RawRequest
 from entrypoints.model.preload import Preload
-from entrypoints.model.worker import Compute, Inference, Worker
+from entrypoints.model.worker import Inference, Worker
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.exit import finish
 from entrypoints.processes.log import log_event, request_context
@@ -34,6 +34,10 @@ from entrypoints.server.inference import (
     InferenceStarted,
 )
 from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from entrypoints.model.worker import Compute
+    from entrypoints.open_inference.raw_infer import RawInfer
 
 
 class ModelProcess:
@@ -74,13 +78,13 @@ class ModelProcess:
         request_context.set(message.request.context)
         share = self._preload.memory.share()
         try:
-            compute = read_request(self._worker, self._preload.body_size, message.request, share)
+            compute, timeout = self._read(message.request, share)
         except BaseException as error:  # this thread must outlive every request
             share.close()
             self._channel.send(number, InferenceEnded(0.0, make_error_response(error)))
             return
-        if message.wants_progress:
-            self._channel.send(number, InferenceQueued())
+        if message.wants_progress or not isinstance(message.request, RawRequest):
+            self._channel.send(number, InferenceQueued(timeout))
         inference = self._worker.submit(compute, send_progress if message.wants_progress else None, share)
         self._inferences[number] = inference
         inference.started.add_done_callback(
@@ -89,9 +93,17 @@ class ModelProcess:
         # By its number: a callback that held the inference would keep a large answer until the next garbage collection.
         inference.answer.add_done_callback(lambda _: self._end(number))
 
+    def _read(self, request: RawRequest | RawInfer, share: MemoryShare) -> tuple[Compute, float | None]:
+        """What computes the answer, and the seconds that the client gives it. Raises HTTPException, or BadRequest."""
+        if isinstance(request, RawRequest):
+            return read_request(self._worker, self._preload.body_size, request, share), None
+        from entrypoints.model.infer import prepare_infer  # late: a start does not need it
+
+        return prepare_infer(self._worker, self._preload, request, share)
+
     def _end(self, number: int) -> None:
         inference = self._inferences.pop(number)
-        self._channel.send(number, InferenceEnded(inference.seconds, make_response(inference)))
+        self._channel.send(number, InferenceEnded(inference.seconds, make_response(inference), inference.times))
 
 
 def read_request(worker: Worker, limit: int, request: RawRequest, share: MemoryShare) -> Compute:

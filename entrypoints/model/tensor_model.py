@@ -19,7 +19,6 @@ MOST_PROBLEMS = 20
 _LONGEST_NAME = 100
 """Characters of an unknown name that are repeated."""
 _MOST_AXES, _LONGEST_AXIS = 64, 1 << 40
-_INPUT_ERRORS = ("InvalidArgument", "RuntimeException", "Fail")  # of ONNX Runtime; they share no base class
 
 
 class InputSignature(NamedTuple):
@@ -61,7 +60,9 @@ class TensorModel:
         except BadRequest as error:  # inputs that no bucket holds
             raise BadRequest(str(error), field="inputs") from None
         except Exception as error:
-            if type(error).__name__ not in _INPUT_ERRORS:
+            from entrypoints.runtime.input_errors import is_input_error  # only faults need it
+
+            if not is_input_error(error):
                 raise
             raise BadRequest(f"the graph refuses these inputs: {error}", field="inputs") from error
         if cancelled():

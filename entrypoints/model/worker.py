@@ -7,13 +7,17 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
-from entrypoints.contract import Answer, Cancelled, Field, Model, Progress
+from entrypoints.contract import Answer, Cancelled, Field, Model
 from entrypoints.forms.limits import MemoryShare
 from entrypoints.runtime.arena import find_arenas
 
-Compute = Callable[[Progress], Answer]
-"""What a worker does for one request: the model's ``generate`` with the request's values."""
+if TYPE_CHECKING:
+    from entrypoints.open_inference.statistics import InferTimes
+
+    Compute = Callable[["Inference"], Answer]
+    """What a worker does for one request: the model's ``generate`` with the request's values."""
 
 
 class Inference:
@@ -34,6 +38,8 @@ class Inference:
         """Seconds that it waited in the queue."""
         self.answer: Future[Answer] = Future()
         self.seconds = 0.0
+        self.times: InferTimes | None = None
+        """Set by what computes an answer of the Open Inference Protocol."""
         self.cancel_reason: str | None = None
         self._compute: Compute | None = compute
         self._listener = listener

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from entrypoints.open_inference.dtypes import to_config_type
@@ -76,6 +76,6 @@ def describe_config_tensor(name: str, tensor: Tensor) -> dict[str, Any]:
     return {"name": name, "data_type": to_config_type(tensor.datatype), "dims": describe_shape(tensor)}
 
 
-def describe_statistics(statistics: list[Mapping[str, Any]]) -> dict[str, Any]:
+def describe_statistics(statistics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """``GET /v2/models/stats`` and ``GET /v2/models/NAME/stats`` (``statistics.ModelStatistics.describe``)."""
-    return {"model_stats": statistics}
+    return {"model_stats": list(statistics)}

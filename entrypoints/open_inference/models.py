@@ -37,7 +37,7 @@ class Tensor(NamedTuple):
 
 
 class ImageModel(NamedTuple):
-    """A model of the image. ``manifest`` is None until it is read. ``fields``: of its form."""
+    """A model of the image. ``manifest`` is None until it is read, and ``fields`` are known; ``name`` may be empty until then."""
 
     name: str
     manifest: Manifest | None
@@ -91,7 +91,10 @@ class ModelDirectory:
         model = self._offered.get(name)
         if model is None:
             if self._starting:
-                raise ModelStarting(f"{', '.join(self._starting)}: the model is loading; its names are not known yet.")
+                loading = ", ".join(filter(None, self._starting))
+                raise ModelStarting(
+                    f"{f'{loading}: ' if loading else ''}the model is loading; its names are not known yet."
+                )
             shown = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
             graphs = [each for each, model in self._offered.items() if model.component == name]
             hint = f" (there are {' and '.join(graphs)})" if graphs else suggest(shown, list(self._offered))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class RawInfer(NamedTuple):
     """``name`` and ``component``: of the model (``OfferedModel``). ``encoding``: the Content-Encoding. ``header_length``: the
-    Inference-Header-Content-Length. ``accept_encoding``: the Accept-Encoding. Each is empty without its header."""
+    Inference-Header-Content-Length. ``accept_encoding``: the Accept-Encoding. Each is empty without its header.
+    ``context``: as in ``RawRequest``."""
 
     name: str
     component: str
@@ -15,3 +17,4 @@ class RawInfer(NamedTuple):
     encoding: str = ""
     header_length: str = ""
     accept_encoding: str = ""
+    context: Mapping[str, str] = {}

@@ -59,12 +59,14 @@ TABLE: tuple[tuple[str, str, Operation], ...] = (
 
 
 class Route(NamedTuple):
-    """What a request asks for. ``model``, ``version`` and ``region`` are empty if the path has none."""
+    """What a request asks for. ``model``, ``version`` and ``region`` are empty if the path has none. ``pattern``: the path with
+    ``{model}`` for its name."""
 
     operation: Operation
     model: str = ""
     version: str = ""
     region: str = ""
+    pattern: str = ""
 
 
 class NoRoute(Exception):
@@ -87,7 +89,7 @@ def find_route(method: str, path: str) -> Route:
         found = match_path(pattern, parts)
         if found is not None:
             if method == accepted or (method, accepted) == ("HEAD", "GET"):
-                return Route(operation, **found)
+                return Route(operation, **found, pattern="/".join(pattern))
             raise WrongMethod(method[:20], path[:200], "GET, HEAD" if accepted == "GET" else accepted)
     raise NoRoute(f"There is no endpoint {path[:200]}; GET / lists the endpoints.")
 

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from entrypoints.forms.fields import describe_fields
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.response import HTTPException, Response, error_response, json_response
-from entrypoints.server.generate import read_wait_seconds
 from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST, is_probe
 from entrypoints.server.http.browser_request import check_browser_request
 from entrypoints.server.metrics import MEDIA_TYPE, Metrics
-from entrypoints.server.receiving import Disconnected, wait_for, wait_until_disconnected
+from entrypoints.server.readiness import wait_until_decided
 from entrypoints.server.response_writer import Receive, ResponseWriter, Scope, Send
 from entrypoints.server.served_model import ServedModel
 from entrypoints.settings import Settings
 
-GENERATE = "/generate"
+if TYPE_CHECKING:
+    from entrypoints.server.open_inference.endpoints import OpenInference
+
+GENERATE, INVOCATIONS, PING = "/generate", "/invocations", "/ping"
+"""The second and third are SageMaker's names."""
 READY = "/v2/health/ready"
+PROTOCOL = "/v2"
 MODELS = "/v2/models"
 METHODS = "GET, HEAD, POST"
-MAX_WAIT_SECONDS = 3600.0
-"""How long a request for readiness is held at most."""
 
 
 class App:
@@ -35,30 +38,48 @@ class App:
         self._single_model = models[0] if not models[0].name else None
         self._status = status
         self._metrics = metrics
-        self._readiness = {f"{MODELS}/{model.name}/ready": model.status for model in models if model.name} | {
-            READY: status
-        }
+        self._open_inference: OpenInference | None = None
+        self._readiness = {READY: status, PING: status}
+        self._readiness |= {f"{MODELS}/{model.name}/ready": model.status for model in models if model.name}
+        if settings.health_route:
+            self._readiness[settings.health_route] = status
+        self._aliases = {name: GENERATE for name in (INVOCATIONS, settings.predict_route) if name}
         self._pages: dict[str, Callable[[], Response]] = {
             "/": self.show_index,
             "/health": self.show_health,
             "/metrics": self.show_metrics,
+            "/openapi.json": self.show_api,
             "/startup": self.show_startup,
             "/v2/health/live": self.show_live,
             **{path: partial(show_ready, status) for path, status in self._readiness.items()},
+            **{f"{MODELS}/{model.name}/ready": partial(show_model_ready, model) for model in models if model.name},
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
         headers = dict(scope["headers"])
+        path = self._find_path(scope["path"], headers)
         writer = self._choose_writer(path, headers, send)
         try:
             response = self._check(scope, path, headers) or await self._respond(scope, path, headers, receive, writer)
         except HTTPException as error:
             response = error.response
-        known = path if path in self._pages or path in self._models else "other"
+        known = path if path in self._pages or path in self._models else scope["state"].get("route", "other")
         self._metrics.requests[known, CLIENT_CLOSED_REQUEST if response is None else response.status] += 1
         if response is not None:
+            if response.status >= 400 and is_of_protocol(path):
+                from entrypoints.server.open_inference.endpoints import convert_error
+
+                response = convert_error(response)
             await writer.finish(response)
+
+    def _find_path(self, path: str, headers: Mapping[bytes, bytes]) -> str:
+        """The path of the endpoint that a cloud knows by another name."""
+        if path not in self._aliases:
+            return path
+        if self._single_model is not None:
+            return GENERATE
+        name = headers.get(b"x-amzn-sagemaker-target-model", b"").decode("latin-1")
+        return f"{MODELS}/{name}/generate" if name else path
 
     def _check(self, scope: Scope, path: str, headers: Mapping[bytes, bytes]) -> Response | None:
         """The refusal of a request that no endpoint sees."""
@@ -72,7 +93,7 @@ class App:
 
     def _choose_writer(self, path: str, headers: Mapping[bytes, bytes], send: Send) -> ResponseWriter:
         accepted = headers.get(b"accept", b"").lower()
-        if path in self._models and b"text/event-stream" in accepted:
+        if (path in self._models or path.endswith(GENERATE)) and b"text/event-stream" in accepted:
             from entrypoints.server.event_stream import (  # here, so that no start waits for this import
                 EventStream,
                 accepts_events,
@@ -92,47 +113,41 @@ class App:
                 scope["state"]["model"] = model.name or manifest.name  # for the access log
             if method != "POST":
                 return reject_method(method, path, "POST")
-            return await model.generate.respond(headers, receive, writer)
+            call = model.generate.read_form_call(headers)
+            begun = time.perf_counter_ns()
+            response = await model.generate.respond(call, headers, receive, writer)
+            self._protocol.count_generate(model, call, response, time.perf_counter_ns() - begun)
+            return response
         page = self._pages.get(path)
+        if page is None and is_of_protocol(path):
+            return await self._protocol.respond(method, path, headers, receive, writer, scope["state"])
         if page is None:
             return self._reject_path(path)
         if method not in ("GET", "HEAD"):
             return reject_method(method, path, "GET, HEAD")
         status = self._readiness.get(path)
-        if (
-            status
-            and not scope["state"].get("overloaded")
-            and not await self._wait_until_decided(status, headers, receive)
-        ):
+        if status and not scope["state"].get("overloaded") and not await wait_until_decided(status, headers, receive):
             return None
         return page()
 
     def _reject_path(self, path: str) -> Response:
-        if self._single_model is None and (path == GENERATE or path.startswith(f"{MODELS}/")):
-            names = ", ".join(f"POST {path}" for path in self._models)
+        if self._single_model is None and (path == GENERATE or path in self._aliases):
+            names = ", ".join(f"POST {each}" for each in self._models)
             return error_response(404, f"There is no endpoint {path}; this server has several models: {names}.")
         return error_response(404, f"There is no endpoint {path}; GET / lists the endpoints.")
 
-    async def _wait_until_decided(self, status: Status, headers: Mapping[bytes, bytes], receive: Receive) -> bool:
-        """Wait for the end of the start as long as ``Prefer: wait=N`` says, so that a client need not poll.
+    @property
+    def _protocol(self) -> OpenInference:
+        """Imported by the first request that needs it."""
+        if self._open_inference is None:
+            from entrypoints.server.open_inference.endpoints import OpenInference
 
-        False if the client disconnected.
-        """
-        wait_seconds = min(read_wait_seconds(headers), MAX_WAIT_SECONDS) if status.state == "starting" else 0.0
-        if not wait_seconds:
-            return True
-        disconnected = asyncio.ensure_future(wait_until_disconnected(receive))
-        try:
-            await wait_for(status.decided, disconnected, wait_seconds)
-        except Disconnected:
-            disconnected.result()  # raises HTTPException if the request has a body that is malformed
-            return False
-        finally:
-            disconnected.cancel()
-        return True
+            self._open_inference = OpenInference(list(self._models.values()), self._status, self._settings)
+        return self._open_inference
 
     def show_index(self) -> Response:
-        endpoints = [*(f"GET {path}" for path in self._pages), *(f"POST {path}" for path in self._models)]
+        asked = [*self._models, *self._aliases]
+        endpoints = [*(f"GET {path}" for path in self._pages), *(f"POST {path}" for path in asked)]
         if self._single_model is not None:
             document = describe_model(self._single_model)
             return json_response(200, {**document, "endpoints": endpoints, "fields": document.pop("fields")})
@@ -171,6 +186,9 @@ class App:
             }
         return json_response(200, {"process_started": started, **account})
 
+    def show_api(self) -> Response:
+        return self._protocol.describe_api()
+
     def show_metrics(self) -> Response:
         return Response(200, self._metrics.render(list(self._models.values())).encode(), MEDIA_TYPE)
 
@@ -181,7 +199,7 @@ def describe_model(model: ServedModel) -> dict[str, object]:
         "name": manifest and manifest.name,
         "checkpoint": manifest and manifest.checkpoint,
         "target": manifest and manifest.target,
-        "status": model.status.state,
+        "status": model.state,
         "fields": describe_fields(model.timeline.fields),
     }
 
@@ -211,9 +229,19 @@ def describe_settings(settings: Settings, timeline: Timeline) -> dict[str, objec
     return {"threads": threads, "verify": settings.verify, "extra_files": timeline.extra_files}
 
 
+def is_of_protocol(path: str) -> bool:
+    """Of the Open Inference Protocol."""
+    return path == PROTOCOL or path.startswith(f"{PROTOCOL}/")
+
+
 def show_ready(status: Status) -> Response:
     ready = status.state == "ready"
     return json_response(200 if ready else 503, {"ready": ready})
+
+
+def show_model_ready(model: ServedModel) -> Response:
+    ready = model.state == "ready"
+    return json_response(200 if ready else 503, {"name": model.name, "ready": ready})
 
 
 def reject_method(method: str, path: str, allowed: str) -> Response:

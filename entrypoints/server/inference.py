@@ -11,18 +11,22 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from entrypoints.forms.raw_request import RawRequest
 from entrypoints.processes.channel import Channel
 from entrypoints.response import Response
+
+if TYPE_CHECKING:
+    from entrypoints.open_inference.raw_infer import RawInfer
+    from entrypoints.open_inference.statistics import InferTimes
 
 ProgressListener = Callable[[int, int, str], None]
 """Called with the step that the model did, the number of steps, and a message."""
 
 
 class InferenceRequested(NamedTuple):
-    request: RawRequest
+    request: RawRequest | RawInfer
     wants_progress: bool
 
 
@@ -31,9 +35,13 @@ class InferenceCancelled(NamedTuple):
 
 
 class InferenceQueued(NamedTuple):
-    """The request was read, and is no longer refused for what it says. Sent if the client wants progress."""
+    """The request was read, and is no longer refused for what it says. Sent if the client wants progress, and for every request
+    of the Open Inference Protocol. ``timeout``: seconds that its client gives it, None for no limit of its own."""
+
+    timeout: float | None = None
 
     def apply(self, inference: RemoteInference) -> None:
+        inference.timeout = self.timeout
         inference.queued.set_result(True)
 
 
@@ -56,13 +64,15 @@ class InferenceProgressed(NamedTuple):
 
 
 class InferenceEnded(NamedTuple):
-    """``seconds``: how long the model worked."""
+    """``seconds``: how long the model worked. ``times``: of a request of the Open Inference Protocol that was answered."""
 
     seconds: float
     response: Response
+    times: InferTimes | None = None
 
     def apply(self, inference: RemoteInference) -> None:
         inference.seconds = self.seconds
+        inference.times = self.times
         inference.response.set_result(self.response)
         inference.settle(0.0)  # it may have been refused before it was queued
 
@@ -78,11 +88,13 @@ class RemoteInference:
         self.listener = listener
         self.created = time.perf_counter()
         self.queued: Future[bool] = Future()
-        """False if it was refused for what it says. Done early only if there is a listener."""
+        """False if it was refused for what it says. Done early only for requests whose ``InferenceQueued`` is sent."""
+        self.timeout: float | None = None
         self.started: Future[float] = Future()
         """Seconds that it waited."""
         self.response: Future[Response] = Future()
         self.seconds = 0.0
+        self.times: InferTimes | None = None
         self.body_bytes = 0
         """The size of the body that the model process got. The report of its end has it."""
         self.cancelled = False

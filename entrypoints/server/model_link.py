@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from entrypoints.errors import Fault, ModelFault, ModelHung, OutOfMemory
 from entrypoints.forms.raw_request import RawRequest
@@ -19,8 +19,11 @@ from entrypoints.processes.events import Failed
 from entrypoints.processes.log import log_fault
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
-from entrypoints.response import HTTPException, error_response
+from entrypoints.response import HTTPException, Response, error_response
 from entrypoints.server.inference import InferenceRequested, ProgressListener, RemoteInference
+
+if TYPE_CHECKING:
+    from entrypoints.open_inference.raw_infer import RawInfer
 
 
 class ModelLink:
@@ -44,6 +47,7 @@ class ModelLink:
         self.process = process
         self._hang_margin = hang_margin
         self._hung: ModelHung | None = None
+        self._retired = False
         self._failing = threading.Lock()
         self._name = name
         self._status = status
@@ -67,9 +71,25 @@ class ModelLink:
         return max(0, sum(other.started.done() or not other.cancelled for other in earlier) - self.workers)
 
     def start(self) -> None:
-        threading.Thread(target=self._read_events, name="link", daemon=True).start()
+        self._reader = threading.Thread(target=self._read_events, name="link", daemon=True)
+        self._reader.start()
 
-    def submit(self, request: RawRequest, listener: ProgressListener | None, deadline: float) -> RemoteInference:
+    def retire(self) -> None:
+        """End the model process, which gives back all of its memory. The thread that reads the channel notices its end."""
+        self._retired = True
+        self._channel.close()
+
+    def wait_until_ended(self, seconds: float) -> None:
+        """For the model process that was retired; it is killed if it takes longer. Not from the event loop."""
+        self._reader.join(seconds)
+        if self._reader.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process, signal.SIGKILL)
+            self._reader.join(seconds)
+
+    def submit(
+        self, request: RawRequest | RawInfer, listener: ProgressListener | None, deadline: float
+    ) -> RemoteInference:
         """From the event loop, and never waits. ``deadline`` on the loop's clock: long after it the model counts as hung.
 
         Raises HTTPException (503) if the request cannot be sent.
@@ -108,6 +128,10 @@ class ModelLink:
             self._kills = self._count_kills()
             self._apply_events()
         except EOFError:
+            if self._retired:
+                self._wait_for_process()
+                self._answer_all(error_response(503, "The model was unloaded before it answered."))
+                return
             from entrypoints.processes.process_limit import explain_end  # only faults need it
 
             self._fail(explain_end(self._wait_for_process(), starting=self._status.state == "starting"))
@@ -166,8 +190,11 @@ class ModelLink:
         with self._failing:
             self._timeline.apply(Failed(fault))
             self._status.fail(fault, log_fault)
-            while self._inferences:
-                _, inference = self._inferences.popitem()
-                inference.settle(time.perf_counter() - inference.created)
-                if not inference.response.done():
-                    inference.response.set_result(error_response(500, "The model process ended before it answered."))
+            self._answer_all(error_response(500, "The model process ended before it answered."))
+
+    def _answer_all(self, response: Response) -> None:
+        while self._inferences:
+            _, inference = self._inferences.popitem()
+            inference.settle(time.perf_counter() - inference.created)
+            if not inference.response.done():
+                inference.response.set_result(response)

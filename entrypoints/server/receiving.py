@@ -58,6 +58,21 @@ async def wait_for(future: Future[Any], disconnected: asyncio.Future[None], seco
 
     Not ``asyncio.wrap_future``: that would cancel the thread's future with ours.
     """
+    done = follow(future)
+    await asyncio.wait({done, disconnected}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    if disconnected.done() and not future.done():
+        raise Disconnected
+    return future.done()
+
+
+async def wait_until_done(future: Future[Any], seconds: float | None = None) -> bool:
+    """As ``wait_for``, for nobody's client."""
+    await asyncio.wait({follow(future)}, timeout=seconds)
+    return future.done()
+
+
+def follow(future: Future[Any]) -> asyncio.Future[None]:
+    """Done once the thread's future is."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
@@ -66,7 +81,4 @@ async def wait_for(future: Future[Any], disconnected: asyncio.Future[None], seco
             done.set_result(None)
 
     future.add_done_callback(lambda _: loop.call_soon_threadsafe(mark))
-    await asyncio.wait({done, disconnected}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    if disconnected.done() and not future.done():
-        raise Disconnected
-    return future.done()
+    return done

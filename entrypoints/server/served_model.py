@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from entrypoints.forms.limits import RequestMemory
 from entrypoints.processes.channel import Channel
@@ -13,6 +14,11 @@ from entrypoints.server.generate import GenerateEndpoint
 from entrypoints.server.model_link import ModelLink
 from entrypoints.server.usage import Usage
 from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from entrypoints.open_inference.statistics import ModelStatistics
+
+Availability = Literal["loaded", "unloading", "unloaded", "loading"]
 
 
 class ServedModel:
@@ -43,7 +49,23 @@ class ServedModel:
             channel=channel,
             process=process,
         )
-        self.generate = GenerateEndpoint(status, timeline, self.link, self.usage, memory)
+        self.availability: Availability = "loaded"
+        """Of a model that has started: ``entrypoints.server.residency`` unloads it and loads it again."""
+        self.generate = GenerateEndpoint(self, memory)
+        self.statistics: dict[str, ModelStatistics] = {}
+        """By the component that was asked, empty for the model's own code."""
+
+    @property
+    def state(self) -> str:
+        """``starting``, ``ready``, ``failed`` or ``draining``; or ``unloading``, ``unloaded`` or ``loading``."""
+        if self.status.state == "ready" and self.availability != "loaded":
+            return self.availability
+        return self.status.state
+
+    @property
+    def label(self) -> str:
+        """The name that clients know it by, in an image of one model too; empty until that one's manifest is read."""
+        return self.name or (self.timeline.manifest.name if self.timeline.manifest else "")
 
     @property
     def device(self) -> str:

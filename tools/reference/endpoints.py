@@ -12,12 +12,14 @@ from typing import Any, NamedTuple, cast
 
 from entrypoints.errors import ManifestFault
 from entrypoints.forms.limits import RequestMemory
+from entrypoints.open_inference.routes import TABLE, Operation
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.app import MAX_WAIT_SECONDS, App
+from entrypoints.server.app import App
 from entrypoints.server.event_stream import MEDIA_TYPE as EVENT_STREAM
 from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST
 from entrypoints.server.metrics import Metrics
+from entrypoints.server.readiness import MAX_WAIT_SECONDS
 from entrypoints.server.response_writer import Message, Receive, Scope, Send
 from entrypoints.server.served_model import ServedModel
 from entrypoints.settings import Settings
@@ -37,10 +39,14 @@ MEANINGS: Mapping[str, str] = {
     "failed.",
     "/v2/health/ready": "Readiness, at the path of the Open Inference Protocol. With several models: ready if "
     "every model is ready.",
+    "/ping": "Readiness, at SageMaker's path.",
+    "/openapi.json": "The OpenAPI document of this image: its fields, tensors and limits. 503 until they are known.",
     "/generate": "The model's answer. Its media type is the model's own.",
+    "/invocations": "The same as `POST /generate`, at SageMaker's path. In an image of several models "
+    "`X-Amzn-SageMaker-Target-Model` has the model's name.",
     "/v2/models/NAME/ready": "Readiness of one model.",
     "/v2/models/NAME/generate": "The same as `POST /generate`, for one model. The path is that of Triton's generate "
-    "extension.",
+    "extension. In an image of one model, NAME is the image's name.",
 }
 """By path. ``NAME`` stands for a model of an image of several models."""
 
@@ -96,6 +102,13 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
         "The request's id in the log and in the answer: 1 to 128 of the characters `A-Za-z0-9._:/+=-`. Otherwise the server "
         "chooses one.",
     ),
+    "Authorization": ("load, unload", "`Bearer TOKEN`, the value of `PREBAKE_ADMIN_TOKEN`."),
+    "Inference-Header-Content-Length": (
+        "infer",
+        "The bytes of the JSON, if binary tensors follow it; 0 for one raw tensor.",
+    ),
+    "Accept-Encoding": ("infer", "An answer is compressed by gzip or deflate if the client accepts it."),
+    "X-Amzn-SageMaker-Target-Model": ("/invocations", "The model's name, in an image of several."),
     "traceparent": ("all", "Its trace id is in the log, if it is valid (W3C Trace Context)."),
     "Host": ("generate", "Compared with `PREBAKE_ALLOWED_HOSTS`, if that is set."),
     "Origin": (
@@ -115,9 +128,32 @@ RESPONSE_HEADERS: Mapping[str, tuple[str, str]] = {
     "Preference-Applied": ("generate", "`wait=N`, if the request waited for readiness"),
     "Retry-After": ("503", "seconds until another attempt can succeed"),
     "X-Request-Id": ("all", "the id of the request, as in the log"),
+    "WWW-Authenticate": ("401", "`Bearer`"),
     "Allow": ("405", "the methods of the path"),
     "Cache-Control": ("JSON, event streams", "`no-store`"),
 }
+
+
+OPERATIONS: Mapping[Operation, str] = {
+    "server metadata": "Name, version and extensions of the server.",
+    "live": "Liveness.",
+    "ready": "Readiness.",
+    "model ready": "Whether the model answers.",
+    "model metadata": "Inputs and outputs of the model.",
+    "model config": "Triton's model configuration, as JSON.",
+    "model statistics": "Counts and durations of the model's inferences since the container started.",
+    "statistics": "The same, of all models.",
+    "infer": "Tensors in, tensors out: JSON, the binary tensor extension, or one raw tensor.",
+    "generate": "The fields of the form in, the model's own answer out.",
+    "repository index": "All models, and their states.",
+    "load": "Loads a model that was unloaded, and answers once it is ready. Needs `PREBAKE_ADMIN_TOKEN`.",
+    "unload": "Answers what the model has accepted, then ends its process, which frees its memory. Needs `PREBAKE_ADMIN_TOKEN`.",
+    "shared memory status": "An empty list: there is no shared memory.",
+    "shared memory region status": "400: there is no shared memory.",
+    "register shared memory": "400: there is no shared memory.",
+    "unregister shared memory": "An empty list.",
+}
+"""The operations of the Open Inference Protocol."""
 
 
 class Answer(NamedTuple):
@@ -178,7 +214,7 @@ def find_endpoints() -> dict[str, str]:
     found = {}
     for names in (("",), ("NAME", "OTHER")):
         app = make_app(names, "starting")
-        for path in (*app._pages, *app._models):
+        for path in (*app._pages, *app._models, *(app._aliases if names == ("",) else ())):
             if "OTHER" not in path:
                 found[path] = call(app, "DELETE", path).headers["allow"]
     return found
@@ -212,9 +248,27 @@ curl -F prompt='rain on a tin roof' -F video=@clip.mp4 localhost:8000/generate -
         "The paths with `NAME` exist only in an image of [several "
         "models](../concepts/serving.md#several-models-behind-one-server), in which `/generate` does not. `HEAD` is "
         "answered as `GET`. Another method gets 405, and an unknown path 404.",
+        "## Open Inference Protocol",
+        "Every image speaks version 2 of the protocol and these extensions of Triton. MODEL is the image's name, or the name "
+        "of one of its models; `MODEL.COMPONENT` is a graph of it, and `COMPONENT` alone too if only one model has a graph of "
+        "that name. The inputs of a model with code of its own are the fields of its form, of one element each; its outputs are "
+        "`body` and `media_type`. A path with `versions/1` after the name means the same.",
+        table(
+            ("method", "path", "answer"),
+            [
+                (method, code(path.replace("{model}", "MODEL").replace("{region}", "REGION")), OPERATIONS[operation])
+                for method, path, operation in TABLE
+                if "{version}" not in path
+            ],
+        ),
+        'Under `/v2` an error is `{"error": TEXT}`, with `fields` beside it if fields are wrong. An infer request with the '
+        "parameter `timeout` (microseconds) waits no longer than that. Load and unload answer 403 if the container has no "
+        "`PREBAKE_ADMIN_TOKEN`, and 401 without `Authorization: Bearer TOKEN`; a load that fails answers 500 with the reason, "
+        "and the model stays unloaded. While a model is unloaded its requests get 503, and the server stays ready.",
         "## Statuses of generate",
         table(("status", "when"), [(str(status), text) for status, text in GENERATE_STATUSES.items()]),
-        'Every answer with another status than 200 is JSON, `{"error": {"message": …, "fields": {NAME: …}}}`. The '
+        'Every answer with another status than 200 is JSON, `{"error": {"message": …, "fields": {NAME: …}}}`; under `/v2` the '
+        "error is text. The "
         f"[metrics](metrics.md) count a client that disconnected before its answer as {CLIENT_CLOSED_REQUEST}. An event "
         "stream begins with 200 once the "
         "request is in the queue; its last event, `answer` or `error`, has the outcome "

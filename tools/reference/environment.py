@@ -166,7 +166,8 @@ MEANINGS: Mapping[str, str] = {
     "PREBAKE_HOST": "The address that the server listens at. Without the variable: every address of the container, of "
     "IPv6 and of IPv4; of IPv4 alone if the kernel has no IPv6.",
     "PREBAKE_PORT": "The port that the server listens at. 0: a free port; the events `live` and `ready` of the "
-    "[log](../operate.md#logs) have it. Without the variable `PORT` counts, which many platforms set.",
+    "[log](../operate.md#logs) have it. Without the variable `PORT` counts, then `AIP_HTTP_PORT` (Vertex AI), then "
+    "`SAGEMAKER_BIND_TO_PORT`.",
     "PREBAKE_THREADS": "Threads of each ONNX Runtime session, or of torch. 0: the number of CPUs that the container may use, by "
     "its affinity and by the quota of its control group (`cpu.max`, or `cpu.cfs_quota_us` of version 1).",
     "PREBAKE_WORKERS": "The number of requests that the model works on at the same time; 0 means 1.",
@@ -196,6 +197,8 @@ MEANINGS: Mapping[str, str] = {
     "`*.example.com`; another one gets status 421. Without the variable every host may be named.",
     "PREBAKE_ALLOWED_ORIGINS": "Web pages that may send a POST besides the server's own, such as `https://example.com`, "
     "`example.com` or `*.example.com`; `*`: any. The `Origin` of other pages gets status 403.",
+    "AIP_HEALTH_ROUTE": "Another path of `/v2/health/ready`. Vertex AI sets it.",
+    "AIP_PREDICT_ROUTE": "Another path of `/generate`, for raw predictions. Vertex AI sets it.",
     "PREBAKE_ADMIN_TOKEN": "What a client has to send with a request that loads, unloads or clears something. Without the "
     "variable nobody may. The token is never shown; blanks and line ends around it do not count.",
     "PREBAKE_MODEL_NAMES": "The models of an image of "

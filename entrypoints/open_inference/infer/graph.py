@@ -11,9 +11,7 @@ from entrypoints.open_inference.dtypes import ARRAY_TYPES, BYTES
 from entrypoints.open_inference.infer.parameters import refuse
 from entrypoints.open_inference.infer.tensor_data import fill_objects
 from entrypoints.open_inference.models import OfferedModel
-
-INPUT_ERRORS = ("InvalidArgument", "RuntimeException", "Fail")
-"""ONNX Runtime's exceptions for inputs that a graph cannot compute; they share no base class."""
+from entrypoints.runtime.input_errors import is_input_error
 
 
 def run_graph(model: OfferedModel, session: Session, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -23,7 +21,7 @@ def run_graph(model: OfferedModel, session: Session, inputs: Mapping[str, np.nda
     except BadRequest as error:
         raise BadRequest(str(error), status=400) from None
     except Exception as error:
-        if type(error).__name__ not in INPUT_ERRORS:
+        if not is_input_error(error):
             raise
         raise refuse(model.name, f"the graph refuses these inputs: {error}") from error
     return {name: check_output(model, name, array) for name, array in outputs.items() if name in model.outputs}

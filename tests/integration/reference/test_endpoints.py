@@ -72,6 +72,7 @@ def test_every_header_that_the_code_reads_or_writes_is_listed() -> None:
     """Those of the request's body parts are not the server's."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     read = set(re.findall(r'headers(?:"\]\))?\.get\(b"([a-z-]+)"', text))
+    read |= set(re.findall(r'read_header\((?:request\.)?headers, b"([a-z-]+)"', text))
     read |= set(re.findall(r'if name == b"(x-request-id|traceparent)"', text))
     assert read - {"content-length"} == {name.lower() for name in REQUEST_HEADERS}
     written = set(

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from entrypoints.errors import SettingsFault
-from entrypoints.settings import OTHER_NAMES, RENAMED, VARIABLES, Settings, read_settings
+from entrypoints.settings import A_PATH, OTHER_NAMES, RENAMED, VARIABLES, Settings, read_settings
 from tools.reference.environment import CONTAINER, MEANINGS, PRESET, TOOL, ContainerVariable
 from tools.reference.pages import ROOT
 
 TOOL_NAMES = {name for each in TOOL for name in each.names}
-CONTAINER_NAMES = {*(each.name for each in CONTAINER), *RENAMED, *OTHER_NAMES.values()}
+CONTAINER_NAMES = {*(each.name for each in CONTAINER), *RENAMED, *OTHER_NAMES["PREBAKE_PORT"]}
 NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|CXX|NETRC|PORT")
 NO_VARIABLES = {
     "BLOB_UNKNOWN": "an error code of registries",
@@ -74,7 +74,7 @@ class Recorder(dict[str, str]):
 def test_the_container_reads_exactly_the_listed_variables() -> None:
     environ = Recorder()
     assert read_settings(environ) == Settings()
-    assert environ.read == {*(each.name for each in CONTAINER), *OTHER_NAMES.values()}
+    assert environ.read == {*(each.name for each in CONTAINER), *OTHER_NAMES["PREBAKE_PORT"]}
     assert set(MEANINGS) == set(VARIABLES)
     assert {each.setting for each in CONTAINER} == set(Settings._fields)
 
@@ -87,6 +87,10 @@ def test_the_container_accepts_the_listed_values_and_no_others(variable: Contain
             for text in ("x", "-1", "5 Mi", "1.5Gi"):
                 with pytest.raises(SettingsFault):
                     read_settings({variable.name: text})
+        case str() if variable.values == A_PATH:
+            assert getattr(read_settings({variable.name: "/x"}), variable.setting) == "/x"
+            with pytest.raises(SettingsFault):
+                read_settings({variable.name: "x"})
         case str():
             assert getattr(read_settings({variable.name: "x"}), variable.setting) in ("x", ("x",))
         case (int(smallest), int(largest)):

@@ -46,7 +46,7 @@ def make_model(name: str, *components: str, module: str = "images.tiny.model", *
     ],
 )
 def test_paths_of_the_protocol(method: str, path: str, route: Route) -> None:
-    assert find_route(method, path) == route
+    assert find_route(method, path)._replace(pattern="") == route
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ def test_progress_is_told_by_either(server: Server) -> None:
     assert "event: answer" in response.text
 
 
-@pytest.mark.parametrize("path", ["/generate", "/v2/models/middle/generate", "/v2/models/left"])
-def test_a_path_without_a_model_of_this_server_names_those_that_there_are(server: Server, path: str) -> None:
+@pytest.mark.parametrize("path", ["/generate", "/invocations"])
+def test_a_path_without_a_model_names_those_that_there_are(server: Server, path: str) -> None:
     response = server.client.post(path, data=FORM)
     assert response.status_code == 404
     message = response.json()["error"]["message"]
@@ -67,10 +67,22 @@ def test_a_path_without_a_model_of_this_server_names_those_that_there_are(server
     assert RIGHT in message
 
 
+def test_a_model_of_another_name_is_unknown(server: Server) -> None:
+    response = server.client.post("/v2/models/lefft/generate", data=FORM)
+    assert response.status_code == 404
+    assert "'lefft' is not found (did you mean \"left\"?)" in response.json()["error"]
+
+
+def test_a_header_names_the_model_for_sagemaker(server: Server) -> None:
+    headers = {"X-Amzn-SageMaker-Target-Model": "right"}
+    assert server.client.post("/invocations", data=FORM, headers=headers).status_code == 200
+
+
 def test_a_field_that_is_wrong_is_told_by_the_model_that_was_asked(server: Server) -> None:
     response = server.client.post(LEFT, data={"factor": "3"})
     assert response.status_code == 422
-    assert response.json()["error"]["fields"].keys() == {"values"}
+    assert response.json()["fields"].keys() == {"values"}
+    assert "values is required" in response.json()["error"]
 
 
 def test_the_index_has_the_fields_of_each(server: Server) -> None:
@@ -94,7 +106,7 @@ def test_the_start_is_told_model_by_model(server: Server) -> None:
 
 def test_each_has_readiness_and_metrics_of_its_own(server: Server) -> None:
     assert server.client.post(LEFT, data=FORM).status_code == 200
-    assert server.get("/v2/models/right/ready").json() == {"ready": True}
+    assert server.get("/v2/models/right/ready").json() == {"name": "right", "ready": True}
     assert server.metric('prebake_ready{model="right"}') == 1
     assert server.metric("prebake_ready") == 1
     assert (server.metric('prebake_generate_seconds_count{model="left"}') or 0) >= 1

@@ -1,0 +1,91 @@
+"""Requests of the Open Inference Protocol in the model process: read in the thread of the channel, computed by a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from entrypoints.contract import Answer, BadRequest, Components, Model
+from entrypoints.forms.fields import convert_form, measure_form
+from entrypoints.forms.form import Form, read_content
+from entrypoints.forms.json_body import estimate_json_bytes, read_json
+from entrypoints.forms.limits import MemoryShare
+from entrypoints.model.preload import Preload
+from entrypoints.model.worker import Inference, Worker
+from entrypoints.open_inference.infer.answer import PreparedInfer, answer_infer, read_infer
+from entrypoints.open_inference.infer.form import make_outputs, read_parts
+from entrypoints.open_inference.infer.graph import run_graph
+from entrypoints.open_inference.models import ImageModel, ModelDirectory, OfferedModel
+from entrypoints.open_inference.raw_infer import RawInfer
+from entrypoints.processes.log import request_context
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from entrypoints.model.worker import Compute
+
+
+def prepare_infer(worker: Worker, preload: Preload, raw: RawInfer, share: MemoryShare) -> tuple[Compute, float | None]:
+    """What computes the answer, and the seconds that the client gives it, None for no limit of its own.
+
+    Raises BadRequest (400) for a request that does not fit the model, and HTTPException: 413 for one that is too large, 422 for
+    fields that are wrong, 503 if memory is short.
+    """
+    assert preload.manifest is not None and preload.components is not None and worker.model is not None  # noqa: PT018, S101
+    limit = preload.manifest.limits.body_bytes
+    try:
+        body = read_content(raw, limit, share)
+    except ValueError as error:
+        raise BadRequest(f"The body cannot be read: {error}.", status=400) from None
+
+    def load_json(text: bytes) -> Any:
+        share.grow_to(len(body) + estimate_json_bytes(text), "the JSON")
+        return read_json(text)
+
+    def reserve(amount: int, what: str) -> None:
+        share.grow_to(len(body) + amount, what)
+
+    model = find_model(preload, worker, raw)
+    prepared = read_infer(model, raw._replace(body=body), load_json, reserve)
+    timeout = prepared.request.timeout
+    if model.takes_form:
+        form = Form(read_parts(worker.fields, prepared.request.inputs), is_json=True)
+        values = convert_form(worker.fields, form)
+        share.shrink_to(measure_form(values))
+        prepared = prepared._replace(request=prepared.request._replace(inputs={}))
+        return partial(answer_form, worker.model, prepared, values, raw.context), timeout
+    return partial(answer_graph, preload.components, prepared, raw.context), timeout
+
+
+def find_model(preload: Preload, worker: Worker, raw: RawInfer) -> OfferedModel:
+    """The server process has found it by its name, which may be a short one."""
+    image = ImageModel("model", preload.manifest, worker.fields)
+    model = next(each for each in ModelDirectory([image]).listed if each.component == raw.component)
+    return model._replace(name=raw.name)
+
+
+def answer_graph(
+    components: Components, prepared: PreparedInfer, context: Mapping[str, str], inference: Inference
+) -> Answer:
+    request_context.set(context)
+    model = prepared.model
+    session = components.session(model.component)
+    answer, inference.times = answer_infer(prepared, lambda request: run_graph(model, session, request.inputs))
+    return answer
+
+
+def answer_form(
+    model: Model,
+    prepared: PreparedInfer,
+    values: Mapping[str, object],
+    context: Mapping[str, str],
+    inference: Inference,
+) -> Answer:
+    request_context.set(context)
+
+    def run(_request: object) -> Mapping[str, np.ndarray]:
+        return make_outputs(model.generate(values, inference))
+
+    answer, inference.times = answer_infer(prepared, run)
+    return answer

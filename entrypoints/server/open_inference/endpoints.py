@@ -1,0 +1,313 @@
+"""The Open Inference Protocol v2 and Triton's extensions of it, over REST: paths under ``/v2`` that are no pages of the App."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from entrypoints.contract import BadRequest
+from entrypoints.forms.limits import RequestMemory
+from entrypoints.forms.raw_request import find_encoding
+from entrypoints.open_inference import metadata, repository
+from entrypoints.open_inference.models import ImageModel, ModelDirectory, ModelStarting, OfferedModel, UnknownModel
+from entrypoints.open_inference.openapi import DescribedModel, describe_api
+from entrypoints.open_inference.raw_infer import RawInfer
+from entrypoints.open_inference.routes import NoRoute, Operation, Route, WrongMethod, find_route
+from entrypoints.open_inference.statistics import InferTimes, ModelStatistics
+from entrypoints.processes.log import request_context
+from entrypoints.processes.status import Status
+from entrypoints.response import HTTPException, Response, error_response, json_response
+from entrypoints.server.generate import Call
+from entrypoints.server.open_inference.residency import Residency
+from entrypoints.server.readiness import wait_until_decided
+from entrypoints.server.receiving import receive_body
+from entrypoints.server.response_writer import Receive, ResponseWriter
+from entrypoints.server.served_model import ServedModel
+from entrypoints.settings import Settings
+
+ENVELOPE_BYTES = 64 * 1024
+"""What a request's JSON may take besides the values of a form's fields: names, datatypes, shapes, parameters."""
+BODY_SECONDS = 30.0
+"""How long the small body of a request that is no inference may take."""
+SHARED_MEMORY = "Shared memory is not supported: send tensors in the request."
+
+
+class Request(NamedTuple):
+    """``state`` is the scope's: what is put there is in the access log."""
+
+    route: Route
+    headers: Mapping[bytes, bytes]
+    receive: Receive
+    writer: ResponseWriter
+    state: dict[str, Any]
+
+
+Handler = Callable[[Request], Awaitable[Response | None]]
+
+
+class OpenInference:
+    def __init__(self, models: Sequence[ServedModel], status: Status, settings: Settings) -> None:
+        self._models = models
+        self._status = status
+        self._settings = settings
+        self._memory = RequestMemory(4 * 1024 * 1024)
+        """For the bodies of requests that are no inferences."""
+        self._residency = Residency(settings)
+        self._directory = ModelDirectory(())
+        self._described: list[tuple[str, bool]] = []
+        self._handlers: Mapping[Operation, Handler] = {
+            "server metadata": self._describe_server,
+            "live": self._describe_readiness,
+            "ready": self._describe_readiness,
+            "model ready": self._describe_model_readiness,
+            "model metadata": self._describe_model,
+            "model config": self._describe_config,
+            "model statistics": self._describe_statistics,
+            "statistics": self._describe_all_statistics,
+            "infer": self._infer,
+            "generate": self._generate,
+            "repository index": self._list_models,
+            "load": self._load,
+            "unload": self._unload,
+            "shared memory status": self._list_no_memory,
+            "shared memory region status": self._refuse_memory,
+            "register shared memory": self._refuse_memory,
+            "unregister shared memory": self._list_no_memory,
+        }
+
+    @property
+    def directory(self) -> ModelDirectory:
+        """Made again whenever more is known of a model."""
+        known = [(model.label, is_known(model)) for model in self._models]
+        if known != self._described:
+            images = [
+                ImageModel(model.label, model.timeline.manifest if is_known(model) else None, model.timeline.fields)
+                for model in self._models
+            ]
+            self._directory, self._described = ModelDirectory(images), known
+        return self._directory
+
+    def count_generate(self, model: ServedModel, call: Call, response: Response | None, whole: int) -> None:
+        """Of ``/generate``: the model's own statistics have it too."""
+        if is_known(model):
+            offered = self.directory.find(model.label)
+            count(model, offered.component, call, response, whole)
+
+    async def respond(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        writer: ResponseWriter,
+        state: dict[str, Any],
+    ) -> Response | None:
+        """None if the client disconnected. Raises HTTPException."""
+        try:
+            route = find_route(method, path)
+            state["route"] = route.pattern
+            return await self._handlers[route.operation](Request(route, headers, receive, writer, state))
+        except (NoRoute, UnknownModel) as error:
+            return error_response(404, str(error))
+        except ModelStarting as error:
+            return error_response(503, str(error), headers={"retry-after": "1"})
+        except WrongMethod as error:
+            return error_response(405, str(error), headers={"allow": error.allowed})
+        except BadRequest as error:
+            return error_response(error.status, str(error))
+        except repository.NotAllowed as error:
+            challenge = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+            return error_response(error.status, str(error), headers=challenge)
+
+    def describe_api(self) -> Response:
+        """The OpenAPI document."""
+        directory = self.directory
+        if not all(is_known(model) for model in self._models):
+            return error_response(
+                503, "The model is loading; its fields are not known yet.", headers={"retry-after": "1"}
+            )
+        manifests = [model.timeline.manifest for model in self._models]
+        described = [
+            DescribedModel(
+                model.label,
+                list(dict.fromkeys([model.path, f"/v2/models/{model.label}/generate"])),
+                model.timeline.fields,
+                manifest.limits,
+                manifest.warmup.media_type,
+            )
+            for model, manifest in zip(self._models, manifests, strict=True)
+            if manifest is not None
+        ]
+        first = manifests[0]
+        assert first is not None  # all are known  # noqa: S101
+        image = first.multi_model.image if first.multi_model else first.name
+        return json_response(200, describe_api(image, first.revision, described, directory))
+
+    def _find(self, route: Route) -> tuple[OfferedModel, ServedModel]:
+        """Raises UnknownModel or ModelStarting."""
+        offered = self.directory.find(route.model, route.version)
+        return offered, next(model for model in self._models if model.label == offered.owner)
+
+    # Documents
+
+    async def _describe_server(self, _: Request) -> Response:
+        version = next((model.timeline.manifest.revision for model in self._models if model.timeline.manifest), "")
+        return json_response(200, metadata.describe_server(version))
+
+    async def _describe_readiness(self, _: Request) -> Response:
+        ready = self._status.state == "ready"
+        return json_response(200 if ready else 503, {"ready": ready})
+
+    async def _describe_model_readiness(self, request: Request) -> Response | None:
+        if not await wait_until_decided(self._status, request.headers, request.receive):
+            return None
+        offered, served = self._find(request.route)
+        ready = served.state == "ready"
+        return json_response(200 if ready else 503, metadata.describe_readiness(offered, ready=ready))
+
+    async def _describe_model(self, request: Request) -> Response:
+        return json_response(200, metadata.describe_model(self._find(request.route)[0]))
+
+    async def _describe_config(self, request: Request) -> Response:
+        offered, served = self._find(request.route)
+        return json_response(
+            200, metadata.describe_config(offered, workers=self._settings.workers, device=served.device)
+        )
+
+    async def _describe_statistics(self, request: Request) -> Response:
+        offered, served = self._find(request.route)
+        return json_response(200, metadata.describe_statistics([describe(served, offered)]))
+
+    async def _describe_all_statistics(self, _: Request) -> Response:
+        owners = {model.label: model for model in self._models}
+        statistics = [describe(owners[offered.owner], offered) for offered in self.directory.listed]
+        return json_response(200, metadata.describe_statistics(statistics))
+
+    async def _list_no_memory(self, _: Request) -> Response:
+        return json_response(200, [])
+
+    async def _refuse_memory(self, _: Request) -> Response:
+        return error_response(400, SHARED_MEMORY)
+
+    # Inferences
+
+    async def _infer(self, request: Request) -> Response | None:
+        offered, served = self._find(request.route)
+        request.state["model"] = offered.name
+        headers = request.headers
+        encoding = find_encoding(headers)
+
+        def make(body: bytes) -> RawInfer:
+            return RawInfer(
+                offered.name,
+                offered.component,
+                body,
+                encoding,
+                read_header(headers, b"inference-header-content-length"),
+                read_header(headers, b"accept-encoding"),
+                request_context.get(),
+            )
+
+        limits = served.generate.limits
+        limit = min(limits.body_bytes, served.generate.body_size + ENVELOPE_BYTES)
+        call = Call(limit if offered.takes_form else limits.body_bytes, make)
+        return await self._ask(served, offered.component, call, request)
+
+    async def _generate(self, request: Request) -> Response | None:
+        offered, served = self._find(request.route)
+        if offered.name != served.label:
+            message = f"{offered.name} is a graph of {served.label}: POST /v2/models/{offered.name}/infer asks it."
+            raise HTTPException(error_response(404, message))
+        request.state["model"] = offered.name
+        return await self._ask(served, offered.component, served.generate.read_form_call(request.headers), request)
+
+    async def _ask(self, served: ServedModel, component: str, call: Call, request: Request) -> Response | None:
+        begun = time.perf_counter_ns()
+        response = await served.generate.respond(call, request.headers, request.receive, request.writer)
+        count(served, component, call, response, time.perf_counter_ns() - begun)
+        return response
+
+    # The model repository
+
+    async def _list_models(self, request: Request) -> Response:
+        only_ready = repository.read_index_request(await self._receive(request))
+        owners = {model.label: model for model in self._models}
+        entries = [
+            repository.IndexEntry(offered.name, owners[offered.owner].state, describe_state(owners[offered.owner]))
+            for offered in self.directory.listed
+        ]
+        unknown = [model for model in self._models if model.label and not is_known(model)]
+        entries += [repository.IndexEntry(model.label, model.state, describe_state(model)) for model in unknown]
+        return json_response(200, repository.describe_index(entries, only_ready=only_ready))
+
+    async def _load(self, request: Request) -> Response:
+        model = await self._find_administered(request)
+        await self._residency.load(model)
+        return json_response(200, {})
+
+    async def _unload(self, request: Request) -> Response:
+        model = await self._find_administered(request)
+        await self._residency.unload(model)
+        return json_response(200, {})
+
+    async def _find_administered(self, request: Request) -> ServedModel:
+        repository.check_admin(read_header(request.headers, b"authorization"), self._settings.admin_token)
+        repository.check_load_request(await self._receive(request))
+        offered, served = self._find(request.route)
+        if offered.name != served.label:
+            message = f"{offered.name} is a graph of {served.label}, and is loaded and unloaded with it."
+            raise BadRequest(message, status=400)
+        request.state["model"] = served.label
+        return served
+
+    async def _receive(self, request: Request) -> bytes:
+        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+        with self._memory.share() as share:
+            return await receive_body(request.receive, repository.MAX_BODY_BYTES, share, deadline)
+
+
+def is_known(model: ServedModel) -> bool:
+    """Whether the model's names, tensors and fields are known: its start has come so far."""
+    return model.timeline.manifest is not None and bool(model.timeline.fields or model.status.state != "starting")
+
+
+def describe_state(model: ServedModel) -> str | None:
+    return model.status.reason if model.state == model.status.state else None
+
+
+def describe(served: ServedModel, offered: OfferedModel) -> dict[str, Any]:
+    return served.statistics.get(offered.component, ModelStatistics()).describe(offered.name)
+
+
+def count(served: ServedModel, component: str, call: Call, response: Response | None, whole: int) -> None:
+    """``whole``: the nanoseconds from the request's arrival to its answer. None is the answer to a client that left."""
+    statistics = served.statistics.get(component)
+    if statistics is None:
+        statistics = served.statistics[component] = ModelStatistics()
+    inference = call.inference
+    if response is None or response.status != 200 or inference is None:
+        statistics.add_failure(whole)
+        return
+    queued = int(inference.started.result() * 1e9) if inference.started.done() else 0
+    times = inference.times or InferTimes(0, int(inference.seconds * 1e9), 0)
+    statistics.add_success(whole, queued, times)
+
+
+def read_header(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
+
+
+def convert_error(response: Response) -> Response:
+    """As clients of the protocol read it: ``{"error": "text"}``, with ``fields`` beside it if some are wrong."""
+    import json
+
+    if response.status < 400 or response.media_type != "application/json":
+        return response
+    try:
+        error = json.loads(response.body)["error"]
+        document = {"error": error["message"], **({"fields": error["fields"]} if error["fields"] else {})}
+    except (ValueError, KeyError, TypeError):
+        return response
+    return json_response(response.status, document)._replace(headers=response.headers)
