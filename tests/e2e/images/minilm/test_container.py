@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from prebake.docker.connection import Connection
 from prebake.docker.containers.containers import copy_out
 from tests.support.commands.built_images import lay_out_checkpoint
 from tests.support.commands.projects import Built, read_lock
+from tests.support.container.open_inference import make_input, triton_client
 from tests.support.serving import Service
 
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -88,3 +90,39 @@ def test_what_cannot_be_embedded_is_refused_in_words(minilm_service: Service, fi
     message, named = minilm_service.refusal(422, json=fields)
     assert words in message + str(named)
     assert named
+
+
+def test_triton_client_gets_the_same_embeddings(minilm_service: Service) -> None:
+    """By the form, by the graph, and with the errors of both: the container's paths, names and framing are the protocol's."""
+    from tritonclient.utils import InferenceServerException
+
+    sentence = SENTENCES[0]
+    expected = embeddings(minilm_service, data={"texts": sentence})
+    with triton_client(minilm_service.port) as client:
+        assert client.is_server_ready()
+        assert client.is_model_ready("minilm")
+        (texts,) = (each for each in client.get_model_metadata("minilm")["inputs"] if each["name"] == "texts")
+        assert texts["datatype"] == "BYTES"
+        result = client.infer("minilm", [make_input("texts", np.array([sentence.encode()], object))])
+        answered = json.loads(result.as_numpy("body")[0])["embeddings"]
+        np.testing.assert_allclose(answered, expected, atol=1e-6)
+        (graph,) = (each["name"] for each in client.get_model_repository_index() if each["name"] != "minilm")
+        described = client.get_model_metadata(graph)
+        inputs = [
+            make_input(each["name"], np.ones((1, 4), {"INT64": np.int64, "INT32": np.int32}[each["datatype"]]))
+            for each in described["inputs"]
+        ]
+        output = described["outputs"][0]["name"]
+        assert np.isfinite(client.infer(graph, inputs).as_numpy(output)).all()
+        with pytest.raises(InferenceServerException, match="texts"):
+            client.infer("minilm", [make_input("nothing", np.array([b"a"], object))])
+        (counted,) = client.get_inference_statistics("minilm")["model_stats"]
+        assert counted["inference_stats"]["success"]["count"] >= 2
+
+
+def test_the_openapi_document_is_valid(minilm_service: Service) -> None:
+    import schemathesis
+
+    document = minilm_service.client.get("/openapi.json").json()
+    schemathesis.openapi.from_dict(document).validate()
+    assert {"/generate", "/v2/models/minilm/generate", "/v2/models/minilm/infer"} <= document["paths"].keys()
