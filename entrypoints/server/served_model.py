@@ -50,7 +50,7 @@ class ServedModel:
             process=process,
         )
         self.availability: Availability = "loaded"
-        """Of a model that has started: ``entrypoints.server.residency`` unloads it and loads it again."""
+        """Of a model that has started: ``entrypoints.server.open_inference.residency`` unloads it and loads it again."""
         self.generate = GenerateEndpoint(self, memory)
         self.statistics: dict[str, ModelStatistics] = {}
         """By the component that was asked, empty for the model's own code."""
