@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def prepare_infer(worker: Worker, preload: Preload, raw: RawInfer, share: MemoryShare) -> tuple[Compute, float | None]:
-    """What computes the answer, and the seconds that the client gives it, None for no limit of its own.
+    """Read a request. Returns the function that computes its answer, and the timeout that its client set, in seconds.
 
     Raises BadRequest (400) for a request that does not fit the model, and HTTPException: 413 for one that is too large, 422 for
     fields that are wrong, 503 if memory is short.

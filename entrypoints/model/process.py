@@ -94,7 +94,7 @@ class ModelProcess:
         inference.answer.add_done_callback(lambda _: self._end(number))
 
     def _read(self, request: RawRequest | RawInfer, share: MemoryShare) -> tuple[Compute, float | None]:
-        """What computes the answer, and the seconds that the client gives it. Raises HTTPException, or BadRequest."""
+        """As ``entrypoints.model.infer.prepare_infer``, for each kind of request. Raises HTTPException, or BadRequest."""
         if isinstance(request, RawRequest):
             return read_request(self._worker, self._preload.body_size, request, share), None
         from entrypoints.model.infer import prepare_infer  # late: a start does not need it

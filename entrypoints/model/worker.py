@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from entrypoints.open_inference.statistics import InferTimes
 
     Compute = Callable[["Inference"], Answer]
-    """What a worker does for one request: the model's ``generate`` with the request's values."""
+    """A worker calls it for one request: usually the model's ``generate``, with the request's values."""
 
 
 class Inference:

@@ -59,7 +59,7 @@ TABLE: tuple[tuple[str, str, Operation], ...] = (
 
 
 class Route(NamedTuple):
-    """What a request asks for. ``model``, ``version`` and ``region`` are empty if the path has none. ``pattern``: the path with
+    """The operation that a request asks for. ``model``, ``version`` and ``region`` are empty if the path has none. ``pattern``: the path with
     ``{model}`` for its name."""
 
     operation: Operation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from entrypoints.hardware.memory import is_out_of_memory
 
 NAMES = ("InvalidArgument", "RuntimeException", "Fail")
-"""Of the classes; they share no base class. A shortage of memory has the same."""
+"""The names of their classes, which share no base class. An error about memory has one of them, too."""
 
 
 def is_input_error(error: Exception) -> bool:

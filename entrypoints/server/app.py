@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from entrypoints.forms.fields import describe_fields
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.response import HTTPException, Response, error_response, json_response
-from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST, is_probe
+from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST
 from entrypoints.server.http.browser_request import check_browser_request
 from entrypoints.server.metrics import MEDIA_TYPE, Metrics
 from entrypoints.server.readiness import wait_until_decided
@@ -21,11 +22,13 @@ from entrypoints.server.served_model import ServedModel
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
+    from entrypoints.server.generate import Call
     from entrypoints.server.open_inference.endpoints import OpenInference
 
 GENERATE, INVOCATIONS, PING = "/generate", "/invocations", "/ping"
 """The second and third are SageMaker's names."""
-READY = "/v2/health/ready"
+HEALTH, METRICS = "/health", "/metrics"
+LIVE, READY = "/v2/health/live", "/v2/health/ready"
 PROTOCOL = "/v2"
 MODELS = "/v2/models"
 METHODS = "GET, HEAD, POST"
@@ -46,11 +49,11 @@ class App:
         self._aliases = {name: GENERATE for name in (INVOCATIONS, settings.predict_route) if name}
         self._pages: dict[str, Callable[[], Response]] = {
             "/": self.show_index,
-            "/health": self.show_health,
-            "/metrics": self.show_metrics,
+            HEALTH: self.show_health,
+            METRICS: self.show_metrics,
             "/openapi.json": self.show_api,
             "/startup": self.show_startup,
-            "/v2/health/live": self.show_live,
+            LIVE: self.show_live,
             **{path: partial(show_ready, status) for path, status in self._readiness.items()},
             **{f"{MODELS}/{model.name}/ready": partial(show_model_ready, model) for model in models if model.name},
         }
@@ -58,6 +61,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         path = self._find_path(scope["path"], headers)
+        scope["state"]["probe"] = self._is_probe(path)
         writer = self._choose_writer(path, headers, send)
         try:
             response = self._check(scope, path, headers) or await self._respond(scope, path, headers, receive, writer)
@@ -81,9 +85,16 @@ class App:
         name = headers.get(b"x-amzn-sagemaker-target-model", b"").decode("latin-1")
         return f"{MODELS}/{name}/generate" if name else path
 
+    def _is_probe(self, path: str) -> bool:
+        """Whether an orchestrator asks this path every few seconds. Such requests are answered even if no connection is left for
+        others, and the access log has them only if they fail."""
+        if path in self._readiness or path in (HEALTH, LIVE, METRICS):
+            return True
+        return path.startswith(f"{MODELS}/") and path.endswith("/ready")
+
     def _check(self, scope: Scope, path: str, headers: Mapping[bytes, bytes]) -> Response | None:
         """The refusal of a request that no endpoint sees."""
-        if (overload := scope["state"].get("overloaded")) and not is_probe(path):
+        if (overload := scope["state"].get("overloaded")) and not scope["state"]["probe"]:
             return error_response(503, overload)
         if scope["method"] == "POST":
             return check_browser_request(headers, self._settings.allowed_hosts, self._settings.allowed_origins)
@@ -116,7 +127,9 @@ class App:
             call = model.generate.read_form_call(headers)
             begun = time.perf_counter_ns()
             response = await model.generate.respond(call, headers, receive, writer)
-            self._protocol.count_generate(model, call, response, time.perf_counter_ns() - begun)
+            whole = time.perf_counter_ns() - begun
+            # After the answer has been sent: the first count imports modules, and the first answer is measured.
+            asyncio.get_running_loop().call_soon(self._count, model, call, response, whole)
             return response
         page = self._pages.get(path)
         if page is None and is_of_protocol(path):
@@ -129,6 +142,9 @@ class App:
         if status and not scope["state"].get("overloaded") and not await wait_until_decided(status, headers, receive):
             return None
         return page()
+
+    def _count(self, model: ServedModel, call: Call, response: Response | None, whole: int) -> None:
+        self._protocol.count_generate(model, call, response, whole)
 
     def _reject_path(self, path: str) -> Response:
         if self._single_model is None and (path == GENERATE or path in self._aliases):
@@ -230,7 +246,7 @@ def describe_settings(settings: Settings, timeline: Timeline) -> dict[str, objec
 
 
 def is_of_protocol(path: str) -> bool:
-    """Of the Open Inference Protocol."""
+    """Whether the path belongs to the Open Inference Protocol."""
     return path == PROTOCOL or path.startswith(f"{PROTOCOL}/")
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from entrypoints.server.usage import Usage
 
     class Model(Protocol):
-        """What the endpoint needs of ``entrypoints.server.served_model``."""
+        """The part of ``entrypoints.server.served_model.ServedModel`` that the endpoint uses."""
 
         status: Status
         timeline: Timeline

@@ -94,6 +94,8 @@ class ModelLink:
 
         Raises HTTPException (503) if the request cannot be sent.
         """
+        if self._retired:  # while the body came
+            raise HTTPException(error_response(503, "The model was unloaded before the request was complete."))
         loop = asyncio.get_running_loop()
         inference = RemoteInference(next(self._numbers), self._channel, listener)
         inference.body_bytes = len(request.body)
@@ -111,7 +113,7 @@ class ModelLink:
         """A model that still works on a request long after it was asked to stop would hold up every later one. The same if it
         works on nothing: then its process does not read."""
         inference = self._inferences.get(number)
-        if inference is None:
+        if inference is None or self._retired:
             return
         at_work = [other for other in list(self._inferences.values()) if other.started.done()]
         if at_work and not inference.started.done():

@@ -50,7 +50,7 @@ class ServedModel:
             process=process,
         )
         self.availability: Availability = "loaded"
-        """Of a model that has started: ``entrypoints.server.open_inference.residency`` unloads it and loads it again."""
+        """Changes only once the model has started: ``entrypoints.server.open_inference.residency`` unloads and loads it."""
         self.generate = GenerateEndpoint(self, memory)
         self.statistics: dict[str, ModelStatistics] = {}
         """By the component that was asked, empty for the model's own code."""

@@ -24,6 +24,7 @@ class RequestRecord(NamedTuple):
     client: str
     details: dict[str, Any]
     """``request_id``; ``trace_id``, ``model`` and ``problem`` if there is one."""
+    is_probe: bool = False
 
 
 class AccessLog:
@@ -34,7 +35,7 @@ class AccessLog:
     def write(self, record: RequestRecord) -> None:
         if self._mode == "off":
             return
-        if self._mode == "on" and record.status < 400 and record.path is not None and is_probe(record.path):
+        if self._mode == "on" and record.status < 400 and record.is_probe:
             return
         path = record.path
         if path is not None and len(path) > MAX_PATH_CHARACTERS:
@@ -50,10 +51,3 @@ class AccessLog:
             client=record.client,
             **record.details,
         )
-
-
-def is_probe(path: str) -> bool:
-    """Paths that an orchestrator asks every few seconds. They are answered even if no connection is left for others."""
-    if path in ("/health", "/metrics") or path.startswith("/v2/health/"):
-        return True
-    return path.startswith("/v2/models/") and path.endswith("/ready")

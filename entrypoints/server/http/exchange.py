@@ -143,7 +143,7 @@ class Exchange:
         except Exception as error:
             await self._answer_failure(error)
         finally:
-            self._record(str(state.get("model") or ""))
+            self._record(str(state.get("model") or ""), is_probe=bool(state.get("probe")))
 
     async def receive(self) -> Message:
         """Raises HTTPException (400, 408) if the rest of the body is malformed or does not arrive in time."""
@@ -226,7 +226,7 @@ class Exchange:
         self._connection.end_after_response()
         await send_response(self.send, response)
 
-    def _record(self, model: str) -> None:
+    def _record(self, model: str, *, is_probe: bool) -> None:
         left = self._left and not self.response_complete
         self._connection.record(
             RequestRecord(
@@ -238,6 +238,7 @@ class Exchange:
                 bytes_out=self._bytes_out,
                 client=self._connection.client,
                 details={**self.details, "model": model} if model else self.details,
+                is_probe=is_probe,
             )
         )
 

@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from entrypoints.contract import BadRequest
-from entrypoints.forms.limits import RequestMemory
 from entrypoints.forms.raw_request import find_encoding
 from entrypoints.open_inference import metadata, repository
-from entrypoints.open_inference.models import ImageModel, ModelDirectory, ModelStarting, OfferedModel, UnknownModel
+from entrypoints.open_inference.models import ModelStarting, OfferedModel, UnknownModel
 from entrypoints.open_inference.openapi import DescribedModel, describe_api
 from entrypoints.open_inference.raw_infer import RawInfer
-from entrypoints.open_inference.routes import NoRoute, Operation, Route, WrongMethod, find_route
+from entrypoints.open_inference.routes import NoRoute, Operation, WrongMethod, find_route
 from entrypoints.open_inference.statistics import InferTimes, ModelStatistics
 from entrypoints.processes.log import request_context
 from entrypoints.processes.status import Status
 from entrypoints.response import HTTPException, Response, error_response, json_response
 from entrypoints.server.generate import Call
-from entrypoints.server.open_inference.residency import Residency
+from entrypoints.server.open_inference.model_repository import ModelRepository
+from entrypoints.server.open_inference.offered_models import OfferedModels, is_known
+from entrypoints.server.open_inference.request import Request, read_header
 from entrypoints.server.readiness import wait_until_decided
-from entrypoints.server.receiving import receive_body
 from entrypoints.server.response_writer import Receive, ResponseWriter
 from entrypoints.server.served_model import ServedModel
 from entrypoints.settings import Settings
+from entrypoints.version import VERSION
 
 ENVELOPE_BYTES = 64 * 1024
-"""What a request's JSON may take besides the values of a form's fields: names, datatypes, shapes, parameters."""
-BODY_SECONDS = 30.0
-"""How long the small body of a request that is no inference may take."""
+"""Bytes of a request's JSON for names, datatypes, shapes and parameters, besides the values of a form's fields."""
 SHARED_MEMORY = "Shared memory is not supported: send tensors in the request."
-
-
-class Request(NamedTuple):
-    """``state`` is the scope's: what is put there is in the access log."""
-
-    route: Route
-    headers: Mapping[bytes, bytes]
-    receive: Receive
-    writer: ResponseWriter
-    state: dict[str, Any]
 
 
 Handler = Callable[[Request], Awaitable[Response | None]]
@@ -49,14 +37,10 @@ Handler = Callable[[Request], Awaitable[Response | None]]
 
 class OpenInference:
     def __init__(self, models: Sequence[ServedModel], status: Status, settings: Settings) -> None:
-        self._models = models
+        self._models = OfferedModels(models)
         self._status = status
         self._settings = settings
-        self._memory = RequestMemory(4 * 1024 * 1024)
-        """For the bodies of requests that are no inferences."""
-        self._residency = Residency(settings)
-        self._directory = ModelDirectory(())
-        self._described: list[tuple[str, bool]] = []
+        model_repository = ModelRepository(self._models, settings)
         self._handlers: Mapping[Operation, Handler] = {
             "server metadata": self._describe_server,
             "live": self._describe_readiness,
@@ -68,31 +52,19 @@ class OpenInference:
             "statistics": self._describe_all_statistics,
             "infer": self._infer,
             "generate": self._generate,
-            "repository index": self._list_models,
-            "load": self._load,
-            "unload": self._unload,
+            "repository index": model_repository.list_models,
+            "load": model_repository.load,
+            "unload": model_repository.unload,
             "shared memory status": self._list_no_memory,
             "shared memory region status": self._refuse_memory,
             "register shared memory": self._refuse_memory,
             "unregister shared memory": self._list_no_memory,
         }
 
-    @property
-    def directory(self) -> ModelDirectory:
-        """Made again whenever more is known of a model."""
-        known = [(model.label, is_known(model)) for model in self._models]
-        if known != self._described:
-            images = [
-                ImageModel(model.label, model.timeline.manifest if is_known(model) else None, model.timeline.fields)
-                for model in self._models
-            ]
-            self._directory, self._described = ModelDirectory(images), known
-        return self._directory
-
     def count_generate(self, model: ServedModel, call: Call, response: Response | None, whole: int) -> None:
         """Of ``/generate``: the model's own statistics have it too."""
         if is_known(model):
-            offered = self.directory.find(model.label)
+            offered = self._models.directory.find(model.label)
             count(model, offered.component, call, response, whole)
 
     async def respond(
@@ -123,12 +95,12 @@ class OpenInference:
 
     def describe_api(self) -> Response:
         """The OpenAPI document."""
-        directory = self.directory
-        if not all(is_known(model) for model in self._models):
+        directory = self._models.directory
+        if not all(is_known(model) for model in self._models.served):
             return error_response(
                 503, "The model is loading; its fields are not known yet.", headers={"retry-after": "1"}
             )
-        manifests = [model.timeline.manifest for model in self._models]
+        manifests = [model.timeline.manifest for model in self._models.served]
         described = [
             DescribedModel(
                 model.label,
@@ -137,7 +109,7 @@ class OpenInference:
                 manifest.limits,
                 manifest.warmup.media_type,
             )
-            for model, manifest in zip(self._models, manifests, strict=True)
+            for model, manifest in zip(self._models.served, manifests, strict=True)
             if manifest is not None
         ]
         first = manifests[0]
@@ -145,16 +117,10 @@ class OpenInference:
         image = first.multi_model.image if first.multi_model else first.name
         return json_response(200, describe_api(image, first.revision, described, directory))
 
-    def _find(self, route: Route) -> tuple[OfferedModel, ServedModel]:
-        """Raises UnknownModel or ModelStarting."""
-        offered = self.directory.find(route.model, route.version)
-        return offered, next(model for model in self._models if model.label == offered.owner)
-
     # Documents
 
     async def _describe_server(self, _: Request) -> Response:
-        version = next((model.timeline.manifest.revision for model in self._models if model.timeline.manifest), "")
-        return json_response(200, metadata.describe_server(version))
+        return json_response(200, metadata.describe_server(VERSION))
 
     async def _describe_readiness(self, _: Request) -> Response:
         ready = self._status.state == "ready"
@@ -163,26 +129,26 @@ class OpenInference:
     async def _describe_model_readiness(self, request: Request) -> Response | None:
         if not await wait_until_decided(self._status, request.headers, request.receive):
             return None
-        offered, served = self._find(request.route)
+        offered, served = self._models.find(request.route)
         ready = served.state == "ready"
         return json_response(200 if ready else 503, metadata.describe_readiness(offered, ready=ready))
 
     async def _describe_model(self, request: Request) -> Response:
-        return json_response(200, metadata.describe_model(self._find(request.route)[0]))
+        return json_response(200, metadata.describe_model(self._models.find(request.route)[0]))
 
     async def _describe_config(self, request: Request) -> Response:
-        offered, served = self._find(request.route)
+        offered, served = self._models.find(request.route)
         return json_response(
             200, metadata.describe_config(offered, workers=self._settings.workers, device=served.device)
         )
 
     async def _describe_statistics(self, request: Request) -> Response:
-        offered, served = self._find(request.route)
+        offered, served = self._models.find(request.route)
         return json_response(200, metadata.describe_statistics([describe(served, offered)]))
 
     async def _describe_all_statistics(self, _: Request) -> Response:
-        owners = {model.label: model for model in self._models}
-        statistics = [describe(owners[offered.owner], offered) for offered in self.directory.listed]
+        models = self._models
+        statistics = [describe(models.find_owner(offered), offered) for offered in models.directory.listed]
         return json_response(200, metadata.describe_statistics(statistics))
 
     async def _list_no_memory(self, _: Request) -> Response:
@@ -194,7 +160,7 @@ class OpenInference:
     # Inferences
 
     async def _infer(self, request: Request) -> Response | None:
-        offered, served = self._find(request.route)
+        offered, served = self._models.find(request.route)
         request.state["model"] = offered.name
         headers = request.headers
         encoding = find_encoding(headers)
@@ -216,7 +182,7 @@ class OpenInference:
         return await self._ask(served, offered.component, call, request)
 
     async def _generate(self, request: Request) -> Response | None:
-        offered, served = self._find(request.route)
+        offered, served = self._models.find(request.route)
         if offered.name != served.label:
             message = f"{offered.name} is a graph of {served.label}: POST /v2/models/{offered.name}/infer asks it."
             raise HTTPException(error_response(404, message))
@@ -228,53 +194,6 @@ class OpenInference:
         response = await served.generate.respond(call, request.headers, request.receive, request.writer)
         count(served, component, call, response, time.perf_counter_ns() - begun)
         return response
-
-    # The model repository
-
-    async def _list_models(self, request: Request) -> Response:
-        only_ready = repository.read_index_request(await self._receive(request))
-        owners = {model.label: model for model in self._models}
-        entries = [
-            repository.IndexEntry(offered.name, owners[offered.owner].state, describe_state(owners[offered.owner]))
-            for offered in self.directory.listed
-        ]
-        unknown = [model for model in self._models if model.label and not is_known(model)]
-        entries += [repository.IndexEntry(model.label, model.state, describe_state(model)) for model in unknown]
-        return json_response(200, repository.describe_index(entries, only_ready=only_ready))
-
-    async def _load(self, request: Request) -> Response:
-        model = await self._find_administered(request)
-        await self._residency.load(model)
-        return json_response(200, {})
-
-    async def _unload(self, request: Request) -> Response:
-        model = await self._find_administered(request)
-        await self._residency.unload(model)
-        return json_response(200, {})
-
-    async def _find_administered(self, request: Request) -> ServedModel:
-        repository.check_admin(read_header(request.headers, b"authorization"), self._settings.admin_token)
-        repository.check_load_request(await self._receive(request))
-        offered, served = self._find(request.route)
-        if offered.name != served.label:
-            message = f"{offered.name} is a graph of {served.label}, and is loaded and unloaded with it."
-            raise BadRequest(message, status=400)
-        request.state["model"] = served.label
-        return served
-
-    async def _receive(self, request: Request) -> bytes:
-        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
-        with self._memory.share() as share:
-            return await receive_body(request.receive, repository.MAX_BODY_BYTES, share, deadline)
-
-
-def is_known(model: ServedModel) -> bool:
-    """Whether the model's names, tensors and fields are known: its start has come so far."""
-    return model.timeline.manifest is not None and bool(model.timeline.fields or model.status.state != "starting")
-
-
-def describe_state(model: ServedModel) -> str | None:
-    return model.status.reason if model.state == model.status.state else None
 
 
 def describe(served: ServedModel, offered: OfferedModel) -> dict[str, Any]:
@@ -293,10 +212,6 @@ def count(served: ServedModel, component: str, call: Call, response: Response | 
     queued = int(inference.started.result() * 1e9) if inference.started.done() else 0
     times = inference.times or InferTimes(0, int(inference.seconds * 1e9), 0)
     statistics.add_success(whole, queued, times)
-
-
-def read_header(headers: Mapping[bytes, bytes], name: bytes) -> str:
-    return headers.get(name, b"").decode("latin-1")
 
 
 def convert_error(response: Response) -> Response:

@@ -10,24 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from prebake.bake.stages.join import join_image
-from prebake.documents.join_settings import JoinSettings
-from tests.support.container.baking import answer, bake
+from tests.support.container.baking import answer
 from tests.support.container.running import Server, Start, running, wait_until
+from tests.support.container.two_models import SEVERAL, bake_two
 
 FORM = {"values": "1,2,3,4"}
 LEFT, RIGHT = "/v2/models/left/generate", "/v2/models/right/generate"
-SEVERAL = {"PREBAKE_MODEL_NAMES": "left,right"}
-
-
-def bake_two(folder: Path) -> Path:
-    """Two images' models folders joined, with the same folders of weights in both: the second's lie elsewhere."""
-    for name in ("left", "right"):
-        bake(folder / "alone" / name)
-    own = {"linear": "linear", "total": "total"}
-    places = {"left": own, "right": {name: f"right.{name}" for name in own}}
-    join_image(JoinSettings("pair", "cpu", places), folder / "alone", folder)
-    return folder / "models"
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.container.server.test_multi_model import SEVERAL, bake_two
+import prebake
 from tests.support.container.baking import answer
 from tests.support.container.open_inference import make_input, triton_client
+from tests.support.container.raw import connected, post
 from tests.support.container.running import Server, Start, running, wait_until
+from tests.support.container.two_models import SEVERAL, bake_two
 
 TOKEN = "a-token-of-the-test"
 X = np.array([[1, 2, 3, 4]], np.float32)
@@ -36,7 +38,8 @@ def test_an_image_of_one_model_describes_itself(server: Server) -> None:
         assert client.is_server_ready()
         assert client.is_model_ready(name)
         assert not client.is_model_ready("nobody")
-        assert client.get_server_metadata()["name"] == "prebake"
+        metadata = client.get_server_metadata()
+        assert (metadata["name"], metadata["version"]) == ("prebake", prebake.__version__)
         assert {each["name"] for each in client.get_model_metadata(name)["inputs"]} >= {"values", "factor", "clip"}
         assert client.get_model_config("linear")["backend"] == "onnxruntime"
         assert {each["name"] for each in client.get_model_repository_index()} == {
@@ -146,6 +149,22 @@ def test_a_model_is_unloaded_and_loaded_again(pair: Server) -> None:
     assert counts[-1] <= counts[0] + 1
 
 
+def test_a_request_whose_body_comes_too_late_for_its_model_is_refused(start: Start) -> None:
+    """It must not be sent to a process that has ended: nobody would answer it, and the model would count as hung."""
+    server = start(PREBAKE_ADMIN_TOKEN=TOKEN, PREBAKE_GRACE_PERIOD="0", PREBAKE_HANG_MARGIN="0").wait_for("ready")
+    headers, path = {"authorization": f"Bearer {TOKEN}"}, f"/v2/repository/models/{name_of(server)}"
+    request = post(b'{"values": "1,2,3,4"}')
+    with connected(server) as client:
+        client.send(request[:-1])
+        wait_until(lambda: server.metric("prebake_requests_in_flight") == 1, "the request")
+        assert server.client.post(f"{path}/unload", headers=headers).status_code == 200
+        response = client.send(request[-1:]).read()
+        assert response.status == 503
+        assert b"was unloaded before the request was complete" in response.body
+    assert server.client.post(f"{path}/load", headers=headers).status_code == 200
+    assert server.client.post("/generate", data={"values": "1,2,3,4"}).status_code == 200
+
+
 def test_a_load_that_fails_says_why(start: Start, models: Path) -> None:
     server = start(PREBAKE_ADMIN_TOKEN=TOKEN).wait_for("ready")
     headers = {"authorization": f"Bearer {TOKEN}"}
@@ -164,8 +183,10 @@ def test_a_load_that_fails_says_why(start: Start, models: Path) -> None:
 
 def test_clouds_have_names_of_their_own(start: Start) -> None:
     server = start(AIP_HEALTH_ROUTE="/v1/health", AIP_PREDICT_ROUTE="/v1/models/5:predict").wait_for("ready")
-    wait_until(lambda: server.client.get("/ping").status_code == 200, "readiness")
-    assert server.client.get("/v1/health").status_code == 200
+    for path in ("/ping", "/v1/health"):
+        assert server.client.get(path).json() == {"ready": True}
+    logged = {event["path"] for event in server.find_events("request")}
+    assert not logged & {"/ping", "/v1/health"}, "probes that succeed are not logged"
     for path in ("/invocations", "/v1/models/5:predict"):
         response = server.client.post(path, json={"values": "1,2,3,4", "factor": 3})
         assert response.json()["result"] == pytest.approx(answer(3))

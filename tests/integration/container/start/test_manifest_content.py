@@ -22,9 +22,9 @@ from entrypoints.processes.timeline import Timeline
 from entrypoints.settings import Settings
 from prebake.documents.canonical import seal
 from prebake.documents.manifest.schema import PATH, SCHEMA
-from tests.integration.container.server.test_multi_model import SEVERAL, bake_two
 from tests.support.container.baking import describe_file, write_manifest
 from tests.support.container.running import Start
+from tests.support.container.two_models import SEVERAL, bake_two
 
 BIAS = "linear/bias.txt"
 
