@@ -59,8 +59,8 @@ TABLE: tuple[tuple[str, str, Operation], ...] = (
 
 
 class Route(NamedTuple):
-    """The operation that a request asks for. ``model``, ``version`` and ``region`` are empty if the path has none. ``pattern``: the path with
-    ``{model}`` for its name."""
+    """The operation that a request asks for. ``model``, ``version`` and ``region`` are empty if the path has none.
+    ``pattern``: the path with ``{model}`` in place of the name."""
 
     operation: Operation
     model: str = ""
