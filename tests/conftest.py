@@ -36,6 +36,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
     return GroupScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+@pytest.fixture(autouse=True)
+def usual_priority() -> Iterator[None]:
+    """A real-time priority would pass to every process that later tests start, and others would get no processor."""
+    yield
+    policy = os.sched_getscheduler(0)
+    if policy != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        pytest.fail(f"The test left its process with the scheduling policy {policy}.")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB."""
