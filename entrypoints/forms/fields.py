@@ -7,7 +7,7 @@ import binascii
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from entrypoints.contract import Field
 from entrypoints.forms.form import Form
@@ -19,6 +19,7 @@ _MAX_NUMBER = 10**300
 """Integers above it are rejected: Python's have no largest one, and a float cannot hold them for comparison."""
 MAX_UNKNOWN = 10
 """Names that are no fields, of which a message tells each with a suggestion. A body may have thousands."""
+NUMBERS = {"integer": "a whole number", "number": "a number"}
 MAX_NAME = 60
 """Characters of such a name in a message."""
 
@@ -61,7 +62,8 @@ def measure_form(form: Mapping[str, object]) -> int:
 def convert_part(field: Field, form: Form) -> Value | None:
     """None if the field is left out and has no default."""
     part = form.parts.get(field.name)
-    if part is None or (part == "" and field.kind != "text"):  # an empty box of a web form
+    empty_box = part == "" and field.kind != "text" and not form.is_json  # of a web form
+    if part is None or empty_box:
         if field.required:
             raise InvalidField("is required")
         return field.default
@@ -75,12 +77,11 @@ def read_part(field: Field, part: object, form: Form) -> Value:
         return read_file(part, is_json=form.is_json)
     if field.kind == "choice":
         return read_choice(part, field.choices)
-    readers: Mapping[str, Callable[[object], Value]] = {
-        "text": read_text,
-        "integer": read_integer,
-        "number": read_number,
-    }
-    return readers[field.kind](part)
+    if field.kind == "text":
+        return read_text(part)
+    if form.is_json and isinstance(part, str):  # the parts of other bodies are all text
+        raise InvalidField(f"should be {NUMBERS[field.kind]} without quotes{quote_value(part)}")
+    return read_integer(part) if field.kind == "integer" else read_number(part)
 
 
 def read_file(part: object, *, is_json: bool) -> bytes:
@@ -113,7 +114,7 @@ def read_integer(part: object) -> int:
         return int(part)
     if isinstance(part, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,300}\s*", part):
         return int(part)
-    raise InvalidField(f"should be a whole number{quote_value(part)}")
+    raise InvalidField(f"should be {NUMBERS['integer']}{quote_value(part)}")
 
 
 def read_number(part: object) -> float:
@@ -122,7 +123,7 @@ def read_number(part: object) -> float:
     except (ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
-        raise InvalidField(f"should be a number{quote_value(part)}")
+        raise InvalidField(f"should be {NUMBERS['number']}{quote_value(part)}")
     return value
 
 

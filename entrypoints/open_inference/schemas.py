@@ -22,12 +22,22 @@ ERROR: Schema = {
 
 def describe_form(fields: Sequence[Field], *, files: str) -> Schema:
     """``files``: how a file is sent, ``binary`` or ``base64``."""
+    properties = {field.name: describe_field(field, files=files) for field in fields}
+    if files == "base64":  # JSON's null leaves out a field; other bodies have no null
+        for field in fields:
+            properties[field.name] |= {} if field.required else allow_null(properties[field.name])
     return {
         "type": "object",
-        "properties": {field.name: describe_field(field, files=files) for field in fields},
+        "properties": properties,
         "required": [field.name for field in fields if field.required],
         "additionalProperties": False,
     }
+
+
+def allow_null(schema: Schema) -> Schema:
+    """What changes in the schema of a field so that null is valid, too."""
+    changed: Schema = {"type": [schema["type"], "null"]}
+    return {**changed, "enum": [*schema["enum"], None]} if "enum" in schema else changed
 
 
 def describe_field(field: Field, *, files: str) -> Schema:

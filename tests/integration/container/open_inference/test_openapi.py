@@ -48,8 +48,12 @@ def test_a_form_has_the_limits_of_its_fields() -> None:
     schema = describe_form(FIELDS, files="base64")
     for valid in ({"text": "a"}, {"text": "a", "clip": "AAEC", "repeat": 2, "speed": 0.5, "format": "wav"}):
         assert accepts(schema, valid), valid
+    for name in ("clip", "repeat", "speed", "format"):
+        assert accepts(schema, {"text": "a", name: None}), name
+        assert not accepts(describe_form(FIELDS, files="binary"), {"text": "a", name: None}), name
     wrong: list[dict[str, object]] = [
         {},
+        {"text": None},
         {"text": 1},
         {"text": "a" * 101},
         {"text": "a", "format": "mp3"},

@@ -74,11 +74,12 @@ def test_every_wrong_field_is_named_at_once(server: Server) -> None:
     ("field", "value", "problem"),
     [
         ("values", "1" * 101, "at most 100 characters"),
-        ("factor", "nan", "should be a number"),
+        ("factor", "3", "should be a number without quotes, is '3'"),
+        ("factor", "", "should be a number without quotes, is ''"),
         ("factor", True, "should be a number"),
-        ("factor", "1e999", "should be a number"),
-        ("repeat", "0", "at least 1"),
-        ("repeat", "9" * 200, "at most 5"),
+        ("repeat", 0, "at least 1"),
+        ("repeat", 10**200, "at most 5"),
+        ("repeat", "2", "should be a whole number without quotes, is '2'"),
         ("repeat", True, "whole number"),
         ("repeat", 10**400, "whole number"),
         ("values", "1,2,3,\ud800", "half of a surrogate pair"),
@@ -87,11 +88,28 @@ def test_every_wrong_field_is_named_at_once(server: Server) -> None:
         ("clip", "*", "base64"),
         ("values", 3, "should be text"),
         ("manner", 3, "should be one of"),
+        ("manner", "", "should be one of"),
+        ("values", None, "is required"),
     ],
 )
-def test_a_field_outside_its_limits(server: Server, field: str, value: object, problem: str) -> None:
+def test_a_field_of_json_outside_its_limits(server: Server, field: str, value: object, problem: str) -> None:
     content = json.dumps({**VALUES, field: value})  # in ASCII, unlike httpx's
     response = server.post(content=content, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    assert problem in error_of(response)["fields"][field]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("factor", "nan", "should be a number"),
+        ("factor", "1e999", "should be a number"),
+        ("repeat", "0", "at least 1"),
+        ("repeat", "9" * 200, "at most 5"),
+    ],
+)
+def test_a_field_of_a_web_form_outside_its_limits(server: Server, field: str, value: str, problem: str) -> None:
+    response = server.post(data={**VALUES, field: value})
     assert response.status_code == 422
     assert problem in error_of(response)["fields"][field]
 
