@@ -59,7 +59,7 @@ class Settings(NamedTuple):
     health_route: str = ""
     """Vertex AI's name of ``/v2/health/ready``."""
     predict_route: str = ""
-    """Vertex AI's name of ``/generate``."""
+    """Vertex AI's name of ``/generate``; in JSON it takes lists of instances, too."""
     model_names: tuple[str, ...] = ()
     """Empty if the image has one model. The image sets the variable."""
 

@@ -16,12 +16,14 @@ COMPRESSIONS = ("gzip", "x-gzip", "deflate")
 
 class RawRequest(NamedTuple):
     """``content_type`` with its parameters. ``encoding``: the Content-Encoding, empty for none. ``body``: as it came.
-    ``context``: what every line of the log about it has (``entrypoints.processes.log.request_context``)."""
+    ``context``: what every line of the log about it has (``entrypoints.processes.log.request_context``). ``of_vertex``: it came
+    to Vertex AI's path in JSON, so that it may be a list of instances (``entrypoints.model.instances``)."""
 
     content_type: str
     encoding: str
     body: bytes
     context: Mapping[str, str] = {}
+    of_vertex: bool = False
 
 
 def check_headers(headers: Mapping[bytes, bytes]) -> tuple[str, str]:

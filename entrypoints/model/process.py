@@ -95,6 +95,10 @@ class ModelProcess:
 
     def _read(self, request: RawRequest | RawInfer, share: MemoryShare) -> tuple[Compute, float | None]:
         """As ``entrypoints.model.infer.prepare_infer``, for each kind of request. Raises HTTPException, or BadRequest."""
+        if isinstance(request, RawRequest) and request.of_vertex:
+            from entrypoints.model.instances import prepare_request  # late: a start does not need it
+
+            return prepare_request(self._worker, self._preload, request, share), None
         if isinstance(request, RawRequest):
             return read_request(self._worker, self._preload.body_size, request, share), None
         from entrypoints.model.infer import prepare_infer  # late: a start does not need it

@@ -124,7 +124,7 @@ class App:
                 scope["state"]["model"] = model.name or manifest.name  # for the access log
             if method != "POST":
                 return reject_method(method, path, "POST")
-            call = model.generate.read_form_call(headers)
+            call = model.generate.read_form_call(headers, of_vertex=scope["path"] == self._settings.predict_route)
             begun = time.perf_counter_ns()
             response = await model.generate.respond(call, headers, receive, writer)
             whole = time.perf_counter_ns() - begun

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from entrypoints.forms.form import reject_size
 from entrypoints.forms.limits import MemoryShare, RequestMemory, find_body_size
-from entrypoints.forms.raw_request import RawRequest, check_headers
+from entrypoints.forms.raw_request import JSON, RawRequest, check_headers, find_media_type
 from entrypoints.manifest.values import Limits
 from entrypoints.processes.log import request_context
 from entrypoints.response import HTTPException, Response, error_response
@@ -83,10 +83,12 @@ class GenerateEndpoint:
         fields, maximum = self._timeline.fields, self.limits.body_bytes
         return find_body_size(fields, maximum) if fields else maximum
 
-    def read_form_call(self, headers: Mapping[bytes, bytes]) -> Call:
-        """A request with the fields of the model. Raises HTTPException (415)."""
+    def read_form_call(self, headers: Mapping[bytes, bytes], *, of_vertex: bool = False) -> Call:
+        """A request with the fields of the model. ``of_vertex``: it came to Vertex AI's path. Raises HTTPException (415)."""
         content_type, encoding = check_headers(headers)
-        return Call(self.body_size, lambda body: RawRequest(content_type, encoding, body, request_context.get()))
+        lists = of_vertex and find_media_type(content_type) == JSON  # of any length within the limit of all bodies
+        limit = self.limits.body_bytes if lists else self.body_size
+        return Call(limit, lambda body: RawRequest(content_type, encoding, body, request_context.get(), lists))
 
     async def respond(
         self, call: Call, headers: Mapping[bytes, bytes], receive: Receive, writer: ResponseWriter

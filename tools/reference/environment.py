@@ -198,7 +198,7 @@ MEANINGS: Mapping[str, str] = {
     "PREBAKE_ALLOWED_ORIGINS": "Web pages that may send a POST besides the server's own, such as `https://example.com`, "
     "`example.com` or `*.example.com`; `*`: any. The `Origin` of other pages gets status 403.",
     "AIP_HEALTH_ROUTE": "Another path of `/v2/health/ready`. Vertex AI sets it.",
-    "AIP_PREDICT_ROUTE": "Another path of `/generate`, for raw predictions. Vertex AI sets it.",
+    "AIP_PREDICT_ROUTE": "Another path of `/generate`, which takes lists of instances, too. Vertex AI sets it.",
     "PREBAKE_ADMIN_TOKEN": "What a client has to send with a request that loads, unloads or clears something. Without the "
     "variable nobody may. The token is never shown; blanks and line ends around it do not count.",
     "PREBAKE_MODEL_NAMES": "The models of an image of "

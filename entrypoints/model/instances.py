@@ -1,0 +1,130 @@
+"""A request of Vertex AI in the model process: a list of instances, each of which is a form, answered by a list of predictions.
+
+https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements, "Prediction requests".
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from entrypoints.contract import Answer, Cancelled, Model
+from entrypoints.forms.fields import convert_form, measure_form
+from entrypoints.forms.form import Form, read_content
+from entrypoints.forms.json_body import estimate_json_bytes, read_json
+from entrypoints.forms.limits import MemoryShare
+from entrypoints.forms.raw_request import RawRequest
+from entrypoints.open_inference.infer.form import is_text
+from entrypoints.processes.log import request_context
+from entrypoints.response import HTTPException, error_response
+
+if TYPE_CHECKING:
+    from entrypoints.contract import Field
+    from entrypoints.model.preload import Preload
+    from entrypoints.model.worker import Compute, Inference, Worker
+
+INSTANCES = "instances"
+KEYS = (INSTANCES, "parameters")
+BASE64 = "b64"
+"""Vertex AI's key of an object that stands for bytes."""
+MOST_PROBLEMS = 20
+"""Wrong fields that a message lists."""
+
+
+def prepare_request(worker: Worker, preload: Preload, request: RawRequest, share: MemoryShare) -> Compute:
+    """Of a JSON body: one form, or ``instances`` with ``parameters`` that all of them have.
+
+    Raises HTTPException: 400 for a body that is malformed, 413 for one that is too
+    large, 422 for fields that are wrong, 503 if memory is short.
+    """
+    assert worker.model is not None and preload.manifest is not None  # requests come after ready  # noqa: PT018, S101
+    try:
+        body = read_content(request, preload.manifest.limits.body_bytes, share)
+        share.grow_to(estimate_json_bytes(body), "the JSON")
+        document = read_json(body)
+        if not isinstance(document, dict):
+            raise ValueError("the JSON should be an object of fields, or of instances")
+        is_list = INSTANCES in document
+        forms = read_instances(document) if is_list else []
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(error_response(400, f"The body cannot be read: {error}.")) from None
+    if not is_list:
+        form = convert_form(worker.fields, Form(read_parts(document), is_json=True))
+        share.shrink_to(measure_form(form))
+        return partial(answer_form, worker.model, request.context, form)
+    values = convert_instances(worker.fields, forms)
+    share.shrink_to(sum(map(measure_form, values)))
+    return partial(answer_instances, worker.model, request.context, values)
+
+
+def read_instances(document: Mapping[str, Any]) -> list[Form]:
+    """Raises ValueError."""
+    if unknown := [name[:60] for name in document if name not in KEYS]:
+        raise ValueError(f"{unknown[0]!r} is neither of {', '.join(KEYS)}")
+    instances, parameters = document[INSTANCES], document.get("parameters") or {}
+    if not isinstance(instances, list) or not instances or not all(isinstance(each, dict) for each in instances):
+        raise ValueError('"instances" should be a list of at least one object of fields')
+    if not isinstance(parameters, dict):
+        raise ValueError('"parameters" should be an object of fields')
+    return [Form(read_parts({**parameters, **instance}), is_json=True) for instance in instances]
+
+
+def read_parts(fields: Mapping[str, Any]) -> dict[str, object]:
+    """A file is text in base64, as in any JSON, or Vertex AI's object of it."""
+    return {
+        name: value[BASE64] if isinstance(value, dict) and value.keys() == {BASE64} else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def convert_instances(fields: Sequence[Field], forms: Sequence[Form]) -> list[dict[str, object]]:
+    """The model's forms. Raises HTTPException (422) that names the wrong fields of all instances."""
+    values: list[dict[str, object]] = []
+    wrong: dict[str, str] = {}
+    count = 0
+    for number, form in enumerate(forms):
+        try:
+            values.append(convert_form(fields, form))
+        except HTTPException as error:
+            problems = json.loads(error.response.body)["error"]["fields"]
+            count += len(problems)
+            if len(wrong) < MOST_PROBLEMS:
+                wrong |= {f"instances[{number}].{name}": text for name, text in problems.items()}
+    if wrong:
+        named = "; ".join(f"{name} {problem}" for name, problem in wrong.items())
+        more = f"; {count - len(wrong)} more are wrong" if count > len(wrong) else ""
+        raise HTTPException(error_response(422, f"{named}{more}.", wrong))
+    return values
+
+
+def answer_form(model: Model, context: Mapping[str, str], form: Mapping[str, object], inference: Inference) -> Answer:
+    """In the worker's thread."""
+    request_context.set(context)
+    return model.generate(form, inference)
+
+
+def answer_instances(
+    model: Model, context: Mapping[str, str], values: Sequence[Mapping[str, object]], inference: Inference
+) -> Answer:
+    """One after the other, in the worker's thread."""
+    request_context.set(context)
+    predictions = []
+    for each in values:
+        if inference.cancelled():
+            raise Cancelled
+        predictions.append(make_prediction(model.generate(each, inference)))
+    return Answer(json.dumps({"predictions": predictions}).encode(), "application/json")
+
+
+def make_prediction(answer: Answer) -> object:
+    """JSON as it is, text as text, and other answers in base64 with their media type."""
+    kind = answer.media_type.partition(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        return json.loads(answer.body)
+    if is_text(answer.media_type):
+        return answer.body.decode()
+    return {BASE64: b64encode(answer.body).decode(), "media_type": answer.media_type}
