@@ -17,6 +17,7 @@ from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Mo
 from entrypoints.forms.fields import convert_form, measure_form
 from entrypoints.forms.form import read_form
 from entrypoints.forms.limits import MemoryShare
+from entrypoints.forms.raw_clear import RawClear
 from entrypoints.forms.raw_request import RawRequest
 from entrypoints.model.preload import Preload
 from entrypoints.model.worker import Inference, Worker
@@ -93,12 +94,16 @@ class ModelProcess:
         # By its number: a callback that held the inference would keep a large answer until the next garbage collection.
         inference.answer.add_done_callback(lambda _: self._end(number))
 
-    def _read(self, request: RawRequest | RawInfer, share: MemoryShare) -> tuple[Compute, float | None]:
+    def _read(self, request: RawRequest | RawInfer | RawClear, share: MemoryShare) -> tuple[Compute, float | None]:
         """As ``entrypoints.model.infer.prepare_infer``, for each kind of request. Raises HTTPException, or BadRequest."""
         if isinstance(request, RawRequest) and request.of_vertex:
             from entrypoints.model.instances import prepare_request  # late: a start does not need it
 
             return prepare_request(self._worker, self._preload, request, share), None
+        if isinstance(request, RawClear):
+            from entrypoints.model.clear import prepare_clear  # late: a start does not need it
+
+            return prepare_clear(request), None
         if isinstance(request, RawRequest):
             return read_request(self._worker, self._preload.body_size, request, share), None
         from entrypoints.model.infer import prepare_infer  # late: a start does not need it

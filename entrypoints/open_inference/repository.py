@@ -81,7 +81,9 @@ def read_object(body: bytes) -> dict[str, Any]:
 def check_admin(authorization: str, token: str) -> None:
     """``authorization``: the header's value. ``token``: the container's, empty if it has none. Raises NotAllowed (401, 403)."""
     if not token:
-        message = f"Loading and unloading models is off: start the container with {ADMIN_TOKEN}, and send the same"
+        message = (
+            f"Loading, unloading and clearing models is off: start the container with {ADMIN_TOKEN}, and send the same"
+        )
         raise NotAllowed(403, f"{message} token as 'Authorization: Bearer TOKEN'.")
     from hmac import compare_digest  # here: few servers are administered
 

@@ -19,6 +19,7 @@ Operation = Literal[
     "repository index",
     "load",
     "unload",
+    "clear",
     "shared memory status",
     "shared memory region status",
     "register shared memory",
@@ -53,6 +54,7 @@ TABLE: tuple[tuple[str, str, Operation], ...] = (
     ("POST", "/v2/repository/index", "repository index"),
     ("POST", "/v2/repository/models/{model}/load", "load"),
     ("POST", "/v2/repository/models/{model}/unload", "unload"),
+    ("POST", "/v2/repository/models/{model}/clear", "clear"),  # Prebake's own
     *((method, path + action, name) for path in _MEMORY_PATHS for method, action, name in _MEMORY_ACTIONS),
 )
 """Method, path and operation; a part in braces stands for one part of a path."""

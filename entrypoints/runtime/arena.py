@@ -96,6 +96,14 @@ class Arenas:
         """At the end of this request: it failed, and what it had taken by then is in the arena."""
         self._ends_to_shrink = max(1, self._ends_to_shrink)
 
+    def clear(self) -> None:
+        """Give back now what no run uses; the arenas of sessions on a device do so at the end of their next run."""
+        for sizes in list(self._sizes):
+            sizes.forget_kept()
+            sizes.shrinks_next_run = bool(sizes.device) and not self._have_fixed_addresses
+        give_back_memory()
+        self._floor = read_resident_bytes()
+
     def end_request(self, workers: int) -> None:
         """A request has ended. ``workers``: how many are answered at once; others may hold memory still, so that as many further
         ends give memory back."""

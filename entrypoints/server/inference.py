@@ -18,6 +18,7 @@ from entrypoints.processes.channel import Channel
 from entrypoints.response import Response
 
 if TYPE_CHECKING:
+    from entrypoints.forms.raw_clear import RawClear
     from entrypoints.open_inference.raw_infer import RawInfer
     from entrypoints.open_inference.statistics import InferTimes
 
@@ -26,7 +27,7 @@ ProgressListener = Callable[[int, int, str], None]
 
 
 class InferenceRequested(NamedTuple):
-    request: RawRequest | RawInfer
+    request: RawRequest | RawInfer | RawClear
     wants_progress: bool
 
 

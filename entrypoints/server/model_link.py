@@ -23,6 +23,7 @@ from entrypoints.response import HTTPException, Response, error_response
 from entrypoints.server.inference import InferenceRequested, ProgressListener, RemoteInference
 
 if TYPE_CHECKING:
+    from entrypoints.forms.raw_clear import RawClear
     from entrypoints.open_inference.raw_infer import RawInfer
 
 
@@ -88,7 +89,7 @@ class ModelLink:
             self._reader.join(seconds)
 
     def submit(
-        self, request: RawRequest | RawInfer, listener: ProgressListener | None, deadline: float
+        self, request: RawRequest | RawInfer | RawClear, listener: ProgressListener | None, deadline: float
     ) -> RemoteInference:
         """From the event loop, and never waits. ``deadline`` on the loop's clock: long after it the model counts as hung.
 

@@ -102,7 +102,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
         "The request's id in the log and in the answer: 1 to 128 of the characters `A-Za-z0-9._:/+=-`. Otherwise the server "
         "chooses one.",
     ),
-    "Authorization": ("load, unload", "`Bearer TOKEN`, the value of `PREBAKE_ADMIN_TOKEN`."),
+    "Authorization": ("load, unload, clear", "`Bearer TOKEN`, the value of `PREBAKE_ADMIN_TOKEN`."),
     "Inference-Header-Content-Length": (
         "infer",
         "The bytes of the JSON, if binary tensors follow it; 0 for one raw tensor.",
@@ -148,6 +148,8 @@ OPERATIONS: Mapping[Operation, str] = {
     "repository index": "All models, and their states.",
     "load": "Loads a model that was unloaded, and answers once it is ready. Needs `PREBAKE_ADMIN_TOKEN`.",
     "unload": "Answers what the model has accepted, then ends its process, which frees its memory. Needs `PREBAKE_ADMIN_TOKEN`.",
+    "clear": "Prebake's own: the model's process gives back the memory that it keeps for later requests, once those that wait are "
+    "answered. The answer has its resident bytes before and after. Needs `PREBAKE_ADMIN_TOKEN`.",
     "shared memory status": "An empty list: there is no shared memory.",
     "shared memory region status": "400: there is no shared memory.",
     "register shared memory": "400: there is no shared memory.",
@@ -262,7 +264,7 @@ curl -F prompt='rain on a tin roof' -F video=@clip.mp4 localhost:8000/generate -
             ],
         ),
         'Under `/v2` an error is `{"error": TEXT}`, with `fields` beside it if fields are wrong. An infer request with the '
-        "parameter `timeout` (microseconds) waits no longer than that. Load and unload answer 403 if the container has no "
+        "parameter `timeout` (microseconds) waits no longer than that. Load, unload and clear answer 403 if the container has no "
         "`PREBAKE_ADMIN_TOKEN`, and 401 without `Authorization: Bearer TOKEN`; a load that fails answers 500 with the reason, "
         "and the model stays unloaded. While a model is unloaded its requests get 503, and the server stays ready.",
         "## Statuses of generate",

@@ -55,6 +55,7 @@ class OpenInference:
             "repository index": model_repository.list_models,
             "load": model_repository.load,
             "unload": model_repository.unload,
+            "clear": model_repository.clear,
             "shared memory status": self._list_no_memory,
             "shared memory region status": self._refuse_memory,
             "register shared memory": self._refuse_memory,

@@ -1,4 +1,4 @@
-"""Triton's model repository extension: the index of all models, and requests to load and unload one."""
+"""Triton's model repository extension: the index of all models, and an operator's requests: load, unload, clear."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 
 from entrypoints.contract import BadRequest
 from entrypoints.forms.limits import RequestMemory
+from entrypoints.forms.raw_clear import RawClear
 from entrypoints.open_inference import repository
-from entrypoints.response import Response, json_response
+from entrypoints.processes.log import request_context
+from entrypoints.response import HTTPException, Response, error_response, json_response
 from entrypoints.server.open_inference.offered_models import OfferedModels, is_known
 from entrypoints.server.open_inference.request import Request, read_header
 from entrypoints.server.open_inference.residency import Residency
-from entrypoints.server.receiving import receive_body
+from entrypoints.server.receiving import receive_body, wait_until_done
 from entrypoints.server.served_model import ServedModel
 from entrypoints.settings import Settings
 
@@ -48,13 +50,27 @@ class ModelRepository:
         await self._residency.unload(await self._find(request))
         return json_response(200, {})
 
+    async def clear(self, request: Request) -> Response:
+        """The model process gives back memory that no request uses, after the requests that wait. Raises NotAllowed, BadRequest,
+        UnknownModel, ModelStarting, and HTTPException (503, 504) if it cannot."""
+        served = await self._find(request)
+        if served.state != "ready":
+            raise HTTPException(error_response(503, f"The model {served.label} is {served.state}."))
+        loop = asyncio.get_running_loop()
+        seconds = served.generate.limits.seconds
+        inference = served.link.submit(RawClear(context=request_context.get()), None, loop.time() + seconds)
+        if not await wait_until_done(inference.response, seconds):
+            inference.cancel("it waited for too long")
+            raise HTTPException(error_response(504, f"The model was at work for {seconds:g} s; retry later."))
+        return inference.response.result()
+
     async def _find(self, request: Request) -> ServedModel:
         """The model that the request is about, if its client may load and unload it."""
         repository.check_admin(read_header(request.headers, b"authorization"), self._admin_token)
         repository.check_load_request(await self._receive(request))
         offered, served = self._models.find(request.route)
         if offered.name != served.label:
-            message = f"{offered.name} is a graph of {served.label}, and is loaded and unloaded with it."
+            message = f"{offered.name} is a graph of {served.label}, and is loaded, unloaded and cleared with it."
             raise BadRequest(message, status=400)
         request.state["model"] = served.label
         return served

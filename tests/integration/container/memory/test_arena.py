@@ -140,3 +140,30 @@ def test_resident_memory(tmp_path: Path) -> None:
     assert read_resident_bytes() - before > 60 * MIB
     assert held.size
     assert read_resident_bytes(tmp_path / "absent") == 0
+
+
+def test_an_operator_has_memory_given_back(start: Start) -> None:
+    server = start(PREBAKE_ADMIN_TOKEN="a-token").wait_for("ready")
+    name, headers = server.get("/").json()["name"], {"authorization": "Bearer a-token"}
+    path = f"/v2/repository/models/{name}/clear"
+    for _ in range(8):  # that size becomes the usual one, so that the process keeps its memory
+        assert server.post(json={"values": "1,2,3,4", "manner": "large"}).status_code == 200
+    response = server.client.post(path, headers=headers)
+    assert response.status_code == 200
+    resident = response.json()["resident_bytes"]
+    assert resident["after"] < resident["before"] - 30 * MIB
+    assert server.find_events("cleared")
+    assert server.post(json={"values": "1,2,3,4"}).status_code == 200
+
+
+def test_only_an_operator_clears(start: Start) -> None:
+    server = start(PREBAKE_ADMIN_TOKEN="a-token").wait_for("ready")
+    name, headers = server.get("/").json()["name"], {"authorization": "Bearer a-token"}
+    assert server.client.post(f"/v2/repository/models/{name}/clear").status_code == 401
+    graph = server.client.post(f"/v2/repository/models/{name}.linear/clear", headers=headers)
+    assert graph.status_code == 400
+    assert "cleared with it" in graph.json()["error"]
+    assert server.client.post(f"/v2/repository/models/{name}/unload", headers=headers).status_code == 200
+    unloaded = server.client.post(f"/v2/repository/models/{name}/clear", headers=headers)
+    assert unloaded.status_code == 503
+    assert "unloaded" in unloaded.json()["error"]

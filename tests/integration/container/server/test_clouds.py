@@ -37,9 +37,13 @@ def predictions(server: Server, document: object) -> list[Any]:
     return listed
 
 
-def test_health_has_vertex_ais_path(vertex: Server) -> None:
-    assert vertex.get(HEALTH).json() == {"ready": True}
-    assert vertex.get("/ping").json() == {"ready": True}
+def test_clouds_have_names_of_their_own(vertex: Server) -> None:
+    for path in ("/ping", HEALTH):
+        assert vertex.get(path).json() == {"ready": True}
+    logged = {event["path"] for event in vertex.find_events("request")}
+    assert not logged & {"/ping", HEALTH}, "probes that succeed are not logged"
+    for path in ("/invocations", PREDICT):
+        assert vertex.client.post(path, json={**VALUES, "factor": 3}).json()["result"] == pytest.approx(answer(3))
 
 
 def test_each_instance_has_a_prediction_in_its_order(vertex: Server) -> None:

@@ -179,14 +179,3 @@ def test_a_load_that_fails_says_why(start: Start, models: Path) -> None:
     bias.write_bytes(content)
     assert server.client.post(f"{path}/load", headers=headers).status_code == 200
     assert server.client.post("/generate", data={"values": "1,2,3,4"}).status_code == 200
-
-
-def test_clouds_have_names_of_their_own(start: Start) -> None:
-    server = start(AIP_HEALTH_ROUTE="/v1/health", AIP_PREDICT_ROUTE="/v1/models/5:predict").wait_for("ready")
-    for path in ("/ping", "/v1/health"):
-        assert server.client.get(path).json() == {"ready": True}
-    logged = {event["path"] for event in server.find_events("request")}
-    assert not logged & {"/ping", "/v1/health"}, "probes that succeed are not logged"
-    for path in ("/invocations", "/v1/models/5:predict"):
-        response = server.client.post(path, json={"values": "1,2,3,4", "factor": 3})
-        assert response.json()["result"] == pytest.approx(answer(3))
