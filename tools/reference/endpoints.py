@@ -148,8 +148,8 @@ OPERATIONS: Mapping[Operation, str] = {
     "repository index": "All models, and their states.",
     "load": "Loads a model that was unloaded, and answers once it is ready. Needs `PREBAKE_ADMIN_TOKEN`.",
     "unload": "Answers what the model has accepted, then ends its process, which frees its memory. Needs `PREBAKE_ADMIN_TOKEN`.",
-    "clear": "Prebake's own: the model's process gives back the memory that it keeps for later requests, once those that wait are "
-    "answered. The answer has its resident bytes before and after. Needs `PREBAKE_ADMIN_TOKEN`.",
+    "clear": "Prebake's own: the model's process gives back the memory that it keeps for later requests, after those that wait. "
+    "The answer has its resident bytes before and after. Needs `PREBAKE_ADMIN_TOKEN`.",
     "shared memory status": "An empty list: there is no shared memory.",
     "shared memory region status": "400: there is no shared memory.",
     "register shared memory": "400: there is no shared memory.",
