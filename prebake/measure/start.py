@@ -23,6 +23,8 @@ START_TIMEOUT_SECONDS = 300.0
 class Start:
     """Seconds since the request to start the container; ``steady`` is the duration of one later request.
 
+    ``api``: the OpenAPI document, if it was asked for and the server has one.
+
     ``ready`` is None for an image without a readiness endpoint (the naive one). ``startup`` is what the server reports.
     ``difference``: of the first answer from the reference. ``requested`` and ``pulled`` are those of the container.
     """
@@ -35,13 +37,19 @@ class Start:
     startup: Mapping[str, Any] = field(default_factory=dict)
     requested: float = 0.0
     pulled: float = 0.0
+    api: Mapping[str, Any] = field(default_factory=dict)
 
 
 def time_first_answers(
-    launcher: Launcher, image: str, warmups: Mapping[str, WarmupRequest], *, steady_runs: int = 3
+    launcher: Launcher,
+    image: str,
+    warmups: Mapping[str, WarmupRequest],
+    *,
+    steady_runs: int = 3,
+    wants_api: bool = False,
 ) -> Mapping[str, Start]:
     """Start a fresh container and send a request to each of its models at once: as ``time_first_answer``, by model.
-    All have the same ``startup``."""
+    All have the same ``startup`` and ``api``."""
     with launcher.start(image) as container, ThreadPoolExecutor(len(warmups)) as clients:
         live = client.wait_until(container, client.is_live, START_TIMEOUT_SECONDS, "live")
 
@@ -56,10 +64,11 @@ def time_first_answers(
             name: median(time_later_request(container, each) for _ in range(steady_runs)) if steady_runs else 0.0
             for name, each in warmups.items()
         }
-        startup = _read_startup(container.port)
+        startup = _read_document(container.port, "/startup")
+        api = _read_document(container.port, "/openapi.json") if wants_api else {}
     return {
         name: Start(
-            live, None, seconds, steady[name], differences[name], startup, container.requested, container.pulled
+            live, None, seconds, steady[name], differences[name], startup, container.requested, container.pulled, api
         )
         for name, (_, seconds) in answers.items()
     }
@@ -84,7 +93,12 @@ def time_first_request(container: RunningContainer, warmup: WarmupRequest, image
     answer = client.ask(container, warmup.request)
     ttfi = time.perf_counter() - container.requested
     return Start(
-        live, None, ttfi, 0.0, check_answer(answer, warmup, image, container=container), _read_startup(container.port)
+        live,
+        None,
+        ttfi,
+        0.0,
+        check_answer(answer, warmup, image, container=container),
+        _read_document(container.port, "/startup"),
     )
 
 
@@ -154,11 +168,11 @@ def check_answer(
     return apart
 
 
-def _read_startup(port: int) -> Mapping[str, Any]:
-    """Empty if the image reports nothing that can be read: a baseline may be of any version, or of somebody else."""
-    reply = client.get(port, "/startup")
+def _read_document(port: int, path: str) -> Mapping[str, Any]:
+    """Empty if the image has nothing there that can be read: a baseline may be of any version, or of somebody else."""
+    reply = client.get(port, path)
     try:
-        startup = json.loads(reply.body) if reply.status == 200 else {}
+        document = json.loads(reply.body) if reply.status == 200 else {}
     except (ValueError, RecursionError):
         return {}
-    return startup if isinstance(startup, dict) else {}
+    return document if isinstance(document, dict) else {}

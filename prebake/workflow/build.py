@@ -115,7 +115,7 @@ class Build:
             with steps.step(output.name.partition(":")[0], output.name):
                 image, delivered[output.name] = deliver(image, output, partial(self.remake, resolution))
                 if isinstance(output, RegistryOutput):
-                    refused = self._attach(resolution, image, output)
+                    refused = self._attach(resolution, image, output, check)
                     delivered[output.name] = replace(delivered[output.name], refused=refused)
         if self.request.naive and resolution.plan.naive:
             build_naive(resolution.plan, resolution.require_base(), self.workspace)
@@ -184,8 +184,10 @@ class Build:
             remove_tag(connection, volume.tag)
         return image, Delivery(plan.tag, delivered.bytes), check
 
-    def _attach(self, resolution: Resolution, image: AssembledImage, output: RegistryOutput) -> Mapping[str, str]:
-        """Attach records, SBOM and provenance to an image. Returns those that the registry refused, with the reason."""
+    def _attach(
+        self, resolution: Resolution, image: AssembledImage, output: RegistryOutput, check: StartCheck
+    ) -> Mapping[str, str]:
+        """Attach records and documents to an image. Returns those that the registry refused, with the reason."""
         plan, base, layers = resolution.plan, resolution.require_base(), self.workspace.layers
         built = AttestedBuild(
             plan=plan,
@@ -196,6 +198,7 @@ class Build:
             compression=self.request.compression,
             builder=builder_uri(os.environ),
             run=read_run(os.environ, self.workspace.steps.begun),
+            api=check.api,
         )
         keys = [layer_key(layer, layers.compression, base) for layer in plan.layers]
         puts: dict[str, Callable[[], object]] = {

@@ -59,6 +59,7 @@ SOMETIMES: Mapping[str, tuple[str, str]] = {
         "`verified`: whether the image was started on a GPU; if not, `unavailable` has the Engine's reason, and "
         "`not_started` says why no CPU can take the GPU's place",
     ),
+    "openapi": ("if started", "the file beside the report with the OpenAPI document of the image's server"),
     "starts": ("if started", "the number of timed starts; 0 if the image was only started to compare its answer"),
     "start": (
         "if timed",

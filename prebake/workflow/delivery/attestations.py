@@ -1,4 +1,4 @@
-"""Attestations of an image at its registry: SBOM and provenance."""
+"""Documents about an image at its registry: SBOM, provenance, and the OpenAPI document of its server."""
 
 from __future__ import annotations
 
@@ -27,12 +27,18 @@ from prebake.spec.lock import LockedBase
 from prebake.workflow.delivery.outputs import Delivery
 from prebake.workflow.layers.remote_image import MODELS_MANIFEST
 
+OPENAPI = "application/vnd.oai.openapi+json"
+"""The media type of an OpenAPI document (IANA's registry of media types)."""
+
 
 @dataclass(frozen=True)
 class AttestedBuild:
-    """The inputs of an image's attestations. ``baked`` is the image with /models: ``image`` itself, or the weights image if
-    weights are a volume. ``requirements`` is the target's lock of packages, ``builder`` the URI of the builder, ``run`` the
-    CI run."""
+    """The inputs of an image's attestations.
+
+    ``baked`` is the image with /models: ``image`` itself, or the weights image if weights are a volume. ``requirements`` is
+    the target's lock of packages, ``builder`` the URI of the builder, ``run`` the CI run. ``api`` is the OpenAPI document of the
+    image's server, empty if the image was not started.
+    """
 
     plan: Plan
     image: Image
@@ -42,6 +48,7 @@ class AttestedBuild:
     compression: Compression
     builder: str
     run: Run = field(default_factory=Run)
+    api: Mapping[str, Any] = field(default_factory=dict)
 
 
 def attestations(repository: Repository, built: AttestedBuild) -> Mapping[str, Callable[[], str]]:
@@ -59,7 +66,10 @@ def attestations(repository: Repository, built: AttestedBuild) -> Mapping[str, C
     def proof() -> str:
         return attach(repository, image, IN_TOTO, provenance(made, built.compression, built.builder, built.run))
 
-    return {SBOM: bill, PROVENANCE: proof}
+    def api() -> str:
+        return attach(repository, image, OPENAPI, built.api)
+
+    return {SBOM: bill, PROVENANCE: proof, **({API: api} if built.api else {})}
 
 
 def attach(repository: Repository, image: Descriptor, kind: str, document: Mapping[str, Any]) -> str:
@@ -128,7 +138,7 @@ def _attach(repository: Repository, image: Descriptor, document: Blob, known: se
     return manifest.digest
 
 
-RECORDS, SBOM, PROVENANCE = "records of layers", "bill of materials", "provenance"
+RECORDS, SBOM, PROVENANCE, API = "records of layers", "bill of materials", "provenance", "OpenAPI document"
 """The names of attached documents in reports."""
 
 _REFUSALS = (RegistryError, RegistryDenied, RegistryUnreachable, DigestDisputed)

@@ -36,6 +36,7 @@ from prebake.workflow.stages.executor import read_stage_report
 from prebake.workflow.start_check.start_check import StartCheck, StartMeasurement
 
 PICTURE_FILE = "layers.svg"
+API_FILE = "openapi.json"
 """The file name of the picture beside the report."""
 
 REGISTRY_PREFIX = "registry:"
@@ -82,6 +83,7 @@ def write_report(root: Path, build: BuildReport, steps: Steps) -> Mapping[str, A
         "layers": [asdict(layer) for layer in layers],
         "shared": shared_models(layers, build.other_images),
         "layer_picture": PICTURE_FILE,
+        **({"openapi": API_FILE} if build.check.api else {}),
         "components": dict(build.components),
         "artifacts": [artifact_document(artifact) for artifact in plan.all_artifacts],
         "keys": {"export": plan.export_key, "compile": plan.compile_key},
@@ -96,6 +98,10 @@ def write_report(root: Path, build: BuildReport, steps: Steps) -> Mapping[str, A
     }
     for place in (path, latest):
         write_text(place.with_name(PICTURE_FILE), draw_layers(layers))
+        if build.check.api:
+            write_document(place.with_name(API_FILE), build.check.api)
+        else:  # an earlier build's would be about another image
+            place.with_name(API_FILE).unlink(missing_ok=True)
         write_document(place, document)
     return document
 

@@ -66,6 +66,11 @@ class StartCheck:
         return max((start.difference for start in starts), default=0.0)
 
     @property
+    def api(self) -> Mapping[str, Any]:
+        """The OpenAPI document of the image's server; empty if the image was not started."""
+        return next((start.api for start in self.answered.values()), {})
+
+    @property
     def description(self) -> str:
         """What the check does, for people."""
         what = "start it, send it a request, compare its answer with the reference"
@@ -93,7 +98,7 @@ def check_start(launcher: Launcher, image: str, starts: int, check: StartCheck) 
     The first start also warms the page cache. Raises AnswerDiffers and StartFailed.
     """
     warmups = read_warmups(launcher, image)
-    answered = time_first_answers(launcher, image, warmups, steady_runs=0)
+    answered = time_first_answers(launcher, image, warmups, steady_runs=0, wants_api=True)
     measured = _measure_starts(launcher, image, warmups, starts) if starts else None
     return replace(check, answered=answered, measured=measured)
 

@@ -124,7 +124,11 @@ def _push_main(stranger: Stranger, commit: str) -> str:
     with closing(Repository(parse_reference(f"{stranger.registry}/toy:main"))) as repository:
         assert repository.resolve("main") == digest
         kinds = {each.artifact_type for each in list_referrers(repository, digest)}
-    assert kinds == {"application/vnd.cyclonedx+json", "application/vnd.in-toto+json"}
+    assert kinds == {
+        "application/vnd.cyclonedx+json",
+        "application/vnd.in-toto+json",
+        "application/vnd.oai.openapi+json",
+    }
     assert set(ran.used) == {
         "actions/setup-python",
         "actions/cache/restore",

@@ -165,13 +165,17 @@ def test_the_provenance_of_a_push_from_ci_names_commit_and_run(built: Built, tmp
     }
     with running_registry(tmp_path) as address:
         name = f"{address}/models/toy:v1"
-        built.project.run("--model", "toy", "--output", f"registry:{name}", *LABELS, **run).expect(0)
+        outputs = ("--output", "docker", "--output", f"registry:{name}", "--tag", built.tag)
+        built.project.run("--model", "toy", *outputs, *LABELS, **run).expect(0)
         digest = built.project.report("toy")["digest"]
         built.project.run("verify", name, "--model", "toy").expect(0)
         with closing(Repository(parse_reference(name))) as repository:
             found = documents(repository, digest)
             answer = repository.get_manifest("v1")
             assert answer is not None
+    api = found["application/vnd.oai.openapi+json"]
+    assert api == json.loads((root / "build/toy/openapi.json").read_text())
+    assert {"/generate", "/v2/models/toy/infer"} <= api["paths"].keys()
     statement = found["application/vnd.in-toto+json"]["predicate"]
     source = statement["buildDefinition"]["resolvedDependencies"][0]
     assert source["uri"] == "git+https://github.example/owner/name@refs/tags/v1.0.0"
