@@ -17,6 +17,8 @@ from functools import partial
 from prebake.measure import client
 from prebake.measure.answers import measure_distance
 from prebake.measure.warmup_request import WarmupRequest
+from tests.support.hostile.catalogue import Catalogue
+from tests.support.hostile.sender import send
 
 PAUSE_SECONDS = 0.02
 """Between two requests of a client."""
@@ -64,15 +66,17 @@ class Kind:
 
 
 VALID = "valid requests"
+HOSTILE = "hostile requests"
 
 
-def kinds_of_load(warmup: WarmupRequest) -> Sequence[Kind]:
+def kinds_of_load(warmup: WarmupRequest, catalogue: Catalogue) -> Sequence[Kind]:
     return (
         Kind(VALID, 2, partial(ask, warmup)),
         Kind("event streams", 1, partial(ask_for_events, warmup)),
         Kind("invalid requests", 1, ask_wrongly),
         Kind("clients that leave early", 1, partial(leave_early, warmup)),
         Kind("polls of health and metrics", 1, poll),
+        Kind(HOSTILE, 1, partial(ask_hostilely, catalogue)),
     )
 
 
@@ -148,6 +152,11 @@ def leave_early(warmup: WarmupRequest, port: int, number: int) -> str:
         with exchange(port, warmup, {"Accept": "text/event-stream"}) as stream:
             stream.sock.recv(1)
     return ""
+
+
+def ask_hostilely(catalogue: Catalogue, port: int, number: int) -> str:
+    """The next request of the catalogue; its answer may not be a fault of the server."""
+    return send(port, catalogue.request(number)).problem
 
 
 def poll(port: int, number: int) -> str:

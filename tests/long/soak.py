@@ -1,8 +1,9 @@
-"""``make soak``: one container under steady mixed load.
+"""``make soak``: one container under steady mixed load of good and hostile requests.
 
 A container is loaded for a while to warm up, and is then left alone until it is at rest. After that it is loaded for the time
 that ``--minutes`` gives, and is left alone again. At rest it may hold no more open files and threads than before the load, and
-only ``--growth`` MiB more anonymous memory. Each answer has to equal the reference, and each status has to be the expected one.
+only ``--growth`` MiB more anonymous memory. Under load the same holds for a line through the samples of its second half
+(``tests.long.growth``). Each answer has to equal the reference, and each status has to be the expected one.
 Afterwards the same request goes to this container and to a fresh one in turn: a loaded container answers as soon as a new one.
 """
 
@@ -29,10 +30,15 @@ from prebake.measure.bench.steady_state import time_steady
 from prebake.measure.start import START_TIMEOUT_SECONDS, time_later_request
 from prebake.measure.warmup_request import WarmupRequest, read_warmup
 from prebake.workflow.start_check.launcher import EngineLauncher
+from tests.long.growth import fit_growth
 from tests.long.load import Kind, Tally, kinds_of_load, load, read_metrics
 from tests.long.program import add_image_flags, image_of, run_program
 from tests.long.resources import ContainerTarget, Resources, Target
 from tests.long.section import Outcome, table
+from tests.support.hostile import described
+from tests.support.hostile.catalogue import Catalogue
+from tests.support.hostile.judges import judge_counts
+from tests.support.hostile.slow_senders import sending_slowly
 
 MIB = 1 << 20
 PARTS = 5
@@ -42,15 +48,21 @@ WARMUP_REQUESTS = 14
 REST_SECONDS = 15.0
 """How long a container may take until it is at rest."""
 NAMED_PROBLEMS = 8
+SLOW_CONNECTIONS = 20
+"""Connections that send one byte at a time while the other clients work."""
+DERIVED_REQUESTS = 400
+"""Hostile requests that schemathesis derives."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``growth`` is in bytes. ``min_ratio``: at least the seconds of a fresh container's request over those of this one."""
+    """``growth`` is in bytes, of memory at rest and of its line under load; ``count_growth`` is that of the lines of open files
+    and threads. ``min_ratio``: at least the seconds of a fresh container's request over those of this one."""
 
     seconds: float
     warmup_seconds: float
     growth: int = 8 * MIB
+    count_growth: int = 8
     min_ratio: float = 0.9
     compared_requests: int = 50
 
@@ -81,7 +93,7 @@ class Soaked:
     before: Rest
     samples: Sequence[Sample]
     after: Rest
-    server_errors: float
+    server_errors: Sequence[str]
     bound: Bound | None
     exit_code: int
 
@@ -91,15 +103,19 @@ Fresh = Callable[[], AbstractContextManager[ports.RunningContainer]]
 
 def soak(target: Target, fresh: Fresh, warmup: WarmupRequest, plan: Plan, log: Log) -> Outcome:
     """Load the target and judge it. ``fresh`` starts another container of the same image."""
-    tally, kinds = Tally(), kinds_of_load(warmup)
+    tally = Tally()
     try:
         client.wait_until(target, client.is_ready, START_TIMEOUT_SECONDS, "ready")
+        catalogue = read_catalogue(target.port)
+        kinds = kinds_of_load(warmup, catalogue)
         log(f"ready; warming up for {plan.warmup_seconds:.0f} s")
-        list(watch(target, kinds, tally, plan.warmup_seconds, log, least=WARMUP_REQUESTS))
+        with sending_slowly(target.port, catalogue.target, SLOW_CONNECTIONS, catalogue.seed):
+            list(watch(target, kinds, tally, plan.warmup_seconds, log, least=WARMUP_REQUESTS))
         before, began = rest(target), time.monotonic()
-        samples = list(watch(target, kinds, tally, plan.seconds, log))
+        with sending_slowly(target.port, catalogue.target, SLOW_CONNECTIONS, catalogue.seed):
+            samples = list(watch(target, kinds, tally, plan.seconds, log))
         after = rest(target)
-        errors = count_server_errors(target.port)
+        errors = judge_counts(read_metrics(target.port))
         bound = None if tally.problems else compare_with_fresh(target, fresh, warmup, plan)
         soaked = Soaked(plan, began, tally, before, samples, after, errors, bound, target.stop())
     except PrebakeError as error:
@@ -108,6 +124,11 @@ def soak(target: Target, fresh: Fresh, warmup: WarmupRequest, plan: Plan, log: L
         problem = f"the server does not answer after the load ({type(error).__name__})"
         return Outcome(describe_requests(tally), [problem, *describe_problems(tally)])
     return Outcome(describe(soaked), judge(soaked))
+
+
+def read_catalogue(port: int) -> Catalogue:
+    """The hostile requests of this container, always of the same seed."""
+    return Catalogue(1, described.read_target(port), described.derive(port, 1, DERIVED_REQUESTS))
 
 
 def watch(
@@ -146,15 +167,6 @@ def rest(target: Target) -> Rest:
         last = now
 
 
-def count_server_errors(port: int) -> float:
-    """Requests that the server itself counted under a status of 500 or more, those of clients that had left included."""
-    return sum(
-        value
-        for name, value in read_metrics(port).items()
-        if name.startswith("prebake_requests_total") and 'status="5' in name
-    )
-
-
 def compare_with_fresh(target: Target, fresh: Fresh, warmup: WarmupRequest, plan: Plan) -> Bound:
     with fresh() as other:
         client.wait_until(other, client.is_ready, START_TIMEOUT_SECONDS, "ready")
@@ -178,15 +190,30 @@ def judge(soaked: Soaked) -> list[str]:
         first, last = getattr(before, name), getattr(after, name)
         if last > first:
             found.append(f"{name} at rest: {first} before the load, {last} after it")
+    found += judge_lines(soaked)
     if soaked.after.in_flight:
         found.append(f"the server still counts {soaked.after.in_flight:g} requests as in flight at rest")
-    if soaked.server_errors:
-        found.append(f"the server counts {soaked.server_errors:g} requests under a status of 500 or more")
+    found += soaked.server_errors
     if bound and bound.state == "missed":
         found.append(f"slower than a fresh container: {describe_ratio(bound)}")
     if soaked.exit_code:
         found.append(f"exit code {soaked.exit_code} after SIGTERM")
     return found
+
+
+def fit_line(soaked: Soaked, name: str) -> float:
+    """The growth of a figure of ``Resources`` over the second half of the load."""
+    return fit_growth([(sample.at, getattr(sample.resources, name)) for sample in soaked.samples])
+
+
+def judge_lines(soaked: Soaked) -> list[str]:
+    allowed = {"anonymous": soaked.plan.growth, "files": soaked.plan.count_growth, "threads": soaked.plan.count_growth}
+    grown = {name: fit_line(soaked, name) for name in allowed}
+    return [
+        f"{name} under load: the line through the second half rises by {growth:,.0f}; {allowed[name]:,} are allowed"
+        for name, growth in grown.items()
+        if growth > allowed[name]
+    ]
 
 
 def describe(soaked: Soaked) -> list[str]:
@@ -206,6 +233,9 @@ def describe(soaked: Soaked) -> list[str]:
         f"The warm-up took {plan.warmup_seconds:.0f} s, the load after it {plan.seconds:.0f} s with {per_second:.1f} valid "
         f"requests a second. Rows of the load have medians of its samples. PSS is the proportional set size of all processes "
         f"of the container; its anonymous part may grow by {plan.growth / MIB:g} MiB at rest.",
+        "",
+        f"The line through the second half of the load: {fit_line(soaked, 'anonymous') / MIB:+.1f} MiB of anonymous memory, "
+        f"{fit_line(soaked, 'files'):+.1f} open files, {fit_line(soaked, 'threads'):+.1f} threads.",
         "",
         f"Later answers, {plan.compared_requests} in turn with a fresh container's: "
         f"{describe_ratio(soaked.bound) if soaked.bound else 'not compared, as there were problems'}.",

@@ -37,7 +37,9 @@ def main() -> int:
         print(f"minilm, {CONNECTIONS} connections, {options.seconds:g} s a round\n", *throughput.lines, sep="\n")
         saturation = measure_saturation(models, folder, options.seconds)
         print(f"\n{CLIENTS} clients, {WORKERS} worker, {PLACES} places in the queue\n", *saturation.lines, sep="\n")
-    print(f"\nload average: {load:.1f} before the run, {os.getloadavg()[0]:.1f} in its last minute; {os.cpu_count()} cores")
+    print(
+        f"\nload average: {load:.1f} before the run, {os.getloadavg()[0]:.1f} in its last minute; {os.cpu_count()} cores"
+    )
     missed = [*throughput.findings, *saturation.findings]
     print(*(f"missed: {each}" for each in missed), sep="\n")
     return 1 if missed else 0

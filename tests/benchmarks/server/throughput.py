@@ -48,7 +48,9 @@ class Throughput:
         rates = "".join(f"{median(self.rates[name]):>16.1f}/s" for name in (PREBAKE, BARE))
         found.append(f"median  {rates}{median(self.ratios):>10.3f}  (at least {MIN_RATIO})")
         for share in (0.5, 0.99):
-            times = "".join(f"{percentile(sorted(self.latencies[name]), share) * 1e3:>15.1f} ms" for name in (PREBAKE, BARE))
+            times = "".join(
+                f"{percentile(sorted(self.latencies[name]), share) * 1e3:>15.1f} ms" for name in (PREBAKE, BARE)
+            )
             found.append(f"{f'p{share * 100:g}':<8}{times}")
         return found
 

@@ -77,7 +77,7 @@ def make_large_head(draw: random.Random, target: Target) -> HostileRequest:
     """Many headers, one long header, or a long request line. None is complete after 16 KiB."""
     content = draw.choice(
         (
-            encode("GET", LIVE, **{f"X-{n}": "y" for n in range(draw.randrange(101, 400))}),
+            encode("GET", LIVE, b"", **{f"X-{n}": "y" for n in range(draw.randrange(101, 400))}),
             encode("GET", LIVE, Cookie="c" * draw.randrange(17_000, 60_000)),
             encode("GET", "/" + "a" * draw.randrange(17_000, 60_000)),
         )

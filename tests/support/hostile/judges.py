@@ -66,13 +66,11 @@ def judge_log(lines: Iterable[str]) -> Counter[str]:
 def judge_counts(metrics: Mapping[str, float]) -> list[str]:
     """Statuses that the server itself counted, those of clients that had left included. ``metrics``: samples by name and
     labels."""
-    counted = [
-        (name, value)
-        for name, value in metrics.items()
-        if name.startswith("prebake_requests_total") and 'status="5' in name and value
-    ]
-    return [
-        f"the server counts {value:g} as {name}"
-        for name, value in counted
-        if not any(f'status="{status}"' in name for status in INTENDED_ERRORS)
-    ]
+    return [f"the server counts {value:g} as {name}" for name, value in metrics.items() if value and is_fault(name)]
+
+
+def is_fault(name: str) -> bool:
+    """Whether a sample counts requests under a status that no request may get."""
+    if not name.startswith("prebake_requests_total") or 'status="5' not in name:
+        return False
+    return not any(f'status="{status}"' in name for status in INTENDED_ERRORS)

@@ -82,7 +82,15 @@ def scan_stream(file: IO[bytes], name: str, depth: int = 0) -> Iterator[str]:
             file.seek(0)
             try:
                 yield from read(file, f"{name}, {kind}", depth + 1)
-            except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError):
+            except (
+                OSError,
+                EOFError,
+                tarfile.TarError,
+                zipfile.BadZipFile,
+                zlib.error,
+                lzma.LZMAError,
+                zstandard.ZstdError,
+            ):
                 continue  # it only begins like one
 
 
@@ -155,7 +163,7 @@ def is_kind_of(file: IO[bytes], kind: str) -> bool:
         file.seek(0)
 
 
-def scan_copy(content: IO[bytes], name: str, depth: int) -> Iterator[str]:
+def scan_copy(content: IO[bytes] | gzip.GzipFile, name: str, depth: int) -> Iterator[str]:
     """A decompressed stream, which can be read only once, as a seekable file."""
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(content, copy, CHUNK_BYTES)
