@@ -98,7 +98,9 @@ def wrong_server() -> Iterator[int]:
 
 def test_each_kind_of_client_notices_an_unexpected_status(engine: Connection, minilm: Built) -> None:
     health = HostileRequest("any", (encode("GET", "/health"),), method="GET")
-    catalogue = Catalogue(1, Target("minilm", ["texts"], {}), [health])
+    catalogue = Catalogue(
+        1, Target("minilm", ["texts"], {"minilm": [{"name": "texts", "datatype": "BYTES", "shape": [1]}]}), [health]
+    )
     kinds, tally = kinds_of_load(read_warmup(EngineLauncher(engine), minilm.tag), catalogue), Tally()
     with wrong_server() as port, load(port, kinds, tally):
         while len(tally.requests) < len(kinds):
