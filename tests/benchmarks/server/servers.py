@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,26 @@ from tests.support.container.running import find_port
 from tests.support.repository import ROOT
 
 PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Served:
+    port: int
+    process: int
+
+    def read_cpu_seconds(self) -> float:
+        """The processor time of the process and its children so far."""
+        return sum(map(read_ticks, (self.process, *find_children(self.process)))) / os.sysconf("SC_CLK_TCK")
+
+
+def read_ticks(process: int) -> int:
+    """User and system time, fields 14 and 15 of proc_pid_stat(5)."""
+    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
+    return int(after_name[11]) + int(after_name[12])
+
+
+def find_children(process: int) -> list[int]:
+    return [int(pid) for file in Path(f"/proc/{process}/task").glob("*/children") for pid in file.read_text().split()]
 
 
 def copy_models(engine: Connection, image: str, folder: Path) -> Path:
@@ -38,24 +59,24 @@ def copy_models(engine: Connection, image: str, folder: Path) -> Path:
 
 
 @contextmanager
-def prebake_server(models: Path, folder: Path, **variables: str) -> Iterator[int]:
-    """The port of the container's own server, with the settings that an image has."""
+def prebake_server(models: Path, folder: Path, **variables: str) -> Iterator[Served]:
+    """The container's own server, with the settings that an image has."""
     port = find_port()
     given = {"PREBAKE_MODELS": str(models), "PREBAKE_HOST": "127.0.0.1", "PREBAKE_PORT": str(port), **variables}
-    with serving([sys.executable, "-S", "-m", "entrypoints.serve"], port, folder / "prebake.log", given):
-        yield port
+    with serving([sys.executable, "-S", "-m", "entrypoints.serve"], port, folder / "prebake.log", given) as served:
+        yield served
 
 
 @contextmanager
-def bare_server(models: Path, folder: Path) -> Iterator[int]:
+def bare_server(models: Path, folder: Path) -> Iterator[Served]:
     port = find_port()
     command = [sys.executable, "-m", "tests.benchmarks.server.bare", str(models), str(port)]
-    with serving(command, port, folder / "bare.log", {}):
-        yield port
+    with serving(command, port, folder / "bare.log", {}) as served:
+        yield served
 
 
 @contextmanager
-def serving(command: Sequence[str], port: int, log: Path, variables: dict[str, str]) -> Iterator[None]:
+def serving(command: Sequence[str], port: int, log: Path, variables: dict[str, str]) -> Iterator[Served]:
     """The server while the block lasts, after it has answered once."""
     paths = os.pathsep.join([str(ROOT), *(path for path in sys.path if "site-packages" in path)])
     environment = {**os.environ, "PYTHONPATH": paths, **variables}
@@ -63,7 +84,7 @@ def serving(command: Sequence[str], port: int, log: Path, variables: dict[str, s
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     try:
         wait_for_answer(process, port, log)
-        yield
+        yield Served(port, process.pid)
     finally:
         process.terminate()
         try:

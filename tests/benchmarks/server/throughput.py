@@ -24,9 +24,11 @@ BODY = json.dumps({"texts": "A container starts warm.\nIts weights lie in the im
 
 @dataclass(frozen=True)
 class Throughput:
-    """Answers a second, by server and round. ``latencies`` in seconds, of all rounds."""
+    """Answers a second, and seconds of processor time for each answer, by server and round. ``latencies`` in seconds, of all
+    rounds."""
 
     rates: Mapping[str, Sequence[float]]
+    costs: Mapping[str, Sequence[float]]
     latencies: Mapping[str, Sequence[float]]
 
     @property
@@ -47,6 +49,8 @@ class Throughput:
             found.append(f"{number + 1:<8}{rates}{ratio:>10.3f}")
         rates = "".join(f"{median(self.rates[name]):>16.1f}/s" for name in (PREBAKE, BARE))
         found.append(f"median  {rates}{median(self.ratios):>10.3f}  (at least {MIN_RATIO})")
+        costs = "".join(f"{median(self.costs[name]) * 1e3:>15.2f} ms" for name in (PREBAKE, BARE))
+        found.append(f"CPU     {costs}{median(self.costs[PREBAKE]) / median(self.costs[BARE]):>10.3f}  (of an answer)")
         for share in (0.5, 0.99):
             times = "".join(
                 f"{percentile(sorted(self.latencies[name]), share) * 1e3:>15.1f} ms" for name in (PREBAKE, BARE)
@@ -57,18 +61,19 @@ class Throughput:
 
 def measure_throughput(models: Path, folder: Path, rounds: int, seconds: float) -> Throughput:
     load = Load("/generate", BODY, CONNECTIONS, seconds)
-    rates: dict[str, list[float]] = {PREBAKE: [], BARE: []}
-    latencies: dict[str, list[float]] = {PREBAKE: [], BARE: []}
+    rates, costs, latencies = ({name: list[float]() for name in (PREBAKE, BARE)} for _ in range(3))
     with prebake_server(models, folder) as ours, bare_server(models, folder) as bare:
-        ports = {PREBAKE: ours, BARE: bare}
-        for port in ports.values():
-            measure(port, Load("/generate", BODY, CONNECTIONS, min(2.0, seconds)))
+        servers = {PREBAKE: ours, BARE: bare}
+        for server in servers.values():
+            measure(server.port, Load("/generate", BODY, CONNECTIONS, min(2.0, seconds)))
         for number in range(rounds):
             for name in (PREBAKE, BARE) if number % 2 == 0 else (BARE, PREBAKE):
-                answers = check(name, measure(ports[name], load))
+                before = servers[name].read_cpu_seconds()
+                answers = check(name, measure(servers[name].port, load))
+                costs[name].append((servers[name].read_cpu_seconds() - before) / len(answers))
                 rates[name].append(sum(answer.at < seconds for answer in answers) / seconds)
                 latencies[name] += [answer.seconds for answer in answers]
-    return Throughput(rates, latencies)
+    return Throughput(rates, costs, latencies)
 
 
 def check(name: str, answers: Sequence[Answer]) -> Sequence[Answer]:
