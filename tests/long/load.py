@@ -22,6 +22,9 @@ from tests.support.hostile.sender import send
 
 PAUSE_SECONDS = 0.02
 """Between two requests of a client."""
+BUSY_PAUSE_SECONDS = 0.5
+"""Of a client whose request was refused since the queue was full. Clients that leave early fill it on a slow machine: behind a
+proxy the server takes seconds to notice that they are gone."""
 PATIENCE_SECONDS = 60.0
 JSON = {"Content-Type": "application/json"}
 INVALID: Sequence[tuple[int, str, str, bytes, Mapping[str, str]]] = (
@@ -39,10 +42,11 @@ POLLS = ("/health", "/v2/health/ready", "/metrics", "/v2/health/live", "/startup
 
 @dataclass
 class Tally:
-    """What the clients saw. ``latencies`` are of valid requests: the time of the answer (``time.monotonic``) and the seconds that
-    it took."""
+    """What the clients saw. ``busy``: requests that were told to come back later (503). ``latencies`` are of valid requests: the
+    time of the answer (``time.monotonic``) and the seconds that it took."""
 
     requests: Counter[str] = field(default_factory=Counter)
+    busy: Counter[str] = field(default_factory=Counter)
     problems: Counter[tuple[str, str]] = field(default_factory=Counter)
     latencies: list[tuple[float, float]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -50,7 +54,9 @@ class Tally:
     def add(self, kind: str, seconds: float, problem: str) -> None:
         with self._lock:
             self.requests[kind] += 1
-            if problem:
+            if problem == BUSY:
+                self.busy[kind] += 1
+            elif problem:
                 self.problems[kind, problem] += 1
             elif kind == VALID:
                 self.latencies.append((time.monotonic(), seconds))
@@ -65,6 +71,8 @@ class Kind:
     send: Callable[[int, int], str]
 
 
+BUSY = "busy"
+"""Instead of a problem: the queue is full."""
 VALID = "valid requests"
 HOSTILE = "hostile requests"
 
@@ -95,6 +103,8 @@ def load(port: int, kinds: Sequence[Kind], tally: Tally) -> Iterator[None]:
                 problem = f"no answer ({type(error).__name__})"
             tally.add(kind.name, time.monotonic() - began, problem)
             number += 1
+            if problem == BUSY:
+                over.wait(BUSY_PAUSE_SECONDS)
 
     clients = [threading.Thread(target=work, args=[kind], daemon=True) for kind in kinds for _ in range(kind.clients)]
     for each in clients:
@@ -178,6 +188,8 @@ def exchange(port: int, warmup: WarmupRequest, headers: Mapping[str, str]) -> It
 
 
 def describe_status(expected: int, status: int) -> str:
+    if status == 503:
+        return BUSY
     return "" if status == expected else f"status {status} instead of {expected}"
 
 

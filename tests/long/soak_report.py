@@ -123,8 +123,12 @@ def cells(resources: Resources) -> tuple[str, ...]:
 
 def describe_requests(tally: Tally) -> list[str]:
     problems = {kind: sum(n for (name, _), n in tally.problems.items() if name == kind) for kind in tally.requests}
-    rows = [(kind, f"{number:,}", problems[kind]) for kind, number in sorted(tally.requests.items())]
-    return table(("load, warm-up included", "requests", "wrong answers and unexpected statuses"), rows)
+    rows = [
+        (kind, f"{number:,}", f"{tally.busy[kind]:,}", problems[kind])
+        for kind, number in sorted(tally.requests.items())
+    ]
+    head = ("load, warm-up included", "requests", "refused by a full queue", "wrong answers and unexpected statuses")
+    return table(head, rows)
 
 
 def describe_problems(tally: Tally) -> list[str]:

@@ -16,7 +16,7 @@ from statistics import fmean
 from prebake.measure.bench.statistics import percentile
 from tests.benchmarks.server.servers import prebake_server
 from tests.benchmarks.server.throughput import BODY
-from tests.support.closed_loop import Answer, Load, measure
+from tests.support.measure.closed_loop import Answer, Load, measure
 
 PLACES = 16
 """``limits.queue`` of minilm: the default of ``entrypoints.manifest.values.Limits``."""

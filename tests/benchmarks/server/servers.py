@@ -63,7 +63,7 @@ def prebake_server(models: Path, folder: Path, **variables: str) -> Iterator[Ser
     """The container's own server, with the settings that an image has."""
     port = find_port()
     given = {"PREBAKE_MODELS": str(models), "PREBAKE_HOST": "127.0.0.1", "PREBAKE_PORT": str(port), **variables}
-    with serving([sys.executable, "-S", "-m", "entrypoints.serve"], port, folder / "prebake.log", given) as served:
+    with serving([sys.executable, "-S", "-m", "entrypoints.serve"], port, folder / "prebake", given) as served:
         yield served
 
 
@@ -71,7 +71,7 @@ def prebake_server(models: Path, folder: Path, **variables: str) -> Iterator[Ser
 def bare_server(models: Path, folder: Path) -> Iterator[Served]:
     port = find_port()
     command = [sys.executable, "-m", "tests.benchmarks.server.bare", str(models), str(port)]
-    with serving(command, port, folder / "bare.log", {}) as served:
+    with serving(command, port, folder / "bare", {}) as served:
         yield served
 
 

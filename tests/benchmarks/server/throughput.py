@@ -14,7 +14,7 @@ from statistics import median
 
 from prebake.measure.bench.statistics import percentile
 from tests.benchmarks.server.servers import bare_server, prebake_server
-from tests.support.closed_loop import Answer, Load, measure
+from tests.support.measure.closed_loop import Answer, Load, measure
 
 CONNECTIONS = 16
 MIN_RATIO = 0.95

@@ -42,7 +42,7 @@ class Load:
 
 def measure(port: int, load: Load) -> list[Answer]:
     """The answers of a server on loopback, the last of each connection included. Raises CalledProcessError if one is closed."""
-    command = [sys.executable, "-m", "tests.support.closed_loop"]
+    command = [sys.executable, "-m", "tests.support.measure.closed_loop"]
     given = {**vars(load), "body": load.body.decode("latin-1"), "port": port}
     done = subprocess.run(command, cwd=ROOT, input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True)
     return [Answer(*each) for each in json.loads(done.stdout)]
