@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -47,12 +48,31 @@ def give_credentials(
         "DOCKER_CONFIG": str(write_docker_config(folder / "docker", marks, docker_config)),
         "PIP_EXTRA_INDEX_URL": make_login("packages.invalid", marks["index"], "/simple"),
         "PIP_RETRIES": "0",
-        "PIP_CLIENT_CERT": str(write(folder / "client.pem", marks["client-certificate"].value)),
+        "PIP_CLIENT_CERT": str(write(folder / "client.pem", make_certificate(marks["client-certificate"]))),
         "NETRC": str(netrc),
         **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy),
         **dict.fromkeys(("no_proxy", "NO_PROXY"), "*"),
         "MY_API_KEY": marks["unknown"].value,
     }
+
+
+def make_certificate(mark: Mark) -> str:
+    """A self-signed certificate with its key, which pip can load. The mark is a line before both (RFC 7468, section 2)."""
+    from cryptography import x509  # here: few tests need it
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, USER)])
+    begin = datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), begin, begin + timedelta(1)
+    )
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return f"{mark.value}\n{certificate.decode()}{private.decode()}"
 
 
 def write_docker_config(folder: Path, marks: Mapping[str, Mark], known: Path | None) -> Path:
