@@ -5,6 +5,8 @@ RUNS ?= 10
 BENCH_SIZE ?=
 MINUTES ?= 30
 TIMES ?= 1000
+REQUESTS ?= 10000
+SEED ?= 1
 SERIES ?= 20
 PAIRS ?= 40
 NOTE ?=
@@ -16,7 +18,7 @@ READY := $(VENV)/.ready
 # Every process of tests would compile each module that it imports, as `make setup` compiles none.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup engine demo test test-all unit integration e2e coverage lint bench gpu-check soak restarts published aa requirements reference clean
+.PHONY: help setup engine demo test test-all unit integration e2e coverage lint bench bench-server gpu-check soak malformed restarts published aa requirements reference clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -80,17 +82,24 @@ ifeq ($(BENCH_SIZE),)
 	$(BIN)/python -m tests.benchmarks.sessions
 	$(BIN)/python -m tests.benchmarks.torch_cache
 	$(BIN)/python -m tests.benchmarks.ranges
+	$(BIN)/python -m tests.benchmarks.server
 endif
+
+bench-server: engine  ## of make bench: throughput of minilm against a bare Starlette application, latency at saturation
+	$(BIN)/python -m tests.benchmarks.server
 
 gpu-check:  ## PYTHON=python3, one with torch for CUDA, safetensors and numpy: what only a GPU can tell, into docs/measurements/gpu.md; no Docker
 	$(PYTHON) -m tests.gpu_check --write
 
 # The long runs, each of which writes its section of docs/measurements/long-runs.md. tests/e2e/long has a sample of each.
 LONG = --write $(if $(NOTE),--note '$(NOTE)')
-soak restarts aa: MODEL = minilm
+soak malformed restarts aa: MODEL = minilm
 
-soak: engine  ## MINUTES=30 MODEL=minilm: a container under steady mixed load: memory, open files, threads, answers
+soak: engine  ## MINUTES=30 MODEL=minilm: a container under steady load of good and hostile requests: memory, open files, threads, answers
 	$(BIN)/python -m tests.long.soak --minutes $(MINUTES) --model $(MODEL) $(LONG)
+
+malformed: engine  ## REQUESTS=10000 SEED=1 MODEL=minilm: hostile requests: statuses, log, liveness, the right answer at the end
+	$(BIN)/python -m tests.long.malformed --requests $(REQUESTS) --seed $(SEED) --model $(MODEL) $(LONG)
 
 restarts: engine  ## TIMES=1000 MODEL=minilm: a container stopped and killed again and again starts each time; about an hour
 	$(BIN)/python -m tests.long.restarts --times $(TIMES) --model $(MODEL) $(LONG)

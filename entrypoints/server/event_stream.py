@@ -44,6 +44,8 @@ class EventStream(ResponseWriter):
     nobody.
     """
 
+    shows_places = True
+
     def __init__(self, send: Send, heartbeat: float) -> None:
         """``heartbeat``: seconds without an event until a comment is sent, so that no proxy cuts the connection; 0: never."""
         super().__init__(send)

@@ -202,8 +202,13 @@ class GenerateEndpoint:
             self._show_places()
 
     def _show_places(self) -> None:
-        for inference, writer in self._writers.items():
-            writer.show_place(self._model.link.find_place(inference))
+        """To the clients that want to know. Most do not, and to find the places takes a look at every request."""
+        showing = [(inference, writer) for inference, writer in self._writers.items() if writer.shows_places]
+        if showing:
+            places = self._model.link.find_places()
+            for inference, writer in showing:
+                if inference in places:
+                    writer.show_place(places[inference])
 
     def _reject_by_state(self) -> Response:
         if self._status.state == "ready":  # an operator unloaded the model

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from entrypoints.errors import Fault, ModelFault, ModelHung, OutOfMemory
@@ -64,12 +65,15 @@ class ModelLink:
         """Inferences that wait for a worker."""
         return sum(not inference.started.done() for inference in list(self._inferences.values()))
 
-    def find_place(self, inference: RemoteInference) -> int:
-        """The inference's position: 0 if it runs or is about to run, 1 if it is the next. Cancelled inferences do not count, as
-        they take no worker's time."""
-        others = [other for other in list(self._inferences.values()) if not other.response.done()]
-        earlier = [other for other in others if other.number <= inference.number]
-        return max(0, sum(other.started.done() or not other.cancelled for other in earlier) - self.workers)
+    def find_places(self) -> Mapping[RemoteInference, int]:
+        """The position of each inference without a response: 0 if it runs or is about to run, 1 if it is the next. Cancelled
+        inferences do not count, as they take no worker's time."""
+        places, before = {}, -self.workers
+        for inference in list(self._inferences.values()):  # in the order of their numbers
+            if not inference.response.done():
+                before += inference.started.done() or not inference.cancelled
+                places[inference] = max(0, before)
+        return places
 
     def start(self) -> None:
         self._reader = threading.Thread(target=self._read_events, name="link", daemon=True)

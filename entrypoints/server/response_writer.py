@@ -27,6 +27,9 @@ def encode_headers(response: Response) -> list[tuple[bytes, bytes]]:
 class ResponseWriter:
     """Sends a client its response: all of it, at the end."""
 
+    shows_places = False
+    """Whether ``show_place`` does anything."""
+
     def __init__(self, send: Send) -> None:
         self._send = send
 

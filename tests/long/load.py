@@ -17,9 +17,14 @@ from functools import partial
 from prebake.measure import client
 from prebake.measure.answers import measure_distance
 from prebake.measure.warmup_request import WarmupRequest
+from tests.support.hostile.catalogue import Catalogue
+from tests.support.hostile.sender import send
 
 PAUSE_SECONDS = 0.02
 """Between two requests of a client."""
+BUSY_PAUSE_SECONDS = 0.5
+"""Of a client whose request was refused since the queue was full. Clients that leave early fill it on a slow machine: behind a
+proxy the server takes seconds to notice that they are gone."""
 PATIENCE_SECONDS = 60.0
 JSON = {"Content-Type": "application/json"}
 INVALID: Sequence[tuple[int, str, str, bytes, Mapping[str, str]]] = (
@@ -37,10 +42,11 @@ POLLS = ("/health", "/v2/health/ready", "/metrics", "/v2/health/live", "/startup
 
 @dataclass
 class Tally:
-    """What the clients saw. ``latencies`` are of valid requests: the time of the answer (``time.monotonic``) and the seconds that
-    it took."""
+    """What the clients saw. ``busy``: requests that were told to come back later (503). ``latencies`` are of valid requests: the
+    time of the answer (``time.monotonic``) and the seconds that it took."""
 
     requests: Counter[str] = field(default_factory=Counter)
+    busy: Counter[str] = field(default_factory=Counter)
     problems: Counter[tuple[str, str]] = field(default_factory=Counter)
     latencies: list[tuple[float, float]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -48,7 +54,9 @@ class Tally:
     def add(self, kind: str, seconds: float, problem: str) -> None:
         with self._lock:
             self.requests[kind] += 1
-            if problem:
+            if problem == BUSY:
+                self.busy[kind] += 1
+            elif problem:
                 self.problems[kind, problem] += 1
             elif kind == VALID:
                 self.latencies.append((time.monotonic(), seconds))
@@ -63,16 +71,20 @@ class Kind:
     send: Callable[[int, int], str]
 
 
+BUSY = "busy"
+"""Instead of a problem: the queue is full."""
 VALID = "valid requests"
+HOSTILE = "hostile requests"
 
 
-def kinds_of_load(warmup: WarmupRequest) -> Sequence[Kind]:
+def kinds_of_load(warmup: WarmupRequest, catalogue: Catalogue) -> Sequence[Kind]:
     return (
         Kind(VALID, 2, partial(ask, warmup)),
         Kind("event streams", 1, partial(ask_for_events, warmup)),
         Kind("invalid requests", 1, ask_wrongly),
         Kind("clients that leave early", 1, partial(leave_early, warmup)),
         Kind("polls of health and metrics", 1, poll),
+        Kind(HOSTILE, 1, partial(ask_hostilely, catalogue)),
     )
 
 
@@ -91,6 +103,8 @@ def load(port: int, kinds: Sequence[Kind], tally: Tally) -> Iterator[None]:
                 problem = f"no answer ({type(error).__name__})"
             tally.add(kind.name, time.monotonic() - began, problem)
             number += 1
+            if problem == BUSY:
+                over.wait(BUSY_PAUSE_SECONDS)
 
     clients = [threading.Thread(target=work, args=[kind], daemon=True) for kind in kinds for _ in range(kind.clients)]
     for each in clients:
@@ -150,6 +164,11 @@ def leave_early(warmup: WarmupRequest, port: int, number: int) -> str:
     return ""
 
 
+def ask_hostilely(catalogue: Catalogue, port: int, number: int) -> str:
+    """The next request of the catalogue; its answer may not be a fault of the server."""
+    return send(port, catalogue.request(number)).problem
+
+
 def poll(port: int, number: int) -> str:
     path = POLLS[number % len(POLLS)]
     status = client.get(port, path, timeout=PATIENCE_SECONDS).status
@@ -169,6 +188,8 @@ def exchange(port: int, warmup: WarmupRequest, headers: Mapping[str, str]) -> It
 
 
 def describe_status(expected: int, status: int) -> str:
+    if status == 503:
+        return BUSY
     return "" if status == expected else f"status {status} instead of {expected}"
 
 

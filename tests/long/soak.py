@@ -1,8 +1,9 @@
-"""``make soak``: one container under steady mixed load.
+"""``make soak``: one container under steady mixed load of good and hostile requests.
 
 A container is loaded for a while to warm up, and is then left alone until it is at rest. After that it is loaded for the time
 that ``--minutes`` gives, and is left alone again. At rest it may hold no more open files and threads than before the load, and
-only ``--growth`` MiB more anonymous memory. Each answer has to equal the reference, and each status has to be the expected one.
+only ``--growth`` MiB more anonymous memory. Under load the same holds for a line through the samples of its second half
+(``tests.long.growth``). Each answer has to equal the reference, and each status has to be the expected one.
 Afterwards the same request goes to this container and to a fresh one in turn: a loaded container answers as soon as a new one.
 """
 
@@ -14,9 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
 from pathlib import Path
-from statistics import median
 
 from prebake.docker.connection import Connection
 from prebake.docker.containers.containers import running
@@ -24,66 +23,39 @@ from prebake.errors import PrebakeError
 from prebake.io.log import Log, log_to_stderr
 from prebake.measure import client, ports
 from prebake.measure.bench.limits import Bound, compare
-from prebake.measure.bench.statistics import percentile
 from prebake.measure.bench.steady_state import time_steady
 from prebake.measure.start import START_TIMEOUT_SECONDS, time_later_request
 from prebake.measure.warmup_request import WarmupRequest, read_warmup
 from prebake.workflow.start_check.launcher import EngineLauncher
 from tests.long.load import Kind, Tally, kinds_of_load, load, read_metrics
 from tests.long.program import add_image_flags, image_of, run_program
-from tests.long.resources import ContainerTarget, Resources, Target
-from tests.long.section import Outcome, table
+from tests.long.resources import ContainerTarget, Target
+from tests.long.section import Outcome
+from tests.long.soak_report import (
+    MIB,
+    Plan,
+    Rest,
+    Sample,
+    Soaked,
+    describe,
+    describe_problems,
+    describe_ratio,
+    describe_requests,
+    fit_line,
+)
+from tests.support.hostile import described
+from tests.support.hostile.catalogue import Catalogue
+from tests.support.hostile.judges import judge_counts
+from tests.support.hostile.slow_senders import sending_slowly
 
-MIB = 1 << 20
-PARTS = 5
-"""In how many parts of equal length the table shows the load."""
 WARMUP_REQUESTS = 14
 """The warm-up lasts until each kind of client has sent so many requests: each request of each kind, twice."""
 REST_SECONDS = 15.0
 """How long a container may take until it is at rest."""
-NAMED_PROBLEMS = 8
-
-
-@dataclass(frozen=True)
-class Plan:
-    """``growth`` is in bytes. ``min_ratio``: at least the seconds of a fresh container's request over those of this one."""
-
-    seconds: float
-    warmup_seconds: float
-    growth: int = 8 * MIB
-    min_ratio: float = 0.9
-    compared_requests: int = 50
-
-
-@dataclass(frozen=True)
-class Rest:
-    """A container without load. ``in_flight``: requests that it still counts as such."""
-
-    resources: Resources
-    in_flight: float
-
-
-@dataclass(frozen=True)
-class Sample:
-    """``at`` is on the clock ``time.monotonic``."""
-
-    at: float
-    resources: Resources
-
-
-@dataclass(frozen=True)
-class Soaked:
-    """All that was seen of the container."""
-
-    plan: Plan
-    began: float
-    tally: Tally
-    before: Rest
-    samples: Sequence[Sample]
-    after: Rest
-    server_errors: float
-    bound: Bound | None
-    exit_code: int
+SLOW_CONNECTIONS = 20
+"""Connections that send one byte at a time while the other clients work."""
+DERIVED_REQUESTS = 400
+"""Hostile requests that schemathesis derives."""
 
 
 Fresh = Callable[[], AbstractContextManager[ports.RunningContainer]]
@@ -91,15 +63,19 @@ Fresh = Callable[[], AbstractContextManager[ports.RunningContainer]]
 
 def soak(target: Target, fresh: Fresh, warmup: WarmupRequest, plan: Plan, log: Log) -> Outcome:
     """Load the target and judge it. ``fresh`` starts another container of the same image."""
-    tally, kinds = Tally(), kinds_of_load(warmup)
+    tally = Tally()
     try:
         client.wait_until(target, client.is_ready, START_TIMEOUT_SECONDS, "ready")
+        catalogue = read_catalogue(target.port)
+        kinds = kinds_of_load(warmup, catalogue)
         log(f"ready; warming up for {plan.warmup_seconds:.0f} s")
-        list(watch(target, kinds, tally, plan.warmup_seconds, log, least=WARMUP_REQUESTS))
+        with sending_slowly(target.port, catalogue.target, SLOW_CONNECTIONS, catalogue.seed):
+            list(watch(target, kinds, tally, plan.warmup_seconds, log, least=WARMUP_REQUESTS))
         before, began = rest(target), time.monotonic()
-        samples = list(watch(target, kinds, tally, plan.seconds, log))
+        with sending_slowly(target.port, catalogue.target, SLOW_CONNECTIONS, catalogue.seed):
+            samples = list(watch(target, kinds, tally, plan.seconds, log))
         after = rest(target)
-        errors = count_server_errors(target.port)
+        errors = judge_counts(read_metrics(target.port))
         bound = None if tally.problems else compare_with_fresh(target, fresh, warmup, plan)
         soaked = Soaked(plan, began, tally, before, samples, after, errors, bound, target.stop())
     except PrebakeError as error:
@@ -108,6 +84,11 @@ def soak(target: Target, fresh: Fresh, warmup: WarmupRequest, plan: Plan, log: L
         problem = f"the server does not answer after the load ({type(error).__name__})"
         return Outcome(describe_requests(tally), [problem, *describe_problems(tally)])
     return Outcome(describe(soaked), judge(soaked))
+
+
+def read_catalogue(port: int) -> Catalogue:
+    """The hostile requests of this container, always of the same seed."""
+    return Catalogue(1, described.read_target(port), described.derive(port, 1, DERIVED_REQUESTS))
 
 
 def watch(
@@ -146,15 +127,6 @@ def rest(target: Target) -> Rest:
         last = now
 
 
-def count_server_errors(port: int) -> float:
-    """Requests that the server itself counted under a status of 500 or more, those of clients that had left included."""
-    return sum(
-        value
-        for name, value in read_metrics(port).items()
-        if name.startswith("prebake_requests_total") and 'status="5' in name
-    )
-
-
 def compare_with_fresh(target: Target, fresh: Fresh, warmup: WarmupRequest, plan: Plan) -> Bound:
     with fresh() as other:
         client.wait_until(other, client.is_ready, START_TIMEOUT_SECONDS, "ready")
@@ -178,10 +150,10 @@ def judge(soaked: Soaked) -> list[str]:
         first, last = getattr(before, name), getattr(after, name)
         if last > first:
             found.append(f"{name} at rest: {first} before the load, {last} after it")
+    found += judge_lines(soaked)
     if soaked.after.in_flight:
         found.append(f"the server still counts {soaked.after.in_flight:g} requests as in flight at rest")
-    if soaked.server_errors:
-        found.append(f"the server counts {soaked.server_errors:g} requests under a status of 500 or more")
+    found += soaked.server_errors
     if bound and bound.state == "missed":
         found.append(f"slower than a fresh container: {describe_ratio(bound)}")
     if soaked.exit_code:
@@ -189,71 +161,14 @@ def judge(soaked: Soaked) -> list[str]:
     return found
 
 
-def describe(soaked: Soaked) -> list[str]:
-    """Tables of the run."""
-    tally, plan = soaked.tally, soaked.plan
-    per_second = sum(1 for at, _ in tally.latencies if at >= soaked.began) / plan.seconds
+def judge_lines(soaked: Soaked) -> list[str]:
+    allowed = {"anonymous": soaked.plan.growth, "files": soaked.plan.count_growth, "threads": soaked.plan.count_growth}
+    grown = {name: fit_line(soaked, name) for name in allowed}
     return [
-        *describe_requests(tally),
-        *table(
-            ("", "valid requests", "median", "95th percentile", "PSS", "of it anonymous", "open files", "threads"),
-            [
-                ("at rest, before", "", "", "", *cells(soaked.before.resources)),
-                *(describe_part(soaked, part) for part in range(PARTS)),
-                ("at rest, after", "", "", "", *cells(soaked.after.resources)),
-            ],
-        ),
-        f"The warm-up took {plan.warmup_seconds:.0f} s, the load after it {plan.seconds:.0f} s with {per_second:.1f} valid "
-        f"requests a second. Rows of the load have medians of its samples. PSS is the proportional set size of all processes "
-        f"of the container; its anonymous part may grow by {plan.growth / MIB:g} MiB at rest.",
-        "",
-        f"Later answers, {plan.compared_requests} in turn with a fresh container's: "
-        f"{describe_ratio(soaked.bound) if soaked.bound else 'not compared, as there were problems'}.",
+        f"{name} under load: the line through the second half rises by {growth:,.0f}; {allowed[name]:,} are allowed"
+        for name, growth in grown.items()
+        if growth > allowed[name]
     ]
-
-
-def describe_part(soaked: Soaked, part: int) -> tuple[str, ...]:
-    length = (max(sample.at for sample in soaked.samples) - soaked.began) / PARTS
-    first = soaked.began + part * length
-    taken = sorted(seconds for at, seconds in soaked.tally.latencies if first <= at < first + length)
-    # the last sample is at the very end of the last part
-    there = [each.resources for each in soaked.samples if first < each.at <= first + length + 1e-6]
-    times = (f"{median(taken) * 1e3:.1f} ms", f"{percentile(taken, 0.95) * 1e3:.1f} ms") if taken else ("", "")
-    middle = cells(middle_of(there)) if there else ("", "", "", "")
-    return (f"load, part {part + 1} of {PARTS}", str(len(taken)), *times, *middle)
-
-
-def middle_of(samples: Sequence[Resources]) -> Resources:
-    """The median of each figure."""
-    return Resources(
-        **{each.name: int(median(getattr(one, each.name) for one in samples)) for each in fields(Resources)}
-    )
-
-
-def cells(resources: Resources) -> tuple[str, ...]:
-    return (
-        f"{resources.pss / MIB:.1f} MiB",
-        f"{resources.anonymous / MIB:.1f} MiB",
-        str(resources.files),
-        str(resources.threads),
-    )
-
-
-def describe_requests(tally: Tally) -> list[str]:
-    problems = {kind: sum(n for (name, _), n in tally.problems.items() if name == kind) for kind in tally.requests}
-    rows = [(kind, f"{number:,}", problems[kind]) for kind, number in sorted(tally.requests.items())]
-    return table(("load, warm-up included", "requests", "wrong answers and unexpected statuses"), rows)
-
-
-def describe_problems(tally: Tally) -> list[str]:
-    found = [f"{kind}: {problem}, {n} times" for (kind, problem), n in tally.problems.most_common(NAMED_PROBLEMS)]
-    others = len(tally.problems) - len(found)
-    return [*found, *([f"{others} other kinds of problems"] if others else [])]
-
-
-def describe_ratio(bound: Bound) -> str:
-    low, high = bound.interval
-    return f"fresh / loaded {bound.ratio:.2f} (95% interval {low:.2f} to {high:.2f}), at least {bound.minimum:g}: {bound.state}"
 
 
 def measure(options: argparse.Namespace, engine: Connection, folder: Path) -> Outcome:

@@ -14,11 +14,11 @@ import h11
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADERS = 100
-MAX_DETAIL_CHARACTERS = 200
-"""The most characters of a client's text in a message."""
 METHODS = "GET, HEAD, POST"
 CONTENT_LENGTH = b"\r\ncontent-length:"
 ABSOLUTE_FORM = re.compile(rb"https?://([^/?#@]+)((?:/[^?#]*)?)(\?[^#]*)?", re.IGNORECASE)
+QUOTE = re.compile(r":? (?:bytearray\()?b['\"].*", re.DOTALL)
+"""What h11 quotes of a request, at the end of its messages."""
 HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
@@ -129,8 +129,7 @@ def split_target(method: str, target: bytes) -> tuple[bytes, bytes, bytes | None
 
 
 def refuse(error: h11.RemoteProtocolError, status: int | None = None) -> Refusal:
-    """With the status that the parser suggests, if no other is given."""
-    detail = str(error)
-    if len(detail) > MAX_DETAIL_CHARACTERS:
-        detail = detail[:MAX_DETAIL_CHARACTERS] + "…"
+    """With the status that the parser suggests, if no other is given. The message goes into the answer and the log, so it quotes
+    nothing: the line may be an Authorization header, or a target with a token."""
+    detail = QUOTE.sub("", str(error))
     return Refusal(status or error.error_status_hint, f"This is not a valid HTTP request: {detail}.")

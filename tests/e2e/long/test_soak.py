@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,8 +19,11 @@ from prebake.workflow.start_check.launcher import EngineLauncher, StartedServer
 from tests.long.load import Tally, kinds_of_load, load
 from tests.long.resources import ContainerTarget, Resources
 from tests.long.section import Outcome
-from tests.long.soak import MIB, Plan, Rest, Soaked, judge, soak
+from tests.long.soak import judge, soak
+from tests.long.soak_report import MIB, Plan, Rest, Sample, Soaked
 from tests.support.commands.projects import Built
+from tests.support.hostile.catalogue import Catalogue
+from tests.support.hostile.message import HostileRequest, Target, encode
 
 # Tests assert no durations: only a container ten times slower than a fresh one would miss this bound.
 PLAN = Plan(seconds=5, warmup_seconds=2, min_ratio=0.1, compared_requests=5)
@@ -30,6 +33,7 @@ KINDS = (
     "invalid requests",
     "clients that leave early",
     "polls of health and metrics",
+    "hostile requests",
 )
 
 
@@ -60,7 +64,7 @@ def test_leaks_wrong_answers_and_failures_are_noticed(engine: Connection, leaky:
         "anonymous memory at rest grew by",
         "files at rest",
         "threads at rest",
-        "under a status of 500 or more",
+        'status="500"',
     ):
         assert words in found
 
@@ -93,7 +97,11 @@ def wrong_server() -> Iterator[int]:
 
 
 def test_each_kind_of_client_notices_an_unexpected_status(engine: Connection, minilm: Built) -> None:
-    kinds, tally = kinds_of_load(read_warmup(EngineLauncher(engine), minilm.tag)), Tally()
+    health = HostileRequest("any", (encode("GET", "/health"),), method="GET")
+    catalogue = Catalogue(
+        1, Target("minilm", ["texts"], {"minilm": [{"name": "texts", "datatype": "BYTES", "shape": [1]}]}), [health]
+    )
+    kinds, tally = kinds_of_load(read_warmup(EngineLauncher(engine), minilm.tag), catalogue), Tally()
     with wrong_server() as port, load(port, kinds, tally):
         while len(tally.requests) < len(kinds):
             pass
@@ -134,12 +142,20 @@ SOUND = Resources(pss=120 * MIB, anonymous=100 * MIB, files=12, threads=8, proce
 SECONDS = [0.01, 0.011, 0.012, 0.01, 0.011]
 
 
-def judged(after: Resources = SOUND, in_flight: float = 0, loaded: float = 1, exit_code: int = 0) -> list[str]:
+def judged(
+    after: Resources = SOUND,
+    in_flight: float = 0,
+    loaded: float = 1,
+    exit_code: int = 0,
+    under_load: Callable[[int], Resources] = lambda _: SOUND,
+) -> list[str]:
+    """``under_load``: the resources of each of twenty samples."""
     tally = Tally()
     tally.add("valid requests", 0.01, "")
     plan = Plan(seconds=5, warmup_seconds=1)
     bound = compare("later answer", plan.min_ratio, SECONDS, [loaded * each for each in SECONDS], "fresh")
-    return judge(Soaked(plan, 0, tally, Rest(SOUND, 0), [], Rest(after, in_flight), 0, bound, exit_code))
+    samples = [Sample(number, under_load(number)) for number in range(20)]
+    return judge(Soaked(plan, 0, tally, Rest(SOUND, 0), samples, Rest(after, in_flight), [], bound, exit_code))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +171,12 @@ def judged(after: Resources = SOUND, in_flight: float = 0, loaded: float = 1, ex
         ("still counts 1 requests as in flight", lambda: judged(in_flight=1)),
         ("slower than a fresh container", lambda: judged(loaded=1.5)),
         ("exit code 137 after SIGTERM", lambda: judged(exit_code=137)),
+        (
+            "anonymous under load: the line through the second half rises by 9,437,184; 8,388,608 are allowed",
+            lambda: judged(under_load=lambda at: replace(SOUND, anonymous=at * MIB)),
+        ),
+        ("files under load: the line", lambda: judged(under_load=lambda at: replace(SOUND, files=at))),
+        ("threads under load: the line", lambda: judged(under_load=lambda at: replace(SOUND, threads=at))),
     ],
 )
 def test_each_bound_can_be_missed(words: str, found: object) -> None:

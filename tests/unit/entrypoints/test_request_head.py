@@ -138,6 +138,25 @@ def test_what_is_no_head_is_refused_before_it_is_complete(received: bytes) -> No
     assert refusal(received) == 400
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\n%bAuthorization : Bearer hush\r\n\r\n",
+        b"GET / HTTP/1.1\r\n%bAuthorization: Bearer hush\0\r\n\r\n",
+        b"GET / HTTP/1.1\r\n%bBearer hush\r\n\r\n",
+        b"GET  /?token=hush HTTP/1.1\r\n%b\r\n",
+        b"GET http://user:hush@x/ HTTP/1.1\r\n%b\r\n",
+        b"GET / HTTP/1.1\r\n%bContent-Length: hush\r\n\r\n",
+        b"GET / HTTP/1.1\r\n%bTransfer-Encoding: hush\r\n\r\n",
+    ],
+)
+def test_a_message_quotes_nothing_that_may_be_a_secret(head: bytes) -> None:
+    """The log has it too."""
+    with pytest.raises(Refusal) as caught:
+        parse(head % HOST)
+    assert "hush" not in caught.value.message
+
+
 def test_a_head_has_a_largest_size_and_may_come_in_pieces() -> None:
     head = b"GET / HTTP/1.1\r\n%bX: " % HOST
     assert refusal(head + b"x" * MAX_HEAD_BYTES) == 431

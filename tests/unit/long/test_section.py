@@ -48,7 +48,7 @@ def test_a_page_without_the_marks_is_left_as_it_is(tmp_path: Path) -> None:
     assert page.read_text() == "no marks\n"
 
 
-@pytest.mark.parametrize("run", ["soak", "restarts", "published", "aa"])
+@pytest.mark.parametrize("run", ["soak", "malformed", "restarts", "published", "aa"])
 def test_the_page_has_a_place_for_each_run(run: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(section.PAGE.read_text())

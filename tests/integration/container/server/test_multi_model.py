@@ -114,6 +114,23 @@ def test_a_queue_that_is_full_is_one_models_own(start: Start) -> None:
         assert [each.result().status_code for each in held] == [200] * 3
 
 
+def test_a_model_that_does_not_read_holds_up_no_other(start: Start) -> None:
+    """Its requests are larger than the buffers of its socket."""
+    server = start(**SEVERAL).wait_for("ready")
+    _, right = model_processes(server)
+    os.kill(right, signal.SIGSTOP)
+    large = {**FORM, "clip": "A" * 4_000_000}
+    with ThreadPoolExecutor(2) as clients:
+        held = [clients.submit(server.client.post, RIGHT, json=large) for _ in range(2)]
+        wait_until(lambda: server.metric('prebake_requests_in_flight{model="right"}') == 2, "two requests")
+        for _ in range(3):
+            assert server.client.post(LEFT, data=FORM).json()["result"] == pytest.approx(answer(1))
+        assert server.get("/v2/health/live").status_code == 200
+        assert not any(each.done() for each in held)
+        os.kill(right, signal.SIGCONT)
+        assert [each.result().status_code for each in held] == [200, 200]
+
+
 @pytest.mark.parametrize("path", ["right.linear/model.bin", "right.total/model.onnx", "members/right/manifest.json"])
 def test_a_damaged_file_of_one_fails_the_start_and_names_it(start: Start, models: Path, path: str) -> None:
     content = bytearray((models / path).read_bytes())
