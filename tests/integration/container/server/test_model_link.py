@@ -105,7 +105,7 @@ def is_ended(process: int) -> bool:
     """Whether it is gone, or waits to be reaped, which the link does once the channel ends."""
     try:
         return " Z " in Path(f"/proc/{process}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it may be reaped while the file is open
         return True
 
 
