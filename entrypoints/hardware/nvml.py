@@ -32,9 +32,9 @@ class _Utilization(ctypes.Structure):
 
 
 class Gpu(NamedTuple):
-    """None: the driver does not know it. ``index``: NVML's, which ignores CUDA_VISIBLE_DEVICES."""
+    """None: the driver does not know it. ``number``: NVML's, which ignores CUDA_VISIBLE_DEVICES."""
 
-    index: int
+    number: int
     uuid: str
     used: int | None
     """Bytes."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from entrypoints.manifest.shape_buckets import describe_lengths
 from entrypoints.forms.limits import RequestMemory
 from entrypoints.hardware.nvml import Gpu
+from entrypoints.manifest.shape_buckets import describe_lengths
 from entrypoints.processes.events import PhaseEnded
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
@@ -33,8 +33,8 @@ LABELS: Mapping[str, str] = {
     f"`{BETWEEN}` (an artifact ran the inputs without padding, since their lengths lie between the smallest and the "
     f"largest bucket), `{OVERFLOW}` (the graph, or an artifact for any shape, ran them without padding) or `{REFUSED}` "
     "(the request was rejected). [Buckets](../concepts/buckets.md) explains them",
-    "path": "the endpoint, for paths of the [Open Inference Protocol](endpoints.md#open-inference-protocol) as a pattern, such as "
-    "`/v2/models/{model}/infer`; `other` for a path that the server does not have. It is never what a client wrote",
+    "path": "the endpoint, for paths of the [Open Inference Protocol](endpoints.md#open-inference-protocol) as a pattern, such "
+    "as `/v2/models/{model}/infer`; `other` for a path that the server does not have. It is never what a client wrote",
     "status": "the HTTP status; 499: the client disconnected",
     "le": "the upper bound of a histogram's bucket, in seconds",
     "version": "the version of Prebake whose code serves",

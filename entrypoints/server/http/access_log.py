@@ -53,23 +53,20 @@ class AccessLog:
             method=record.method,
             path=path,
             status=record.status,
-            **describe_outcome(record),
             seconds=round(record.seconds, 6),
             bytes_in=record.bytes_in,
             bytes_out=record.bytes_out,
             client=record.client,
-            **record.details,
-            **describe_work(record.state),
+            **{**record.details, **describe_work(record)},
         )
 
 
-def describe_outcome(record: RequestRecord) -> dict[str, int]:
-    return {"outcome": record.outcome} if record.outcome != record.status else {}
-
-
-def describe_work(state: Mapping[str, Any]) -> dict[str, object]:
-    """The model, and the seconds in its queue and at work if it began."""
-    work: dict[str, object] = {"model": state["model"]} if state.get("model") else {}
+def describe_work(record: RequestRecord) -> dict[str, Any]:
+    """The model, the seconds in its queue and at work if it began, and the outcome of an event stream that failed."""
+    state = record.state
+    work: dict[str, Any] = {"model": state["model"]} if state.get("model") else {}
+    if record.outcome != record.status:
+        work["outcome"] = record.outcome
     inference = state["call"].inference if "call" in state else None
     if inference is not None and inference.began:
         work["queue_seconds"] = round(inference.started.result(), 6)

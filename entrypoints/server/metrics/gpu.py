@@ -52,7 +52,7 @@ def list_families(gpus: Sequence[Gpu]) -> Iterator[Family]:
     def make(name: str, text: str, read: Callable[[Gpu], float | None]) -> Family:
         values = [(gpu, read(gpu)) for gpu in gpus]
         samples = [
-            Sample(value, {"gpu": str(gpu.index), "uuid": gpu.uuid}) for gpu, value in values if value is not None
+            Sample(value, {"gpu": str(gpu.number), "uuid": gpu.uuid}) for gpu, value in values if value is not None
         ]
         return Family(name, "gauge", text, samples)
 
