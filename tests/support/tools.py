@@ -51,6 +51,6 @@ def check_metrics(page: str) -> str:
     with hold_lock(home.with_suffix(".lock")):
         if not (home / "usr/bin/promtool").exists():
             debian_packages.unpack(("prometheus",), home, log_to_stderr, suite=_SUITE)
-    command = [home / "usr/bin/promtool", "check", "metrics"]
+    command: list[str | Path] = [home / "usr/bin/promtool", "check", "metrics"]
     done = subprocess.run(command, input=page, capture_output=True, text=True, timeout=60, check=False)
     return f"{done.stdout}{done.stderr}" if done.returncode or done.stderr else ""
