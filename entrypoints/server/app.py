@@ -222,7 +222,10 @@ class App:
 
     async def show_metrics(self) -> Response:
         """In a thread: it reads files, waits for the driver of a GPU, and imports modules at first."""
-        return await asyncio.to_thread(self._render_metrics)
+        try:
+            return await asyncio.to_thread(self._render_metrics)
+        except RuntimeError:  # the limit of threads: an operator wants to see the metrics all the more
+            return self._render_metrics()
 
     def _render_metrics(self) -> Response:
         from entrypoints.server.metrics.page import MetricsPage

@@ -41,7 +41,7 @@ def begin_tracing(
         "telemetry.sdk.name": "prebake",
         "telemetry.sdk.language": "python",
         "telemetry.sdk.version": VERSION,
-        **({"container.image.repo_digests": settings.image_digest} if settings.image_digest else {}),
+        **({"oci.manifest.digest": settings.image_digest} if settings.image_digest else {}),
     }
 
     def describe() -> Attributes:

@@ -67,8 +67,9 @@ def test_a_request_is_a_span_below_its_callers(start: Start, collector: Collecto
 
 
 def test_the_start_is_a_trace(start: Start, collector: Collector) -> None:
-    server = traced(start, collector)
+    server = traced(start, collector, PREBAKE_IMAGE_DIGEST="sha256:1")
     root = collector.find("start")
+    assert root.resource["oci.manifest.digest"] == "sha256:1"
     children = [span for span in collector.spans if span.parent == root.span_id]
     assert {"launch", "bind", "live", "manifest", "warm-up", "verify"} <= {span.name for span in children}
     assert all(span.trace_id == root.trace_id and root.start <= span.start <= span.end for span in children)
