@@ -45,10 +45,11 @@ def start() -> NoReturn:
     prepare_interpreter()
     signal.signal(signal.SIGTERM, stop_early)
     signal.signal(signal.SIGINT, stop_early)
-    from entrypoints.settings import find_unknown, read_settings
+    from entrypoints.settings import SECRETS, find_unknown, read_settings
 
     settings = read_settings(os.environ)
-    os.environ.pop("PREBAKE_ADMIN_TOKEN", None)  # a model's code and its child processes need not see it
+    for secret in SECRETS:
+        os.environ.pop(secret, None)  # a model's code and its child processes need not see it
     binding = timeline.now()
     listening = bind(settings)
     bound = timeline.now()
@@ -121,7 +122,7 @@ def run_model(settings: Settings, timeline: Timeline, end: socket.socket, stderr
         from entrypoints.model.process import ModelProcess
         from entrypoints.processes.channel import Channel
 
-        process = ModelProcess(settings._replace(admin_token=""), timeline, Channel(end), name)
+        process = ModelProcess(settings._replace(admin_token="", telemetry=()), timeline, Channel(end), name)
         process.run_in_thread(load_model)
         process.answer_requests()
     except BaseException as error:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from entrypoints.errors import SettingsFault
 
 PREFIX = "PREBAKE_"
+SECRETS = ("PREBAKE_ADMIN_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+"""Variables that a model's code and its child processes need not see."""
 RENAMED = {
     "PREBAKE_FAULT_LINGER": "PREBAKE_FAILURE_EXIT_DELAY",
     "PREBAKE_GRACE": "PREBAKE_GRACE_PERIOD",
@@ -60,12 +62,19 @@ class Settings(NamedTuple):
     """Vertex AI's name of ``/v2/health/ready``."""
     predict_route: str = ""
     """Vertex AI's name of ``/generate``; in JSON it takes lists of instances, too."""
+    image_digest: str = ""
+    """The digest of the image that runs, for its metrics and traces: an image cannot contain its own."""
     model_names: tuple[str, ...] = ()
     """Empty if the image has one model. The image sets the variable."""
 
+    telemetry: tuple[tuple[str, str], ...] = ()
+    """OpenTelemetry's variables and their texts, if an endpoint for traces is set; ``entrypoints.server.tracing.settings`` reads
+    them. Never shown: the headers are secret."""
+
     def __repr__(self) -> str:
-        """Without the token."""
-        shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name != "admin_token")
+        """Without secrets."""
+        hidden = ("admin_token", "telemetry")
+        shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in hidden)
         return f"Settings({', '.join(shown)})"
 
     @property
@@ -101,9 +110,11 @@ VARIABLES: Mapping[str, tuple[str, Values]] = {
     "PREBAKE_ALLOWED_ORIGINS": ("allowed_origins", "origins, separated by commas"),
     "AIP_HEALTH_ROUTE": ("health_route", A_PATH),
     "AIP_PREDICT_ROUTE": ("predict_route", A_PATH),
+    "PREBAKE_IMAGE_DIGEST": ("image_digest", "a digest"),
     "PREBAKE_MODEL_NAMES": ("model_names", "names, separated by commas"),
 }
 """By variable, its field of ``Settings`` and its values. ``read_settings`` reads these and no others."""
+TRACE_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 OTHER_NAMES = {"PREBAKE_PORT": ("PORT", "AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT")}
 """Variables that platforms set. The first that is set counts if ours is not set."""
 
@@ -121,8 +132,15 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
                 problems.append(f"{source}={text[:100]!r}: give {error}")
     if problems:
         raise SettingsFault(problems)
-    settings = Settings(**values)
+    settings = Settings(**values, telemetry=read_telemetry(environ))
     return settings._replace(workers=max(1, settings.workers), admin_token=settings.admin_token.strip())
+
+
+def read_telemetry(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """None without an endpoint for traces."""
+    if not any(environ.get(name) for name in TRACE_ENDPOINTS):
+        return ()
+    return tuple((name, text) for name, text in environ.items() if name.startswith("OTEL_") and text)
 
 
 def find_text(environ: Mapping[str, str], name: str) -> tuple[str, str]:

@@ -77,7 +77,7 @@ class Driver:
             raise SessionFault(f"the NVIDIA driver has no device: {name} returned {code}")
 
 
-class _NvmlMemory(ctypes.Structure):
+class NvmlMemory(ctypes.Structure):
     """``nvmlMemory_t``."""
 
     _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
@@ -88,7 +88,7 @@ def find_free_bytes(bus_id: bytes) -> int | None:
     library = open_library(NVML_LIBRARY)
     if library is None or library.nvmlInit_v2():
         return None
-    handle, memory = ctypes.c_void_p(), _NvmlMemory()
+    handle, memory = ctypes.c_void_p(), NvmlMemory()
     failed = library.nvmlDeviceGetHandleByPciBusId_v2(bus_id, ctypes.byref(handle))
     failed = failed or library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory))
     return None if failed else int(memory.free)

@@ -78,10 +78,12 @@ class NoRoute(Exception):
 class WrongMethod(Exception):
     """The path accepts another method. The text is an answer to the client (405)."""
 
-    def __init__(self, method: str, path: str, allowed: str) -> None:
+    def __init__(self, method: str, path: str, allowed: str, pattern: str) -> None:
         super().__init__(f"{path} accepts {allowed}, not {method}.")
         self.allowed = allowed
         """The value of the header Allow."""
+        self.pattern = pattern
+        """As a ``Route`` has it."""
 
 
 def find_route(method: str, path: str) -> Route:
@@ -92,7 +94,8 @@ def find_route(method: str, path: str) -> Route:
         if found is not None:
             if method == accepted or (method, accepted) == ("HEAD", "GET"):
                 return Route(operation, **found, pattern="/".join(pattern))
-            raise WrongMethod(method[:20], path[:200], "GET, HEAD" if accepted == "GET" else accepted)
+            allowed = "GET, HEAD" if accepted == "GET" else accepted
+            raise WrongMethod(method[:20], path[:200], allowed, "/".join(pattern))
     raise NoRoute(f"There is no endpoint {path[:200]}; GET / lists the endpoints.")
 
 

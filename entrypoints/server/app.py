@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,14 +15,15 @@ from entrypoints.processes.timeline import Timeline
 from entrypoints.response import HTTPException, Response, error_response, json_response
 from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST
 from entrypoints.server.http.browser_request import check_browser_request
-from entrypoints.server.metrics import MEDIA_TYPE, Metrics
 from entrypoints.server.readiness import wait_until_decided
 from entrypoints.server.response_writer import Receive, ResponseWriter, Scope, Send
 from entrypoints.server.served_model import ServedModel
+from entrypoints.server.usage import ServerUsage
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
     from entrypoints.server.generate import Call
+    from entrypoints.server.metrics.page import MetricsPage
     from entrypoints.server.open_inference.endpoints import OpenInference
 
 GENERATE, INVOCATIONS, PING = "/generate", "/invocations", "/ping"
@@ -35,19 +36,28 @@ METHODS = "GET, HEAD, POST"
 
 
 class App:
-    def __init__(self, models: Sequence[ServedModel], status: Status, metrics: Metrics, settings: Settings) -> None:
+    def __init__(
+        self,
+        models: Sequence[ServedModel],
+        status: Status,
+        timeline: Timeline,
+        usage: ServerUsage,
+        settings: Settings,
+    ) -> None:
         self._settings = settings
         self._models = {model.path: model for model in models}
         self._single_model = models[0] if not models[0].name else None
         self._status = status
-        self._metrics = metrics
+        self._timeline = timeline
+        self._usage = usage
+        self._metrics: MetricsPage | None = None
         self._open_inference: OpenInference | None = None
         self._readiness = {READY: status, PING: status}
         self._readiness |= {f"{MODELS}/{model.name}/ready": model.status for model in models if model.name}
         if settings.health_route:
             self._readiness[settings.health_route] = status
         self._aliases = {name: GENERATE for name in (INVOCATIONS, settings.predict_route) if name}
-        self._pages: dict[str, Callable[[], Response]] = {
+        self._pages: dict[str, Callable[[], Response | Awaitable[Response]]] = {
             "/": self.show_index,
             HEALTH: self.show_health,
             METRICS: self.show_metrics,
@@ -61,14 +71,16 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         path = self._find_path(scope["path"], headers)
-        scope["state"]["probe"] = self._is_probe(path)
+        state = scope["state"]
+        state["probe"] = self._is_probe(path)
+        if path in self._pages or path in self._models:
+            state["route"] = path
         writer = self._choose_writer(path, headers, send)
         try:
             response = self._check(scope, path, headers) or await self._respond(scope, path, headers, receive, writer)
         except HTTPException as error:
             response = error.response
-        known = path if path in self._pages or path in self._models else scope["state"].get("route", "other")
-        self._metrics.requests[known, CLIENT_CLOSED_REQUEST if response is None else response.status] += 1
+        state["outcome"] = CLIENT_CLOSED_REQUEST if response is None else response.status
         if response is not None:
             if response.status >= 400 and is_of_protocol(path):
                 from entrypoints.server.open_inference.endpoints import convert_error
@@ -124,7 +136,9 @@ class App:
                 scope["state"]["model"] = model.name or manifest.name  # for the access log
             if method != "POST":
                 return reject_method(method, path, "POST")
-            call = model.generate.read_form_call(headers, of_vertex=scope["path"] == self._settings.predict_route)
+            scope["state"]["served"] = model
+            of_vertex = scope["path"] == self._settings.predict_route
+            call = scope["state"]["call"] = model.generate.read_form_call(headers, of_vertex=of_vertex)
             begun = time.perf_counter_ns()
             response = await model.generate.respond(call, headers, receive, writer)
             whole = time.perf_counter_ns() - begun
@@ -141,7 +155,8 @@ class App:
         status = self._readiness.get(path)
         if status and not scope["state"].get("overloaded") and not await wait_until_decided(status, headers, receive):
             return None
-        return page()
+        answer = page()
+        return answer if isinstance(answer, Response) else await answer
 
     def _count(self, model: ServedModel, call: Call, response: Response | None, whole: int) -> None:
         self._protocol.count_generate(model, call, response, whole)
@@ -189,7 +204,7 @@ class App:
         return json_response(200 if live else 503, {"live": live})
 
     def show_startup(self) -> Response:
-        timeline = self._metrics.timeline
+        timeline = self._timeline
         started = write_time(datetime.fromtimestamp(timeline.process_started, UTC))
         if self._single_model is not None:
             account = describe_start(self._status, timeline) | describe_settings(self._settings, timeline)
@@ -205,8 +220,22 @@ class App:
     def show_api(self) -> Response:
         return self._protocol.describe_api()
 
-    def show_metrics(self) -> Response:
-        return Response(200, self._metrics.render(list(self._models.values())).encode(), MEDIA_TYPE)
+    async def show_metrics(self) -> Response:
+        """In a thread: it reads files, waits for the driver of a GPU, and imports modules at first."""
+        try:
+            return await asyncio.to_thread(self._render_metrics)
+        except RuntimeError:  # the limit of threads: an operator wants to see the metrics all the more
+            return self._render_metrics()
+
+    def _render_metrics(self) -> Response:
+        from entrypoints.server.metrics.page import MetricsPage
+        from entrypoints.server.metrics.text_format import MEDIA_TYPE
+
+        if self._metrics is None:
+            models = list(self._models.values())
+            digest = self._settings.image_digest
+            self._metrics = MetricsPage(models, self._status, self._timeline, self._usage, digest)
+        return Response(200, self._metrics.render(), MEDIA_TYPE)
 
 
 def describe_model(model: ServedModel) -> dict[str, object]:

@@ -55,6 +55,8 @@ class Call:
     def __init__(self, limit: int, make: Make) -> None:
         self.limit = limit
         self.make = make
+        self.received = 0.0
+        """When its body was complete, by the loop's clock; 0: it is not."""
         self.inference: RemoteInference | None = None
         """As soon as the model process gets it."""
 
@@ -102,6 +104,7 @@ class GenerateEndpoint:
             self._check_queue()  # so that a body that comes in vain need not be sent
             with self._memory.share() as share:
                 body = await self._receive(call.limit, headers, receive, share, deadline)
+                call.received = asyncio.get_running_loop().time()
                 self._check_queue()
                 self._usage.in_flight += 1
                 try:
@@ -198,6 +201,8 @@ class GenerateEndpoint:
             return response
         finally:
             inference.cancel("the client no longer waits for the answer")
+            if inference.began:
+                self._usage.queue.observe(inference.started.result())
             del self._writers[inference]
             self._show_places()
 

@@ -51,6 +51,7 @@ class InferenceStarted(NamedTuple):
     """Seconds in the queue."""
 
     def apply(self, inference: RemoteInference) -> None:
+        inference.began = time.perf_counter()
         inference.started.set_result(self.waited)
 
 
@@ -93,6 +94,8 @@ class RemoteInference:
         self.timeout: float | None = None
         self.started: Future[float] = Future()
         """Seconds that it waited."""
+        self.began = 0.0
+        """When a worker took it, by ``time.perf_counter``; 0: none did, although ``started`` may be done."""
         self.response: Future[Response] = Future()
         self.seconds = 0.0
         self.times: InferTimes | None = None

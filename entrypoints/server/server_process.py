@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import signal
 import socket
 from collections.abc import Mapping
@@ -16,15 +17,18 @@ from entrypoints.processes.log import log_event, log_loop_error
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.server.app import App
-from entrypoints.server.metrics import Metrics
 from entrypoints.server.served_model import ServedModel, follow_models
+from entrypoints.server.usage import ServerUsage
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
     from entrypoints.server.http.listener import Listener
+    from entrypoints.server.tracing.server_tracing import ServerTracing
 
 FORCED_EXIT_CODE = 128 + signal.SIGTERM
 """The exit code after a second signal: requests in flight are lost."""
+SHORTEST_FLUSH_SECONDS, LONGEST_FLUSH_SECONDS = 1.0, 5.0
+"""How long the end waits for the last traces to be sent."""
 
 
 class ServerProcess:
@@ -42,8 +46,8 @@ class ServerProcess:
         self._settings = settings
         self._timeline = timeline
         self._status = Status()
-        self._metrics = Metrics(timeline, self._status)
         memory = self._memory = RequestMemory()
+        self._usage = ServerUsage(memory)
         self._status.decided.add_done_callback(lambda _: self._measure_free_memory())
         self._models = [
             ServedModel(
@@ -58,14 +62,17 @@ class ServerProcess:
             for name, (channel, process) in models.items()
         ]
         self._outputs = outputs
+        self._tracing: ServerTracing | None = None
+        self._drain_deadline = math.inf
+        """By the loop's clock: the end of the grace period."""
         if settings.model_names:
             follow_models(self._models, self._status, timeline)
 
     async def serve(self, listening: socket.socket) -> None:
         from entrypoints.server.http.listener import Listener
 
-        app = App(self._models, self._status, self._metrics, self._settings)
-        listener = Listener(app, self._settings, self._metrics, self._become_live)
+        app = App(self._models, self._status, self._timeline, self._usage, self._settings)
+        listener = self._listener = Listener(app, self._settings, self._usage, self._become_live)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, listener)
@@ -74,6 +81,7 @@ class ServerProcess:
         for model in self._models:
             model.link.start()
         await listener.serve([listening])
+        await self._end_tracing(self._drain_deadline - loop.time())
 
     def _measure_free_memory(self) -> None:
         """As the model processes do (``Preload.measure_free_memory``)."""
@@ -89,8 +97,23 @@ class ServerProcess:
 
         self._watch = StartWatch(self._models, self._outputs, self._settings.start_timeout)
         self._watch.begin(asyncio.get_running_loop())
+        if self._settings.telemetry:
+            self._begin_tracing()
         gc.freeze()  # imported objects live as long as the process: no collection need look at them again
         gc.enable()
+
+    def _begin_tracing(self) -> None:
+        """Before the first request is accepted."""
+        from entrypoints.server.tracing.server_tracing import begin_tracing  # late: most servers send no traces
+
+        tracing = begin_tracing(self._settings, self._models, self._status, self._timeline, self._usage)
+        if tracing is not None:
+            self._tracing, self._listener.tracer = tracing, tracing.tracer
+
+    async def _end_tracing(self, seconds: float) -> None:
+        """Send the last spans. At least a short time, although requests have used up the grace period."""
+        if self._tracing is not None:
+            await self._tracing.close(min(LONGEST_FLUSH_SECONDS, max(SHORTEST_FLUSH_SECONDS, seconds)))
 
     def _end_if_failed(self) -> None:
         """A fault ends the process, after long enough for ``/health`` to be read."""
@@ -105,6 +128,7 @@ class ServerProcess:
         for model in healthy:
             model.status.drain()
         await asyncio.gather(*(model.generate.drain(self._settings.grace_period) for model in healthy))
+        await self._end_tracing(SHORTEST_FLUSH_SECONDS)
         finish(code)
 
     def _stop(self, listener: Listener) -> None:
@@ -115,6 +139,7 @@ class ServerProcess:
         self._status.drain()
         for model in self._models:
             model.status.drain()
+        self._drain_deadline = asyncio.get_running_loop().time() + self._settings.grace_period
         in_flight = sum(model.usage.unanswered for model in self._models)
         log_event("draining", in_flight=in_flight, grace=self._settings.grace_period)
         self._draining = asyncio.ensure_future(self._drain(listener))

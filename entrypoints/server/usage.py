@@ -1,8 +1,14 @@
-"""How much one model is used: requests in flight, and how long its answers took."""
+"""What is counted while requests are answered: by model, and for the whole server. ``entrypoints.server.metrics`` shows it."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from entrypoints.forms.limits import RequestMemory
 
 BUCKET_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
@@ -24,6 +30,11 @@ class Histogram:
                 if seconds <= bound:
                     self.counts[index] += 1
 
+    def read(self) -> tuple[list[int], float, int]:
+        """The counts of the buckets, the sum and the count, which belong together."""
+        with self._lock:
+            return list(self.counts), self.sum, self.count
+
     @property
     def mean(self) -> float:
         return self.sum / self.count if self.count else 0.0
@@ -38,7 +49,36 @@ class Usage:
         self.in_flight = 0
         """Requests that have a place in the queue, or are at work."""
         self.generate = Histogram()
+        self.queue = Histogram()
+        self.requests: dict[int, Histogram] = {}
+        """By status, the time from a request's first byte to the last one of its answer."""
 
     @property
     def unanswered(self) -> int:
         return self.receiving + self.in_flight
+
+
+class ServerUsage:
+    """The usage of the whole server."""
+
+    def __init__(self, memory: RequestMemory) -> None:
+        self.memory = memory
+        """The budget of the bodies of all requests."""
+        self.requests: Counter[tuple[str, str, int]] = Counter()
+        """By route, model and status. The route ``invalid`` stands for requests whose head was refused, ``other`` for paths that
+        the server does not have. The model is empty in an image of one model, and for requests that are about none."""
+        self.connections = 0
+        self.overload_connections = 0
+        self.spans: Counter[str] = Counter()
+        """Spans of OpenTelemetry, by what became of them."""
+
+    def count_request(self, state: Mapping[str, Any], status: int, seconds: float) -> None:
+        """``state``: the scope's. Its ``route`` is an endpoint or a pattern, never what a client wrote; its ``served`` is the
+        model that the request is for."""
+        served = state.get("served")
+        self.requests[state.get("route", "other"), served.name if served else "", status] += 1
+        if served is not None:
+            histogram = served.usage.requests.get(status)
+            if histogram is None:
+                histogram = served.usage.requests[status] = Histogram()
+            histogram.observe(seconds)

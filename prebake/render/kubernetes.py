@@ -98,7 +98,10 @@ def _container(spec: ImageSpec, deployment: Deployment, members: Sequence[ImageS
         "image": deployment.image,
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"name": "http", "containerPort": 8000}],
-        "env": [{"name": "PREBAKE_GRACE_PERIOD", "value": str(drain)}],
+        "env": [
+            {"name": "PREBAKE_GRACE_PERIOD", "value": str(drain)},
+            {"name": "PREBAKE_IMAGE_DIGEST", "value": deployment.image.partition("@")[2]},
+        ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -1,8 +1,9 @@
-"""Others' programs for OCI images: Debian's skopeo and umoci, unpacked and not installed."""
+"""Others' programs from Debian's packages, unpacked and not installed: skopeo and umoci for OCI images, Prometheus' promtool."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,3 +43,14 @@ def oci_tools() -> Tools:
         if not (home / "usr/bin/skopeo").exists():
             debian_packages.unpack(_PACKAGES, home, log_to_stderr, suite=_SUITE)
     return Tools(home)
+
+
+def check_metrics(page: str) -> str:
+    """What promtool says of a page of metrics: nothing if the text is right and names follow the conventions."""
+    home = cache_folder() / "tests" / "promtool"
+    with hold_lock(home.with_suffix(".lock")):
+        if not (home / "usr/bin/promtool").exists():
+            debian_packages.unpack(("prometheus",), home, log_to_stderr, suite=_SUITE)
+    command: list[str | Path] = [home / "usr/bin/promtool", "check", "metrics"]
+    done = subprocess.run(command, input=page, capture_output=True, text=True, timeout=60, check=False)
+    return f"{done.stdout}{done.stderr}" if done.returncode or done.stderr else ""

@@ -18,10 +18,10 @@ from entrypoints.processes.timeline import Timeline
 from entrypoints.server.app import App
 from entrypoints.server.event_stream import MEDIA_TYPE as EVENT_STREAM
 from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST
-from entrypoints.server.metrics import Metrics
 from entrypoints.server.readiness import MAX_WAIT_SECONDS
 from entrypoints.server.response_writer import Message, Receive, Scope, Send
 from entrypoints.server.served_model import ServedModel
+from entrypoints.server.usage import ServerUsage
 from entrypoints.settings import Settings
 from tools.reference.markdown import code, codes, page, table
 
@@ -188,7 +188,7 @@ def make_app(names: tuple[str, ...], state: str) -> App:
             each.fail(ManifestFault("none"))
         elif state == "draining":
             each.drain()
-    return App(models, status, Metrics(timeline, status), Settings())
+    return App(models, status, timeline, ServerUsage(RequestMemory()), Settings())
 
 
 def call(app: App, method: str, path: str) -> Answer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from entrypoints.server.tracing.settings import VARIABLES as TELEMETRY
 from entrypoints.settings import RENAMED, VARIABLES, Settings, Values
 from tools.reference.markdown import code, codes, page, table
 
@@ -201,6 +202,8 @@ MEANINGS: Mapping[str, str] = {
     "AIP_PREDICT_ROUTE": "Another path of `/generate`, which takes lists of instances, too. Vertex AI sets it.",
     "PREBAKE_ADMIN_TOKEN": "What a client has to send with a request that loads, unloads or clears something. Without the "
     "variable nobody may. The token is never shown; blanks and line ends around it do not count.",
+    "PREBAKE_IMAGE_DIGEST": "The digest of the image that runs, such as `sha256:…`, for the label `digest` of "
+    "[`prebake_build_info`](metrics.md) and for traces: an image cannot contain its own. `prebake deploy` sets it.",
     "PREBAKE_MODEL_NAMES": "The models of an image of "
     "[several models](../concepts/serving.md#several-models-behind-one-server), which sets the variable itself.",
 }
@@ -257,6 +260,15 @@ name. Variables that Kubernetes sets for a Service named `prebake…` are left o
         ),
         "A start that finds one of these earlier names ends with exit code 78, and the message has the present name:",
         table(("earlier name", "present name"), [(code(old), code(new)) for old, new in RENAMED.items()]),
+        "### OpenTelemetry",
+        """
+With an endpoint, the container sends [traces](../operate.md#traces). It reads these of OpenTelemetry's standard variables. As
+the specification asks, a value that is wrong does not end the start: the log has a warning (event `telemetry settings`).""",
+        table(
+            ("variable", "meaning"),
+            [(code(name), f"{meaning[:1].upper()}{meaning[1:]}.") for name, meaning in TELEMETRY.items()],
+        ),
+        "### Variables for libraries",
         "The container sets these variables for its libraries, unless you set them:",
         table(("variable", "value", "effect"), [(code(name), code(value), effect) for name, value, effect in PRESET]),
     )

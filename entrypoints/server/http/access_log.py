@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from entrypoints.processes.log import log_event
@@ -16,6 +17,8 @@ class RequestRecord(NamedTuple):
     """None, as the path, if the head of the request was refused."""
     path: str | None
     status: int
+    outcome: int
+    """The status that the answer would have had, if an event stream had not begun with 200; else ``status``."""
     seconds: float
     """From the first byte of the head to the last byte of the answer that was handed to the kernel's buffer or ours."""
     bytes_in: int
@@ -23,8 +26,13 @@ class RequestRecord(NamedTuple):
     bytes_out: int
     client: str
     details: dict[str, Any]
-    """``request_id``; ``trace_id``, ``model`` and ``problem`` if there is one."""
-    is_probe: bool = False
+    """``request_id``; ``trace_id`` and ``problem`` if there is one."""
+    state: Mapping[str, Any]
+    """What the application noted in ``scope["state"]``: ``route``, ``probe``, ``model``, ``served``, ``call``."""
+
+    @property
+    def is_probe(self) -> bool:
+        return bool(self.state.get("probe"))
 
 
 class AccessLog:
@@ -49,5 +57,18 @@ class AccessLog:
             bytes_in=record.bytes_in,
             bytes_out=record.bytes_out,
             client=record.client,
-            **record.details,
+            **{**record.details, **describe_work(record)},
         )
+
+
+def describe_work(record: RequestRecord) -> dict[str, Any]:
+    """The model, the seconds in its queue and at work if it began, and the outcome of an event stream that failed."""
+    state = record.state
+    work: dict[str, Any] = {"model": state["model"]} if state.get("model") else {}
+    if record.outcome != record.status:
+        work["outcome"] = record.outcome
+    inference = state["call"].inference if "call" in state else None
+    if inference is not None and inference.began:
+        work["queue_seconds"] = round(inference.started.result(), 6)
+        work["generate_seconds"] = round(inference.seconds, 6)
+    return work

@@ -23,7 +23,7 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from entrypoints.response import HTTPException, error_response
-from entrypoints.server.http.access_log import AccessLog, RequestRecord
+from entrypoints.server.http.access_log import RequestRecord
 from entrypoints.server.http.body_reader import BODY_BYTES_PER_SECOND, BODY_SECONDS, BodyReader
 from entrypoints.server.http.exchange import Exchange, write_head
 from entrypoints.server.http.request_head import Refusal, parse_head, take_head
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
         loop: asyncio.AbstractEventLoop
         stopping: bool
-        access_log: AccessLog
 
         def remove(self, connection: Connection) -> None: ...
 
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
         def start(self, exchange: Exchange, connection: Connection) -> None: ...
 
-        def count_invalid(self, status: int) -> None: ...
+        def record(self, record: RequestRecord) -> None: ...
 
         def describe_overload(self) -> Refusal: ...
 
@@ -216,7 +215,7 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     def record(self, record: RequestRecord) -> None:
-        self._listener.access_log.write(record)
+        self._listener.record(record)
 
     def finish_exchange(self) -> None:
         """The response is complete."""
@@ -286,17 +285,18 @@ class Connection(asyncio.Protocol):
         """A head that no application sees."""
         request_id = choose_request_id(())
         size = self._write_refusal(refusal, request_id)
-        self._listener.count_invalid(refusal.status)
         self.record(
             RequestRecord(
                 method=None,
                 path=None,
                 status=refusal.status,
+                outcome=refusal.status,
                 seconds=self._loop.time() - self._began,
                 bytes_in=len(self._received),
                 bytes_out=size,
                 client=self.client,
                 details={"request_id": request_id, "problem": refusal.message},
+                state={"route": "invalid"},
             )
         )
         self._end()

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from entrypoints.processes.log import log_event, request_context
 from entrypoints.response import HTTPException, Response, error_response
@@ -139,11 +139,13 @@ class Exchange:
             if not self.response_complete and not self._left:
                 raise RuntimeError("the application ended without a response")
         except asyncio.CancelledError:  # the server stops, and the application did not answer in time
+            state["outcome"] = 503
             await self._answer_unfinished(error_response(503, "The request was not finished: the server is stopping."))
         except Exception as error:
+            state["outcome"] = 500
             await self._answer_failure(error)
         finally:
-            self._record(str(state.get("model") or ""), is_probe=bool(state.get("probe")))
+            self._record(state)
 
     async def receive(self) -> Message:
         """Raises HTTPException (400, 408) if the rest of the body is malformed or does not arrive in time."""
@@ -226,19 +228,21 @@ class Exchange:
         self._connection.end_after_response()
         await send_response(self.send, response)
 
-    def _record(self, model: str, *, is_probe: bool) -> None:
+    def _record(self, state: Mapping[str, Any]) -> None:
         left = self._left and not self.response_complete
+        status = CLIENT_CLOSED_REQUEST if left else self._status
         self._connection.record(
             RequestRecord(
                 method=self.head.method,
                 path=self.head.path,
-                status=CLIENT_CLOSED_REQUEST if left else self._status,
+                status=status,
+                outcome=status if left else state.get("outcome", status),
                 seconds=asyncio.get_running_loop().time() - self._began,
                 bytes_in=self.bytes_in,
                 bytes_out=self._bytes_out,
                 client=self._connection.client,
-                details={**self.details, "model": model} if model else self.details,
-                is_probe=is_probe,
+                details=self.details,
+                state=state,
             )
         )
 

@@ -10,14 +10,24 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from entrypoints.processes.log import log_event
-from entrypoints.server.http.access_log import AccessLog
+from entrypoints.server.http.access_log import AccessLog, RequestRecord
 from entrypoints.server.http.connection import HEAD_SECONDS, Connection
 from entrypoints.server.http.exchange import Application, Exchange
 from entrypoints.server.http.request_head import Refusal
 
 if TYPE_CHECKING:
-    from entrypoints.server.metrics import Metrics
+    from typing import Protocol
+
+    from entrypoints.server.usage import ServerUsage
     from entrypoints.settings import Settings
+
+    class Tracer(Protocol):
+        """What a listener needs of `entrypoints.server.tracing.tracer`."""
+
+        def begin(self, exchange: Exchange) -> object: ...
+
+        def record(self, record: RequestRecord) -> None: ...
+
 
 PROBE_CONNECTIONS = 16
 """Besides the bound: connections on which only probes are answered, so that liveness stays reachable."""
@@ -49,14 +59,16 @@ without a place for data in the client's buffers, the kernel ends a connection."
 
 class Listener:
     def __init__(
-        self, application: Application, settings: Settings, metrics: Metrics, on_live: Callable[[], None]
+        self, application: Application, settings: Settings, usage: ServerUsage, on_live: Callable[[], None]
     ) -> None:
         """``on_live`` is called once connections are answered."""
         self.loop = asyncio.get_running_loop()
         self.stopping = False
-        self.access_log = AccessLog(settings.access_log)
+        self.tracer: Tracer | None = None
+        """If an endpoint for traces is set."""
+        self._access_log = AccessLog(settings.access_log)
         self._application = application
-        self._metrics = metrics
+        self._usage = usage
         self._on_live = on_live
         self._bound = compute_bound(settings.max_connections)
         self._open: dict[Connection, None] = {}
@@ -101,7 +113,7 @@ class Listener:
     def remove(self, connection: Connection) -> None:
         for register in (self._open, self._waiting, self._idle, self._probes):
             register.pop(connection, None)
-        self._metrics.connections = len(self._open)
+        self._usage.connections = len(self._open)
         if self._hang_ups is not None:
             descriptor = connection.transport.get_extra_info("socket").fileno()
             if self._watched.pop(descriptor, None) is not None:
@@ -120,12 +132,18 @@ class Listener:
     def start(self, exchange: Exchange, connection: Connection) -> None:
         """Begin to answer a request."""
         state: dict[str, object] = {"overloaded": self.describe_overload().message} if connection.overloaded else {}
+        if self.tracer is not None:
+            state["trace"] = self.tracer.begin(exchange)
         task = self.loop.create_task(exchange.run(self._application, state))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def count_invalid(self, status: int) -> None:
-        self._metrics.requests["invalid", status] += 1
+    def record(self, record: RequestRecord) -> None:
+        """A request was answered, or its client is gone."""
+        self._access_log.write(record)
+        self._usage.count_request(record.state, record.outcome, record.seconds)
+        if self.tracer is not None:
+            self.tracer.record(record)
 
     def watch(self, connection: Connection) -> None:
         """Wait for a hang-up. asyncio does not, after a client's last byte: it would be told of that byte again and again."""
@@ -180,9 +198,9 @@ class Listener:
         seconds = PROBE_HEAD_SECONDS if overloaded else HEAD_SECONDS
         connection = Connection(self, client, self.loop.time() + seconds, overloaded=overloaded)
         self._open[connection] = None
-        self._metrics.connections = len(self._open)
+        self._usage.connections = len(self._open)
         if overloaded:
-            self._metrics.overload_connections += 1
+            self._usage.overload_connections += 1
             self._log_shortage(f"{self.describe_overload().message} Only probes are answered on new ones.")
             self._free_probe_place()
             self._probes[connection] = None

@@ -87,6 +87,7 @@ class OpenInference:
         except ModelStarting as error:
             return error_response(503, str(error), headers={"retry-after": "1"})
         except WrongMethod as error:
+            state["route"] = error.pattern
             return error_response(405, str(error), headers={"allow": error.allowed})
         except BadRequest as error:
             return error_response(error.status, str(error))
@@ -162,7 +163,7 @@ class OpenInference:
 
     async def _infer(self, request: Request) -> Response | None:
         offered, served = self._models.find(request.route)
-        request.state["model"] = offered.name
+        request.state.update(model=offered.name, served=served)
         headers = request.headers
         encoding = find_encoding(headers)
 
@@ -187,10 +188,11 @@ class OpenInference:
         if offered.name != served.label:
             message = f"{offered.name} is a graph of {served.label}: POST /v2/models/{offered.name}/infer asks it."
             raise HTTPException(error_response(404, message))
-        request.state["model"] = offered.name
+        request.state.update(model=offered.name, served=served)
         return await self._ask(served, offered.component, served.generate.read_form_call(request.headers), request)
 
     async def _ask(self, served: ServedModel, component: str, call: Call, request: Request) -> Response | None:
+        request.state["call"] = call
         begun = time.perf_counter_ns()
         response = await served.generate.respond(call, request.headers, request.receive, request.writer)
         count(served, component, call, response, time.perf_counter_ns() - begun)

@@ -12,12 +12,28 @@ from typing import Any
 import pytest
 
 from entrypoints.errors import SettingsFault
-from entrypoints.settings import A_PATH, OTHER_NAMES, RENAMED, VARIABLES, Settings, read_settings
+from entrypoints.server.tracing.settings import VARIABLES as TELEMETRY
+from entrypoints.settings import (
+    A_PATH,
+    OTHER_NAMES,
+    RENAMED,
+    SECRETS,
+    TRACE_ENDPOINTS,
+    VARIABLES,
+    Settings,
+    read_settings,
+)
 from tools.reference.environment import CONTAINER, MEANINGS, PRESET, TOOL, ContainerVariable
 from tools.reference.pages import ROOT
 
 TOOL_NAMES = {name for each in TOOL for name in each.names}
-CONTAINER_NAMES = {*(each.name for each in CONTAINER), *RENAMED, *OTHER_NAMES["PREBAKE_PORT"]}
+CONTAINER_NAMES = {
+    *(each.name for each in CONTAINER),
+    *RENAMED,
+    *OTHER_NAMES["PREBAKE_PORT"],
+    *TRACE_ENDPOINTS,
+    *SECRETS,
+}
 NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|CXX|NETRC|PORT")
 NO_VARIABLES = {
     "BLOB_UNKNOWN": "an error code of registries",
@@ -74,9 +90,19 @@ class Recorder(dict[str, str]):
 def test_the_container_reads_exactly_the_listed_variables() -> None:
     environ = Recorder()
     assert read_settings(environ) == Settings()
-    assert environ.read == {*(each.name for each in CONTAINER), *OTHER_NAMES["PREBAKE_PORT"]}
+    assert environ.read == {*(each.name for each in CONTAINER), *OTHER_NAMES["PREBAKE_PORT"], *TRACE_ENDPOINTS}
     assert set(MEANINGS) == set(VARIABLES)
-    assert {each.setting for each in CONTAINER} == set(Settings._fields)
+    assert {each.setting for each in CONTAINER} | {"telemetry"} == set(Settings._fields)
+
+
+def test_opentelemetrys_variables_are_read_only_if_an_endpoint_is_set() -> None:
+    other = {"OTEL_SERVICE_NAME": "mine", "OTEL_EXPORTER_OTLP_HEADERS": "key=secret"}
+    assert read_settings(other).telemetry == ()
+    for name in TRACE_ENDPOINTS:
+        settings = read_settings({**other, name: "http://collector:4318", "OTEL_TRACES_SAMPLER": "", "HOME": "/"})
+        assert dict(settings.telemetry) == {**other, name: "http://collector:4318"}
+        assert "secret" not in repr(settings)
+    assert {*TRACE_ENDPOINTS, *SECRETS} - {"PREBAKE_ADMIN_TOKEN"} <= set(TELEMETRY)
 
 
 @pytest.mark.parametrize("variable", CONTAINER, ids=[each.name for each in CONTAINER])

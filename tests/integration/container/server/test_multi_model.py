@@ -99,7 +99,7 @@ def test_each_has_readiness_and_metrics_of_its_own(server: Server) -> None:
     assert server.metric("prebake_ready") == 1
     assert (server.metric('prebake_generate_seconds_count{model="left"}') or 0) >= 1
     assert (server.metric('prebake_start_phase_seconds{model="right",phase="warm-up"}') or 0) > 0
-    assert (server.metric(f'prebake_requests_total{{path="{LEFT}",status="200"}}') or 0) >= 1
+    assert (server.metric(f'prebake_requests_total{{model="left",path="{LEFT}",status="200"}}') or 0) >= 1
 
 
 def test_a_queue_that_is_full_is_one_models_own(start: Start) -> None:

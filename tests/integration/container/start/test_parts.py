@@ -196,7 +196,7 @@ def test_nothing_heavy_is_imported_before_the_server_answers() -> None:
     modules = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
     assert {"h11", "entrypoints.server.app"} <= set(modules)
     unwanted = {"numpy", "onnxruntime", "http", "email", "starlette"}
-    unwanted |= {"entrypoints.server.event_stream"}
+    unwanted |= {"entrypoints.server.event_stream", "entrypoints.server.metrics", "entrypoints.server.tracing"}
     assert not unwanted & set(modules)
 
 
