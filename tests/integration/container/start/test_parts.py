@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from entrypoints.files.verification import Digest
 
 ALLOWED = {"numpy", "onnxruntime", "h11", "xxhash", "entrypoints"}
-BY_TORCH = {"aotinductor.py", "compile_cache.py", "contract.py", "torch_network.py", "torch_components.py"}
+BY_TORCH = {"aotinductor.py", "clear.py", "compile_cache.py", "contract.py", "torch_network.py", "torch_components.py"}
 """What may import torch besides: it is imported where an image has components in torch, and a port names its types."""
 
 
