@@ -133,7 +133,7 @@ class App:
             return response
         page = self._pages.get(path)
         if page is None and is_of_protocol(path):
-            return await self._protocol.respond(method, path, headers, receive, writer, scope["state"])
+            return await self.protocol.respond(method, path, headers, receive, writer, scope["state"])
         if page is None:
             return self._reject_path(path)
         if method not in ("GET", "HEAD"):
@@ -144,7 +144,7 @@ class App:
         return page()
 
     def _count(self, model: ServedModel, call: Call, response: Response | None, whole: int) -> None:
-        self._protocol.count_generate(model, call, response, whole)
+        self.protocol.count_generate(model, call, response, whole)
 
     def _reject_path(self, path: str) -> Response:
         if self._single_model is None and (path == GENERATE or path in self._aliases):
@@ -153,7 +153,7 @@ class App:
         return error_response(404, f"There is no endpoint {path}; GET / lists the endpoints.")
 
     @property
-    def _protocol(self) -> OpenInference:
+    def protocol(self) -> OpenInference:
         """Imported by the first request that needs it."""
         if self._open_inference is None:
             from entrypoints.server.open_inference.endpoints import OpenInference
@@ -203,7 +203,7 @@ class App:
         return json_response(200, {"process_started": started, **account})
 
     def show_api(self) -> Response:
-        return self._protocol.describe_api()
+        return self.protocol.describe_api()
 
     def show_metrics(self) -> Response:
         return Response(200, self._metrics.render(list(self._models.values())).encode(), MEDIA_TYPE)

@@ -21,10 +21,14 @@ from entrypoints.server.served_model import ServedModel, follow_models
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
+    from entrypoints.server.grpc.grpc_server import GrpcServer
     from entrypoints.server.http.listener import Listener
 
 FORCED_EXIT_CODE = 128 + signal.SIGTERM
 """The exit code after a second signal: requests in flight are lost."""
+
+GRPC_STOP_SECONDS = 2.0
+"""For calls in flight; they were waited for before."""
 
 
 class ServerProcess:
@@ -58,13 +62,14 @@ class ServerProcess:
             for name, (channel, process) in models.items()
         ]
         self._outputs = outputs
+        self._grpc: GrpcServer | None = None
         if settings.model_names:
             follow_models(self._models, self._status, timeline)
 
     async def serve(self, listening: socket.socket) -> None:
         from entrypoints.server.http.listener import Listener
 
-        app = App(self._models, self._status, self._metrics, self._settings)
+        app = self._app = App(self._models, self._status, self._metrics, self._settings)
         listener = Listener(app, self._settings, self._metrics, self._become_live)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,6 +96,15 @@ class ServerProcess:
         self._watch.begin(asyncio.get_running_loop())
         gc.freeze()  # imported objects live as long as the process: no collection need look at them again
         gc.enable()
+        if self._settings.grpc_port >= 0:
+            self._begin_grpc()
+
+    def _begin_grpc(self) -> None:
+        from entrypoints.server.grpc.grpc_server import GrpcServer  # images without gRPC do not have it
+
+        common = self._models, self._status, self._settings, self._metrics, self._memory
+        self._grpc = GrpcServer(*common, lambda: self._app.protocol)
+        self._grpc.begin()
 
     def _end_if_failed(self) -> None:
         """A fault ends the process, after long enough for ``/health`` to be read."""
@@ -121,5 +135,7 @@ class ServerProcess:
 
     async def _drain(self, listener: Listener) -> None:
         cut_off = await asyncio.gather(*(model.generate.drain(self._settings.grace_period) for model in self._models))
+        if self._grpc is not None:
+            await self._grpc.stop(GRPC_STOP_SECONDS)
         log_event("stopped", cut_off=sum(cut_off))
         listener.stop()
