@@ -75,7 +75,8 @@ def list_fields(content: bytes, start: int, end: int, number: int, name: str) ->
 
 def read_elements(content: bytes, start: int, end: int, number: int, count: int) -> list[bytes]:
     """The elements of BYTES: each is a field."""
-    head, elements = number << 3 | LENGTH, []
+    elements: list[bytes] = []
+    head = number << 3 | LENGTH
     while start < end:
         tag, start = read_varint(content, start, end)
         size, start = read_varint(content, start, end)
@@ -135,4 +136,5 @@ def convert(flat: np.ndarray, datatype: str) -> np.ndarray:
     numbers = flat if low == 0 else flat.view(np.int64)
     if numbers.size and (numbers.min() < low or numbers.max() > high):
         raise ValueError(f"has a number that {datatype} cannot hold: it has {low} to {high}")
-    return numbers.astype(ARRAY_TYPES[datatype])
+    converted: np.ndarray = numbers.astype(ARRAY_TYPES[datatype])
+    return converted

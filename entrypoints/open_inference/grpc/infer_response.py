@@ -18,8 +18,8 @@ MEDIA_TYPE = "application/grpc"
 
 
 def write_infer_message(model: OfferedModel, request: InferRequest, outputs: Mapping[str, np.ndarray]) -> Answer:
-    """``outputs`` has every output that was asked for, with the datatype that the model describes. Their data are raw contents, as
-    Triton sends them."""
+    """``outputs`` has every output that was asked for, with the datatype that the model describes. Their data are raw contents,
+    as Triton sends them."""
     names = [output.name for output in request.outputs]
     described = [
         {"name": name, "datatype": model.outputs[name].datatype, "shape": list(outputs[name].shape)} for name in names

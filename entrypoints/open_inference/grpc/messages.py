@@ -59,8 +59,8 @@ def encode_content(field: MessageField, value: Any) -> bytes:
 
 
 def decode(message: str, content: bytes) -> dict[str, Any]:
-    """The fields that came, by name; unknown ones are skipped. Of a field that came twice the last value counts, of a repeated one
-    all. Raises NotProtobuf."""
+    """The fields that came, by name; unknown ones are skipped. Of a field that came twice the last value counts, of a
+    repeated one all. Raises NotProtobuf."""
     return Decoder(content).read(message, 0, len(content))
 
 

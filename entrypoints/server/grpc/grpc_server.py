@@ -1,5 +1,8 @@
-"""Serves gRPC at a port of its own, in the server process's event loop. It begins when HTTP is live, so that no start waits for it:
-grpcio is imported by a thread, and the port listens once the manifests have said how large a message may be."""
+"""Serves gRPC at a port of its own, in the server process's event loop.
+
+It begins when HTTP is live, so that no start waits for it: grpcio is imported by a thread, and the port listens once the
+manifests have said how large a message may be.
+"""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ class Asked(NamedTuple):
 
 
 class Method(NamedTuple):
-    """``read``: from the request's fields to the operation. ``name``: of the field of the answer that holds REST's document, empty
-    if they have the same fields."""
+    """``read``: from the request's fields to the operation. ``name``: of the field of the answer that holds REST's document,
+    empty if they have the same fields."""
 
     request: str
     response: str
