@@ -43,7 +43,7 @@ FIELDS_OF_DATATYPES = {
     BYTES: "bytes_contents",
 }
 """FP16 and BF16 have none: they are sent as raw contents."""
-VARINT_MEMORY = 48
+VARINT_MEMORY = 64
 """Bytes of memory, at most, that one byte of packed numbers takes while they are read."""
 
 
@@ -129,9 +129,10 @@ def read_varints(data: np.ndarray) -> np.ndarray:
 def convert(flat: np.ndarray, datatype: str) -> np.ndarray:
     """Raises ValueError for numbers that the datatype cannot hold."""
     if datatype in ("FP32", "FP64"):
-        return flat.astype(ARRAY_TYPES[datatype])
+        floats: np.ndarray = flat.astype(ARRAY_TYPES[datatype])
+        return floats
     if datatype == "BOOL":
-        return flat != 0
+        return flat.astype(np.bool_)
     low, high = INTEGER_RANGES[datatype]
     numbers = flat if low == 0 else flat.view(np.int64)
     if numbers.size and (numbers.min() < low or numbers.max() > high):

@@ -93,13 +93,20 @@ def read_tensors(
     from entrypoints.open_inference.infer.tensor_data import read_binary
 
     arrays: dict[str, np.ndarray] = {}
+    reserved = 0
+
+    def reserve_more(amount: int, what: str) -> None:
+        nonlocal reserved
+        reserved += amount
+        reserve(reserved, what)
+
     for (name, datatype, shape, _, start, end), is_raw in given:
         try:
             if is_raw:
-                reserve(measure_binary(datatype, shape, end - start), "the tensors")
+                reserve_more(measure_binary(datatype, shape, end - start), "the tensors")
                 arrays[name] = read_binary(content, start, end, datatype, shape)
             else:
-                arrays[name] = read_contents(content, start, end, datatype, shape, reserve)
+                arrays[name] = read_contents(content, start, end, datatype, shape, reserve_more)
         except ValueError as error:
             problems.add(f"{name}: {error}")
     return arrays

@@ -124,6 +124,7 @@ CONVERSIONS: Mapping[str, Callable[[int], int | bool]] = {
     "bool": bool,
     "int32": to_signed,
     "int64": to_signed,
+    "uint32": int,
     "uint64": int,
 }
 """Of varints."""

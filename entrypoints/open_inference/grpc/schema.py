@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-Kind = Literal["bool", "int32", "int64", "uint64", "double", "string", "bytes", "enum", "message"]
+Kind = Literal["bool", "int32", "uint32", "int64", "uint64", "double", "string", "bytes", "enum", "message"]
 
 
 class MessageField(NamedTuple):
@@ -125,7 +125,7 @@ MESSAGES: Mapping[str, Message] = {
         "backend": text(17),
     },
     "ModelVersionPolicy": {"latest": nested(1, "ModelVersionPolicy.Latest")},
-    "ModelVersionPolicy.Latest": {"num_versions": MessageField(1, "int32")},
+    "ModelVersionPolicy.Latest": {"num_versions": MessageField(1, "uint32")},
     "ModelInput": {
         "name": text(1),
         "data_type": MessageField(2, "enum", values=DATA_TYPES),
