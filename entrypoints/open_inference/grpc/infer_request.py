@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from entrypoints.open_inference.models import OfferedModel
 if TYPE_CHECKING:
     import numpy as np
 
+    from entrypoints.open_inference.infer.answer import PreparedInfer
     from entrypoints.open_inference.infer.inputs import GivenInput, Reserve
     from entrypoints.open_inference.infer.parameters import Problems
     from entrypoints.open_inference.infer.request import InferRequest
@@ -27,6 +29,16 @@ def read_addressee(content: bytes) -> tuple[str, str]:
         if field.number in found:
             found[field.number] = read_text(content, field)
     return found[MODEL_NAME], found[MODEL_VERSION]
+
+
+def prepare_infer_message(model: OfferedModel, content: bytes, reserve: Reserve) -> PreparedInfer:
+    """As ``read_infer`` of REST. Raises what ``read_infer_message`` does."""
+    from entrypoints.open_inference.grpc.infer_response import write_infer_message
+    from entrypoints.open_inference.infer.answer import PreparedInfer
+
+    begun = time.perf_counter_ns()
+    request = read_infer_message(model, content, reserve)
+    return PreparedInfer(model, request, write_infer_message, time.perf_counter_ns() - begun)
 
 
 def read_infer_message(model: OfferedModel, content: bytes, reserve: Reserve) -> InferRequest:

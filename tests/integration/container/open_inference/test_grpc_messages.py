@@ -187,7 +187,7 @@ def test_typed_contents_are_the_tensor(triton: Any, datatype: str) -> None:
 def test_raw_contents_are_the_tensors(triton: Any) -> None:
     request = triton.ModelInferRequest(model_name="any", model_version="1")
     request.parameters["timeout"].int64_param = 2_500_000
-    arrays = {"half": np.arange(6, dtype=np.float16).reshape(3, 2), "whole": np.array(7, np.int64)}
+    arrays: dict[str, Any] = {"half": np.arange(6, dtype=np.float16).reshape(3, 2), "whole": np.array(7, np.int64)}
     for name, array in arrays.items():
         request.inputs.add(name=name, datatype={"half": "FP16", "whole": "INT64"}[name], shape=array.shape)
         request.raw_input_contents.append(array.tobytes())
