@@ -127,8 +127,8 @@ class GrpcServer:
 
 def import_grpc() -> None:
     # gRPC's core logs plain text, at a client's wish too. Every line of this log is JSON.
-    os.environ["GRPC_VERBOSITY"] = "NONE"
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
     import entrypoints.server.grpc.service
     import entrypoints.server.open_inference.endpoints  # noqa: F401
