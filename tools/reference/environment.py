@@ -220,16 +220,6 @@ PRESET: Sequence[tuple[str, str, str]] = (
         "database under `$HOME`, and sends events over the network.",
     ),
     (
-        "GRPC_VERBOSITY",
-        "NONE",
-        "With gRPC: its core logs nothing, as it would log plain text.",
-    ),
-    (
-        "GRPC_ENABLE_FORK_SUPPORT",
-        "0",
-        "With gRPC: its core prepares for no fork, as there is none after its import.",
-    ),
-    (
         "OPENBLAS_THREAD_TIMEOUT",
         "4",
         "OpenBLAS's threads sleep at once after numpy is imported, instead of spinning for 30 ms on a second core.",
