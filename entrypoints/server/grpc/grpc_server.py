@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from entrypoints.errors import PortInUse
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from entrypoints.server.served_model import ServedModel
     from entrypoints.settings import Settings
 
+IMPORT_NICENESS = 10
+"""The import gives way to the start of the model, which may need every processor. With a lower priority it would keep the
+interpreter's lock from the event loop for long."""
 MANIFEST_CHECK_SECONDS = 0.02
 ENVELOPE_BYTES = 64 * 1024
 """Of a message, besides what a request over REST may have."""
@@ -81,7 +87,7 @@ class GrpcServer:
 
     async def _start(self) -> None:
         try:
-            await asyncio.to_thread(import_grpc)
+            await run_in_new_thread(import_grpc)
             while not all(model.timeline.manifest for model in self._models):
                 await asyncio.sleep(MANIFEST_CHECK_SECONDS)
             await self._listen()
@@ -126,6 +132,9 @@ class GrpcServer:
 
 
 def import_grpc() -> None:
+    """In a thread of its own: it lowers the thread's priority."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), IMPORT_NICENESS)
     # gRPC's core logs plain text, at a client's wish too. Every line of this log is JSON.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -140,3 +149,20 @@ def compute_bound(maximum: int) -> int:
     if files == resource.RLIM_INFINITY:
         return maximum or 1_000_000
     return min(maximum or files, max(8, files // 8))
+
+
+async def run_in_new_thread(function: Callable[[], None]) -> None:
+    """Not in a thread of the loop's pool, which would keep the priority. Raises what the function raises, and RuntimeError if no
+    thread can be started."""
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            function()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="import grpc", daemon=True).start()
+    await asyncio.wrap_future(done)

@@ -87,13 +87,14 @@ class Intake:
             try:
                 async with asyncio.timeout_at(deadline):
                     await turn
-            except TimeoutError:
-                raise HTTPException(exhausted_response("Other messages are being received; retry later.", 5)) from None
-            finally:
+            except BaseException as error:
                 if turn in self._waiting:
                     self._waiting.remove(turn)
-                elif turn.done() and turn.cancelled():
+                elif not turn.cancelled():  # it was called, and leaves
                     self._call_next()
+                if not isinstance(error, TimeoutError):
+                    raise
+                raise HTTPException(exhausted_response("Other messages are being received; retry later.", 5)) from None
         self._receiving += 1
 
     def _call_next(self) -> None:
