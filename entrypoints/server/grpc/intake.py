@@ -36,7 +36,8 @@ class Intake:
         self._memory = memory
         self._largest = largest
         self._receiving = 0
-        self._probes = 0
+        self._probes: dict[asyncio.Future[Any], None] = {}
+        """The messages of probes that are awaited, oldest first."""
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def receive(self, context: Context, seconds: float) -> bytes:
@@ -63,17 +64,24 @@ class Intake:
             self._call_next()
 
     async def receive_probe(self, context: Context) -> bytes:
-        """A small message. Raises as ``receive`` does."""
-        if self._probes >= PROBE_PLACES:
-            raise HTTPException(exhausted_response(f"{PROBE_PLACES} probes come at once; retry later.", 1))
-        self._probes += 1
+        """A small message. If all places are taken, the call that has waited longest gives way: a probe's message comes with its
+        head. Raises as ``receive`` does."""
+        if len(self._probes) >= PROBE_PLACES:
+            oldest = next(iter(self._probes))
+            del self._probes[oldest]
+            oldest.cancel()
+        reading = asyncio.ensure_future(context.read())
+        self._probes[reading] = None
         try:
-            async with asyncio.timeout(PROBE_SECONDS):
-                return require_message(await context.read())
-        except TimeoutError:
-            raise HTTPException(reject_slow(PROBE_SECONDS)) from None
+            await asyncio.wait({reading}, timeout=PROBE_SECONDS)
+            if reading.cancelled():
+                raise HTTPException(exhausted_response(f"{PROBE_PLACES} newer probes came; retry later.", 1))
+            if not reading.done():
+                raise HTTPException(reject_slow(PROBE_SECONDS))
+            return require_message(reading.result())
         finally:
-            self._probes -= 1
+            self._probes.pop(reading, None)
+            reading.cancel()
 
     @property
     def _places(self) -> int:

@@ -127,6 +127,10 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
             return error_response(
                 501, f"There is no method {path[:200]}; {SERVICE} and grpc.health.v1.Health are served."
             )
+        if path == LIVE:  # their messages are empty
+            return Response(200, encode("ServerLiveResponse", {"live": self._health.is_live}))
+        if path == READY:
+            return Response(200, encode("ServerReadyResponse", {"ready": self._health.is_ready}))
         if path in PROBES:
             return await self._answer_probe(exchange, await self._intake.receive_probe(context))
         if self._open > MAX_CALLS:
@@ -137,10 +141,6 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
 
     async def _answer_probe(self, exchange: GrpcExchange, message: bytes) -> Response | None:
         exchange.bytes_in = len(message)
-        if exchange.path == LIVE:
-            return Response(200, encode("ServerLiveResponse", {"live": self._health.is_live}))
-        if exchange.path == READY:
-            return Response(200, encode("ServerReadyResponse", {"ready": self._health.is_ready}))
         if exchange.path == CHECK:
             return self._health.check(message)
         return await self._ask(exchange, message)

@@ -318,7 +318,9 @@ def test_while_the_model_loads_calls_say_so(start: Start) -> None:
 
 
 def test_a_slow_message_keeps_no_probe_waiting(speaking: Server) -> None:
-    """Calls that never send their message hold every place."""
+    """Calls that never send their message hold every place, and those of probes."""
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
     ended = threading.Event()
 
     def send_nothing() -> Iterator[bytes]:
@@ -326,10 +328,15 @@ def test_a_slow_message_keeps_no_probe_waiting(speaking: Server) -> None:
         yield from ()
 
     with grpc_channel(find_grpc_port(speaking)) as channel:
-        silent = [channel.stream_unary(INFER).future(send_nothing(), timeout=30) for _ in range(100)]
+        paths = [INFER] * 50 + ["/grpc.health.v1.Health/Check"] * 30
+        silent = [channel.stream_unary(path).future(send_nothing(), timeout=30) for path in paths]
         with grpc_client(find_grpc_port(speaking)) as client:
             assert client.is_server_live(client_timeout=5)
             assert client.is_server_ready(client_timeout=5)
+            assert client.is_model_ready("tiny", client_timeout=5)
+        with grpc_channel(find_grpc_port(speaking)) as other:
+            stub = health_pb2_grpc.HealthStub(other)
+            assert stub.Check(health_pb2.HealthCheckRequest(service="live"), timeout=5).status == 1
         for call in silent:
             call.cancel()
         ended.set()
