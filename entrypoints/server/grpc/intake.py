@@ -12,8 +12,10 @@ from entrypoints.contract import BadRequest
 from entrypoints.forms.limits import RequestMemory
 from entrypoints.response import HTTPException, error_response, exhausted_response
 
-MIN_PLACES, MAX_PLACES = 4, 64
+MIN_PLACES, MAX_PLACES = 4, 8
 """The fewest and the most messages that come at once."""
+COPIES = 3
+"""Of a message while it comes: in the core, as it is joined, and as it is given."""
 MAX_CALLS = 1024
 """Calls that may be open. Those that wait for a place hold at most a window of their message (64 KiB)."""
 PROBE_PLACES = 16
@@ -85,7 +87,7 @@ class Intake:
 
     @property
     def _places(self) -> int:
-        return max(MIN_PLACES, min(MAX_PLACES, self._memory.total // self._largest))
+        return max(MIN_PLACES, min(MAX_PLACES, self._memory.total // (COPIES * self._largest)))
 
     async def _take_place(self, seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
