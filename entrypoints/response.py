@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 
 class Response(NamedTuple):
-    """``headers`` besides content-type and content-length."""
+    """``headers`` besides content-type and content-length. ``exhausted``: of a 503, that the same request may succeed once others
+    are answered. gRPC has a status of its own for that."""
 
     status: int
     body: bytes
     media_type: str = "application/json"
     headers: Mapping[str, str] = {}
+    exhausted: bool = False
 
 
 class HTTPException(Exception):
@@ -35,3 +37,9 @@ def error_response(
 ) -> Response:
     """``{"error": {"message": …, "fields": {name: what is wrong}}}``."""
     return json_response(status, {"error": {"message": message, "fields": dict(fields or {})}}, headers)
+
+
+def exhausted_response(message: str, retry_seconds: int) -> Response:
+    """Others take the place or the memory that the request needs (503)."""
+    response = error_response(503, message, headers={"retry-after": str(retry_seconds)})
+    return response._replace(exhausted=True)

@@ -55,6 +55,8 @@ def start() -> NoReturn:
     bound = timeline.now()
     host, port = listening.getsockname()[:2]
     settings = settings._replace(host=host, port=port)
+    if settings.grpc_port >= 0:
+        check_grpc(settings)
     timeline.end_phase("launch", 0.0, launched)
     timeline.end_phase("bind", binding, bound)
     with timeline.phase("import entrypoints"):
@@ -187,6 +189,18 @@ def bind(settings: Settings) -> socket.socket:
         from entrypoints.errors import PortInUse
 
         raise PortInUse(f"{settings.host or '::'} port {settings.port}: {error.strerror or error}") from None
+
+
+def check_grpc(settings: Settings) -> None:
+    """gRPC listens later; what would prevent it ends the start now. Raises SettingsFault or PortInUse."""
+    from importlib.util import find_spec
+
+    if find_spec("entrypoints.server.grpc") is None:
+        from entrypoints.errors import SettingsFault
+
+        message = "the image was built without gRPC: unset it, or build with `serving: {grpc: true}` in image.yaml"
+        raise SettingsFault([f"PREBAKE_GRPC_PORT={settings.grpc_port}: {message}"])
+    bind(settings._replace(port=settings.grpc_port)).close()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -27,6 +27,8 @@ class Settings(NamedTuple):
     """Empty: all addresses of the container, of IPv6 and of IPv4. Once the socket is bound: its address."""
     port: int = 8000
     """0: a free port. Once the socket is bound: its port."""
+    grpc_port: int = -1
+    """The port of gRPC; 0: a free one; -1: none. An image with ``serving: {grpc: true}`` sets the variable to 8001."""
     threads: int = 0
     """The threads of each ONNX Runtime session, or of torch; 0: as many as the processors that the container may use."""
     workers: int = 1
@@ -92,6 +94,7 @@ VARIABLES: Mapping[str, tuple[str, Values]] = {
     "PREBAKE_MODELS": ("models", "a folder"),
     "PREBAKE_HOST": ("host", "an address"),
     "PREBAKE_PORT": ("port", (0, 65535)),
+    "PREBAKE_GRPC_PORT": ("grpc_port", (0, 65535)),
     "PREBAKE_THREADS": ("threads", (0, 1024)),
     "PREBAKE_WORKERS": ("workers", (0, 64)),
     "PREBAKE_VERIFY": ("verify", ("full", "sha256", "sizes")),

@@ -28,6 +28,7 @@ compile $shared/cpu-text.in tools/serve-overrides.txt $shared/cpu-text.txt
 compile $shared/cpu-image.in tools/serve-overrides.txt $shared/cpu-image.txt
 compile $shared/cpu-sound.in tools/serve-overrides.txt $shared/cpu-sound.txt
 compile $shared/cpu-speech.in tools/serve-overrides.txt $shared/cpu-speech.txt
+compile $shared/grpc.in tools/serve-overrides.txt $shared/grpc.txt
 compile $shared/cuda-headers.in tools/serve-overrides.txt $shared/cuda-headers.txt
 compile tests/support/science/cpu.in tools/serve-overrides.txt tests/support/science/cpu.txt
 export_lock tools/dev.in tools/dev.txt

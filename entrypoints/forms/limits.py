@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from entrypoints.contract import Field
-from entrypoints.response import HTTPException, Response, error_response
+from entrypoints.response import HTTPException, Response, error_response, exhausted_response
 
 CHARACTER_BYTES = 12
 """One character as JSON's two escapes (``\\ud83d\\ude00``), or as four escapes of a urlencoded form (``%F0%9F%98%80``)."""
@@ -78,7 +78,7 @@ class MemoryShare:
                 self._taken += more
         if not fits:
             message = f"Other requests take the memory that {what} needs; retry later."
-            raise HTTPException(error_response(503, message, headers={"retry-after": "5"}))
+            raise HTTPException(exhausted_response(message, 5))
 
     def shrink_to(self, amount: int) -> None:
         """Give back what is above ``amount`` bytes."""

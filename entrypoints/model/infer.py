@@ -47,7 +47,12 @@ def prepare_infer(worker: Worker, preload: Preload, raw: RawInfer, share: Memory
         share.grow_to(len(body) + amount, what)
 
     model = find_model(preload, worker, raw)
-    prepared = read_infer(model, raw._replace(body=body), load_json, reserve)
+    if raw.protobuf:
+        from entrypoints.open_inference.grpc.infer_request import prepare_infer_message  # only images with gRPC have it
+
+        prepared = prepare_infer_message(model, body, reserve)
+    else:
+        prepared = read_infer(model, raw._replace(body=body), load_json, reserve)
     timeout = prepared.request.timeout
     if model.takes_form:
         form = Form(read_parts(worker.fields, prepared.request.inputs), is_json=True)

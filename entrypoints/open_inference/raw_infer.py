@@ -9,7 +9,8 @@ from typing import NamedTuple
 class RawInfer(NamedTuple):
     """``name`` and ``component``: of the model (``OfferedModel``). ``encoding``: the Content-Encoding. ``header_length``: the
     Inference-Header-Content-Length. ``accept_encoding``: the Accept-Encoding. Each is empty without its header.
-    ``context``: as in ``RawRequest``."""
+    ``context``: as in ``RawRequest``. ``protobuf``: the body is a ``ModelInferRequest`` of gRPC, and so is the answer a
+    ``ModelInferResponse``."""
 
     name: str
     component: str
@@ -18,3 +19,4 @@ class RawInfer(NamedTuple):
     header_length: str = ""
     accept_encoding: str = ""
     context: Mapping[str, str] = {}
+    protobuf: bool = False

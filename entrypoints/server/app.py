@@ -147,7 +147,7 @@ class App:
             return response
         page = self._pages.get(path)
         if page is None and is_of_protocol(path):
-            return await self._protocol.respond(method, path, headers, receive, writer, scope["state"])
+            return await self.protocol.respond(method, path, headers, receive, writer, scope["state"])
         if page is None:
             return self._reject_path(path)
         if method not in ("GET", "HEAD"):
@@ -159,7 +159,7 @@ class App:
         return answer if isinstance(answer, Response) else await answer
 
     def _count(self, model: ServedModel, call: Call, response: Response | None, whole: int) -> None:
-        self._protocol.count_generate(model, call, response, whole)
+        self.protocol.count_generate(model, call, response, whole)
 
     def _reject_path(self, path: str) -> Response:
         if self._single_model is None and (path == GENERATE or path in self._aliases):
@@ -168,7 +168,7 @@ class App:
         return error_response(404, f"There is no endpoint {path}; GET / lists the endpoints.")
 
     @property
-    def _protocol(self) -> OpenInference:
+    def protocol(self) -> OpenInference:
         """Imported by the first request that needs it."""
         if self._open_inference is None:
             from entrypoints.server.open_inference.endpoints import OpenInference
@@ -218,7 +218,7 @@ class App:
         return json_response(200, {"process_started": started, **account})
 
     def show_api(self) -> Response:
-        return self._protocol.describe_api()
+        return self.protocol.describe_api()
 
     async def show_metrics(self) -> Response:
         """In a thread: it reads files, waits for the driver of a GPU, and imports modules at first."""

@@ -16,7 +16,7 @@ from entrypoints.forms.limits import MemoryShare, RequestMemory, find_body_size
 from entrypoints.forms.raw_request import JSON, RawRequest, check_headers, find_media_type
 from entrypoints.manifest.values import Limits
 from entrypoints.processes.log import request_context
-from entrypoints.response import HTTPException, Response, error_response
+from entrypoints.response import HTTPException, Response, error_response, exhausted_response
 from entrypoints.server.inference import RemoteInference
 from entrypoints.server.receiving import Disconnected, receive_body, wait_for, wait_until_disconnected
 from entrypoints.server.response_writer import Receive, ResponseWriter
@@ -147,7 +147,7 @@ class GenerateEndpoint:
         if self._usage.in_flight >= self._model.link.workers + self.limits.queue:
             seconds = min(120, max(1, math.ceil(self._usage.generate.mean)))
             message = f"All {self.limits.queue} places in the queue are taken; retry in {seconds} s."
-            raise HTTPException(error_response(503, message, headers={"retry-after": str(seconds)}))
+            raise HTTPException(exhausted_response(message, seconds))
 
     async def _answer(
         self,

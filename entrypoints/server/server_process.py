@@ -22,6 +22,7 @@ from entrypoints.server.usage import ServerUsage
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
+    from entrypoints.server.grpc.grpc_server import GrpcServer
     from entrypoints.server.http.listener import Listener
     from entrypoints.server.tracing.server_tracing import ServerTracing
 
@@ -29,6 +30,9 @@ FORCED_EXIT_CODE = 128 + signal.SIGTERM
 """The exit code after a second signal: requests in flight are lost."""
 SHORTEST_FLUSH_SECONDS, LONGEST_FLUSH_SECONDS = 1.0, 5.0
 """How long the end waits for the last traces to be sent."""
+
+GRPC_STOP_SECONDS = 2.0
+"""For calls in flight; they were waited for before."""
 
 
 class ServerProcess:
@@ -65,13 +69,14 @@ class ServerProcess:
         self._tracing: ServerTracing | None = None
         self._drain_deadline = math.inf
         """By the loop's clock: the end of the grace period."""
+        self._grpc: GrpcServer | None = None
         if settings.model_names:
             follow_models(self._models, self._status, timeline)
 
     async def serve(self, listening: socket.socket) -> None:
         from entrypoints.server.http.listener import Listener
 
-        app = App(self._models, self._status, self._timeline, self._usage, self._settings)
+        app = self._app = App(self._models, self._status, self._timeline, self._usage, self._settings)
         listener = self._listener = Listener(app, self._settings, self._usage, self._become_live)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,6 +106,15 @@ class ServerProcess:
             self._begin_tracing()
         gc.freeze()  # imported objects live as long as the process: no collection need look at them again
         gc.enable()
+        if self._settings.grpc_port >= 0:
+            self._begin_grpc()
+
+    def _begin_grpc(self) -> None:
+        from entrypoints.server.grpc.grpc_server import GrpcServer  # images without gRPC do not have it
+
+        common = self._models, self._status, self._settings, self._usage, self._memory
+        self._grpc = GrpcServer(*common, lambda: self._app.protocol)
+        self._grpc.begin()
 
     def _begin_tracing(self) -> None:
         """Before the first request is accepted."""
@@ -146,5 +160,7 @@ class ServerProcess:
 
     async def _drain(self, listener: Listener) -> None:
         cut_off = await asyncio.gather(*(model.generate.drain(self._settings.grace_period) for model in self._models))
+        if self._grpc is not None:
+            await self._grpc.stop(GRPC_STOP_SECONDS)
         log_event("stopped", cut_off=sum(cut_off))
         listener.stop()

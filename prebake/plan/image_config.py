@@ -11,6 +11,9 @@ from prebake.plan.image_metadata import OCI, OF_THE_COMMIT, OWN
 from prebake.plan.runtime import package_locks, runtime_of
 from prebake.plan.values import Plan
 
+HTTP_PORT, GRPC_PORT = 8000, 8001
+"""The second is Triton's, too."""
+
 # Where the CUDA packages of PyPI put their libraries, below the folder that pip installs into.
 CUDA_LIBRARIES = (
     "cu13/lib",
@@ -48,7 +51,7 @@ class ContainerConfig:
     env: Mapping[str, str]
     labels: Mapping[str, str]
     user: str = "65532:65532"
-    port: int = 8000
+    ports: tuple[int, ...] = (HTTP_PORT,)
     entrypoint: tuple[str, ...] = ("python3", "-S", "-m", "entrypoints.serve")
 
     @property
@@ -72,14 +75,15 @@ class ContainerConfig:
             **{key: value for key, value in base.items() if key not in ("Cmd", "Healthcheck") and value},
             "Env": [*kept, *(f"{name}={value}" for name, value in self.env.items())],
             "Labels": {**inherited, **self.labels},
-            "ExposedPorts": {**(base.get("ExposedPorts") or {}), f"{self.port}/tcp": {}},
+            "ExposedPorts": {**(base.get("ExposedPorts") or {}), **{f"{port}/tcp": {} for port in self.ports}},
             "User": self.user,
             "Entrypoint": list(self.entrypoint),
         }
 
 
 def container_config(plan: Plan) -> ContainerConfig:
-    return ContainerConfig(_env(plan), _labels(plan))
+    ports = (HTTP_PORT, GRPC_PORT) if plan.spec.serving.grpc else (HTTP_PORT,)
+    return ContainerConfig(_env(plan), _labels(plan), ports=ports)
 
 
 def _env(plan: Plan) -> dict[str, str]:
@@ -90,6 +94,8 @@ def _env(plan: Plan) -> dict[str, str]:
         "ORT_DISABLE_TELEMETRY": "1",
         "PREBAKE_MODELS": "/models",
     }
+    if plan.spec.serving.grpc:
+        env["PREBAKE_GRPC_PORT"] = str(GRPC_PORT)
     if runtime_of(plan.spec, plan.target) == "torch":
         env |= TORCH_VARIABLES
     env |= {

@@ -74,6 +74,6 @@ def _values(plan: Plan) -> dict[str, Any]:
         "system": list(plan.system.names),
         "labels": config.labels,
         "user": config.user,
-        "port": config.port,
+        "port": " ".join(map(str, config.ports)),
         "entrypoint": list(config.entrypoint),
     }

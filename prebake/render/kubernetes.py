@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from prebake.plan.image_config import GRPC_PORT, HTTP_PORT
 from prebake.render.quantities import resources_of
 from prebake.spec.image.image import ImageSpec, Target
 
@@ -25,6 +26,8 @@ PRE_STOP = 5
 MARGIN = 5
 """Seconds that the server has to exit after its grace period."""
 USER = 65532
+GRPC_SERVICE_PORT = {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"}
+"""HTTP/2 without TLS, as proxies have to know."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,10 @@ def _container(spec: ImageSpec, deployment: Deployment, members: Sequence[ImageS
         "name": "model",
         "image": deployment.image,
         "imagePullPolicy": "IfNotPresent",
-        "ports": [{"name": "http", "containerPort": 8000}],
+        "ports": [
+            {"name": "http", "containerPort": HTTP_PORT},
+            *([{"name": "grpc", "containerPort": GRPC_PORT}] if spec.serving.grpc else []),
+        ],
         "env": [
             {"name": "PREBAKE_GRACE_PERIOD", "value": str(drain)},
             {"name": "PREBAKE_IMAGE_DIGEST", "value": deployment.image.partition("@")[2]},
@@ -144,7 +150,10 @@ def _service(spec: ImageSpec) -> dict[str, Any]:
         "metadata": _metadata(spec),
         "spec": {
             "selector": _selector(spec),
-            "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
+            "ports": [
+                {"name": "http", "port": 80, "targetPort": "http"},
+                *([GRPC_SERVICE_PORT] if spec.serving.grpc else []),
+            ],
         },
     }
 

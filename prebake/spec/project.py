@@ -18,6 +18,7 @@ from prebake.spec.image_files import FieldPattern, ImageFiles, field_place, list
 from prebake.spec.lock import RELOCK, Lock, parse_lock
 from prebake.spec.project_folder import list_images
 from prebake.spec.reader import FIX, parse_image
+from prebake.spec.serving_packages import add_serving_packages, select_code
 from prebake.spec.source_file import SourceFile
 from prebake.spec.stage_code import PACKAGE, read_stage_code
 from prebake.spec.text_file import read_text
@@ -76,7 +77,7 @@ def read_project(root: Path, name: str, *, locked: bool = True) -> Project:
     folder = image_folder(root, name)
     spec = read_spec(root, name)
     library = library_root()
-    requirements = _requirements(library / "templates") | _requirements(folder)
+    requirements = add_serving_packages(spec, _read_locks(folder))
     files = ImageFiles(root, folder)
     project = Project(
         root=root,
@@ -85,7 +86,7 @@ def read_project(root: Path, name: str, *, locked: bool = True) -> Project:
         serve=() if spec.models else files.match(list_patterns(spec.code.serve, "code", "serve")),
         export=() if spec.models else files.match(_export_patterns(folder, spec)),
         naive=files.match([((), "naive.py")]) if (folder / "naive.py").is_file() else (),
-        entrypoints=_files(library, "entrypoints", "**/*", skip=("__pycache__",)),
+        entrypoints=select_code(spec, _files(library, "entrypoints", "**/*", skip=("__pycache__",))),
         bake=read_stage_code(library),
         notices=files.read_notices(spec.notices),
         requirements=requirements,
@@ -119,7 +120,7 @@ def _read_models(root: Path, spec: ImageSpec, requirements: Mapping[str, str], *
     document, _ = read_document((root / where).read_text(encoding="utf-8"), where)
     known = {name: read_spec(root, name) for name in spec.models if name in names}
     models = {name: read_project(root, name, locked=locked) for name, model in known.items() if not model.models}
-    candidates = {name: Candidate(model.spec, model.lock, model.requirements) for name, model in models.items()}
+    candidates = {name: Candidate(model.spec, model.lock, _read_locks(model.folder)) for name, model in models.items()}
     problems: list[Problem] = []
     if document is not None:
         problems += find_unknown_models(document, spec, known, [name for name in names if name != spec.name])
@@ -158,6 +159,11 @@ def _read_lock(folder: Path, name: str) -> Lock:
 def _files(root: Path, folder: str, pattern: str, *, skip: tuple[str, ...]) -> tuple[SourceFile, ...]:
     paths = sorted(path for path in (root / folder).glob(pattern) if path.is_file() and not set(skip) & set(path.parts))
     return tuple(SourceFile(path.relative_to(root).as_posix(), path.read_bytes()) for path in paths)
+
+
+def _read_locks(folder: Path) -> dict[str, str]:
+    """An image's requirements locks by name; the library's for those that it does not bring."""
+    return _requirements(library_root() / "templates") | _requirements(folder)
 
 
 def _requirements(folder: Path) -> dict[str, str]:

@@ -76,7 +76,7 @@ def _compare_config(plan: Plan, config: Mapping[str, Any]) -> Iterator[Problem]:
         ("User", expected.user, config.get("User")),
         ("Entrypoint", list(expected.entrypoint), config.get("Entrypoint")),
         ("Cmd", None, config.get("Cmd") or None),
-        ("ExposedPorts", True, f"{expected.port}/tcp" in (config.get("ExposedPorts") or {})),
+        ("ExposedPorts", True, {f"{port}/tcp" for port in expected.ports} <= {*(config.get("ExposedPorts") or {})}),
     ]
     found: dict[str, list[str]] = defaultdict(list)
     for entry in config.get("Env") or []:

@@ -36,6 +36,8 @@ class Service:
     image: str
     project: str
     client: httpx.Client
+    grpc_port: int = 0
+    """0 if the image does not speak gRPC."""
 
     @property
     def port(self) -> int:
@@ -76,7 +78,7 @@ class Service:
 
 
 @contextmanager
-def serving(engine: Connection, image: str) -> Iterator[Service]:
+def serving(engine: Connection, image: str, *, speaks_grpc: bool = False) -> Iterator[Service]:
     """``image`` as a service, until the block is left."""
     project = f"prebake-test-{uuid.uuid4().hex[:12]}"
     variables = {**engine_variables(engine), "PREBAKE_TEST_IMAGE": image}
@@ -84,7 +86,8 @@ def serving(engine: Connection, image: str) -> Iterator[Service]:
     with get_docker_services(command, str(FILE), project, ["up --detach"], ["down --volumes --timeout 10"]) as services:
         address = f"http://127.0.0.1:{services.port_for('model', 8000)}"
         with httpx.Client(base_url=address, timeout=120, trust_env=False) as client:
-            service = Service(engine, image, project, client)
+            grpc_port = services.port_for("model", 8001) if speaks_grpc else 0
+            service = Service(engine, image, project, client, grpc_port)
             services.wait_until_responsive(check=service.is_ready, timeout=PATIENCE, pause=0.05)
             yield service
 

@@ -12,7 +12,7 @@ from tests.support.repository import ROOT
 OPTIONS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
 PROGRAMS = ("benchmarks", "gpu_check", "long")
 """Folders of programs that a person or a target of the Makefile starts."""
-SLOW = ("cyclonedx", "jsonschema", "kubernetes_validate", "schemathesis", "tritonclient")
+SLOW = ("cyclonedx", "jsonschema", "kubernetes_validate", "schemathesis", "tritonclient", "grpc_tools")
 """Each takes seconds to import by itself, in every process of a parallel run."""
 
 

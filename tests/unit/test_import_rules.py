@@ -83,7 +83,7 @@ THEIRS: dict[str, set[str]] = {
     "prebake/oci": {"deflate", "httpx", "packaging", "zstandard"},
     "prebake/docker": {"docker", "requests"},
     "prebake/workflow": {"onnxruntime", "yaml"},
-    "entrypoints": {"numpy", "onnxruntime", "torch", "safetensors", "h11", "xxhash"},
+    "entrypoints": {"numpy", "onnxruntime", "torch", "safetensors", "grpc", "h11", "xxhash"},
 }
 # Rooms that are pure: no clock, network or process may come in (spec reads files, and only that).
 IMPURE = {

@@ -17,6 +17,7 @@ from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.server.app import App
 from entrypoints.server.event_stream import MEDIA_TYPE as EVENT_STREAM
+from entrypoints.server.grpc.grpc_status import RESOURCE_EXHAUSTED, STATUSES
 from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST
 from entrypoints.server.readiness import MAX_WAIT_SECONDS
 from entrypoints.server.response_writer import Message, Receive, Scope, Send
@@ -165,6 +166,33 @@ class Answer(NamedTuple):
     body: bytes
 
 
+GRPC_METHODS: Mapping[str, str] = {
+    "ServerLive": "`GET /v2/health/live`",
+    "ServerReady": "`GET /v2/health/ready`",
+    "ModelReady": "`GET /v2/models/MODEL/ready`; `ready` is false, without an error, for a model that does not exist",
+    "ServerMetadata": "`GET /v2`",
+    "ModelMetadata": "`GET /v2/models/MODEL`",
+    "ModelConfig": "`GET /v2/models/MODEL/config`",
+    "ModelStatistics": "`GET /v2/models/MODEL/stats`; without a name `GET /v2/models/stats`",
+    "ModelInfer": "`POST /v2/models/MODEL/infer`: inputs as `raw_input_contents` or typed contents, outputs as "
+    "`raw_output_contents`",
+    "RepositoryIndex": "`POST /v2/repository/index`",
+    "RepositoryModelLoad": "`POST /v2/repository/models/MODEL/load`",
+    "RepositoryModelUnload": "`POST /v2/repository/models/MODEL/unload`",
+    "Check": "Health: SERVING or NOT_SERVING. The service is empty for readiness, `live` for liveness, or a model's name",
+    "Watch": "the same as a stream: each change, within half a second",
+}
+"""By method."""
+
+
+def find_grpc_statuses() -> dict[str, list[int]]:
+    """The statuses of HTTP by that of gRPC."""
+    found: dict[str, list[int]] = {}
+    for status, name in STATUSES.items():
+        found.setdefault(name, []).append(status)
+    return {**found, f"{RESOURCE_EXHAUSTED} (the queue is full, or memory is short)": [503]}
+
+
 def make_app(names: tuple[str, ...], state: str) -> App:
     """The server's application in a state of its start; its models have no processes."""
     timeline, status = Timeline(), Status()
@@ -267,6 +295,19 @@ curl -F prompt='rain on a tin roof' -F video=@clip.mp4 localhost:8000/generate -
         "parameter `timeout` (microseconds) waits no longer than that. Load, unload and clear answer 403 if the container has no "
         "`PREBAKE_ADMIN_TOKEN`, and 401 without `Authorization: Bearer TOKEN`; a load that fails answers 500 with the reason, "
         "and the model stays unloaded. While a model is unloaded its requests get 503, and the server stays ready.",
+        "## gRPC",
+        "An image with `serving: {grpc: true}` in image.yaml also serves these services at `PREBAKE_GRPC_PORT` (8001), without "
+        "TLS: `inference.GRPCInferenceService` ([open_inference.proto](open_inference.proto)) and `grpc.health.v1.Health`. There "
+        "is no reflection service.",
+        table(("method", "the same as, or answer"), [(code(name), text) for name, text in GRPC_METHODS.items()]),
+        "An error has the text that REST gives, and one of these statuses. RESOURCE_EXHAUSTED and UNAVAILABLE come with "
+        "`retry-after` (seconds) and a `google.rpc.RetryInfo` in the trailing metadata.",
+        table(
+            ("status of gRPC", "status over REST"),
+            [(name, ", ".join(map(str, statuses))) for name, statuses in find_grpc_statuses().items()],
+        ),
+        "Other statuses from 400 to 499 are INVALID_ARGUMENT. Metadata of a call: `x-request-id` and `traceparent` as the "
+        "[headers](#request-headers), `authorization` for load and unload. The answer has `x-request-id` as trailing metadata.",
         "## Statuses of generate",
         table(("status", "when"), [(str(status), text) for status, text in GENERATE_STATUSES.items()]),
         'Every answer with another status than 200 is JSON, `{"error": {"message": …, "fields": {NAME: …}}}`; under `/v2` the '

@@ -169,6 +169,8 @@ MEANINGS: Mapping[str, str] = {
     "PREBAKE_PORT": "The port that the server listens at. 0: a free port; the events `live` and `ready` of the "
     "[log](../operate.md#logs) have it. Without the variable `PORT` counts, then `AIP_HTTP_PORT` (Vertex AI), then "
     "`SAGEMAKER_BIND_TO_PORT`.",
+    "PREBAKE_GRPC_PORT": "The port of [gRPC](endpoints.md#grpc), at the same address. 0: a free port; the event `grpc live` of "
+    "the log has it. An image with `serving: {grpc: true}` sets the variable to 8001; in other images it ends the start with 78.",
     "PREBAKE_THREADS": "Threads of each ONNX Runtime session, or of torch. 0: the number of CPUs that the container may use, by "
     "its affinity and by the quota of its control group (`cpu.max`, or `cpu.cfs_quota_us` of version 1).",
     "PREBAKE_WORKERS": "The number of requests that the model works on at the same time; 0 means 1.",

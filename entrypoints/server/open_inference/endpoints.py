@@ -80,15 +80,22 @@ class OpenInference:
         """None if the client disconnected. Raises HTTPException."""
         try:
             route = find_route(method, path)
-            state["route"] = route.pattern
-            return await self._handlers[route.operation](Request(route, headers, receive, writer, state))
-        except (NoRoute, UnknownModel) as error:
+        except NoRoute as error:
             return error_response(404, str(error))
-        except ModelStarting as error:
-            return error_response(503, str(error), headers={"retry-after": "1"})
         except WrongMethod as error:
             state["route"] = error.pattern
             return error_response(405, str(error), headers={"allow": error.allowed})
+        state["route"] = route.pattern
+        return await self.answer(Request(route, headers, receive, writer, state))
+
+    async def answer(self, request: Request) -> Response | None:
+        """As ``respond``, to a request whose route is known."""
+        try:
+            return await self._handlers[request.route.operation](request)
+        except UnknownModel as error:
+            return error_response(404, str(error))
+        except ModelStarting as error:
+            return error_response(503, str(error), headers={"retry-after": "1"})
         except BadRequest as error:
             return error_response(error.status, str(error))
         except repository.NotAllowed as error:
@@ -176,6 +183,7 @@ class OpenInference:
                 read_header(headers, b"inference-header-content-length"),
                 read_header(headers, b"accept-encoding"),
                 request_context.get(),
+                request.protobuf,
             )
 
         limits = served.generate.limits

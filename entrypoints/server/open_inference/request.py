@@ -10,13 +10,14 @@ from entrypoints.server.response_writer import Receive, ResponseWriter
 
 
 class Request(NamedTuple):
-    """``state`` is the scope's. The access log shows its ``model``."""
+    """``state`` is the scope's. The access log shows its ``model``. ``protobuf``: the body is a message of gRPC."""
 
     route: Route
     headers: Mapping[bytes, bytes]
     receive: Receive
     writer: ResponseWriter
     state: dict[str, Any]
+    protobuf: bool = False
 
 
 def read_header(headers: Mapping[bytes, bytes], name: bytes) -> str:

@@ -82,6 +82,16 @@ class Limits(StrictModel):
     )
 
 
+class Serving(StrictModel):
+    """What the container speaks besides REST."""
+
+    grpc: bool = Field(
+        default=False,
+        description="Whether the container also speaks the Open Inference Protocol over gRPC, at port 8001. It adds grpcio to "
+        "the image's packages",
+    )
+
+
 class Resources(StrictModel):
     """Kubernetes resource requests. Without them, a multi-model image requests its models' memory together and the most CPUs that
     one of them requests."""
@@ -158,5 +168,6 @@ class ImageSpec(StrictModel):
         "the image. warn: use the next one and log it. error: exit with 79",
     )
     limits: Limits = Field(default=Limits(), description="Limits of the server")
+    serving: Serving = Field(default=Serving(), description="What the container speaks besides REST")
     gate: GateSpec = Field(default=GateSpec(), description="Limits of a start, for `prebake bench --baseline`")
     resources: Resources = Field(default=Resources(), description="Kubernetes resource requests")

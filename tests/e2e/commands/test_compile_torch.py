@@ -159,7 +159,7 @@ def test_a_container_without_a_compiler_answers_by_it(engine: Connection, compil
         command=[*config.entrypoint[1:]],
         entrypoint=[config.entrypoint[0]],
         environment={**config.env, "PYTHONPATH": "/app:/opt/export", "PREBAKE_FALLBACK": "error"},
-        ports=[config.port],
+        ports=[config.ports[0]],
         binds=[*code, Bind(models, "/models")],
         user=f"{os.getuid()}:{os.getgid()}",  # who alone may read a test's folders
     )

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from entrypoints.server.grpc.methods import NAMES
 from tools.reference.endpoints import (
     COMMON_STATUSES,
     GENERATE_STATUSES,
+    GRPC_METHODS,
     MEANINGS,
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     call,
     find_endpoints,
+    find_grpc_statuses,
     find_statuses,
     make_app,
 )
@@ -44,8 +47,13 @@ def literal_statuses() -> Iterator[int]:
 
 
 def test_every_status_that_the_code_answers_is_listed() -> None:
-    by_the_parser = {501}
-    assert set(literal_statuses()) == {*GENERATE_STATUSES, *COMMON_STATUSES} - by_the_parser
+    by_the_parser, of_grpc = {501}, {499, 501}
+    assert set(literal_statuses()) - of_grpc == {*GENERATE_STATUSES, *COMMON_STATUSES} - by_the_parser
+
+
+def test_every_method_of_grpc_is_described() -> None:
+    assert {name.rpartition("/")[2] for name in NAMES} == GRPC_METHODS.keys()
+    assert "501" in str(find_grpc_statuses()["UNIMPLEMENTED"])
 
 
 def test_every_path_is_described_and_every_described_path_is_there() -> None:

@@ -42,6 +42,8 @@ NO_VARIABLES = {
     "GIT_INDEX_FILE": "kept from git",
     "GIT_PREFIX": "kept from git",
     "GIT_WORK_TREE": "kept from git",
+    "GRPC_ENABLE_FORK_SUPPORT": "given to gRPC's core",
+    "GRPC_VERBOSITY": "given to gRPC's core",
     "HF_HUB_OFFLINE": "given to the stages; the hub's library reads it",
     "LC_ALL": "given to apt and dpkg",
     "MANIFEST_BLOB_UNKNOWN": "an error code of registries",

@@ -11,7 +11,7 @@ from docker.errors import ImageNotFound
 
 from prebake.checkpoints.store.store import Store, default_root
 from prebake.docker.connection import Connection
-from tests.support.commands.projects import Built, clone, reach, read_lock
+from tests.support.commands.projects import Built, Project, clone, reach, read_lock
 
 
 @contextmanager
@@ -34,7 +34,13 @@ def remove_images(engine: Connection, names: list[str]) -> None:
 @contextmanager
 def build_image(engine: Connection, folder: Path, model: str, *others: str) -> Iterator[Built]:
     """``model``, built in a clone. ``others``: the members of a multi-model image."""
-    project = clone(folder / "project", model, *others, variables=reach(engine))
+    with build_clone(engine, clone(folder / "project", model, *others, variables=reach(engine)), model) as built:
+        yield built
+
+
+@contextmanager
+def build_clone(engine: Connection, project: Project, model: str) -> Iterator[Built]:
+    """``model``, as it is in a clone that a test may have changed."""
     with image_name(engine) as tag:
         ended = project.run("--model", model, "--tag", tag, PREBAKE_STARTS="1").expect(0)
         yield Built(project, model, tag, ended, project.report(model))
