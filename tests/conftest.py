@@ -36,6 +36,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
     return GroupScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Name a failed test at once: a run that does not come to its end prints no summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        print(f"\nFAILED {report.nodeid} ({report.when}): {crash.message.splitlines()[0] if crash else ''}", flush=True)
+
+
 @pytest.fixture(autouse=True)
 def usual_priority() -> Iterator[None]:
     """A real-time priority would pass to every process that later tests start, and others would get no processor."""

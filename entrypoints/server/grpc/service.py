@@ -95,10 +95,13 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
             response = Response(499, b"")
         end = end_call(response, exchange.details["request_id"])
         self._record(exchange, response, end.status)
-        if end.status != "OK":
-            await context.abort(grpc.StatusCode[end.status], end.text, end.metadata)
         context.set_trailing_metadata(end.metadata)
-        return response.body
+        if end.status == "OK":
+            return response.body
+        # Not by abort(): its exception is in a circle of references, which keeps the message until the next garbage collection.
+        context.set_code(grpc.StatusCode[end.status])
+        context.set_details(end.text)
+        return b""
 
     def _begin(self, path: str, context: Any) -> GrpcExchange:
         metadata = context.invocation_metadata() or ()

@@ -172,8 +172,9 @@ class OpenInference:
         offered, served = self._models.find(request.route)
         request.state.update(model=offered.name, served=served)
         headers = request.headers
-        encoding = find_encoding(headers)
+        encoding, protobuf = find_encoding(headers), request.protobuf
 
+        # Without the request, whose state holds the call: a large message would stay until the next garbage collection.
         def make(body: bytes) -> RawInfer:
             return RawInfer(
                 offered.name,
@@ -183,7 +184,7 @@ class OpenInference:
                 read_header(headers, b"inference-header-content-length"),
                 read_header(headers, b"accept-encoding"),
                 request_context.get(),
-                request.protobuf,
+                protobuf,
             )
 
         limits = served.generate.limits

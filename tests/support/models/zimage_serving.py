@@ -87,8 +87,8 @@ def open_baked(models: Path) -> Opener:
 
 
 def ask(served: ZImage, cancelled: Cancellation = lambda: False, /, **parts: object) -> Answer:
-    """The answer to a form, converted as the server does it."""
-    return served.generate(convert_form(served.fields, Form(parts, is_json=True)), cancelled)
+    """The answer to a web form, converted as the server does it."""
+    return served.generate(convert_form(served.fields, Form(parts)), cancelled)
 
 
 def numbers(array: Any) -> NDArray[np.float64]:

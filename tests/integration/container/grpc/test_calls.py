@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -365,3 +368,23 @@ def test_without_the_variable_no_module_of_grpc_is_imported(start: Start) -> Non
     loaded = Path(f"/proc/{server.process.pid}/maps").read_text()
     assert "cygrpc" not in loaded
     assert not server.find_events("grpc live")
+
+
+BURST = """
+import sys, grpc
+with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
+    message = b"\\x0a\\x04tiny" + b"\\x3a\\xc0\\xa8\\xa5\\x04" + bytes(9_000_000)
+    ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    print(*{call.code().name for call in [ask.future(message, timeout=60) for _ in range(60)]})
+"""
+"""Sixty large messages at once. Each is refused: the queue is full, or the message does not fit the model."""
+
+
+def test_refused_messages_leave_the_memory(start: Start) -> None:
+    server = start(**GRPC).wait_for("ready")
+    port = str(find_grpc_port(server))
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", BURST, port], capture_output=True, text=True, check=True)
+        assert set(ended.stdout.split()) <= {"RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"}
+    resident = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    assert resident < 220 << 20  # what comes at once, joined: 216 MB; and the heap that the process keeps
