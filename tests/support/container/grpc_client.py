@@ -10,6 +10,7 @@ import numpy as np
 
 from tests.support.container.running import Server
 
+INFER = "/inference.GRPCInferenceService/ModelInfer"
 GRPC = {"PREBAKE_GRPC_PORT": "0"}
 """A free port; the server's log has it."""
 
