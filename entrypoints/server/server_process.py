@@ -112,7 +112,8 @@ class ServerProcess:
     def _begin_grpc(self) -> None:
         from entrypoints.server.grpc.grpc_server import GrpcServer  # images without gRPC do not have it
 
-        common = self._models, self._status, self._settings, self._usage, self._memory
+        tracer = self._tracing.tracer if self._tracing is not None else None
+        common = self._models, self._status, self._settings, self._usage, self._memory, tracer
         self._grpc = GrpcServer(*common, lambda: self._app.protocol)
         self._grpc.begin()
 

@@ -24,6 +24,7 @@ from entrypoints.server.http.access_log import AccessLog
 if TYPE_CHECKING:
     from entrypoints.server.open_inference.endpoints import OpenInference
     from entrypoints.server.served_model import ServedModel
+    from entrypoints.server.tracing.tracer import Tracer
     from entrypoints.server.usage import ServerUsage
     from entrypoints.settings import Settings
 
@@ -63,14 +64,16 @@ class GrpcServer:
         settings: Settings,
         usage: ServerUsage,
         memory: RequestMemory,
+        tracer: Tracer | None,
         find_protocol: Callable[[], OpenInference],
     ) -> None:
-        """``find_protocol`` gives the endpoints that REST uses."""
+        """``tracer``: None if no traces are sent. ``find_protocol`` gives the endpoints that REST uses."""
         self._models = models
         self._status = status
         self._settings = settings
         self._usage = usage
         self._memory = memory
+        self._tracer = tracer
         self._find_protocol = find_protocol
         self._server: Any = None
         self._starting: asyncio.Task[None] | None = None
@@ -112,6 +115,7 @@ class GrpcServer:
             Intake(self._memory, largest),
             AccessLog(self._settings.access_log),
             self._usage,
+            self._tracer,
             max(each.seconds for each in limits),
         )
         options = [

@@ -39,6 +39,7 @@ from entrypoints.server.response_writer import Message, ResponseWriter
 
 if TYPE_CHECKING:
     from entrypoints.server.open_inference.endpoints import OpenInference
+    from entrypoints.server.tracing.tracer import Tracer
     from entrypoints.server.usage import ServerUsage
 
 LEAVE_SECONDS = 5.0
@@ -55,14 +56,16 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
         intake: Intake,
         access_log: AccessLog,
         usage: ServerUsage,
+        tracer: Tracer | None,
         seconds: float,
     ) -> None:
-        """``seconds`` that a message may take to arrive."""
+        """``tracer``: None if no traces are sent. ``seconds`` that a message may take to arrive."""
         self._protocol = protocol
         self._health = health
         self._intake = intake
         self._access_log = access_log
         self._usage = usage
+        self._tracer = tracer
         self._seconds = seconds
         self._open = 0
 
@@ -107,6 +110,8 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
         metadata = context.invocation_metadata() or ()
         route = path if path in NAMES else "other"
         exchange = GrpcExchange(path, metadata, context.peer(), route=route, is_probe=path in PROBES)
+        if self._tracer is not None:
+            exchange.state["trace"] = self._tracer.begin(exchange.headers, exchange.details)
         request_context.set(exchange.details)
         return exchange
 
@@ -183,6 +188,8 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
         record = exchange.record(response, status)
         self._usage.count_request(record.state, record.status, record.seconds)
         self._access_log.write(record)
+        if self._tracer is not None:
+            self._tracer.record(record)
 
 
 async def refuse_send(_: Message) -> None:

@@ -16,7 +16,7 @@ from entrypoints.server.http.exchange import Application, Exchange
 from entrypoints.server.http.request_head import Refusal
 
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from entrypoints.server.usage import ServerUsage
     from entrypoints.settings import Settings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     class Tracer(Protocol):
         """What a listener needs of `entrypoints.server.tracing.tracer`."""
 
-        def begin(self, exchange: Exchange) -> object: ...
+        def begin(self, headers: Sequence[tuple[bytes, bytes]], details: dict[str, Any]) -> object: ...
 
         def record(self, record: RequestRecord) -> None: ...
 
@@ -133,7 +133,7 @@ class Listener:
         """Begin to answer a request."""
         state: dict[str, object] = {"overloaded": self.describe_overload().message} if connection.overloaded else {}
         if self.tracer is not None:
-            state["trace"] = self.tracer.begin(exchange)
+            state["trace"] = self.tracer.begin(exchange.head.headers, exchange.details)
         task = self.loop.create_task(exchange.run(self._application, state))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

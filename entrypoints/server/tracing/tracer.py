@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST, RequestRecord
@@ -15,8 +15,33 @@ from entrypoints.server.tracing.spans import INTERNAL, SERVER, Attributes, Span,
 
 if TYPE_CHECKING:
     from entrypoints.server.generate import Call
-    from entrypoints.server.http.exchange import Exchange
 
+GRPC_STATUS = "grpc_status"
+"""The name of a call's status in the details of its record."""
+GRPC_CODES = {
+    name: code
+    for code, name in enumerate(
+        [
+            "OK",
+            "CANCELLED",
+            "UNKNOWN",
+            "INVALID_ARGUMENT",
+            "DEADLINE_EXCEEDED",
+            "NOT_FOUND",
+            "ALREADY_EXISTS",
+            "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED",
+            "FAILED_PRECONDITION",
+            "ABORTED",
+            "OUT_OF_RANGE",
+            "UNIMPLEMENTED",
+            "INTERNAL",
+            "UNAVAILABLE",
+            "DATA_LOSS",
+            "UNAUTHENTICATED",
+        ]
+    )
+}
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 """Those that semantic conventions know; a client may write anything."""
 
@@ -37,13 +62,14 @@ class Tracer:
         self.exporter = Exporter(settings, describe_resource, counts)
         self._settings = settings
 
-    def begin(self, exchange: Exchange) -> Trace:
-        """The lines of the log about the request have its ``trace_id``, which the caller or this server chose."""
-        parent = read_traceparent(exchange.head.headers)
+    def begin(self, headers: Sequence[tuple[bytes, bytes]], details: dict[str, Any]) -> Trace:
+        """Of a request with these headers, or of a call with this metadata. The lines of the log about it have its ``trace_id``,
+        which the caller or this server chose."""
+        parent = read_traceparent(headers)
         trace_id = parent.trace_id if parent else make_trace_id()
         caller_decides = parent is not None and self._settings.parent_based
         sampled = parent.sampled if parent and caller_decides else self.samples(trace_id)
-        exchange.details["trace_id"] = trace_id
+        details["trace_id"] = trace_id
         return Trace(trace_id, make_span_id(), parent.span_id if parent else "", sampled)
 
     def samples(self, trace_id: str) -> bool:
@@ -68,7 +94,8 @@ def make_request_spans(trace: Trace, record: RequestRecord, epoch: int, end: flo
     method = record.method if record.method in METHODS else "_OTHER"
     route = record.state.get("route", "")
     failed = record.outcome >= 500 or record.outcome == CLIENT_CLOSED_REQUEST
-    name = f"{'HTTP' if method == '_OTHER' else method} {route}".strip()
+    is_call = GRPC_STATUS in record.details
+    name = route.lstrip("/") if is_call else f"{'HTTP' if method == '_OTHER' else method} {route}".strip()
     server = Span(
         trace.trace_id,
         trace.span_id,
@@ -77,7 +104,7 @@ def make_request_spans(trace: Trace, record: RequestRecord, epoch: int, end: flo
         SERVER,
         at(start),
         at(end),
-        describe_request(record, method, route),
+        describe_call(record, route) if is_call else describe_request(record, method, route),
         f"status {record.outcome}" if failed else None,
         bool(trace.parent),
     )
@@ -107,6 +134,25 @@ def describe_request(record: RequestRecord, method: str, route: str) -> Attribut
         attributes["error.type"] = "client_disconnected"
     elif record.outcome >= 500:
         attributes["error.type"] = str(record.outcome)
+    if model := record.state.get("model"):
+        attributes["prebake.model"] = model
+    return attributes
+
+
+def describe_call(record: RequestRecord, route: str) -> Attributes:
+    """By the semantic conventions of gRPC. ``route``: ``/SERVICE/METHOD``, or ``other``."""
+    status: str = record.details[GRPC_STATUS]
+    service, _, name = route.lstrip("/").rpartition("/")
+    attributes: dict[str, Any] = {
+        "rpc.system": "grpc",
+        "rpc.method": name,
+        "rpc.grpc.status_code": GRPC_CODES[status],
+        "prebake.request_id": record.details["request_id"],
+    }
+    if service:
+        attributes["rpc.service"] = service
+    if status != "OK":
+        attributes["error.type"] = status
     if model := record.state.get("model"):
         attributes["prebake.model"] = model
     return attributes

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.container.collector import Collector, Received, collecting
+from tests.support.container.grpc_client import GRPC, find_grpc_port, grpc_client, make_grpc_input
 from tests.support.container.raw import connected, post
 from tests.support.container.running import Server, Start, running, wait_until
 from tests.support.container.two_models import SEVERAL, bake_two
@@ -64,6 +66,30 @@ def test_a_request_is_a_span_below_its_callers(start: Start, collector: Collecto
     assert spans["receive"].end <= spans["generate"].start < spans["generate"].end
     assert collector.requests[0][0] == "/v1/traces"
     assert collector.requests[0][1]["content-type"] == "application/json"
+
+
+def test_a_call_of_grpc_is_a_span_below_its_callers(start: Start, collector: Collector) -> None:
+    from tritonclient.utils import InferenceServerException
+
+    server = traced(start, collector, **GRPC)
+    values = make_grpc_input("values", np.array([b"1,2,3,4"], object))
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "x-request-id": "mine/2"}
+    with grpc_client(find_grpc_port(server)) as client:
+        client.infer("tiny", [values], headers=headers)
+        with pytest.raises(InferenceServerException):
+            client.get_model_metadata("nobody", headers=headers)
+    names = "inference.GRPCInferenceService/ModelInfer", "inference.GRPCInferenceService/ModelMetadata"
+    collector.wait_for(*names)
+    spans = of_trace(collector, TRACE)
+    assert set(spans) == {*names, "receive", "queue", "generate"}
+    call, failed = (spans[name] for name in names)
+    assert (call.parent, call.kind, call.status) == (PARENT, SERVER_KIND, 0)
+    assert call.attributes["rpc.system"] == "grpc"
+    assert call.attributes["rpc.service"] == "inference.GRPCInferenceService"
+    assert (call.attributes["rpc.method"], call.attributes["rpc.grpc.status_code"]) == ("ModelInfer", 0)
+    assert call.attributes["prebake.request_id"] == "mine/2"
+    assert spans["generate"].parent == call.span_id
+    assert (failed.attributes["rpc.grpc.status_code"], failed.attributes["error.type"]) == (5, "NOT_FOUND")
 
 
 def test_the_start_is_a_trace(start: Start, collector: Collector) -> None:
