@@ -19,6 +19,7 @@ from entrypoints.response import HTTPException, Response, error_response, exhaus
 from entrypoints.server.grpc.exchange import GrpcExchange
 from entrypoints.server.grpc.grpc_status import end_call
 from entrypoints.server.grpc.health import Health
+from entrypoints.server.grpc.heap import Heap
 from entrypoints.server.grpc.intake import MAX_CALLS, Intake
 from entrypoints.server.grpc.methods import (
     CHECK,
@@ -68,6 +69,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
         self._tracer = tracer
         self._seconds = seconds
         self._open = 0
+        self._heap = Heap(lambda: not self._open)
 
     def service(self, details: Any) -> Any:
         """The handler of a method. Each is given as one of streams, as those read their message themselves."""
@@ -89,6 +91,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
             raise
         finally:
             self._open -= 1
+            self._heap.note(exchange.bytes_in)
             if response is None:
                 self._record(exchange, None, "CANCELLED")
         return await self._finish(exchange, context, response)

@@ -48,7 +48,11 @@ def test_a_pushed_image_is_the_one_that_was_proved(engine: Connection, toy: Buil
     with closing(Repository(parse_reference(name))) as repository:
         assert repository.resolve("v1") == report["digest"] == inspect_image(engine, toy.tag).digest
         kinds = {each.artifact_type for each in list_referrers(repository, report["digest"])}
-    assert kinds == {"application/vnd.cyclonedx+json", "application/vnd.in-toto+json"}
+    assert kinds == {
+        "application/vnd.cyclonedx+json",
+        "application/vnd.in-toto+json",
+        "application/vnd.oai.openapi+json",
+    }
     pull(engine, name)
     try:
         assert inspect_image(engine, name).digest == report["digest"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.container.grpc_client import GRPC, INFER, find_grpc_port, grpc_channel, grpc_client
-from tests.support.container.running import Server, Start
+from tests.support.container.running import Server, Start, wait_until
 
 
 def test_a_slow_message_keeps_no_probe_waiting(speaking: Server) -> None:
@@ -80,5 +80,10 @@ def test_refused_messages_leave_the_memory(start: Start) -> None:
     for _ in range(3):
         ended = subprocess.run([sys.executable, "-c", BURST, port], capture_output=True, text=True, check=True)
         assert set(ended.stdout.split()) <= {"RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"}
-    resident = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
-    assert resident < 220 << 20  # what comes at once, joined: 216 MB; and the heap that the process keeps
+
+    def measure_resident() -> int:
+        return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+    wait_until(
+        lambda: measure_resident() < 130 << 20, "the memory of the messages"
+    )  # a third of it is a server without any
