@@ -33,6 +33,8 @@ for name in os.listdir("/proc"):
         found[key] += value
 print(json.dumps(found))
 """
+ATTEMPTS = 3
+"""An Engine under load was seen to lose the output of a program that had ended well."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,16 @@ class ContainerTarget(StartedServer):
         self._running = container
 
     def sample(self) -> Resources:
-        try:
-            code, output = self._running.run(["python3", "-I", "-S", "-c", READER])
-        except DockerException as error:
-            raise self._running.failure(f"cannot be looked into ({error})") from error
-        if code:
-            raise self._running.failure(f"cannot be looked into: {output}")
-        return Resources(**json.loads(output))
+        for _ in range(ATTEMPTS):
+            try:
+                code, output = self._running.run(["python3", "-I", "-S", "-c", READER])
+            except DockerException as error:
+                raise self._running.failure(f"cannot be looked into ({error})") from error
+            if code:
+                raise self._running.failure(f"cannot be looked into: {output}")
+            if output:
+                return Resources(**json.loads(output))
+        raise self._running.failure("cannot be looked into: no output")
 
     def stop(self) -> int:
         return self._running.stop(30).exit_code

@@ -104,8 +104,14 @@ class RunningContainer:
 
     def run(self, command: Sequence[str]) -> tuple[int, str]:
         """Run a command in the container. Returns its exit code and output."""
-        result = self._container.exec_run(list(command))
-        return int(result.exit_code or 0), _text(result.output)
+        assert self._container.client is not None  # the container came from one  # noqa: S101
+        api = self._container.client.api
+        execution = api.exec_create(self._container.id, list(command))["Id"]
+        output = api.exec_start(execution)
+        while (state := api.exec_inspect(execution))["Running"]:  # its output may end before it does
+            time.sleep(_POLL_SECONDS)
+        code = state["ExitCode"]  # None if the container ended first
+        return 137 if code is None else int(code), _text(output)
 
     def failure(self, problem: str) -> StartFailed:
         """An error of this container, with the end of its log."""
