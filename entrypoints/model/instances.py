@@ -6,8 +6,9 @@ https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirement
 from __future__ import annotations
 
 import json
+import sys
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,9 @@ KEYS = (INSTANCES, "parameters")
 BASE64 = "b64"
 """Vertex AI's key of an object that stands for bytes."""
 MOST_PROBLEMS = 20
-"""Wrong fields that a message lists."""
+"""Wrong fields after which no further instance is looked at."""
+COPIES = 3
+"""Of a prediction: its text, the text of all, and the answer's bytes."""
 
 
 def prepare_request(worker: Worker, preload: Preload, request: RawRequest, share: MemoryShare) -> Compute:
@@ -43,25 +46,26 @@ def prepare_request(worker: Worker, preload: Preload, request: RawRequest, share
     assert worker.model is not None and preload.manifest is not None  # requests come after ready  # noqa: PT018, S101
     try:
         body = read_content(request, preload.manifest.limits.body_bytes, share)
-        share.grow_to(estimate_json_bytes(body), "the JSON")
+        json_bytes = estimate_json_bytes(body)
+        share.grow_to(json_bytes, "the JSON")
         document = read_json(body)
         if not isinstance(document, dict):
             raise ValueError("the JSON should be an object of fields, or of instances")
         is_list = INSTANCES in document
-        forms = read_instances(document) if is_list else []
+        forms = read_instances(document) if is_list else iter(())
     except (ValueError, RecursionError) as error:
         raise HTTPException(error_response(400, f"The body cannot be read: {error}.")) from None
     if not is_list:
         form = convert_form(worker.fields, Form(read_parts(document), is_json=True))
         share.shrink_to(measure_form(form))
         return partial(answer_form, worker.model, request.context, form)
-    values = convert_instances(worker.fields, forms)
-    share.shrink_to(sum(map(measure_form, values)))
-    return partial(answer_instances, worker.model, request.context, values)
+    values, taken = convert_instances(worker.fields, forms, share, json_bytes)
+    share.shrink_to(taken)
+    return partial(answer_instances, worker.model, request.context, values, share, taken)
 
 
-def read_instances(document: Mapping[str, Any]) -> list[Form]:
-    """Raises ValueError."""
+def read_instances(document: Mapping[str, Any]) -> Iterator[Form]:
+    """One after the other: the form of a short instance may have many ``parameters``. Raises ValueError at once."""
     if unknown := [name[:60] for name in document if name not in KEYS]:
         raise ValueError(f"{unknown[0]!r} is neither of {', '.join(KEYS)}")
     instances, parameters = document[INSTANCES], document.get("parameters") or {}
@@ -69,7 +73,7 @@ def read_instances(document: Mapping[str, Any]) -> list[Form]:
         raise ValueError('"instances" should be a list of at least one object of fields')
     if not isinstance(parameters, dict):
         raise ValueError('"parameters" should be an object of fields')
-    return [Form(read_parts({**parameters, **instance}), is_json=True) for instance in instances]
+    return (Form(read_parts({**parameters, **instance}), is_json=True) for instance in instances)
 
 
 def read_parts(fields: Mapping[str, Any]) -> dict[str, object]:
@@ -81,24 +85,35 @@ def read_parts(fields: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def convert_instances(fields: Sequence[Field], forms: Sequence[Form]) -> list[dict[str, object]]:
-    """The model's forms. Raises HTTPException (422) that names the wrong fields of all instances."""
+def convert_instances(
+    fields: Sequence[Field], forms: Iterable[Form], share: MemoryShare, json_bytes: int
+) -> tuple[list[dict[str, object]], int]:
+    """The model's forms, and the bytes of memory that they take: each has a copy of a file in ``parameters``.
+
+    ``json_bytes``: what ``share`` holds. Raises HTTPException: 422 that names the first wrong fields, 413 or 503 if memory is
+    short.
+    """
     values: list[dict[str, object]] = []
     wrong: dict[str, str] = {}
-    count = 0
+    taken = 0
     for number, form in enumerate(forms):
         try:
-            values.append(convert_form(fields, form))
+            value = convert_form(fields, form)
         except HTTPException as error:
             problems = json.loads(error.response.body)["error"]["fields"]
-            count += len(problems)
-            if len(wrong) < MOST_PROBLEMS:
-                wrong |= {f"instances[{number}].{name}": text for name, text in problems.items()}
+            wrong |= {f"instances[{number}].{name}": text for name, text in problems.items()}
+            if len(wrong) >= MOST_PROBLEMS:  # to look at a million more would hold up every other request
+                break
+            continue
+        if not wrong:
+            taken += sys.getsizeof(value) + measure_form(value)
+            share.grow_to(json_bytes + taken, "the instances")
+            values.append(value)
     if wrong:
         named = "; ".join(f"{name} {problem}" for name, problem in wrong.items())
-        more = f"; {count - len(wrong)} more are wrong" if count > len(wrong) else ""
+        more = "; more may be wrong" if len(wrong) >= MOST_PROBLEMS else ""
         raise HTTPException(error_response(422, f"{named}{more}.", wrong))
-    return values
+    return values, taken
 
 
 def answer_form(model: Model, context: Mapping[str, str], form: Mapping[str, object], inference: Inference) -> Answer:
@@ -108,23 +123,37 @@ def answer_form(model: Model, context: Mapping[str, str], form: Mapping[str, obj
 
 
 def answer_instances(
-    model: Model, context: Mapping[str, str], values: Sequence[Mapping[str, object]], inference: Inference
+    model: Model,
+    context: Mapping[str, str],
+    values: Sequence[Mapping[str, object]],
+    share: MemoryShare,
+    taken: int,
+    inference: Inference,
 ) -> Answer:
-    """One after the other, in the worker's thread."""
+    """One after the other, in the worker's thread. ``taken``: the bytes of ``values``, which ``share`` holds.
+
+    Raises HTTPException (413, 503) if the predictions take too much memory.
+    """
     request_context.set(context)
     predictions = []
     for each in values:
         if inference.cancelled():
             raise Cancelled
-        predictions.append(make_prediction(model.generate(each, inference)))
-    return Answer(json.dumps({"predictions": predictions}).encode(), "application/json")
+        predictions.append(write_prediction(model.generate(each, inference)))
+        taken += COPIES * sys.getsizeof(predictions[-1])
+        share.grow_to(taken, "the predictions")
+    return Answer(f'{{"predictions": [{", ".join(predictions)}]}}'.encode(), "application/json")
 
 
-def make_prediction(answer: Answer) -> object:
-    """JSON as it is, text as text, and other answers in base64 with their media type."""
+def write_prediction(answer: Answer) -> str:
+    """JSON as it is, text as text, and other answers in base64 with their media type, those too that are not the JSON or the
+    UTF-8 that they should be: one of them must not spoil the others."""
     kind = answer.media_type.partition(";")[0].strip().lower()
-    if kind == "application/json" or kind.endswith("+json"):
-        return json.loads(answer.body)
-    if is_text(answer.media_type):
-        return answer.body.decode()
-    return {BASE64: b64encode(answer.body).decode(), "media_type": answer.media_type}
+    try:
+        if kind == "application/json" or kind.endswith("+json"):
+            return json.dumps(json.loads(answer.body), allow_nan=False)
+        if is_text(answer.media_type):
+            return json.dumps(answer.body.decode())
+    except (ValueError, RecursionError):
+        pass
+    return json.dumps({BASE64: b64encode(answer.body).decode(), "media_type": answer.media_type})

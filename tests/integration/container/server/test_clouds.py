@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.container.baking import answer, bake
-from tests.support.container.running import Server, running
+from tests.support.container.running import Server, Start, running
 
 PREDICT, HEALTH = "/v1/endpoints/7/deployedModels/8:predict", "/v1/health"
 VALUES = {"values": "1,2,3,4"}
@@ -94,7 +95,33 @@ def test_wrong_fields_of_all_instances_are_named_at_once(vertex: Server) -> None
     many = predict(vertex, {"instances": [{"nothing": 1}] * 1000})
     assert many.status_code == 422
     assert len(many.content) < 10_000
-    assert "more are wrong" in many.json()["error"]["message"]
+    assert "more may be wrong" in many.json()["error"]["message"]
+
+
+def test_a_small_body_takes_no_more_memory_than_requests_have(
+    models: Path, manifest: dict[str, Any], start: Start
+) -> None:
+    """Each instance has a copy of the file, and each prediction is as long as the model wants."""
+    routes = {"AIP_PREDICT_ROUTE": PREDICT, "AIP_HEALTH_ROUTE": HEALTH, "PREBAKE_REQUEST_MEMORY": "64Mi"}
+    server = start(**routes).wait_for("ready")
+    clip = base64.b64encode(bytes(300_000)).decode()
+    document = {"instances": [{}] * 1000, "parameters": {**VALUES, "clip": clip}}
+    response = predict(server, document)
+    assert response.status_code == 413
+    assert "the instances" in response.json()["error"]["message"].lower()
+    document["instances"] = [{}] * 20
+    assert len(predictions(server, document)) == 20
+    long = predict(server, {"instances": [{**VALUES, "manner": "long"}] * 30})
+    assert long.status_code == 413
+    assert "the predictions" in long.json()["error"]["message"].lower()
+    assert len(predictions(server, document)) == 20, "the memory is free again"
+
+
+def test_an_answer_that_is_no_json_spoils_no_other(vertex: Server) -> None:
+    first, second = predictions(vertex, {"instances": [{"values": "nan,1,2,3"}, VALUES]})
+    assert b"NaN" in base64.b64decode(first["b64"])
+    assert first["media_type"] == "application/json"
+    assert second["result"] == pytest.approx(answer(1))
 
 
 @pytest.mark.parametrize(

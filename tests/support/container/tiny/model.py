@@ -23,7 +23,7 @@ TALK = 2000
 BYTES = bytes(range(256))
 MANNERS = (
     *("plain", "hold", "crash", "leave", "refuse", "write", "steps", "talk", "deaf", "bytes", "none", "header"),
-    *("huge", "wrapped", "device", "large"),
+    *("huge", "wrapped", "device", "large", "long"),
 )
 
 
@@ -80,6 +80,8 @@ class Tiny:
             return cast(Answer, None)
         if form["manner"] == "header":
             return Answer(b"{}", "application/json", {"X-Number": cast(str, 3)})
+        if form["manner"] == "long":
+            return Answer(b"x" * 2_000_000, "text/plain")
         if form["manner"] == "bytes":
             return Answer(BYTES, "application/octet-stream")
         return Answer(
