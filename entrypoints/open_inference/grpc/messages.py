@@ -83,7 +83,7 @@ class Decoder:
             elif not field.repeated:
                 values[name] = self._read_field(field, wire)
             elif field.kind == "int64" and wire.kind == LENGTH:
-                values.setdefault(name, []).extend(read_packed(self._content, wire))
+                values.setdefault(name, []).extend(read_packed(self._content, wire, self._fields))
             else:
                 values.setdefault(name, []).append(self._read_field(field, wire))
         return values
@@ -130,11 +130,11 @@ CONVERSIONS: Mapping[str, Callable[[int], int | bool]] = {
 """Of varints."""
 
 
-def read_packed(content: bytes, wire: WireField) -> Iterator[int]:
-    """The lengths of axes. Raises NotProtobuf, also if there are more than any tensor has."""
-    if wire.end - wire.start > MAX_FIELDS:
-        raise NotProtobuf(f"field {wire.number} has {wire.end - wire.start} bytes, more than a shape needs")
+def read_packed(content: bytes, wire: WireField, fields: Iterator[int]) -> Iterator[int]:
+    """The lengths of axes. ``fields`` counts those of the whole message, and each length as one. Raises NotProtobuf."""
     start = wire.start
     while start < wire.end:
+        if next(fields) >= MAX_FIELDS:
+            raise NotProtobuf(f"a message has more than {MAX_FIELDS} fields")
         value, start = read_varint(content, start, wire.end)
         yield to_signed(value)

@@ -277,7 +277,8 @@ def test_damaged_messages_are_refused_in_words(data: st.DataObject) -> None:
 def test_messages_of_many_fields_are_refused() -> None:
     inner = b"\x22\x00" * (MAX_FIELDS // 2)
     head = b"\x2a" + bytes([len(inner) & 0x7F | 0x80, len(inner) >> 7])
-    for content in (b"\x2a\x00" * (MAX_FIELDS + 1), (head + inner) * 3):
+    axes = b"\x2a\x83\x10\x1a\x80\x10" + b"\x01" * 2048  # an input whose shape has so many
+    for content in (b"\x2a\x00" * (MAX_FIELDS + 1), (head + inner) * 3, axes * 3):
         with pytest.raises(BadRequest, match="more than"):
             read_infer_message(MODEL, content, reserve_nothing)
     with pytest.raises(NotProtobuf):
