@@ -140,7 +140,11 @@ class Exporter:
             if connection.sock is not None:
                 connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
             response = connection.getresponse()
-            answer = response.read(MAX_ANSWER_BYTES)
+            answer = b""
+            while len(answer) < MAX_ANSWER_BYTES and (part := response.read1(MAX_ANSWER_BYTES - len(answer))):
+                answer += part
+                if time.monotonic() > deadline:  # the socket's time is for each part
+                    raise TimeoutError("the answer did not end in time")
         except (OSError, http.client.HTTPException) as error:
             raise Failure(f"{type(error).__name__}: {error}", 0.0) from None
         finally:
@@ -164,5 +168,5 @@ def count_rejected(answer: bytes) -> int:
 
     try:
         return max(0, int(json.loads(answer)["partialSuccess"]["rejectedSpans"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -38,6 +39,10 @@ class Collector:
         self.release = threading.Event()
         """Until it is set, nothing is answered."""
         self.release.set()
+        self.content = b"{}"
+        """Of each answer."""
+        self.byte_seconds = 0.0
+        """The time that each byte of it takes."""
         self.url = ""
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
@@ -109,7 +114,9 @@ def collecting() -> Iterator[Collector]:
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.end_headers()
-                self.wfile.write(b"{}")
+                for number in range(len(collector.content)):
+                    self.wfile.write(collector.content[number : number + 1])
+                    time.sleep(collector.byte_seconds)
 
         def log_message(self, *_: object) -> None:
             """Not on stderr."""

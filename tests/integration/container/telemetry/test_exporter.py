@@ -41,6 +41,27 @@ def test_more_spans_than_the_queue_takes_are_dropped_and_counted() -> None:
         assert max(len(request[2]) for request in collector.requests) < 2**20
 
 
+def test_an_answer_that_does_not_end_takes_no_longer_than_an_export_may() -> None:
+    with collecting() as collector:
+        collector.content, collector.byte_seconds = bytes(100), 0.1
+        counts: Counter[str] = Counter()
+        exporter = Exporter(read({BASE: collector.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "500"}), dict, counts)
+        exporter.add(make_spans(1))
+        exporter.close(20.0)
+        assert +counts == {"dropped": 1}
+
+
+@pytest.mark.parametrize("content", [b'{"partialSuccess":{"rejectedSpans":1e999}}', b"[" * 10_000])
+def test_an_odd_answer_of_a_collector_that_took_the_spans_drops_none(content: bytes) -> None:
+    with collecting() as collector:
+        collector.content = content
+        counts: Counter[str] = Counter()
+        exporter = Exporter(read({BASE: collector.url}), dict, counts)
+        exporter.add(make_spans(2))
+        exporter.close(20.0)
+        assert +counts == {"exported": 2}
+
+
 @pytest.mark.parametrize(
     ("variables", "place", "path"),
     [
