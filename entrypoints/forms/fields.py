@@ -118,6 +118,10 @@ def read_integer(part: object) -> int:
 
 
 def read_number(part: object) -> float:
+    if isinstance(part, str) and (
+        "_" in part or not part.isascii()
+    ):  # Python's spellings, which integers do not have either
+        raise InvalidField(f"should be {NUMBERS['number']}{quote_value(part)}")
     try:
         value = float(part) if isinstance(part, (str, int, float)) and not isinstance(part, bool) else math.nan
     except (ValueError, OverflowError):

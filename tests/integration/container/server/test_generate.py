@@ -104,6 +104,8 @@ def test_a_field_of_json_outside_its_limits(server: Server, field: str, value: o
     [
         ("factor", "nan", "should be a number"),
         ("factor", "1e999", "should be a number"),
+        ("factor", "1_0", "should be a number, is '1_0'"),
+        ("factor", "١", "should be a number, is '١'"),
         ("repeat", "0", "at least 1"),
         ("repeat", "9" * 200, "at most 5"),
     ],
