@@ -9,7 +9,7 @@ from entrypoints.errors import SettingsFault
 
 PREFIX = "PREBAKE_"
 SECRETS = ("PREBAKE_ADMIN_TOKEN", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
-"""Variables that a model's code and its child processes need not see."""
+"""Secrets. They are removed from the environment before the model's code runs."""
 RENAMED = {
     "PREBAKE_FAULT_LINGER": "PREBAKE_FAILURE_EXIT_DELAY",
     "PREBAKE_GRACE": "PREBAKE_GRACE_PERIOD",

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from xdist.remote import Producer
 
+from tests.support.collection.order import GroupScheduling, sort_groups
+from tests.support.collection.sampled import leave_out_slow
 from tests.support.disks import disk_of
-from tests.support.order import GroupScheduling, sort_groups
-from tests.support.sampled import leave_out_slow
 
 # The processes of tests outnumber the cores, and a thread of OpenMP that waits for others keeps its core busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -31,17 +31,19 @@ INSTANCES = "instances"
 KEYS = (INSTANCES, "parameters")
 BASE64 = "b64"
 """Vertex AI's key of an object that stands for bytes."""
+MOST_INSTANCES = 10_000
+"""Of one request. They are converted in the thread that reads messages, which the requests of other clients wait for."""
 MOST_PROBLEMS = 20
 """Wrong fields after which no further instance is looked at."""
 COPIES = 3
-"""Of a prediction: its text, the text of all, and the answer's bytes."""
+"""How often a prediction is in memory at the end: as its own text, in the text of all, and in the answer's bytes."""
 
 
 def prepare_request(worker: Worker, preload: Preload, request: RawRequest, share: MemoryShare) -> Compute:
-    """Of a JSON body: one form, or ``instances`` with ``parameters`` that all of them have.
+    """Read a JSON body: one form, or a list of instances with the parameters that all of them have.
 
-    Raises HTTPException: 400 for a body that is malformed, 413 for one that is too
-    large, 422 for fields that are wrong, 503 if memory is short.
+    Raises HTTPException: 400 for a body that is malformed, 413 for one that is too large, 422 for fields that are wrong, 503 if
+    memory is short.
     """
     assert worker.model is not None and preload.manifest is not None  # requests come after ready  # noqa: PT018, S101
     try:
@@ -71,6 +73,8 @@ def read_instances(document: Mapping[str, Any]) -> Iterator[Form]:
     instances, parameters = document[INSTANCES], document.get("parameters") or {}
     if not isinstance(instances, list) or not instances or not all(isinstance(each, dict) for each in instances):
         raise ValueError('"instances" should be a list of at least one object of fields')
+    if len(instances) > MOST_INSTANCES:
+        raise ValueError(f"it has {len(instances):,} instances; send at most {MOST_INSTANCES:,} in one request")
     if not isinstance(parameters, dict):
         raise ValueError('"parameters" should be an object of fields')
     return (Form(read_parts({**parameters, **instance}), is_json=True) for instance in instances)

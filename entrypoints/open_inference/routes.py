@@ -83,7 +83,7 @@ class WrongMethod(Exception):
         self.allowed = allowed
         """The value of the header Allow."""
         self.pattern = pattern
-        """As a ``Route`` has it."""
+        """The path with ``{model}`` in place of the name, as ``Route.pattern``."""
 
 
 def find_route(method: str, path: str) -> Route:

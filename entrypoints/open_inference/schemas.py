@@ -35,7 +35,7 @@ def describe_form(fields: Sequence[Field], *, files: str) -> Schema:
 
 
 def allow_null(schema: Schema) -> Schema:
-    """What changes in the schema of a field so that null is valid, too."""
+    """The keys of a field's schema that have to change so that null is valid, too."""
     changed: Schema = {"type": [schema["type"], "null"]}
     return {**changed, "enum": [*schema["enum"], None]} if "enum" in schema else changed
 

@@ -207,7 +207,7 @@ class GenerateEndpoint:
             self._show_places()
 
     def _show_places(self) -> None:
-        """To the clients that want to know. Most do not, and to find the places takes a look at every request."""
+        """Tell the clients of event streams. To find the places, every request is looked at, so it is done only for them."""
         showing = [(inference, writer) for inference, writer in self._writers.items() if writer.shows_places]
         if showing:
             places = self._model.link.find_places()

@@ -32,7 +32,7 @@ SHORTEST_FLUSH_SECONDS, LONGEST_FLUSH_SECONDS = 1.0, 5.0
 """How long the end waits for the last traces to be sent."""
 
 GRPC_STOP_SECONDS = 2.0
-"""For calls in flight; they were waited for before."""
+"""How long calls of gRPC may still take, after the requests in flight were waited for."""
 
 
 class ServerProcess:

@@ -1,4 +1,4 @@
-"""What is counted while requests are answered: by model, and for the whole server. ``entrypoints.server.metrics`` shows it."""
+"""Counters of requests, by model and for the whole server. ``entrypoints.server.metrics`` shows them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Usage:
         self.generate = Histogram()
         self.queue = Histogram()
         self.requests: dict[int, Histogram] = {}
-        """By status, the time from a request's first byte to the last one of its answer."""
+        """By status, a histogram of the time from a request's first byte to the last byte of its answer."""
 
     @property
     def unanswered(self) -> int:

@@ -1,4 +1,4 @@
-"""What `serving:` of image.yaml adds to an image: packages, and the code that uses them. Other images have neither."""
+"""The packages and the folders of code that `serving:` of image.yaml adds to an image. Other images have neither."""
 
 from __future__ import annotations
 

@@ -6,24 +6,14 @@ Paths, methods, statuses of the pages and media types come from the server's own
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
 
-from entrypoints.errors import ManifestFault
-from entrypoints.forms.limits import RequestMemory
 from entrypoints.open_inference.routes import TABLE, Operation
-from entrypoints.processes.status import Status
-from entrypoints.processes.timeline import Timeline
-from entrypoints.server.app import App
 from entrypoints.server.event_stream import MEDIA_TYPE as EVENT_STREAM
-from entrypoints.server.grpc.grpc_status import RESOURCE_EXHAUSTED, STATUSES
 from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST
 from entrypoints.server.readiness import MAX_WAIT_SECONDS
-from entrypoints.server.response_writer import Message, Receive, Scope, Send
-from entrypoints.server.served_model import ServedModel
-from entrypoints.server.usage import ServerUsage
-from entrypoints.settings import Settings
+from tools.reference import grpc
+from tools.reference.application import call, make_app
 from tools.reference.markdown import code, codes, page, table
 
 MEANINGS: Mapping[str, str] = {
@@ -159,86 +149,6 @@ OPERATIONS: Mapping[Operation, str] = {
 """The operations of the Open Inference Protocol."""
 
 
-class Answer(NamedTuple):
-    status: int
-    media_type: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-GRPC_METHODS: Mapping[str, str] = {
-    "ServerLive": "`GET /v2/health/live`",
-    "ServerReady": "`GET /v2/health/ready`",
-    "ModelReady": "`GET /v2/models/MODEL/ready`; `ready` is false, without an error, for a model that does not exist",
-    "ServerMetadata": "`GET /v2`",
-    "ModelMetadata": "`GET /v2/models/MODEL`",
-    "ModelConfig": "`GET /v2/models/MODEL/config`",
-    "ModelStatistics": "`GET /v2/models/MODEL/stats`; without a name `GET /v2/models/stats`",
-    "ModelInfer": "`POST /v2/models/MODEL/infer`: inputs as `raw_input_contents` or typed contents, outputs as "
-    "`raw_output_contents`",
-    "RepositoryIndex": "`POST /v2/repository/index`",
-    "RepositoryModelLoad": "`POST /v2/repository/models/MODEL/load`",
-    "RepositoryModelUnload": "`POST /v2/repository/models/MODEL/unload`",
-    "Check": "Health: SERVING or NOT_SERVING. The service is empty for readiness, `live` for liveness, or a model's name",
-    "Watch": "the same as a stream: each change, within half a second",
-}
-"""By method."""
-
-
-def find_grpc_statuses() -> dict[str, list[int]]:
-    """The statuses of HTTP by that of gRPC."""
-    found: dict[str, list[int]] = {}
-    for status, name in STATUSES.items():
-        found.setdefault(name, []).append(status)
-    return {**found, f"{RESOURCE_EXHAUSTED} (the queue is full, or memory is short)": [503]}
-
-
-def make_app(names: tuple[str, ...], state: str) -> App:
-    """The server's application in a state of its start; its models have no processes."""
-    timeline, status = Timeline(), Status()
-    models = []
-    for name in names:
-        own = Status() if name else status
-        model = ServedModel(
-            name=name,
-            settings=Settings(),
-            status=own,
-            timeline=timeline,
-            channel=cast(Any, None),
-            process=0,
-            memory=RequestMemory(),
-        )
-        models.append(model)
-    for each in {status, *(model.status for model in models)}:
-        if state == "ready":
-            each.become_ready()
-        elif state == "failed":
-            each.fail(ManifestFault("none"))
-        elif state == "draining":
-            each.drain()
-    return App(models, status, timeline, ServerUsage(RequestMemory()), Settings())
-
-
-def call(app: App, method: str, path: str) -> Answer:
-    """Send a request without a body to the application."""
-    return asyncio.run(_call(app, method, path))
-
-
-async def _call(app: App, method: str, path: str) -> Answer:
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope: Scope = {"type": "http", "method": method, "path": path, "headers": [], "state": {}}
-    await app(scope, cast(Receive, receive), cast(Send, send))
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], headers["content-type"], headers, b"".join(each["body"] for each in sent[1:]))
-
-
 def find_endpoints() -> dict[str, str]:
     """Every path with its methods, of images with one model and with several."""
     found = {}
@@ -295,19 +205,7 @@ curl -F prompt='rain on a tin roof' -F video=@clip.mp4 localhost:8000/generate -
         "parameter `timeout` (microseconds) waits no longer than that. Load, unload and clear answer 403 if the container has no "
         "`PREBAKE_ADMIN_TOKEN`, and 401 without `Authorization: Bearer TOKEN`; a load that fails answers 500 with the reason, "
         "and the model stays unloaded. While a model is unloaded its requests get 503, and the server stays ready.",
-        "## gRPC",
-        "An image with `serving: {grpc: true}` in image.yaml also serves these services at `PREBAKE_GRPC_PORT` (8001), without "
-        "TLS: `inference.GRPCInferenceService` ([open_inference.proto](open_inference.proto)) and `grpc.health.v1.Health`. There "
-        "is no reflection service.",
-        table(("method", "the same as, or answer"), [(code(name), text) for name, text in GRPC_METHODS.items()]),
-        "An error has the text that REST gives, and one of these statuses. RESOURCE_EXHAUSTED and UNAVAILABLE come with "
-        "`retry-after` (seconds) and a `google.rpc.RetryInfo` in the trailing metadata.",
-        table(
-            ("status of gRPC", "status over REST"),
-            [(name, ", ".join(map(str, statuses))) for name, statuses in find_grpc_statuses().items()],
-        ),
-        "Other statuses from 400 to 499 are INVALID_ARGUMENT. Metadata of a call: `x-request-id` and `traceparent` as the "
-        "[headers](#request-headers), `authorization` for load and unload. The answer has `x-request-id` as trailing metadata.",
+        *grpc.write_section(),
         "## Statuses of generate",
         table(("status", "when"), [(str(status), text) for status, text in GENERATE_STATUSES.items()]),
         'Every answer with another status than 200 is JSON, `{"error": {"message": …, "fields": {NAME: …}}}`; under `/v2` the '

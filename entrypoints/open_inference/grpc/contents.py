@@ -1,4 +1,4 @@
-"""Tensors that a request has as typed contents (``InferTensorContents``) and not as raw bytes."""
+"""Reads tensors that a client sends as typed contents (``InferTensorContents``) instead of raw bytes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def read_elements(content: bytes, start: int, end: int, number: int, count: int)
 
 
 def read_numbers(content: bytes, field: WireField, kind: int) -> np.ndarray:
-    """Of a packed field, or the one of a field that is not packed. Varints as uint64."""
+    """The numbers of one field: all of a packed field, or the only one of an unpacked field. Varints become uint64."""
     size = field.end - field.start
     if kind == VARINT:
         if field.kind == VARINT:

@@ -43,7 +43,7 @@ def encode(message: str, values: Mapping[str, Any]) -> bytes:
 
 
 def encode_field(field: MessageField, value: Any) -> bytes:
-    """Values that are the default of their type are written, too: readers take both."""
+    """Writes default values too: a reader accepts both."""
     if field.kind in ("string", "bytes", "message"):
         content = value if isinstance(value, bytes) else encode_content(field, value)
         return write_head(field.number, len(content)) + content
@@ -127,7 +127,7 @@ CONVERSIONS: Mapping[str, Callable[[int], int | bool]] = {
     "uint32": int,
     "uint64": int,
 }
-"""Of varints."""
+"""By the type of a field that is sent as a varint, the function that makes its value."""
 
 
 def read_packed(content: bytes, wire: WireField, fields: Iterator[int]) -> Iterator[int]:

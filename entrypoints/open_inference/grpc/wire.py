@@ -1,6 +1,6 @@
 """The wire format of protocol buffers (protobuf.dev/programming-guides/encoding): fields of a message, read and written.
 
-What is read comes from clients. Nothing is copied until a caller asks for it, and the number of fields has a bound.
+Clients send these messages, so the number of fields is bounded, and nothing is copied until a caller asks for it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 """Types of fields on the wire."""
 MAX_FIELDS = 4096
-"""The most fields of a message and of those in it, repeated ones counted by element: one that has nothing but fields of two bytes
-would take minutes."""
+"""The most fields of a message, with the fields of nested messages and each element of repeated fields. Without a bound, a
+message of nothing but two-byte fields would take minutes."""
 MAX_VARINT_BYTES = 10
 MASK = 2**64 - 1
 
@@ -85,7 +85,7 @@ def read_text(content: bytes, field: WireField) -> str:
 
 
 def to_signed(value: int) -> int:
-    """Of an int32 or int64, whose varint is that of its two's complement in 64 bits."""
+    """The value of an int32 or int64: a varint has its two's complement in 64 bits."""
     return value - 2**64 if value >= 2**63 else value
 
 
@@ -105,5 +105,5 @@ def write_tag(number: int, kind: int) -> bytes:
 
 
 def write_head(number: int, size: int) -> bytes:
-    """What stands before a content of ``size`` bytes."""
+    """Tag and length, which come before a content of ``size`` bytes."""
     return write_tag(number, LENGTH) + write_varint(size)

@@ -23,7 +23,7 @@ class GrpcExchange:
         self.headers = [(name.encode(), to_bytes(value)) for name, value in metadata]
         self.details = describe_request(self.headers)
         self.state: dict[str, Any] = {"route": route, "probe": is_probe}
-        """What is noted for the access log and metrics, as in the scope of a request over HTTP."""
+        """For the access log, metrics and traces, with the keys that ``scope["state"]`` has for HTTP."""
         self.bytes_in = 0
         self.body: bytes | None = None
         self._client = read_peer(peer)
@@ -31,7 +31,7 @@ class GrpcExchange:
         self._left = asyncio.Event()
 
     async def receive(self) -> Message:
-        """As ASGI has it: the body that was received before, then the client's disconnect."""
+        """ASGI's ``receive``: gives the body, which came before, then the client's disconnect."""
         if self.body is not None:
             body, self.body = self.body, None
             return {"type": "http.request", "body": body, "more_body": False}

@@ -33,7 +33,7 @@ IMPORT_NICENESS = 10
 interpreter's lock from the event loop for long."""
 MANIFEST_CHECK_SECONDS = 0.02
 ENVELOPE_BYTES = 64 * 1024
-"""Of a message, besides what a request over REST may have."""
+"""How much larger a message may be than a request over REST: names, datatypes and shapes."""
 MAX_STREAMS = 128
 """Calls that one connection may have open."""
 SECOND = 1000

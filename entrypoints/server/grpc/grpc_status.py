@@ -22,7 +22,7 @@ STATUSES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""By the status of HTTP; other ones from 400 on are INVALID_ARGUMENT, too: the same request cannot succeed."""
+"""gRPC's status by that of HTTP. Any other status from 400 to 499 becomes INVALID_ARGUMENT: the same request cannot succeed."""
 RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
 CODES = {"RESOURCE_EXHAUSTED": 8, "UNAVAILABLE": 14}
 """The numbers of statuses that come with a time to wait."""

@@ -9,9 +9,9 @@ from contextlib import suppress
 from entrypoints.runtime.arena import trim_heap
 
 LARGE_BYTES = 1 << 20
-"""Of a message. Smaller ones need no memory that is worth the time."""
+"""A message of this size is large. After smaller ones, giving memory back is not worth the time."""
 TRIM_SECONDS = 1.0
-"""After the call, so that the next one of a steady load finds the memory."""
+"""How long memory is kept after a call: under steady load, the next call uses it again."""
 
 
 class Heap:

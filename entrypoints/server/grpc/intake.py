@@ -15,11 +15,12 @@ from entrypoints.response import HTTPException, error_response, exhausted_respon
 MIN_PLACES, MAX_PLACES = 4, 8
 """The fewest and the most messages that come at once."""
 COPIES = 3
-"""Of a message while it comes: in the core, as it is joined, and as it is given."""
+"""How often the server holds a message while it comes: in gRPC's core, joined, and as Python's bytes."""
 MAX_CALLS = 1024
-"""Calls that may be open. Those that wait for a place hold at most a window of their message (64 KiB)."""
+"""The most calls that may be open. A call that waits for a place holds at most 64 KiB of its message: the window of its
+stream."""
 PROBE_PLACES = 16
-"""Besides the others, for small messages: liveness stays reachable."""
+"""Further places, for the small messages of probes alone, so that liveness stays reachable."""
 PROBE_SECONDS = 2.0
 CONTENDED_SECONDS = 10.0
 """A message that takes longer gives its place to others if one waits."""

@@ -41,7 +41,7 @@ def about_model(operation: Operation) -> Callable[[Mapping[str, Any]], Asked]:
 
 
 def about_statistics(fields: Mapping[str, Any]) -> Asked:
-    """Of all models if the request names none."""
+    """The statistics of one model, or of all models if the request names none."""
     return about_model("model statistics")(fields) if fields.get("name") else Asked(Route("statistics"))
 
 

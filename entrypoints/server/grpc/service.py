@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from entrypoints.server.usage import ServerUsage
 
 LEAVE_SECONDS = 5.0
-"""For the end of a call whose client is gone."""
+"""How long a call whose client is gone may take to end."""
 
 
 class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types

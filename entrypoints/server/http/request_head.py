@@ -18,7 +18,7 @@ METHODS = "GET, HEAD, POST"
 CONTENT_LENGTH = b"\r\ncontent-length:"
 ABSOLUTE_FORM = re.compile(rb"https?://([^/?#@]+)((?:/[^?#]*)?)(\?[^#]*)?", re.IGNORECASE)
 QUOTE = re.compile(r":? (?:bytearray\()?b['\"].*", re.DOTALL)
-"""What h11 quotes of a request, at the end of its messages."""
+"""The part of a request that h11 quotes at the end of its messages."""
 HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 

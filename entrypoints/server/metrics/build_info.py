@@ -1,4 +1,4 @@
-"""What runs here: the version of Prebake, the model, and the image's digest."""
+"""The metric with the version of Prebake, the models and the image's digest as labels."""
 
 from __future__ import annotations
 

@@ -56,7 +56,11 @@ def list_families(gpus: Sequence[Gpu]) -> Iterator[Family]:
         ]
         return Family(name, "gauge", text, samples)
 
-    yield make("prebake_gpu_memory_used_bytes", "Memory of the GPU that is in use, by whomever.", lambda gpu: gpu.used)
+    yield make(
+        "prebake_gpu_memory_used_bytes",
+        "Memory of the GPU that is in use, by all processes of the machine.",
+        lambda gpu: gpu.used,
+    )
     yield make("prebake_gpu_memory_size_bytes", "Memory of the GPU.", lambda gpu: gpu.size)
     yield make(
         "prebake_gpu_utilization_ratio",

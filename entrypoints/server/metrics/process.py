@@ -28,7 +28,7 @@ class ProcessTime:
 
 
 class Files(NamedTuple):
-    """Of the server process, which has the connections."""
+    """Open files of the server process, which has the connections."""
 
     opened: int
     limit: int | None

@@ -10,7 +10,7 @@ from entrypoints.server.usage import ServerUsage
 
 
 def list_families(models: Sequence[ServedModel], usage: ServerUsage) -> Iterator[Family]:
-    """The event loop counts meanwhile: ``list`` copies at once."""
+    """The event loop counts meanwhile: ``sorted`` copies a dictionary's items before anything else runs."""
     yield Family(
         "prebake_requests_total",
         "counter",

@@ -58,7 +58,7 @@ def list_families(models: Sequence[ServedModel], status: Status, timeline: Timel
 
 
 def list_phases(record: Timeline) -> dict[str, float]:
-    """By name, those that have ended. Other threads add to them: ``list`` copies at once."""
+    """Seconds by the name of each phase that has ended. Other threads add phases meanwhile, so ``list`` copies them first."""
     return {name: seconds for (name, _), seconds in list(record.phases.items()) if seconds is not None}
 
 

@@ -1,4 +1,4 @@
-"""Sends spans to the collector, in batches, from a thread of its own. Who adds spans never waits."""
+"""Sends spans to the collector, in batches, from a thread of its own. A caller that adds spans never waits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from entrypoints.server.tracing.spans import Attributes, Span, encode
 from entrypoints.version import VERSION
 
 MAX_QUEUE = 2048
-"""Spans that wait. Later ones are dropped, and counted."""
+"""The most spans that wait. Later ones are dropped and counted."""
 MAX_BATCH = 512
 DELAY_SECONDS = 1.0
-"""From the first span of a batch until it is sent, unless it is full earlier."""
+"""How long a batch waits for more spans after its first one, unless it is full earlier."""
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0)
 """After a failure that may pass, until the batch is sent again. After the last one it is dropped."""
 MAX_RETRY_AFTER_SECONDS = 30.0
@@ -68,7 +68,7 @@ class Exporter:
             self._thread.join(seconds)
 
     def _start(self) -> bool:
-        """With the first span: a start with few threads may do without. False at the limit of threads."""
+        """Called with the first span, so that a server that has no spans needs no thread. False at the limit of threads."""
         thread = threading.Thread(target=self._export, name="traces", daemon=True)
         try:
             thread.start()
@@ -163,7 +163,7 @@ def read_retry_after(value: str | None) -> float:
 
 
 def count_rejected(answer: bytes) -> int:
-    """Of an ExportTraceServiceResponse in JSON; 0 for any other."""
+    """The rejected spans that an ExportTraceServiceResponse in JSON counts; 0 if the answer is anything else."""
     import json
 
     try:

@@ -34,7 +34,7 @@ VARIABLES: Mapping[str, str] = {
     "OTEL_TRACES_EXPORTER": "`none`: no traces; `otlp` is the default",
     "OTEL_SDK_DISABLED": "`true`: no traces",
 }
-"""By variable, what it sets."""
+"""By variable, its meaning, for the reference page."""
 
 
 class TraceSettings(NamedTuple):

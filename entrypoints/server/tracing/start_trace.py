@@ -20,7 +20,19 @@ def make_start_spans(
     if fault is not None:
         attributes |= {"error.type": type(fault).__name__, "prebake.exit_code": fault.exit_code}
     reason = fault.reason if fault is not None else None
-    spans = [Span(trace_id, root, "", "start", INTERNAL, at(timeline, 0.0), at(timeline, end), attributes, reason)]
+    spans = [
+        Span(
+            trace_id,
+            root,
+            "",
+            "start",
+            INTERNAL,
+            to_epoch_nanoseconds(timeline, 0.0),
+            to_epoch_nanoseconds(timeline, end),
+            attributes,
+            reason,
+        )
+    ]
     for name, record in (("", timeline), *models):
         spans += [
             Span(
@@ -29,8 +41,8 @@ def make_start_spans(
                 root,
                 phase,
                 INTERNAL,
-                at(timeline, start),
-                at(timeline, start + seconds),
+                to_epoch_nanoseconds(timeline, start),
+                to_epoch_nanoseconds(timeline, start + seconds),
                 {"prebake.model": name} if name else {},
             )
             for (phase, start), seconds in list(record.phases.items())  # other threads add to them
@@ -39,6 +51,6 @@ def make_start_spans(
     return spans
 
 
-def at(timeline: Timeline, seconds: float) -> int:
-    """Nanoseconds since the epoch, of seconds since the process started."""
+def to_epoch_nanoseconds(timeline: Timeline, seconds: float) -> int:
+    """``seconds``: since the process started."""
     return int((timeline.process_started + seconds) * 1e9)

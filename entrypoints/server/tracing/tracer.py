@@ -43,7 +43,7 @@ GRPC_CODES = {
     )
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
-"""Those that semantic conventions know; a client may write anything."""
+"""The methods that the semantic conventions know. Any other becomes ``_OTHER``, as a client may write anything."""
 
 
 class Trace(NamedTuple):
@@ -63,8 +63,8 @@ class Tracer:
         self._settings = settings
 
     def begin(self, headers: Sequence[tuple[bytes, bytes]], details: dict[str, Any]) -> Trace:
-        """Of a request with these headers, or of a call with this metadata. The lines of the log about it have its ``trace_id``,
-        which the caller or this server chose."""
+        """Begin the trace of a request with these headers, or of a call with this metadata. The lines of the log about it get its
+        ``trace_id``, which the caller or this server chose."""
         parent = read_traceparent(headers)
         trace_id = parent.trace_id if parent else make_trace_id()
         caller_decides = parent is not None and self._settings.parent_based
@@ -73,7 +73,7 @@ class Tracer:
         return Trace(trace_id, make_span_id(), parent.span_id if parent else "", sampled)
 
     def samples(self, trace_id: str) -> bool:
-        """By the random part of the id, so that all servers of a trace decide alike (W3C Trace Context, level 2)."""
+        """Decides by the random part of the id, so that all servers of a trace decide alike (W3C Trace Context, level 2)."""
         return int(trace_id[-14:], 16) < self._settings.ratio * 2**56
 
     def record(self, record: RequestRecord) -> None:
@@ -118,7 +118,7 @@ def make_request_spans(trace: Trace, record: RequestRecord, epoch: int, end: flo
 
 
 def describe_request(record: RequestRecord, method: str, route: str) -> Attributes:
-    """By the semantic conventions of HTTP. Nothing that a client wrote, such as the path, but its request id."""
+    """Attributes by the semantic conventions of HTTP. Of what the client wrote, they have the request id and nothing else."""
     attributes: dict[str, Any] = {
         "http.request.method": method,
         "url.scheme": "http",
@@ -140,7 +140,7 @@ def describe_request(record: RequestRecord, method: str, route: str) -> Attribut
 
 
 def describe_call(record: RequestRecord, route: str) -> Attributes:
-    """By the semantic conventions of gRPC. ``route``: ``/SERVICE/METHOD``, or ``other``."""
+    """Attributes by the semantic conventions of gRPC. ``route``: ``/SERVICE/METHOD``, or ``other``."""
     status: str = record.details[GRPC_STATUS]
     service, _, name = route.lstrip("/").rpartition("/")
     attributes: dict[str, Any] = {
@@ -174,5 +174,5 @@ def list_stretches(call: Call, start: float, end: float) -> list[tuple[str, floa
 
 
 def describe_resource(settings: TraceSettings, default_name: str, attributes: Mapping[str, str]) -> Attributes:
-    """What the operator says counts more than ``attributes``."""
+    """Attributes of the resource. Those that the operator has set replace ``attributes``."""
     return {"service.name": default_name, **attributes, **settings.resource}

@@ -83,7 +83,7 @@ class Limits(StrictModel):
 
 
 class Serving(StrictModel):
-    """What the container speaks besides REST."""
+    """Further protocols of the container, besides REST."""
 
     grpc: bool = Field(
         default=False,
@@ -168,6 +168,6 @@ class ImageSpec(StrictModel):
         "the image. warn: use the next one and log it. error: exit with 79",
     )
     limits: Limits = Field(default=Limits(), description="Limits of the server")
-    serving: Serving = Field(default=Serving(), description="What the container speaks besides REST")
+    serving: Serving = Field(default=Serving(), description="Further protocols of the container, besides REST")
     gate: GateSpec = Field(default=GateSpec(), description="Limits of a start, for `prebake bench --baseline`")
     resources: Resources = Field(default=Resources(), description="Kubernetes resource requests")

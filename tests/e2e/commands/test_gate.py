@@ -19,9 +19,9 @@ from prebake.measure.gate_report.html import format_html
 from prebake.measure.gate_report.markdown import format_markdown
 from prebake.measure.gate_report.schema import json_schema
 from prebake.workflow.benchmark.baseline_tags import BASELINES
+from tests.support.collection.sampled import sampled
 from tests.support.commands.projects import Built, Project
 from tests.support.registries.pushed_copies import Pushed
-from tests.support.sampled import sampled
 from tests.support.schemas import Draft202012Validator
 
 SLEEP = "\n\nimport time\n\ntime.sleep(3)\n"

@@ -12,11 +12,11 @@ import pytest
 
 from prebake.docker.connection import Connection
 from prebake.docker.images.images import inspect_image
+from tests.support.collection.sampled import sampled
 from tests.support.commands.built_images import image_name
 from tests.support.commands.projects import Built, Project, change_spec, change_weights, clone, reach
 from tests.support.image_files import base_of, list_files
 from tests.support.plain_builds import build_plainly
-from tests.support.sampled import sampled
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,10 @@ import hashlib
 import io
 import json
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -27,6 +25,7 @@ from prebake.io import subprocesses
 from prebake.render.environment import render_template
 from prebake.spec.project import read_project
 from prebake.workflow.stages.buildkit import Builder
+from tests.support.http_server import QuietHandler, serving_http
 from tests.support.repository import ROOT
 
 HOST = "packages.invalid"
@@ -86,7 +85,7 @@ def basic(login: tuple[str, str]) -> str:
 def index() -> Iterator[Index]:
     found: list[Index] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             status, more, body = found[0].answer(self.path, headers)
@@ -96,16 +95,9 @@ def index() -> Iterator[Index]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.append(Index(server.server_address[1]))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield found[0]
-    server.shutdown()
-    server.server_close()
+    with serving_http(Handler) as port:
+        found.append(Index(port))
+        yield found[0]
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from prebake.docker.connection import Connection
 from prebake.docker.containers.container_spec import ContainerSpec
 from prebake.docker.containers.containers import RunningContainer, running
 from prebake.measure import client
+from tests.support.collection.sampled import sampled
 from tests.support.commands.projects import Built
-from tests.support.sampled import sampled
 
 QUICK = {"PREBAKE_FAILURE_EXIT_DELAY": "0.2", "PREBAKE_THREADS": "4"}
 

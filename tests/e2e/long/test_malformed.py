@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -22,6 +18,7 @@ from tests.support.commands.projects import Built
 from tests.support.hostile.catalogue import KINDS, Catalogue
 from tests.support.hostile.message import HostileRequest, Target, encode
 from tests.support.hostile.sender import send
+from tests.support.http_server import QuietHandler, serving_http
 
 # Tests assert no durations: only a server that does not answer at all would miss this bound.
 PLAN = Plan(requests=300, clients=4, slow_connections=40, derived=120, liveness=20)
@@ -59,7 +56,7 @@ def test_a_seed_and_a_number_give_one_request() -> None:
     assert len({first.request(n).kind for n in range(1000)}) == len(KINDS)
 
 
-class Faulty(BaseHTTPRequestHandler):
+class Faulty(QuietHandler):
     """Answers as the path says."""
 
     protocol_version = "HTTP/1.1"
@@ -71,9 +68,6 @@ class Faulty(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
 
 
 EVENTS = "text/event-stream"
@@ -91,19 +85,6 @@ ANSWERS = {
 }
 
 
-@contextmanager
-def faulty_server() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
@@ -119,5 +100,5 @@ def faulty_server() -> Iterator[int]:
     ],
 )
 def test_each_answer_is_judged(path: str, problem: str) -> None:
-    with faulty_server() as port:
+    with serving_http(Faulty) as port:
         assert send(port, HostileRequest("any", (encode("GET", path),), method="GET")).problem == problem

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -24,6 +22,7 @@ from tests.long.soak_report import MIB, Plan, Rest, Sample, Soaked
 from tests.support.commands.projects import Built
 from tests.support.hostile.catalogue import Catalogue
 from tests.support.hostile.message import HostileRequest, Target, encode
+from tests.support.http_server import QuietHandler, serving_http
 
 # Tests assert no durations: only a container ten times slower than a fresh one would miss this bound.
 PLAN = Plan(seconds=5, warmup_seconds=2, min_ratio=0.1, compared_requests=5)
@@ -69,7 +68,7 @@ def test_leaks_wrong_answers_and_failures_are_noticed(engine: Connection, leaky:
         assert words in found
 
 
-class Wrong(BaseHTTPRequestHandler):
+class Wrong(QuietHandler):
     """Answers every request with 418."""
 
     def do_GET(self) -> None:
@@ -77,23 +76,7 @@ class Wrong(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_POST = do_DELETE = do_GET  # noqa: N815
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
-@contextmanager
-def wrong_server() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Wrong)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    do_POST = do_DELETE = do_GET
 
 
 def test_each_kind_of_client_notices_an_unexpected_status(engine: Connection, minilm: Built) -> None:
@@ -102,7 +85,7 @@ def test_each_kind_of_client_notices_an_unexpected_status(engine: Connection, mi
         1, Target("minilm", ["texts"], {"minilm": [{"name": "texts", "datatype": "BYTES", "shape": [1]}]}), [health]
     )
     kinds, tally = kinds_of_load(read_warmup(EngineLauncher(engine), minilm.tag), catalogue), Tally()
-    with wrong_server() as port, load(port, kinds, tally):
+    with serving_http(Wrong) as port, load(port, kinds, tally):
         while len(tally.requests) < len(kinds):
             pass
     assert {kind for kind, problem in tally.problems if "418" in problem} == {*KINDS} - {"clients that leave early"}

@@ -7,7 +7,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from prebake.cli import main
 from prebake.measure.trace.start_documents import StartUnreadable
 from prebake.workflow import trace
 from prebake.workflow.trace import ContainerUnreachable
+from tests.support.http_server import QuietHandler, serving_http
 
 STARTUP: dict[str, Any] = {
     "state": "ready",
@@ -29,7 +29,7 @@ def answering(status: int, body: bytes) -> Iterator[tuple[str, list[str]]]:
     """A server that gives this answer to every request: its URL, and the paths that were asked for."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
             self.send_response(status)
@@ -37,18 +37,8 @@ def answering(status: int, body: bytes) -> Iterator[tuple[str, list[str]]]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_http(Handler) as port:
+        yield f"http://127.0.0.1:{port}", asked
 
 
 @pytest.mark.parametrize(

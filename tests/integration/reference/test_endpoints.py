@@ -10,18 +10,16 @@ from collections.abc import Iterator
 import pytest
 
 from entrypoints.server.grpc.methods import NAMES
+from tools.reference import grpc
+from tools.reference.application import call, make_app
 from tools.reference.endpoints import (
     COMMON_STATUSES,
     GENERATE_STATUSES,
-    GRPC_METHODS,
     MEANINGS,
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
-    call,
     find_endpoints,
-    find_grpc_statuses,
     find_statuses,
-    make_app,
 )
 from tools.reference.pages import ROOT
 
@@ -52,8 +50,8 @@ def test_every_status_that_the_code_answers_is_listed() -> None:
 
 
 def test_every_method_of_grpc_is_described() -> None:
-    assert {name.rpartition("/")[2] for name in NAMES} == GRPC_METHODS.keys()
-    assert "501" in str(find_grpc_statuses()["UNIMPLEMENTED"])
+    assert {name.rpartition("/")[2] for name in NAMES} == grpc.METHODS.keys()
+    assert "501" in str(grpc.find_statuses()["UNIMPLEMENTED"])
 
 
 def test_every_path_is_described_and_every_described_path_is_there() -> None:

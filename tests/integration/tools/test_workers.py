@@ -67,7 +67,7 @@ def test_the_tests_of_an_image_that_is_baked_share_a_worker(tmp_path: Path) -> N
 
 SAMPLED = """
 import pytest
-from tests.support.sampled import sampled, slow
+from tests.support.collection.sampled import sampled, slow
 @pytest.mark.parametrize("case", sampled("abc", "b"))
 def test_case(case): pass
 @slow

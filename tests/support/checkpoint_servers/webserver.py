@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.http_server import QuietHandler, serving_http
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def serve(server: WebServer | None = None) -> Iterator[WebServer]:
     """Run a server on a free port for the length of a block."""
     web = server or WebServer()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
@@ -129,19 +131,10 @@ def serve(server: WebServer | None = None) -> Iterator[WebServer]:
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
 
-        do_GET = do_HEAD = do_POST = handle_any  # noqa: N815  (http.server's names)
+        do_GET = do_HEAD = do_POST = handle_any
 
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listener.daemon_threads = True
-    web.port = listener.server_address[1]
-    thread = threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield web
-    finally:
-        web.release.set()
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
+    with serving_http(Handler) as web.port:
+        try:
+            yield web
+        finally:
+            web.release.set()

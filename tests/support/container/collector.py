@@ -6,10 +6,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 from tests.support.container.running import wait_until
+from tests.support.http_server import QuietHandler, serving_http
 
 
 class Received(NamedTuple):
@@ -106,7 +106,7 @@ def read_attributes(pairs: Any) -> dict[str, Any]:
 def collecting() -> Iterator[Collector]:
     collector = Collector()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             status = collector.take(self.path, headers, self.rfile.read(int(headers["content-length"])))
@@ -118,17 +118,9 @@ def collecting() -> Iterator[Collector]:
                     self.wfile.write(collector.content[number : number + 1])
                     time.sleep(collector.byte_seconds)
 
-        def log_message(self, *_: object) -> None:
-            """Not on stderr."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        collector.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with serving_http(Handler) as port:
+        collector.url = f"http://127.0.0.1:{port}"
         try:
             yield collector
         finally:
             collector.release.set()
-            server.shutdown()
-            thread.join()

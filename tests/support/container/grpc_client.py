@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.support.container.running import Server
 
@@ -53,3 +54,30 @@ def grpc_channel(port: int, **options: int) -> Iterator[Any]:
 def ask(channel: Any, method: str, message: bytes = b"", **options: Any) -> Any:
     """The answer to a message of bytes, and the call with its metadata."""
     return channel.unary_unary(method).with_call(message, **{"timeout": 20, **options})
+
+
+def form(**values: bytes) -> list[Any]:
+    return [make_grpc_input(name, np.array([value], object)) for name, value in values.items()]
+
+
+def infer_message(model: str, values: dict[str, bytes]) -> bytes:
+    from tritonclient.grpc import service_pb2
+
+    request = service_pb2.ModelInferRequest(model_name=model)
+    for name, value in values.items():
+        request.inputs.add(name=name, datatype="BYTES", shape=[1]).contents.bytes_contents.append(value)
+    content: bytes = request.SerializeToString()
+    return content
+
+
+def refusal(call: Any) -> tuple[str, str]:
+    """The status and the text of a call that has to fail."""
+    import grpc
+    from tritonclient.utils import InferenceServerException
+
+    with pytest.raises((InferenceServerException, grpc.RpcError)) as error:
+        call()
+    value: Any = error.value
+    if isinstance(value, grpc.RpcError):
+        return value.code().name, value.details()
+    return str(value.status()).removeprefix("StatusCode."), str(value.message())

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
 import zlib
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -33,6 +31,7 @@ from entrypoints.open_inference.statistics import ModelStatistics
 from entrypoints.runtime.onnx_session import OnnxSession
 from prebake.documents.canonical import seal
 from tests.support.container.baking import make_model, make_total
+from tests.support.http_server import QuietHandler, serving_http
 from tests.support.manifests import make_manifest
 
 TOKEN = "a-token-of-the-test"
@@ -175,7 +174,7 @@ def ignore(_amount: int, _what: str) -> None:
 def serve(service: Service) -> Iterator[int]:
     """Its port on loopback."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -188,21 +187,10 @@ def serve(service: Service) -> Iterator[int]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_GET  # noqa: N815  # the name that http.server calls
+        do_POST = do_GET  # the name that http.server calls
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_http(Handler) as port:
+        yield port
 
 
 @contextlib.contextmanager

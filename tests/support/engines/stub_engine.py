@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from prebake.docker.connection import Connection
+from tests.support.http_server import QuietHandler, serving_http
 
 VERSION = "1.51"
 
@@ -18,7 +17,7 @@ VERSION = "1.51"
 def stub_engine(answer: Callable[[str], tuple[int, object]]) -> Iterator[Connection]:
     """``answer`` gives the status and the document for a path, such as ``/v1.51/images/json``."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             asks_version = self.path == "/version"
             status, document = (200, {"ApiVersion": VERSION}) if asks_version else answer(self.path)
@@ -29,12 +28,5 @@ def stub_engine(answer: Callable[[str], tuple[int, object]]) -> Iterator[Connect
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *words: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield Connection(f"tcp://127.0.0.1:{server.server_port}", Path("docker"))
-        finally:
-            server.shutdown()
+    with serving_http(Handler) as port:
+        yield Connection(f"tcp://127.0.0.1:{port}", Path("docker"))

@@ -63,7 +63,7 @@ def served(server: Server) -> Iterator[None]:
             except OSError:  # whoever asked, or the registry behind, went away
                 self.close_connection = True
 
-        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815  (http.server's names)
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
     class Listener(ThreadingHTTPServer):
         daemon_threads = True

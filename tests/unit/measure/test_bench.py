@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +18,7 @@ from prebake.measure.gate.errors import LimitExceeded
 from prebake.measure.start import Start
 from prebake.measure.warmup_request import WarmupRequest
 from prebake.workflow.benchmark.naive import require_bounds
+from tests.support.http_server import QuietHandler, serving_http
 
 WARMUP = WarmupRequest(Request({"prompt": "x"}), b"", "text/plain", 0.0)
 
@@ -39,7 +38,7 @@ class Server:
 
 @contextmanager
 def served(name: str, diary: list[str], status: int = 200) -> Iterator[Server]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             diary.append(name)
@@ -47,18 +46,8 @@ def served(name: str, diary: list[str], status: int = 200) -> Iterator[Server]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Nothing on stderr."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield Server(name, server.server_address[1])
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_http(Handler) as port:
+        yield Server(name, port)
 
 
 def test_both_are_asked_in_turn_and_the_first_of_each_is_not_counted() -> None:

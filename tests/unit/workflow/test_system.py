@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from prebake.io.log import silent
 from prebake.spec.image.system_packages import LockedPackage, LockedSystem, join_systems
 from prebake.spec.lock import Lock, LockedBase, parse_lock, render_lock
 from prebake.workflow.checkpoint.system_packages import MIRRORS_VARIABLE, fetch_system
+from tests.support.http_server import QuietHandler, serving_http
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,20 @@ class Archive:
         path.write_bytes(package.name.encode() if content is None else content)
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+class Quiet(QuietHandler, SimpleHTTPRequestHandler):
+    """Serves the files of a folder."""
 
 
 @pytest.fixture
 def archives(tmp_path: Path) -> Iterator[tuple[Archive, Archive]]:
-    found, servers = [], []
-    for name in ("new", "old"):
-        (tmp_path / name).mkdir()
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / name)))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        found.append(Archive(tmp_path / name, f"http://127.0.0.1:{server.server_address[1]}"))
-    yield found[0], found[1]
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    new, old = tmp_path / "new", tmp_path / "old"
+    for folder in (new, old):
+        folder.mkdir()
+    with (
+        serving_http(partial(Quiet, directory=str(new))) as one,
+        serving_http(partial(Quiet, directory=str(old))) as two,
+    ):
+        yield Archive(new, f"http://127.0.0.1:{one}"), Archive(old, f"http://127.0.0.1:{two}")
 
 
 @pytest.fixture
@@ -133,13 +129,11 @@ def test_a_login_of_the_named_netrc_is_given(tmp_path: Path, store: Store, monke
             seen.append(self.headers.get("Authorization", ""))
             super().do_GET() if seen[-1] else self.send_error(401)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Closed, directory=str(tmp_path))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        one = pinned("libone1", f"http://127.0.0.1:{server.server_address[1]}")
+    with serving_http(partial(Closed, directory=str(tmp_path))) as port:
+        one = pinned("libone1", f"http://127.0.0.1:{port}")
         Archive(tmp_path, one.archive).add(one)
         (tmp_path / "logins").write_text("machine 127.0.0.1 login reader password word\n")
         monkeypatch.setenv("NETRC", str(tmp_path / "logins"))
         fetch_system(system(one), store, silent)
-        server.shutdown()
     assert store.get(one.sha256, one.size)
     assert seen[0].startswith("Basic ")

@@ -18,11 +18,11 @@ from diffusers import (
 
 from entrypoints.contract import BadRequest
 from prebake.docker.connection import Connection
+from tests.support.collection.sampled import sampled
 from tests.support.commands.built_images import image_name
 from tests.support.commands.projects import Project, clone, reach, read_lock
 from tests.support.models import pipelines
 from tests.support.models.generated import Baked
-from tests.support.sampled import sampled
 from tests.support.serving import serving
 
 Begun = Callable[..., Baked]

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
 from prebake.docker.connection import Connection
+from tests.support.collection.sampled import sampled
 from tests.support.commands.built_images import image_name
 from tests.support.commands.projects import Project, clone, reach, read_lock
 from tests.support.models import pretrained
 from tests.support.models.generated import Baked, difference
-from tests.support.sampled import sampled
 from tests.support.serving import serving
 
 TEXTS = ["The container is warm.", "A big image and nothing in it", "request come " * 60]

@@ -26,10 +26,10 @@ from prebake.documents.component import ComponentSettings
 from prebake.documents.settings import REPORT, StageSettings
 from prebake.io import subprocesses
 from tests.support.bake.host_bake import compile_folder
+from tests.support.collection.sampled import sampled
 from tests.support.models.eight_bits import make_input, share_constants, write_operator, write_published
 from tests.support.processes.older_processor import OlderProcessor, older_processor
 from tests.support.repository import ROOT, TINY_IMAGES
-from tests.support.sampled import sampled
 
 ANSWERS = TINY_IMAGES / "answers.py"
 PUBLISHED = [("products", "u8s8"), ("products", "dynamic"), ("convolutions", "u8s8"), ("convolutions", "s8s8")]

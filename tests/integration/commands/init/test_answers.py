@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.support.collection.sampled import sampled
 from tests.support.commands.projects import Project
 from tests.support.models.framework import ask_framework
 from tests.support.models.generated import Baked, difference
 from tests.support.models.texts import TEXTS, write_text_model
 from tests.support.repository import ROOT
-from tests.support.sampled import sampled
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
 CASES: dict[str, dict[str, Any]] = {

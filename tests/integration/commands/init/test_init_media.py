@@ -16,11 +16,11 @@ from PIL import Image
 from transformers import pipeline
 
 from entrypoints.contract import BadRequest
+from tests.support.collection.sampled import sampled
 from tests.support.commands.projects import Project
 from tests.support.models import pretrained
 from tests.support.models.generated import Baked, difference
 from tests.support.models.heygem_recordings import tag, with_tag_chunk
-from tests.support.sampled import sampled
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
 PROCESSORS: dict[str, dict[str, Any]] = {

@@ -16,11 +16,11 @@ import torch
 from prebake.bake.errors import BakeError, ParityFailed
 from prebake.errors import PrebakeError
 from prebake.workflow.init.recognizers.recognizer import InitRefused
+from tests.support.collection.sampled import sampled
 from tests.support.commands.projects import Project, clone
 from tests.support.models import pretrained
 from tests.support.models.generated import bake, importable
 from tests.support.models.texts import write_modules, write_network, write_tokenizer
-from tests.support.sampled import sampled
 
 POOL = {"word_embedding_dimension": 32, "pooling_mode": "mean"}
 _number = iter(range(1000))

@@ -14,10 +14,10 @@ from transformers import AutoFeatureExtractor, AutoTokenizer, WhisperForConditio
 
 from entrypoints.contract import BadRequest, Cancelled
 from tests.integration.commands.init.test_init_media import wav
+from tests.support.collection.sampled import slow
 from tests.support.commands.projects import Project
 from tests.support.models import pretrained
 from tests.support.models.generated import Baked, begin
-from tests.support.sampled import slow
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
 ASKED = (

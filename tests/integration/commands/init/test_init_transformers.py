@@ -13,10 +13,10 @@ import torch
 from transformers import pipeline
 
 from entrypoints.contract import BadRequest
+from tests.support.collection.sampled import sampled
 from tests.support.commands.projects import Project
 from tests.support.models import pretrained
 from tests.support.models.generated import Baked, difference
-from tests.support.sampled import sampled
 
 Begun = Callable[[str, Callable[[Path], object]], Baked]
 TEXTS = [

@@ -15,9 +15,9 @@ import pytest
 
 from entrypoints.contract import BadRequest, Cancellation, Cancelled, DecodeLimits, decode_apart, decode_each_apart
 from entrypoints.decoding import client
+from tests.support.collection.sampled import sampled
 from tests.support.container.apart import decoding
 from tests.support.container.running import wait_until
-from tests.support.sampled import sampled
 
 LIMITS = DecodeLimits(20, 256 << 20, "face")
 MODULE = decoding.__name__

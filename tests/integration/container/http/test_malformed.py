@@ -8,9 +8,9 @@ import socket
 import struct
 from pathlib import Path
 
+from tests.support.collection.sampled import slow
 from tests.support.container.raw import LIVE, RawClient, ask, post
 from tests.support.container.running import Server, Start, wait_until
-from tests.support.sampled import slow
 
 PLAIN = b'{"values": "1,2,3,4"}'
 CHUNKED = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -68,6 +68,13 @@ def test_a_list_may_be_longer_than_one_form(vertex: Server) -> None:
     assert len(predictions(vertex, {"instances": [VALUES] * 300})) == 300
 
 
+def test_a_list_may_not_hold_up_other_requests(vertex: Server) -> None:
+    """A million instances would be converted for seconds, in the thread that reads all messages."""
+    response = predict(vertex, {"instances": [{}] * 10_001})
+    assert response.status_code == 400
+    assert "10,001 instances; send at most 10,000" in response.json()["error"]["message"]
+
+
 def test_a_raw_prediction_is_a_form(vertex: Server) -> None:
     expected = {"result": pytest.approx(answer(2)), "clip": 0, "repeat": 1}
     assert predict(vertex, {**VALUES, "factor": 2}).json() == expected

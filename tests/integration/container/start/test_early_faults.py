@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.collection.sampled import sampled
 from tests.support.container.running import Server, Start
 from tests.support.repository import ROOT
-from tests.support.sampled import sampled
 
 
 def read_fault(server: Server) -> tuple[str, str]:

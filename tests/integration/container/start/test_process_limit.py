@@ -12,10 +12,10 @@ import pytest
 
 from entrypoints.errors import ModelFault, ProcessLimit, SessionFault
 from entrypoints.processes.process_limit import explain_end, find_process_limit, read_groups, says_refused
+from tests.support.collection.sampled import sampled
 from tests.support.container.running import Server, Start, wait_until
 from tests.support.processes.confined import limited_processes
 from tests.support.repository import ROOT
-from tests.support.sampled import sampled
 
 PATIENCE = 90.0
 THREADS = {"PREBAKE_THREADS": "6", "PREBAKE_FAILURE_EXIT_DELAY": "0.2"}

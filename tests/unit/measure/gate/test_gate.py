@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -21,6 +19,7 @@ from prebake.measure.gate.gate import GateResult, GateSide, StartPair, run_gate
 from prebake.measure.gate.limits import Limits, Verdict
 from prebake.measure.gate.timed_start import Phase, TimedStart, describe_start
 from prebake.measure.warmup_request import WarmupRequest
+from tests.support.http_server import QuietHandler, serving_http
 
 WARMUPS = {"toy": WarmupRequest(Request({"prompt": "x"}), b"yes", "text/plain", 0.0)}
 
@@ -56,7 +55,7 @@ class Launcher:
             raise EngineError("the Engine has no such image", next_action="build it")
         answer, told = self._answers.get(image, b"yes"), self._startup
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 moment = datetime.now(UTC).isoformat(timespec="milliseconds")
                 startup = {
@@ -77,18 +76,8 @@ class Launcher:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_: object) -> None:
-                """Nothing on stderr."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield Server(server.server_port, self._pulled)
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with serving_http(Handler) as port:
+            yield Server(port, self._pulled)
 
     def open_files(self, image: str) -> AbstractContextManager[Callable[[str], bytes]]:
         raise EngineError(f"no files of {image}", next_action="none")

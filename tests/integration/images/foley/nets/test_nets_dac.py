@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from images.foley import export as foley
 from images.foley.nets import dac, loading, published
+from tests.support.collection.sampled import slow
 from tests.support.foley import graph_runs, networks
 from tests.support.foley.networks import dac_encoder, dac_file, golden, tensor_list, worst
-from tests.support.sampled import slow
 
 AUDIO, STATISTICS = 3e-5, 1e-4
 INSIDE = 5e-4

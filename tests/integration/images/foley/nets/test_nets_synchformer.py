@@ -9,9 +9,9 @@ from torch import Tensor
 from images.foley import export as foley
 from images.foley.nets import loading, published
 from images.foley.nets.synchformer import OTHER_PARTS, PREFIX, UNUSED, Synchformer, read_config
+from tests.support.collection.sampled import sampled
 from tests.support.foley import graph_runs, networks
 from tests.support.foley.networks import Golden, golden, tensor_list, worst
-from tests.support.sampled import sampled
 
 LIMIT = 1e-5
 INSIDE = 1e-4

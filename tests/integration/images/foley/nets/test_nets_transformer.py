@@ -13,9 +13,9 @@ from images.foley import export as foley
 from images.foley.nets import loading, published
 from images.foley.nets.transformer import IN_FP32, Transformer, read_config
 from prebake.bake.precision.half_module import HalfModule
+from tests.support.collection.sampled import slow
 from tests.support.foley import graph_runs, networks
 from tests.support.foley.networks import Golden, golden, tensor_list, worst
-from tests.support.sampled import slow
 
 LIMIT = 5e-6
 INSIDE = 2e-5
