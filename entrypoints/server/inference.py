@@ -7,7 +7,7 @@ Messages are immutable tuples that the channel sends together with the inference
 
 from __future__ import annotations
 
-import asyncio
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -102,7 +102,8 @@ class RemoteInference:
         self.body_bytes = 0
         """The size of the body that the model process got. The report of its end has it."""
         self.cancelled = False
-        self.hang_timer: asyncio.TimerHandle | None = None
+        self.hang_time = math.inf
+        """From then on, by the loop's clock, the model that still works on it counts as hung."""
         self._channel = channel
 
     def settle(self, waited: float) -> None:
@@ -115,8 +116,5 @@ class RemoteInference:
     def cancel(self, reason: str) -> None:
         """Ask the model to stop; it may take its time. Never waits."""
         self.cancelled = True
-        if self.response.done():
-            if self.hang_timer is not None:
-                self.hang_timer.cancel()
-        else:
+        if not self.response.done():
             self._channel.post(self.number, InferenceCancelled(reason))

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from contextvars import Context
 from typing import TYPE_CHECKING, NoReturn
 
 from entrypoints.errors import Fault, ModelFault, ModelHung, OutOfMemory
@@ -59,6 +60,7 @@ class ModelLink:
         self._inferences: dict[int, RemoteInference] = {}
         self._memory = memory or ContainerMemory()
         self._kills: int | None = None
+        self._hang_timer: asyncio.TimerHandle | None = None
 
     @property
     def queue_depth(self) -> int:
@@ -80,8 +82,11 @@ class ModelLink:
         self._reader.start()
 
     def retire(self) -> None:
-        """End the model process, which gives back all of its memory. The thread that reads the channel notices its end."""
+        """End the model process, which gives back all of its memory. The thread that reads the channel notices its end. From the
+        event loop."""
         self._retired = True
+        if self._hang_timer is not None:
+            self._hang_timer.cancel()
         self._channel.close()
 
     def wait_until_ended(self, seconds: float) -> None:
@@ -101,7 +106,6 @@ class ModelLink:
         """
         if self._retired:  # while the body came
             raise HTTPException(error_response(503, "The model was unloaded before the request was complete."))
-        loop = asyncio.get_running_loop()
         inference = RemoteInference(next(self._numbers), self._channel, listener)
         inference.body_bytes = len(request.body)
         self._inferences[inference.number] = inference
@@ -111,18 +115,34 @@ class ModelLink:
         except RuntimeError as error:
             del self._inferences[inference.number]
             raise HTTPException(error_response(503, f"The server cannot send the request on: {error}.")) from None
-        inference.hang_timer = loop.call_at(deadline + self._hang_margin, self._check_hung, inference.number)
+        inference.hang_time = deadline + self._hang_margin
+        self._check_hung_at(inference.hang_time)
         return inference
 
-    def _check_hung(self, number: int) -> None:
+    def _check_hung_at(self, when: float) -> None:
+        """One timer for all inferences: a timer for each would outlive those that end early, by the whole limit of time."""
+        if self._hang_timer is not None:
+            if self._hang_timer.when() <= when:
+                return
+            self._hang_timer.cancel()
+        self._hang_timer = asyncio.get_running_loop().call_at(when, self._check_hung, context=Context())
+
+    def _check_hung(self) -> None:
         """A model that still works on a request long after it was asked to stop would hold up every later one. The same if it
         works on nothing: then its process does not read."""
-        inference = self._inferences.get(number)
-        if inference is None or self._retired:
+        self._hang_timer = None
+        if self._retired:
             return
-        at_work = [other for other in list(self._inferences.values()) if other.started.done()]
-        if at_work and not inference.started.done():
-            return  # those at work have timers of their own
+        now = asyncio.get_running_loop().time()
+        inferences = list(self._inferences.values())
+        at_work = [inference for inference in inferences if inference.started.done()]
+        late = [inference for inference in at_work or inferences if inference.hang_time <= now]
+        if late:
+            self._end_hung(late[0])
+        elif times := [inference.hang_time for inference in inferences if inference.hang_time > now]:
+            self._check_hung_at(min(times))
+
+    def _end_hung(self, inference: RemoteInference) -> None:
         seconds = time.perf_counter() - inference.created
         what = "still works on a request" if inference.started.done() else "has not begun a request"
         fault = self._hung = ModelHung(f"the model {what} {seconds:.0f} s after it came")

@@ -15,7 +15,8 @@ from entrypoints.processes.channel import Channel
 from entrypoints.processes.events import Notice
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.inference import InferenceRequested, InferenceStarted, RemoteInference
+from entrypoints.response import Response
+from entrypoints.server.inference import InferenceEnded, InferenceRequested, InferenceStarted, RemoteInference
 from entrypoints.server.model_link import ModelLink
 from tests.support.container.running import wait_until
 
@@ -115,3 +116,35 @@ def test_a_model_that_works_on_after_its_deadline_is_ended() -> None:
 
 def test_a_model_that_begins_nothing_is_ended() -> None:
     assert "has not begun a request" in hang(begun=False)
+
+
+def test_requests_that_end_early_leave_nothing_in_the_event_loop() -> None:
+    """A timer for each would stay until its deadline: with clients that leave, memory would grow for that long."""
+    link, _, _ = make_link(os.getpid())
+
+    async def count_timers() -> int:
+        for seconds in range(100, 200):
+            (await submit(link, seconds=seconds)).cancel("nobody waits for the answer")
+        return sum(not timer.cancelled() for timer in asyncio.get_running_loop()._scheduled)  # type: ignore[attr-defined]
+
+    assert asyncio.run(count_timers()) == 1
+
+
+def test_the_deadline_that_ends_a_model_is_the_earliest_of_those_that_are_at_work() -> None:
+    """Whichever came first, and although a request with an earlier deadline has been answered."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+
+    async def wait_for_fault() -> int:
+        link, status, other = make_link(process.pid, hang_margin=0.0)
+        _, answered, hanging = [await submit(link, seconds=seconds) for seconds in (600, 0.1, 0.4)]
+        for each in (answered, hanging):
+            other.send(each.number, InferenceStarted(0.0))
+        other.send(answered.number, InferenceEnded(0.0, Response(200, b"", "text/plain")))
+        async with asyncio.timeout(30):
+            await asyncio.wrap_future(status.failed)
+        return answered.response.result().status
+
+    try:
+        assert asyncio.run(wait_for_fault()) == 200
+    finally:
+        process.kill()
