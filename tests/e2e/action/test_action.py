@@ -84,7 +84,7 @@ def test_from_nothing_to_a_red_check_and_back(stranger: Stranger) -> None:
     stranger.runner = replace(stranger.runner, replaced={"install": {"bin": _installed(stranger.runner.folder)}})
 
     usual = model.read_text()
-    model.write_text(f"{usual}\n\nimport time\n\ntime.sleep(3)\n")
+    model.write_text(f"{usual}\n\nimport time\n\ntime.sleep(1.5)\n")
     stranger.commit("slower")
     ran = _request(stranger, first, max_regression="50%")
     assert ran.failed == {"Judge": 46}, ran.log
