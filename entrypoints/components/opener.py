@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from entrypoints.components.open_components import OpenComponents
 from entrypoints.contract import Session
 from entrypoints.errors import Fault, MemoryLimitTooLow, SessionFault
 from entrypoints.files.readahead import advise, advise_reads
@@ -31,34 +32,11 @@ from entrypoints.runtime.fallback import (
 from entrypoints.runtime.onnx_session import OnnxSession, open_artifact
 from entrypoints.runtime.session_options import find_arena_limit, share_arena
 from entrypoints.runtime.torch_components import TorchOpener
-from entrypoints.suggestion import suggest
 
 if TYPE_CHECKING:
+    from entrypoints.components.budgets import Budget
+    from entrypoints.components.resident_components import ResidentComponents
     from entrypoints.hardware.nvidia import DeviceMemory
-
-
-class OpenComponents:
-    """The `Components` that the model gets: sessions, which may still be opening, and files by their manifest path."""
-
-    def __init__(self, models: Path, manifest: Manifest, verify: Callable[[str], None]) -> None:
-        """``verify`` is called with a file before its path is returned."""
-        self._models = models
-        self._manifest = manifest
-        self._verify = verify
-        self.sessions: dict[str, Future[Session]] = {name: Future() for name in manifest.components}
-
-    def session(self, name: str) -> Session:
-        """Waits until it is open. Raises KeyError for an unknown name, SessionFault if it cannot be opened."""
-        if name not in self.sessions:
-            raise KeyError(f"the manifest has no component {name!r}{suggest(name, list(self.sessions))}")
-        return self.sessions[name].result()
-
-    def path(self, name: str) -> Path:
-        place = self._manifest.place(name)
-        if place not in self._manifest.files:
-            raise KeyError(f"the manifest has no file {name!r}{suggest(name, list(self._manifest.files))}")
-        self._verify(place)
-        return self._models / place
 
 
 class Opener:
@@ -73,9 +51,12 @@ class Opener:
         *,
         strict: bool = False,
         memory_check: str = "error",
+        budgets: Mapping[str, int] = {},
+        pinned: Collection[str] = (),
     ) -> None:
         """``strict``: a fallback ends the start (``entrypoints.runtime.fallback``). ``memory_check``: ``warn`` if the start
-        goes on with a memory limit that cannot hold the weights."""
+        goes on with a memory limit that cannot hold the weights. ``budgets``: bytes by kind of memory, and ``pinned`` the
+        components that stay open, as of ``entrypoints.components.budgets``."""
         self._models = models
         self._manifest = manifest
         self._strict = strict
@@ -83,7 +64,10 @@ class Opener:
         self._timeline = timeline
         self._verification = verification
         self._conditional = find_conditional_files(manifest)
-        self.components = OpenComponents(models, manifest, self._verify)
+        self._budgets = budgets
+        self._pinned = pinned
+        self._open_components = OpenComponents(models, manifest, self._verify)
+        self.components: OpenComponents | ResidentComponents = self._open_components
         self.used_files: set[str] = set()
         """The conditional files that this start reads."""
         self._torch: TorchOpener | None = None
@@ -91,7 +75,11 @@ class Opener:
             self._torch = TorchOpener(models, manifest.torch, manifest.files, timeline, verification, strict=strict)
 
     def start(self, threads: int) -> None:
-        """Each session computes with ``threads`` threads of its own."""
+        """Each session computes with ``threads`` threads of its own. Raises MemoryLimitTooLow if a component is larger
+        than its budget."""
+        if self._budgets and (exceeded := self._find_exceeded()):
+            self._start_within(exceeded, threads)
+            return
         # Starting a thread waits for its first steps, so that the caller, which imports meanwhile, starts only one.
         threading.Thread(target=self._open_all, args=(threads,), name="open", daemon=True).start()
 
@@ -102,14 +90,47 @@ class Opener:
                 name = f"open-{component.name}"
                 threading.Thread(target=self._open, args=(component, threads), name=name, daemon=True).start()
         except BaseException as error:  # whatever it is: the start waits for these futures
-            for future in self.components.sessions.values():
+            for future in self._open_components.sessions.values():
                 with suppress(InvalidStateError):  # a thread that was started sets it as well
                     future.set_exception(make_fault(error))
 
-    def _prepare(self, threads: int) -> None:
+    def _find_exceeded(self) -> Sequence[Budget]:
+        from entrypoints.components.budgets import find_exceeded  # late: most containers have no budget
+
+        return find_exceeded(self._manifest, self._budgets, self._pinned, list_available_providers)
+
+    def _start_within(self, budgets: Sequence[Budget], threads: int) -> None:
+        """The components do not fit into memory at once: each is opened when it is needed, and makes room for others."""
+        from entrypoints.components.resident_components import (
+            ResidentComponents,  # late: most containers have no budget
+        )
+
+        prepared: Future[None] = Future()
+
+        def open_component(name: str, again: bool) -> Session:
+            prepared.result()
+            return self._open_one(self._manifest.components[name], threads, again=again)
+
+        components = self.components = ResidentComponents(
+            self._manifest.components, budgets, open_component, self._open_components.path, self._timeline, self._pinned
+        )
+
+        def open_all() -> None:
+            try:
+                self._prepare(threads, at_once=False)
+                prepared.set_result(None)
+            except BaseException as error:  # the start waits for it
+                prepared.set_exception(make_fault(error))
+            components.open_ahead()
+
+        threading.Thread(target=open_all, name="open", daemon=True).start()
+
+    def _prepare(self, threads: int, *, at_once: bool = True) -> None:
+        """``at_once``: all components are open at the same time."""
         memory = ContainerMemory()
-        self._check_limit(memory)
-        check_memory(self._manifest.components.values(), list_available_providers, find_memory)
+        if at_once:
+            self._check_limit(memory)
+            check_memory(self._manifest.components.values(), list_available_providers, find_memory)
         if any(isinstance(component, OnnxComponent) for component in self._manifest.components.values()):
             try:
                 share_arena(find_arena_limit(memory))
@@ -136,17 +157,26 @@ class Opener:
             self._torch.check_compile_cache_used()
 
     def _open(self, component: OnnxComponent | TorchComponent, threads: int) -> None:
-        future = self.components.sessions[component.name]
+        future = self._open_components.sessions[component.name]
         try:
-            if component.main_file not in self._conditional:
-                self._wait_for(component.main_file)
-            with self._timeline.phase(f"open {component.name}"):
-                session = self._open_component(component, threads)
+            session = self._open_one(component, threads)
             with suppress(InvalidStateError):  # another component's thread could not be started
                 future.set_result(session)
         except BaseException as error:
             with suppress(InvalidStateError):
-                future.set_exception(make_fault(error, f"{component.name}: "))
+                future.set_exception(error)
+
+    def _open_one(self, component: OnnxComponent | TorchComponent, threads: int, *, again: bool = False) -> Session:
+        """``again``: it was open before, and the start's record has it. Raises a Fault that names the component."""
+        try:
+            if component.main_file not in self._conditional:
+                self._wait_for(component.main_file)
+            if again:
+                return self._open_component(component, threads, again=True)
+            with self._timeline.phase(f"open {component.name}"):
+                return self._open_component(component, threads)
+        except BaseException as error:
+            raise make_fault(error, f"{component.name}: ") from error
 
     def _wait_for(self, *files: str) -> None:
         """Until the files are verified: a corrupt graph may crash its parser."""
@@ -159,14 +189,17 @@ class Opener:
             self.used_files.add(file)
             self._wait_for(file)
 
-    def _open_component(self, component: OnnxComponent | TorchComponent, threads: int) -> Session:
+    def _open_component(
+        self, component: OnnxComponent | TorchComponent, threads: int, *, again: bool = False
+    ) -> Session:
         if isinstance(component, TorchComponent):
             assert self._torch is not None  # the manifest has it if it has such a component  # noqa: S101
-            return self._torch.open(component)
-        opened = self._open_first(component, threads)
-        self._timeline.apply(ComponentOpened(component.name, opened.candidate.name))
-        for fallback in opened.fallbacks:
-            self._timeline.fall_back(*fallback)
+            return self._torch.open(component, again=again)
+        opened = self._open_first(component, threads, serving=again)
+        if not again:
+            self._timeline.apply(ComponentOpened(component.name, opened.candidate.name))
+            for fallback in opened.fallbacks:
+                self._timeline.fall_back(*fallback)
         if component.buckets is None:
             return opened.session
         portable = without_artifacts(component)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from entrypoints.components.opener import Opener
 from entrypoints.contract import Components, Model
 from entrypoints.errors import (
     DamagedFile,
@@ -30,7 +31,6 @@ from entrypoints.hardware.cpu_quota import count_cpus
 from entrypoints.hardware.memory import is_out_of_memory
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.manifest.values import Manifest, OnnxComponent
-from entrypoints.model.components import Opener
 from entrypoints.model.warmup import answer_request, check_answer, check_no_new_files, read_request, warm_buckets
 from entrypoints.model.worker import Worker
 from entrypoints.processes.events import Failed, FieldsAccepted, ManifestRead, PhaseStarted, Ready
@@ -173,8 +173,8 @@ class Preload:
 
     def wait_for_components(self) -> None:
         """Also for those that the warm-up request did not use. Raises what made one fail to open."""
-        for session in self._opener.components.sessions.values() if self._opener else ():
-            session.result()
+        if self._opener is not None:
+            self._opener.components.wait_until_open()
 
     def wait_for_verification(self) -> None:
         """Raises DamagedFile."""
@@ -211,10 +211,11 @@ class Preload:
 
     def warm_buckets(self, manifest: Manifest) -> None:
         """Run those that the warm-up request did not use, smallest first, while requests are answered already."""
-        sessions = self._opener.components.sessions if self._opener else {}
+        assert self._opener is not None  # it has opened the components  # noqa: S101
         for component in manifest.components.values():
             if isinstance(component, OnnxComponent) and component.buckets:
-                warm_buckets(component.name, sessions[component.name].result(), self._timeline)
+                with self._opener.components.hold(component.name) as session:
+                    warm_buckets(component.name, session, self._timeline)
         check_no_new_files(self._models, self._extra_files, manifest)
 
     def fail(self, error: BaseException) -> None:
@@ -235,11 +236,8 @@ class Preload:
 
     def _find_first_error(self, error: BaseException) -> BaseException:
         """A session that cannot open is reported before the model's code that waited for it."""
-        if self._opener is None:
-            return error
-        sessions = self._opener.components.sessions.values()
-        failed = (future.exception() for future in sessions if future.done())
-        return next((exception for exception in failed if exception is not None), error)
+        found = self._opener.components.find_error() if self._opener is not None else None
+        return error if found is None else found
 
     def _make_fault(self, error: BaseException) -> Fault:
         from entrypoints.processes.process_limit import find_process_limit  # only faults need it

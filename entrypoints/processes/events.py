@@ -80,6 +80,28 @@ class ComponentOpened(NamedTuple):
         start.opened[self.component] = self.name
 
 
+class ComponentEvicted(NamedTuple):
+    """A component was closed to make room for another (``entrypoints.components.resident_components``)."""
+
+    component: str
+
+    def record(self, start: StartRecord) -> None:
+        start.closed[self.component] = True
+        start.evictions[self.component] = start.evictions.get(self.component, 0) + 1
+
+
+class ComponentReloaded(NamedTuple):
+    """A component that had been closed is open again; it took ``seconds``."""
+
+    component: str
+    seconds: float
+
+    def record(self, start: StartRecord) -> None:
+        start.closed.pop(self.component, None)
+        times, seconds = start.reloads.get(self.component, (0, 0.0))
+        start.reloads[self.component] = times + 1, seconds + self.seconds
+
+
 class FallbackTaken(NamedTuple):
     """A component was opened with a later candidate than the first of the image."""
 

@@ -22,6 +22,12 @@ class StartRecord:
         self.notices: list[str] = []
         self.opened: dict[str, str] = {}
         """By component, the artifact or provider that it was opened with."""
+        self.closed: dict[str, bool] = {}
+        """The components that were open, and were closed to make room for others."""
+        self.evictions: dict[str, int] = {}
+        """By component, how many times it was closed."""
+        self.reloads: dict[str, tuple[int, float]] = {}
+        """By component, how many times it was opened again, and the seconds that this took."""
         self.fallbacks: list[Mapping[str, str]] = []
         """As ``FallbackTaken.describe`` gives them."""
         self.bucket_runs: dict[tuple[str, str], int] = {}

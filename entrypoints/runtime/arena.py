@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -76,13 +77,14 @@ class Arenas:
     """Those of this process. One object (``find_arenas``), as all sessions on a CPU share one arena."""
 
     def __init__(self) -> None:
-        self._sizes: list[RunSizes] = []
+        self._sizes: WeakSet[RunSizes] = WeakSet()
+        """Each belongs to a session, which may be closed before the process ends."""
         self._floor = 0
         self._ends_to_shrink = 0
         self._have_fixed_addresses = False
 
     def add(self, sizes: RunSizes) -> RunSizes:
-        self._sizes.append(sizes)
+        self._sizes.add(sizes)
         return sizes
 
     def keep_addresses(self) -> None:

@@ -70,8 +70,10 @@ class TorchOpener:
                 "run `prebake compile` on a machine with the device, then build the image again"
             )
 
-    def open(self, component: TorchComponent) -> TorchSession:
-        """Raises SessionFault with every mismatch of configuration, weights and network; CompiledElsewhere if a fallback is not
+    def open(self, component: TorchComponent, *, again: bool = False) -> TorchSession:
+        """``again``: it was open before, so that nothing is reported.
+
+        Raises SessionFault with every mismatch of configuration, weights and network; CompiledElsewhere if a fallback is not
         allowed; DamagedFile if an artifact is damaged and files are verified."""
         from entrypoints.runtime.torch_network import (
             NetworkFiles,
@@ -91,6 +93,8 @@ class TorchOpener:
         session = TorchSession(module, network.outputs, self._runtime.device)
         candidates = self._list_candidates(component, network, session)
         opened = open_first(component.name, candidates, strict=self._strict)
+        if again:
+            return session
         self._timeline.apply(ComponentOpened(component.name, opened.candidate.name))
         for fallback in opened.fallbacks:
             self._timeline.fall_back(*fallback)

@@ -259,6 +259,7 @@ def describe_start(status: Status, timeline: Timeline) -> dict[str, object]:
         "imports": dict(timeline.imports),  # another thread may add to it
         "notices": timeline.notices,
         "opened": dict(timeline.opened),
+        "closed": list(timeline.closed),
         "fallbacks": timeline.fallbacks,
     }
 

@@ -16,10 +16,10 @@ from typing import Any, cast
 
 import numpy as np
 
+from entrypoints.components.opener import Opener
 from entrypoints.contract import Session
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.manifest.values import OnnxComponent as Served
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from entrypoints.runtime.bucket_session import BucketSession
 from prebake.bake.weights.numpy_arrays import Array

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from entrypoints.components.opener import Opener
 from entrypoints.errors import CompiledElsewhere
 from entrypoints.manifest.reader import read_manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from prebake.bake.compilers.torch_model import AOT, CACHE, EAGER
 from prebake.bake.trials.trial import run_in_fresh_process

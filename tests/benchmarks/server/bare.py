@@ -18,11 +18,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from entrypoints.components.opener import Opener
 from entrypoints.contract import Model
 from entrypoints.files.verification import Verification
 from entrypoints.hardware.cpu_quota import count_cpus
 from entrypoints.manifest.reader import read_manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from images.minilm.model import create
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from entrypoints.components.opener import Opener
 from entrypoints.contract import Answer
 from entrypoints.files import verification as integrity
 from entrypoints.files.verification import Verification
@@ -20,7 +21,6 @@ from entrypoints.manifest import reader, shape_buckets, values
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.manifest.values import Manifest
 from entrypoints.model.answer_comparison import find_difference
-from entrypoints.model.components import Opener
 from entrypoints.model.warmup import read_request
 from entrypoints.processes.timeline import Timeline
 from entrypoints.runtime.fallback import list_uncompiled

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from entrypoints.components.opener import Opener
 from entrypoints.contract import Answer, Cancellation
 from entrypoints.forms.fields import convert_form
 from entrypoints.forms.form import Form
 from entrypoints.manifest.reader import read_manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from images.zimage.model import ZImage
 from prebake.bake.graphs.sessions import open_session

@@ -17,10 +17,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from entrypoints.components.opener import Opener
 from entrypoints.errors import DamagedFile
 from entrypoints.files.verification import Verification
 from entrypoints.manifest.reader import read_manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from prebake.bake.compilers.compiler import Compiler, find_compilers
 from prebake.bake.compilers.cuda import CudaCompiler

@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from entrypoints.components.opener import Opener
 from entrypoints.errors import CompiledElsewhere
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.manifest.values import OnnxComponent as Read
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from prebake.bake.errors import BakeError
 from prebake.documents.canonical import digest_file

@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from entrypoints.components.opener import Opener
 from entrypoints.errors import CompiledElsewhere
 from entrypoints.manifest.reader import read_manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from entrypoints.runtime.aotinductor import (
     CALL_FILE,

@@ -11,6 +11,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from entrypoints.components.opener import Opener
 from entrypoints.files.verification import Verification
 from entrypoints.hardware.cpu_quota import count_cpus
 from entrypoints.hardware.facts import find_facts
@@ -18,7 +19,6 @@ from entrypoints.hardware.int8_saturation import EXACT_PRODUCTS_OPTION
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.manifest.values import Manifest
 from entrypoints.manifest.values import OnnxComponent as Served
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from entrypoints.runtime.onnx_session import OnnxSession
 from entrypoints.runtime.session_options import share_arena

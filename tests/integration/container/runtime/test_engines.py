@@ -10,11 +10,11 @@ from typing import Any
 import onnx
 import pytest
 
+from entrypoints.components.opener import Opener
 from entrypoints.errors import DamagedFile
 from entrypoints.files.verification import Verification
 from entrypoints.hardware.facts import find_facts
 from entrypoints.manifest.reader import read_manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from prebake.bake.compilers.compiled_artifact import CompiledGraph
 from prebake.bake.compilers.engine import EngineVariant, compile_engine

@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from entrypoints.components.opener import Opener
 from entrypoints.contract import Network
 from entrypoints.errors import SessionFault
 from entrypoints.manifest.reader import parse_manifest, read_manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from entrypoints.runtime.torch_network import NetworkFiles, NetworkMismatch, TorchSession, build_network, load_network
 from prebake.documents.canonical import seal

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from entrypoints.components.opener import Opener
 from entrypoints.errors import DamagedFile, ManifestFault, NewerSchema
 from entrypoints.files.verification import Verification, check_sizes
 from entrypoints.manifest.reader import parse_manifest, read_manifest
 from entrypoints.manifest.values import Manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from prebake.documents.canonical import seal
 from tests.integration.container.runtime.test_fallback import DATA, GRAPH, add_artifact, add_twin

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from entrypoints.components.opener import Opener
 from entrypoints.manifest.reader import read_manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from images.heygem import model, naive, sample
 from prebake.documents.component import ComponentSettings

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from entrypoints.components.opener import Opener
 from entrypoints.contract import Answer, BadRequest, Cancelled, Session
-from entrypoints.model.components import Opener
 from images.heygem import model
 from images.heygem.form import read_request
 from images.heygem.media.colours import mean_colours

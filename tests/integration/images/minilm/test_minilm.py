@@ -17,9 +17,9 @@ import numpy as np
 import onnx
 import pytest
 
+from entrypoints.components.opener import Opener
 from entrypoints.contract import BadRequest, Cancelled
 from entrypoints.manifest.reader import read_manifest
-from entrypoints.model.components import Opener
 from entrypoints.processes.timeline import Timeline
 from images.minilm import model, naive, texts
 from prebake.bake.graphs.sessions import open_session
