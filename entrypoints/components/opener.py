@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints.components.open_components import OpenComponents
 from entrypoints.contract import Session
 from entrypoints.errors import Fault, MemoryLimitTooLow, SessionFault
 from entrypoints.files.readahead import advise, advise_reads
@@ -18,7 +17,7 @@ from entrypoints.files.verification import Verification, find_conditional_files
 from entrypoints.hardware.container_memory import ContainerMemory
 from entrypoints.hardware.memory import check_memory
 from entrypoints.hardware.providers import list_available_providers
-from entrypoints.manifest.shape_buckets import ACCEPTS_ANY, Buckets
+from entrypoints.manifest.shape_buckets import ACCEPTS_ANY
 from entrypoints.manifest.values import Artifact, Manifest, OnnxComponent, TorchComponent
 from entrypoints.processes.events import BucketRun, ComponentOpened
 from entrypoints.processes.timeline import Timeline
@@ -32,11 +31,51 @@ from entrypoints.runtime.fallback import (
 from entrypoints.runtime.onnx_session import OnnxSession, open_artifact
 from entrypoints.runtime.session_options import find_arena_limit, share_arena
 from entrypoints.runtime.torch_components import TorchOpener
+from entrypoints.suggestion import suggest
 
 if TYPE_CHECKING:
     from entrypoints.components.budgets import Budget
     from entrypoints.components.resident_components import ResidentComponents
     from entrypoints.hardware.nvidia import DeviceMemory
+
+
+class OpenComponents:
+    """The `Components` of the model: sessions, and files by their manifest path."""
+
+    def __init__(self, models: Path, manifest: Manifest, verify: Callable[[str], None]) -> None:
+        """``verify`` is called with a file before its path is returned."""
+        self._models = models
+        self._manifest = manifest
+        self._verify = verify
+        self.sessions: dict[str, Future[Session]] = {name: Future() for name in manifest.components}
+
+    def session(self, name: str) -> Session:
+        """Waits until it is open. Raises KeyError for an unknown name, SessionFault if it cannot be opened."""
+        if name not in self.sessions:
+            raise KeyError(f"the manifest has no component {name!r}{suggest(name, list(self.sessions))}")
+        return self.sessions[name].result()
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[Session]:
+        """The open session; waits until it is open. Raises as ``session``."""
+        yield self.session(name)
+
+    def wait_until_open(self) -> None:
+        """Also for those that no request used. Raises what made one fail to open."""
+        for session in self.sessions.values():
+            session.result()
+
+    def find_error(self) -> BaseException | None:
+        """What made the first component fail to open; None if none has failed by now."""
+        failed = (future.exception() for future in self.sessions.values() if future.done())
+        return next((error for error in failed if error is not None), None)
+
+    def path(self, name: str) -> Path:
+        place = self._manifest.place(name)
+        if place not in self._manifest.files:
+            raise KeyError(f"the manifest has no file {name!r}{suggest(name, list(self._manifest.files))}")
+        self._verify(place)
+        return self._models / place
 
 
 class Opener:
@@ -206,7 +245,13 @@ class Opener:
         graph = cache(lambda: self._open_first(portable, threads, serving=True).session)
         artifact = opened.candidate.artifact
         accepts = artifact.accepts if isinstance(artifact, Artifact) else ACCEPTS_ANY
-        return self._wrap_in_buckets(component, component.buckets, opened.session, accepts, graph)
+        from entrypoints.runtime.bucket_session import wrap_in_buckets  # late: most images have no buckets
+
+        def count_run(bucket: str) -> None:
+            self._timeline.apply(BucketRun(component.name, bucket))
+
+        compiles = not (isinstance(opened.session, OnnxSession) and opened.session.runs_on_cpu)
+        return wrap_in_buckets(component, opened.session, graph, count_run, accepts=accepts, compiles=compiles)
 
     def _open_first(self, component: OnnxComponent, threads: int, *, serving: bool = False) -> Opened:
         """``serving``: the model is ready, so that every file has to be verified before it is read."""
@@ -215,25 +260,6 @@ class Opener:
             return self._open_artifact(artifact, component, threads, serving=serving)
 
         return open_first(component.name, list_candidates(component, open_one), strict=self._strict)
-
-    def _wrap_in_buckets(
-        self, component: OnnxComponent, buckets: Buckets, session: Session, accepts: str, graph: Callable[[], Session]
-    ) -> Session:
-        """``graph`` opens a session for any shape, when it is needed first."""
-        from entrypoints.runtime.bucket_session import Bucketing, BucketSession  # most images have no buckets
-
-        tensors = (
-            {name: tensor.shape or () for name, tensor in signature.items()}
-            for signature in (component.inputs, component.outputs)
-        )
-
-        def count_run(bucket: str) -> None:
-            self._timeline.apply(BucketRun(component.name, bucket))
-
-        compiles = not (isinstance(session, OnnxSession) and session.runs_on_cpu)
-        return BucketSession(
-            session, Bucketing(buckets, *tensors), graph, count_run, accepts=accepts, compiles=compiles
-        )
 
     def _open_artifact(self, artifact: Artifact, component: OnnxComponent, threads: int, *, serving: bool) -> Session:
         """Before ready, weights may be verified after the session is open: ready waits for them."""

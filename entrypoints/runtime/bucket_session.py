@@ -23,6 +23,7 @@ from entrypoints.manifest.shape_buckets import (
     lies_between,
     sort_by_elements,
 )
+from entrypoints.manifest.values import OnnxComponent
 
 Tensors = Mapping[str, np.ndarray]
 BETWEEN, OVERFLOW, REFUSED = "between", "overflow", "refused"
@@ -171,3 +172,23 @@ class BucketSession:
             self._note(inputs, lengths)
             return self._session.run(inputs)
         return self._graph().run(inputs)
+
+
+def wrap_in_buckets(
+    component: OnnxComponent,
+    session: Session,
+    graph: Callable[[], Session],
+    count: Callable[[str], None],
+    *,
+    accepts: str,
+    compiles: bool,
+) -> BucketSession:
+    """The session of a component that has buckets; the other arguments are those of `BucketSession`."""
+    assert component.buckets is not None  # noqa: S101
+    tensors = (
+        {name: tensor.shape or () for name, tensor in signature.items()}
+        for signature in (component.inputs, component.outputs)
+    )
+    return BucketSession(
+        session, Bucketing(component.buckets, *tensors), graph, count, accepts=accepts, compiles=compiles
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -84,10 +83,9 @@ class Foley:
         """Sound for ``form['video']``. Raises BadRequest for a video or text that cannot be used, Cancelled."""
         request = Request(**form)  # type: ignore[arg-type]
         tokens = self._texts.read(request.negative_prompt, request.prompt)
-        # Another process reads the video, which leaves this one's processors to the texts.
-        text = compute_beside(lambda: self._run("clap", input_ids=tokens.ids, attention_mask=tokens.mask))
         views = read_video(request.video, trim=request.trim == "yes", cancelled=cancelled)
-        features = Features(text.result(), *self._see(views, cancelled))
+        text = self._run("clap", input_ids=tokens.ids, attention_mask=tokens.mask)
+        features = Features(text, *self._see(views, cancelled))
         noise = make_noise(CHANNELS, latent_length(len(views.sync)), request.seed)
         latents = denoise(noise, request.steps, self._velocity(features, request.guidance), cancelled)
         samples = self._run("dac", latents=latents).reshape(-1)
@@ -129,20 +127,6 @@ class Foley:
             return guide(out, guidance) if rows == 2 else out
 
         return velocity
-
-
-def compute_beside(compute: Callable[[], T]) -> Future[T]:
-    """What ``compute`` returns or raises, from a thread of its own."""
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(compute())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, name="beside", daemon=True).start()
-    return future
 
 
 def read_video(data: bytes, *, trim: bool, cancelled: Cancellation) -> Views:
