@@ -18,7 +18,7 @@ READY := $(VENV)/.ready
 # Every process of tests would compile each module that it imports, as `make setup` compiles none.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup engine demo test test-all unit integration e2e coverage lint bench bench-server gpu-check soak malformed restarts published aa requirements reference clean
+.PHONY: help setup engine demo test test-all unit integration e2e coverage lint bench bench-server gpu-check soak malformed residency restarts published aa requirements reference clean
 
 help:
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -93,13 +93,16 @@ gpu-check:  ## PYTHON=python3, one with torch for CUDA, safetensors and numpy: w
 
 # The long runs, each of which writes its section of docs/measurements/long-runs.md. tests/e2e/long has a sample of each.
 LONG = --write $(if $(NOTE),--note '$(NOTE)')
-soak malformed restarts aa: MODEL = minilm
+soak malformed residency restarts aa: MODEL = minilm
 
 soak: engine  ## MINUTES=30 MODEL=minilm: a container under steady load of good and hostile requests: memory, open files, threads, answers
 	$(BIN)/python -m tests.long.soak --minutes $(MINUTES) --model $(MODEL) $(LONG)
 
 malformed: engine  ## REQUESTS=10000 SEED=1 MODEL=minilm: hostile requests: statuses, log, liveness, the right answer at the end
 	$(BIN)/python -m tests.long.malformed --requests $(REQUESTS) --seed $(SEED) --model $(MODEL) $(LONG)
+
+residency: engine  ## TIMES=1000 MODEL=minilm: loads and unloads of a model, and two models under a memory budget for one
+	$(BIN)/python -m tests.long.residency --times $(TIMES) --model $(MODEL) $(LONG)
 
 restarts: engine  ## TIMES=1000 MODEL=minilm: a container stopped and killed again and again starts each time; about an hour
 	$(BIN)/python -m tests.long.restarts --times $(TIMES) --model $(MODEL) $(LONG)

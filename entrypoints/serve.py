@@ -23,6 +23,8 @@ from entrypoints.processes.exit import finish
 from entrypoints.processes.timeline import Timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from entrypoints.model.preload import Preload
     from entrypoints.settings import Settings
 
@@ -63,9 +65,14 @@ def start() -> NoReturn:
         import_shared_modules()
     if unknown := find_unknown(os.environ):
         warn_of_unknown(unknown)
+    names = settings.model_names or ("",)
+    if settings.manages_memory:
+        from entrypoints.server.residency.preloading import choose_models  # late: most containers load all models
+
+        names = tuple(choose_models(settings))
     models: dict[str, tuple[socket.socket, int]] = {}
     outputs: dict[str, int] = {}
-    for name in settings.model_names or ("",):
+    for name in names:
         ours, theirs = socket.socketpair()
         output, stderr = os.pipe()
         process = os.fork()  # no thread runs yet
@@ -74,7 +81,7 @@ def start() -> NoReturn:
                 other.close()
             for reader in (output, *outputs.values()):
                 os.close(reader)
-            run_model(settings, timeline, theirs, stderr, name)
+            run_model(settings, timeline, theirs, stderr, name, load_model)
         theirs.close()
         os.close(stderr)
         models[name], outputs[name] = (ours, process), output
@@ -112,9 +119,16 @@ def run_server(
     finish(0)
 
 
-def run_model(settings: Settings, timeline: Timeline, end: socket.socket, stderr: int, name: str) -> NoReturn:
+def run_model(
+    settings: Settings,
+    timeline: Timeline,
+    end: socket.socket,
+    stderr: int,
+    name: str,
+    load: Callable[[Preload], None],
+) -> NoReturn:
     """The process that holds one model. It ignores signals: it ends when the server process does. ``stderr`` is the pipe that
-    it prints to."""
+    it prints to. ``load``: ``load_model``, or another order of its steps."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from entrypoints.processes.log import log_exception, send_output_to
@@ -125,7 +139,7 @@ def run_model(settings: Settings, timeline: Timeline, end: socket.socket, stderr
         from entrypoints.processes.channel import Channel
 
         process = ModelProcess(settings._replace(admin_token="", telemetry=()), timeline, Channel(end), name)
-        process.run_in_thread(load_model)
+        process.run_in_thread(load)
         process.answer_requests()
     except BaseException as error:
         log_exception(error, "model process")

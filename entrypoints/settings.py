@@ -68,6 +68,16 @@ class Settings(NamedTuple):
     """The digest of the image that runs, for its metrics and traces: an image cannot contain its own."""
     model_names: tuple[str, ...] = ()
     """Empty if the image has one model. The image sets the variable."""
+    preload: tuple[str, ...] = ("all",)
+    """The models that a start loads: ``all``, ``lazy`` for none, or names. Requests load the others."""
+    pin: tuple[str, ...] = ()
+    """Models that are never unloaded but by an operator; or components, ``MODEL/COMPONENT`` in an image of several models."""
+    idle_seconds: float = 0.0
+    """A model is unloaded if no request came for so long; 0: never."""
+    host_memory: int = 0
+    """Bytes for weights and model processes; 0: no budget. Beyond it, the least recently used model or component makes room."""
+    device_memory: int = 0
+    """The same for the weights in the GPU's memory."""
 
     telemetry: tuple[tuple[str, str], ...] = ()
     """OpenTelemetry's variables and their texts, if an endpoint for traces is set; ``entrypoints.server.tracing.settings`` reads
@@ -79,6 +89,17 @@ class Settings(NamedTuple):
         shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name not in hidden)
         return f"Settings({', '.join(shown)})"
 
+    def find_pinned(self, model: str) -> tuple[str, ...]:
+        """The components of a model that are never closed. ``model`` is empty if the image has one."""
+        if not model:
+            return self.pin
+        return tuple(name.removeprefix(f"{model}/") for name in self.pin if name.startswith(f"{model}/"))
+
+    @property
+    def manages_memory(self) -> bool:
+        """Whether a start may have to leave some models out."""
+        return self.preload != ("all",) or bool(self.pin or self.host_memory or self.device_memory)
+
     @property
     def address(self) -> str:
         """The address of the bound socket, as a URL."""
@@ -88,6 +109,7 @@ class Settings(NamedTuple):
 Values = str | tuple[str, ...] | tuple[float, float]
 """What a variable may be: any text (a description of it), one of several words, or a number from a smallest to a largest one."""
 
+BYTES = "bytes, or a number with Ki, Mi or Gi"
 A_PATH = "a path that begins with /"
 
 VARIABLES: Mapping[str, tuple[str, Values]] = {
@@ -100,7 +122,7 @@ VARIABLES: Mapping[str, tuple[str, Values]] = {
     "PREBAKE_VERIFY": ("verify", ("full", "sha256", "sizes")),
     "PREBAKE_FALLBACK": ("fallback", ("warn", "error")),
     "PREBAKE_MEMORY_CHECK": ("memory_check", ("warn", "error")),
-    "PREBAKE_REQUEST_MEMORY": ("request_memory", "bytes, or a number with Ki, Mi or Gi"),
+    "PREBAKE_REQUEST_MEMORY": ("request_memory", BYTES),
     "PREBAKE_START_TIMEOUT": ("start_timeout", (0, 86400)),
     "PREBAKE_FAILURE_EXIT_DELAY": ("failure_exit_delay", (0, 3600)),
     "PREBAKE_GRACE_PERIOD": ("grace_period", (0, 86400)),
@@ -115,6 +137,11 @@ VARIABLES: Mapping[str, tuple[str, Values]] = {
     "AIP_PREDICT_ROUTE": ("predict_route", A_PATH),
     "PREBAKE_IMAGE_DIGEST": ("image_digest", "a digest"),
     "PREBAKE_MODEL_NAMES": ("model_names", "names, separated by commas"),
+    "PREBAKE_PRELOAD": ("preload", "all, lazy, or names of models, separated by commas"),
+    "PREBAKE_PIN": ("pin", "names of models or components, separated by commas"),
+    "PREBAKE_IDLE_SECONDS": ("idle_seconds", (0, 31_536_000)),
+    "PREBAKE_HOST_MEMORY": ("host_memory", BYTES),
+    "PREBAKE_DEVICE_MEMORY": ("device_memory", BYTES),
 }
 """By variable, its field of ``Settings`` and its values. ``read_settings`` reads these and no others."""
 TRACE_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")

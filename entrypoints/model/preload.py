@@ -57,6 +57,8 @@ class Preload:
         self._verify = settings.verify
         self._fallback = settings.fallback
         self._memory_check = settings.memory_check
+        self._budgets = {"host": settings.host_memory, "device": settings.device_memory}
+        self._pinned = settings.find_pinned(model_name)
         self._threads = settings.threads or count_cpus()
         self._address = settings.address
         self._timeline = timeline
@@ -137,6 +139,8 @@ class Preload:
             self._verification,
             strict=strict,
             memory_check=self._memory_check,
+            budgets={place: size for place, size in self._budgets.items() if size},
+            pinned=self._pinned,
         )
         self._opener.start(self._threads)
         self.components = self._opener.components
@@ -156,12 +160,16 @@ class Preload:
         with self._timeline.phase("create"):
             return create(components)
 
-    def warm_up(self, manifest: Manifest, model: Model) -> None:
-        """Raises WrongAnswer, ModelFault, ManifestFault, SilentRebuild, CompiledElsewhere, or what the model raises."""
-        form = read_request(self._models, manifest)
+    def begin_work(self, manifest: Manifest, model: Model) -> None:
+        """From now on requests are read, and wait for a worker."""
         self._worker.start(model)
         self.body_size = find_body_size(self._worker.fields, manifest.limits.body_bytes)
         self._timeline.apply(FieldsAccepted(self._worker.fields))
+
+    def warm_up(self, manifest: Manifest, model: Model) -> None:
+        """Raises WrongAnswer, ModelFault, ManifestFault, SilentRebuild, CompiledElsewhere, or what the model raises."""
+        form = read_request(self._models, manifest)
+        self.begin_work(manifest, model)
         with self._timeline.phase("warm-up"):
             answer = answer_request(self._worker, form)
         check_no_new_files(self._models, self._extra_files, manifest)

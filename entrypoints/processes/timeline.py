@@ -46,6 +46,12 @@ class Timeline(StartRecord):
         branch._zero, branch.process_started = self._zero, self.process_started
         return branch
 
+    def take_over(self, other: Timeline) -> None:
+        """The record of another start becomes this one's, on its clock. The seconds until ready stay."""
+        ready = self.ready_seconds
+        vars(self).update({name: vars(other)[name] for name in vars(StartRecord())})
+        self.ready_seconds = ready
+
     def apply(self, event: Event) -> None:
         """Record the event, and send it on if this is the model process."""
         event.record(self)

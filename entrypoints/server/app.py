@@ -286,7 +286,7 @@ def show_ready(status: Status) -> Response:
 
 
 def show_model_ready(model: ServedModel) -> Response:
-    ready = model.state == "ready"
+    ready = model.accepts
     return json_response(200 if ready else 503, {"name": model.name, "ready": ready})
 
 

@@ -37,12 +37,21 @@ if TYPE_CHECKING:
         timeline: Timeline
         usage: Usage
         link: ModelLink
+        ended_by: str
 
         @property
         def state(self) -> str: ...
 
         @property
         def label(self) -> str: ...
+
+        @property
+        def accepts(self) -> bool: ...
+
+        @property
+        def is_loaded(self) -> bool: ...
+
+        async def require_loaded(self, deadline: float, disconnected: asyncio.Future[None]) -> None: ...
 
     Make = Callable[[bytes], RawRequest | RawInfer]
 
@@ -98,7 +107,7 @@ class GenerateEndpoint:
         """The response that ``writer`` has to finish with; None if the client disconnected."""
         deadline = asyncio.get_running_loop().time() + self.limits.seconds
         wait_seconds = min(read_wait_seconds(headers), self.limits.seconds) if self._status.state == "starting" else 0.0
-        if self._model.state != "ready" and not wait_seconds:
+        if not self._model.accepts and not wait_seconds:
             return self._reject_by_state()
         try:
             self._check_queue()  # so that a body that comes in vain need not be sent
@@ -111,6 +120,7 @@ class GenerateEndpoint:
                     return await self._answer(call, body, receive, writer, wait_seconds, deadline)
                 finally:
                     self._usage.in_flight -= 1
+                    self._usage.last_used = asyncio.get_running_loop().time()
         except HTTPException as error:
             return error.response
         except Disconnected:
@@ -165,11 +175,21 @@ class GenerateEndpoint:
                 await wait_for(self._status.decided, disconnected, min(wait_seconds, deadline - loop.time()))
                 if self._status.state != "ready":
                     raise HTTPException(self._reject_by_state())
+            await self._require_loaded(deadline, disconnected)
             response = await self._infer(call, body, writer, disconnected, deadline)
         finally:
             disconnected.cancel()
         applied = {"preference-applied": f"wait={wait_seconds:g}"} if wait_seconds else {}
         return response._replace(headers={**response.headers, **applied})
+
+    async def _require_loaded(self, deadline: float, disconnected: asyncio.Future[None]) -> None:
+        """Counts, for the hit rate, whether the model was in memory. Nothing may be awaited between this and the submission: the
+        model could be unloaded."""
+        self._usage.arrivals += 1
+        if self._model.is_loaded:
+            self._usage.hits += not self._timeline.closed
+        else:
+            await self._model.require_loaded(deadline, disconnected)
 
     async def _infer(
         self, call: Call, body: bytes, writer: ResponseWriter, disconnected: asyncio.Future[None], deadline: float
@@ -223,10 +243,13 @@ class GenerateEndpoint:
 
 
 def reject_unloaded(model: Model) -> Response:
-    message = f"The model {model.label} is {model.state}."
+    reason = f": {model.ended_by}" if model.ended_by else ""
+    message = f"The model {model.label} is {model.state}{reason}."
     if model.state == "unloaded":
         message += f" Load it by POST /v2/repository/models/{model.label}/load."
-    return error_response(503, message, headers={"retry-after": "1" if model.state == "loading" else "30"})
+    return error_response(
+        503, message, headers={"retry-after": "1" if model.state in ("loading", "restarting") else "30"}
+    )
 
 
 def reject_late(inference: RemoteInference, limit: float) -> Response:

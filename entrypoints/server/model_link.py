@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,6 +27,9 @@ from entrypoints.server.inference import InferenceRequested, ProgressListener, R
 if TYPE_CHECKING:
     from entrypoints.forms.raw_clear import RawClear
     from entrypoints.open_inference.raw_infer import RawInfer
+
+
+Recover = Callable[[Fault], None]
 
 
 class ModelLink:
@@ -61,6 +64,8 @@ class ModelLink:
         self._memory = memory or ContainerMemory()
         self._kills: int | None = None
         self._hang_timer: asyncio.TimerHandle | None = None
+        self.recover: Recover | None = None
+        """Called once, from any thread, if the process ends after the model was ready: then it is no fault of the server."""
 
     @property
     def queue_depth(self) -> int:
@@ -76,6 +81,10 @@ class ModelLink:
                 before += inference.started.done() or not inference.cancelled
                 places[inference] = max(0, before)
         return places
+
+    def follow(self, status: Status, timeline: Timeline, recover: Recover | None) -> None:
+        """From now on, the events and the end of the process are the served model's: the start of the process is over."""
+        self._status, self._timeline, self.recover = status, timeline, recover
 
     def start(self) -> None:
         self._reader = threading.Thread(target=self._read_events, name="link", daemon=True)
@@ -105,7 +114,8 @@ class ModelLink:
         Raises HTTPException (503) if the request cannot be sent.
         """
         if self._retired:  # while the body came
-            raise HTTPException(error_response(503, "The model was unloaded before the request was complete."))
+            reason = "The model's process ended before the request was complete; retry."
+            raise HTTPException(error_response(503, reason, headers={"retry-after": "1"}))
         inference = RemoteInference(next(self._numbers), self._channel, listener)
         inference.body_bytes = len(request.body)
         self._inferences[inference.number] = inference
@@ -215,6 +225,12 @@ class ModelLink:
         """The fault of the start or of the server; every inference under way is answered. From any thread, more than once."""
         fault = cause.for_model(self._name)
         with self._failing:
+            recover, self.recover = self.recover, None
+            if recover is not None and self._status.state == "ready":
+                self._retired = True  # so that the end of the process is no second fault
+                self._answer_all(error_response(500, "The model process ended before it answered."))
+                recover(fault)
+                return
             self._timeline.apply(Failed(fault))
             self._status.fail(fault, log_fault)
             self._answer_all(error_response(500, "The model process ended before it answered."))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from entrypoints.forms.limits import RequestMemory
@@ -16,9 +16,22 @@ from entrypoints.server.usage import Usage
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
+    import asyncio
+    from typing import Protocol
+
     from entrypoints.open_inference.statistics import ModelStatistics
 
-Availability = Literal["loaded", "unloading", "unloaded", "loading"]
+    class Residency(Protocol):
+        """``entrypoints.server.residency.residency``, which uses this module."""
+
+        async def load(self, model: ServedModel) -> None: ...
+
+        async def unload(self, model: ServedModel) -> None: ...
+
+        async def require(self, model: ServedModel, deadline: float, disconnected: asyncio.Future[None]) -> None: ...
+
+
+Availability = Literal["loaded", "unloading", "unloaded", "loading", "restarting"]
 
 
 class ServedModel:
@@ -50,7 +63,15 @@ class ServedModel:
             process=process,
         )
         self.availability: Availability = "loaded"
-        """Changes only once the model has started: ``entrypoints.server.open_inference.residency`` unloads and loads it."""
+        """Changes only once the model has started: ``entrypoints.server.residency`` unloads and loads it."""
+        self.on_demand = True
+        """Whether a request loads the model if it is unloaded; False after an operator unloaded it."""
+        self.never_loaded = False
+        """Whether no process of this container has had the model in memory by now."""
+        self.ended_by = ""
+        """While it is restarted: why its process has ended."""
+        self.find_residency: Callable[[], Residency] = find_no_residency
+        """What loads and unloads it; made when it is needed first."""
         self.generate = GenerateEndpoint(self, memory)
         self.statistics: dict[str, ModelStatistics] = {}
         """By the component that was asked, empty for the model's own code."""
@@ -61,6 +82,34 @@ class ServedModel:
         if self.status.state == "ready" and self.availability != "loaded":
             return self.availability
         return self.status.state
+
+    @property
+    def accepts(self) -> bool:
+        """Whether a request is answered, although it may have to wait until the model is loaded."""
+        return self.status.state == "ready" and (
+            self.availability == "loaded" or (self.on_demand and self.availability != "restarting")
+        )
+
+    @property
+    def is_loaded(self) -> bool:
+        return self.availability == "loaded"
+
+    async def require_loaded(self, deadline: float, disconnected: asyncio.Future[None]) -> None:
+        """As ``entrypoints.server.residency.residency.Residency.require``."""
+        await self.find_residency().require(self, deadline, disconnected)
+
+    @property
+    def is_unused(self) -> bool:
+        return self.status.state == "ready" and self.is_loaded and not self.usage.unanswered
+
+    def adopt(self, link: ModelLink, timeline: Timeline) -> None:
+        """A process that was started later takes the place of the one before. ``timeline`` has the record of its start; the
+        model keeps that of the container's start if it has one."""
+        if not self.timeline.fields:
+            self.timeline.take_over(timeline)
+        recover = self.link.recover
+        self.link = link
+        link.follow(self.status, self.timeline, recover)
 
     @property
     def label(self) -> str:
@@ -76,6 +125,10 @@ class ServedModel:
     def path(self) -> str:
         """Its endpoint. With a name, that of Triton's generate extension of the Open Inference Protocol."""
         return f"/v2/models/{self.name}/generate" if self.name else "/generate"
+
+
+def find_no_residency() -> Residency:
+    raise RuntimeError("the server process sets what loads and unloads models")
 
 
 def follow_models(models: Sequence[ServedModel], status: Status, timeline: Timeline) -> None:

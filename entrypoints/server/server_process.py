@@ -8,8 +8,10 @@ import math
 import signal
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
+from entrypoints.errors import Fault
 from entrypoints.forms.limits import RequestMemory
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.exit import finish
@@ -24,6 +26,7 @@ from entrypoints.settings import Settings
 if TYPE_CHECKING:
     from entrypoints.server.grpc.grpc_server import GrpcServer
     from entrypoints.server.http.listener import Listener
+    from entrypoints.server.residency.residency import Residency
     from entrypoints.server.tracing.server_tracing import ServerTracing
 
 FORCED_EXIT_CODE = 128 + signal.SIGTERM
@@ -45,26 +48,17 @@ class ServerProcess:
         models: Mapping[str, tuple[Channel, int]],
         outputs: Mapping[str, int],
     ) -> None:
-        """``models``: by name, the channel to the model process, and its id. ``outputs``: by name, the pipe that it prints
-        to."""
+        """``models``: by name, the channel to the model process, and its id; without those that requests load later.
+        ``outputs``: by name, the pipe that it prints to."""
         self._settings = settings
         self._timeline = timeline
         self._status = Status()
         memory = self._memory = RequestMemory()
         self._usage = ServerUsage(memory)
         self._status.decided.add_done_callback(lambda _: self._measure_free_memory())
-        self._models = [
-            ServedModel(
-                name=name,
-                settings=settings,
-                status=Status() if name else self._status,
-                timeline=timeline.branch() if name else timeline,
-                channel=channel,
-                process=process,
-                memory=memory,
-            )
-            for name, (channel, process) in models.items()
-        ]
+        self._residency: Residency | None = None
+        self._models = [self._make_model(name, models.get(name), memory) for name in settings.model_names or ("",)]
+        self._unloaded = [model for model in self._models if model.name not in models]
         self._outputs = outputs
         self._tracing: ServerTracing | None = None
         self._drain_deadline = math.inf
@@ -72,6 +66,29 @@ class ServerProcess:
         self._grpc: GrpcServer | None = None
         if settings.model_names:
             follow_models(self._models, self._status, timeline)
+
+    def _make_model(self, name: str, process: tuple[Channel, int] | None, memory: RequestMemory) -> ServedModel:
+        channel, number = process or (make_closed_channel(), 0)
+        model = ServedModel(
+            name=name,
+            settings=self._settings,
+            status=Status() if name else self._status,
+            timeline=self._timeline.branch() if name else self._timeline,
+            channel=channel,
+            process=number,
+            memory=memory,
+        )
+        model.find_residency = self._find_residency
+        return model
+
+    def _find_residency(self) -> Residency:
+        if self._residency is None:
+            from entrypoints.server.residency.residency import (
+                Residency,  # late: most containers load and unload nothing
+            )
+
+            self._residency = Residency(self._models, self._settings)
+        return self._residency
 
     async def serve(self, listening: socket.socket) -> None:
         from entrypoints.server.http.listener import Listener
@@ -84,7 +101,9 @@ class ServerProcess:
         self._status.failed.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end_if_failed))
         loop.set_exception_handler(log_loop_error)
         for model in self._models:
-            model.link.start()
+            if model not in self._unloaded:
+                model.link.recover = partial(self._recover, loop, model) if model.name else None
+                model.link.start()
         await listener.serve([listening])
         await self._end_tracing(self._drain_deadline - loop.time())
 
@@ -97,6 +116,7 @@ class ServerProcess:
     def _become_live(self) -> None:
         """Do what liveness need not wait for: log the address, read the output of the model processes."""
         self._timeline.end_phase("live", 0.0)
+        self._prepare_unloaded()
         log_event("live", address=self._settings.address)
         from entrypoints.server.start_watch import StartWatch
 
@@ -108,6 +128,22 @@ class ServerProcess:
         gc.enable()
         if self._settings.grpc_port >= 0:
             self._begin_grpc()
+
+    def _prepare_unloaded(self) -> None:
+        if self._unloaded:
+            from entrypoints.server.residency.preloading import (
+                prepare_unloaded,  # late: most containers load all models
+            )
+
+            for model in self._unloaded:
+                model.link.recover = partial(self._recover, asyncio.get_running_loop(), model) if model.name else None
+                prepare_unloaded(model, self._settings)
+        if self._settings.idle_seconds:
+            self._find_residency().watch_idle()
+
+    def _recover(self, loop: asyncio.AbstractEventLoop, model: ServedModel, fault: Fault) -> None:
+        """The process of one of several models has ended. From any thread."""
+        loop.call_soon_threadsafe(lambda: self._find_residency().revive(model, fault))
 
     def _begin_grpc(self) -> None:
         from entrypoints.server.grpc.grpc_server import GrpcServer  # images without gRPC do not have it
@@ -165,3 +201,12 @@ class ServerProcess:
             await self._grpc.stop(GRPC_STOP_SECONDS)
         log_event("stopped", cut_off=sum(cut_off))
         listener.stop()
+
+
+def make_closed_channel() -> Channel:
+    """Of a model without a process."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    channel = Channel(ours)
+    channel.close()
+    return channel

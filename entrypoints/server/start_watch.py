@@ -40,6 +40,8 @@ class StartWatch:
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Before any request is answered."""
         for model in self._models:
+            if model.name not in self._outputs:  # not loaded at the start
+                continue
             ModelOutput(self._outputs[model.name], model.name, partial(self._read_line, model)).follow(loop)
         self._begins = False
         if self._timeout:

@@ -50,6 +50,16 @@ class Usage:
         """Requests that have a place in the queue, or are at work."""
         self.generate = Histogram()
         self.queue = Histogram()
+        self.arrivals = 0
+        """Complete requests for an inference, from ready on."""
+        self.hits = 0
+        """Those of them that met the model with all of its components in memory."""
+        self.last_used = 0.0
+        """When a request for an inference was last at work, by the loop's clock."""
+        self.loads = Histogram()
+        """Of loads after the start: seconds until the model could answer."""
+        self.evictions: Counter[str] = Counter()
+        """How many times the model was unloaded, by reason."""
         self.requests: dict[int, Histogram] = {}
         """By status, a histogram of the time from a request's first byte to the last byte of its answer."""
 

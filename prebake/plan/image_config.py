@@ -10,6 +10,7 @@ from typing import Any
 from prebake.plan.image_metadata import OCI, OF_THE_COMMIT, OWN
 from prebake.plan.runtime import package_locks, runtime_of
 from prebake.plan.values import Plan
+from prebake.spec.image.image import ImageSpec
 
 HTTP_PORT, GRPC_PORT = 8000, 8001
 """The second is Triton's, too."""
@@ -96,6 +97,7 @@ def _env(plan: Plan) -> dict[str, str]:
     }
     if plan.spec.serving.grpc:
         env["PREBAKE_GRPC_PORT"] = str(GRPC_PORT)
+    env |= _residency_env(plan.spec)
     if runtime_of(plan.spec, plan.target) == "torch":
         env |= TORCH_VARIABLES
     env |= {
@@ -116,6 +118,20 @@ def _env(plan: Plan) -> dict[str, str]:
         "CUDA_MODULE_LOADING": "LAZY",
         "LD_LIBRARY_PATH": ":".join([*libraries, "/opt/prebake/tensorrt_libs"]),
     }
+
+
+def _residency_env(spec: ImageSpec) -> dict[str, str]:
+    """The variables of settings that image.yaml has. An operator may set others."""
+    preload = spec.preload if isinstance(spec.preload, str) else ",".join(spec.preload)
+    settings = spec.residency
+    values = {
+        "PREBAKE_PRELOAD": (preload, "all"),
+        "PREBAKE_PIN": (",".join(settings.pin), ""),
+        "PREBAKE_IDLE_SECONDS": (f"{settings.idle_seconds:g}", "0"),
+        "PREBAKE_HOST_MEMORY": (settings.host_memory, "0"),
+        "PREBAKE_DEVICE_MEMORY": (settings.device_memory, "0"),
+    }
+    return {name: value for name, (value, default) in values.items() if value != default}
 
 
 def _serves(plan: Plan, package: str) -> bool:

@@ -206,6 +206,14 @@ MEANINGS: Mapping[str, str] = {
     "variable nobody may. The token is never shown; blanks and line ends around it do not count.",
     "PREBAKE_IMAGE_DIGEST": "The digest of the image that runs, such as `sha256:…`, for the label `digest` of "
     "[`prebake_build_info`](metrics.md) and for traces: an image cannot contain its own. `prebake deploy` sets it.",
+    "PREBAKE_PRELOAD": "The models that a start loads: `all`, `lazy` for none, or names; requests load the others "
+    "([what stays in memory](../concepts/residency.md)). The default is `preload` of [image.yaml](image-yaml.md), if it is set.",
+    "PREBAKE_PIN": "Models that are never unloaded by themselves, or components that are never closed (`MODEL/COMPONENT` in an "
+    "image of several models).",
+    "PREBAKE_IDLE_SECONDS": "A model is unloaded if no request came for so many seconds; 0: never.",
+    "PREBAKE_HOST_MEMORY": "What weights and model processes may take, such as `4Gi`. Beyond it, the least recently used model "
+    "makes room for another; in one model, the least recently used component. 0: no budget.",
+    "PREBAKE_DEVICE_MEMORY": "The same for weights in the GPU's memory.",
     "PREBAKE_MODEL_NAMES": "The models of an image of "
     "[several models](../concepts/serving.md#several-models-behind-one-server), which sets the variable itself.",
 }

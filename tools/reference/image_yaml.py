@@ -54,6 +54,7 @@ TITLES: Mapping[str, str] = {
     "Code": "Code: `code`",
     "Warmup": "Warm-up: `warmup`",
     "Limits": "Limits: `limits`",
+    "Residency": "Residency: `residency`",
     "Serving": "Serving: `serving`",
     "GateSpec": "Gate: `gate`",
     "Resources": "Resources: `resources`",

@@ -28,7 +28,8 @@ LABELS: Mapping[str, str] = {
     "component": "the component's name",
     "from": "the candidate that was rejected",
     "to": "the candidate that was opened in its place",
-    "reason": "why ([the fallback order](../concepts/startup.md#the-fallback-order) lists the reasons)",
+    "reason": "why: of a model that was unloaded, `operator`, `idle` or `room`; of a fallback, one of the reasons "
+    "that [the fallback order](../concepts/startup.md#the-fallback-order) lists",
     "bucket": f"the bucket's lengths, such as `{describe_lengths({'batch': 8, 'tokens': 128})}`, or one of three words: "
     f"`{BETWEEN}` (an artifact ran the inputs without padding, since their lengths lie between the smallest and the "
     f"largest bucket), `{OVERFLOW}` (the graph, or an artifact for any shape, ran them without padding) or `{REFUSED}` "

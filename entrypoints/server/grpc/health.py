@@ -43,7 +43,7 @@ class Health:
         elif service == LIVE_SERVICE:
             serves = self.is_live
         elif models := [model for model in self._models if model.label == service]:
-            serves = models[0].state == "ready"
+            serves = models[0].accepts
         else:
             return "SERVICE_UNKNOWN"
         return "SERVING" if serves else "NOT_SERVING"

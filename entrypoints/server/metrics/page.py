@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
-from entrypoints.server.metrics import gpu, process, requests, start
+from entrypoints.server.metrics import gpu, process, requests, residency, start
 from entrypoints.server.metrics.build_info import describe_build
 from entrypoints.server.metrics.text_format import render
 from entrypoints.server.served_model import ServedModel
@@ -35,8 +35,11 @@ class MetricsPage:
                 describe_build(self._models, self._digest),
                 *start.list_families(self._models, self._status, self._timeline),
                 *requests.list_families(self._models, self._usage),
+                *residency.list_families(self._models),
                 *process.list_families(
-                    self._timeline.process_started, self._time, (model.link.process for model in self._models)
+                    self._timeline.process_started,
+                    self._time,
+                    (model.link.process for model in self._models if model.availability == "loaded"),
                 ),
                 *gpu.list_families(self._gpus.read()),
             ]

@@ -55,38 +55,6 @@ def list_families(models: Sequence[ServedModel], status: Status, timeline: Timel
             for (component, bucket), runs in sorted(model.timeline.bucket_runs.items())
         ],
     )
-    yield from list_component_families(models)
-
-
-def list_component_families(models: Sequence[ServedModel]) -> Iterator[Family]:
-    """Of components that do not fit into the memory budget together; empty for the others."""
-    reloads = [
-        ({"model": model.name, "component": component}, times, seconds)
-        for model in models
-        for component, (times, seconds) in sorted(model.timeline.reloads.items())
-    ]
-    yield Family(
-        "prebake_component_evictions_total",
-        "counter",
-        "Times that a component was closed to make room for another.",
-        [
-            Sample(times, {"model": model.name, "component": component})
-            for model in models
-            for component, times in sorted(model.timeline.evictions.items())
-        ],
-    )
-    yield Family(
-        "prebake_component_reloads_total",
-        "counter",
-        "Times that a component was opened again after it had been closed.",
-        [Sample(times, labels) for labels, times, _ in reloads],
-    )
-    yield Family(
-        "prebake_component_reload_seconds_total",
-        "counter",
-        "Seconds that requests waited for these components to open.",
-        [Sample(seconds, labels) for labels, _, seconds in reloads],
-    )
 
 
 def list_phases(record: Timeline) -> dict[str, float]:

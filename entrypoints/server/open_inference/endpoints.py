@@ -139,7 +139,7 @@ class OpenInference:
         if not await wait_until_decided(self._status, request.headers, request.receive):
             return None
         offered, served = self._models.find(request.route)
-        ready = served.state == "ready"
+        ready = served.accepts
         return json_response(200 if ready else 503, metadata.describe_readiness(offered, ready=ready))
 
     async def _describe_model(self, request: Request) -> Response:

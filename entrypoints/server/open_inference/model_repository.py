@@ -12,7 +12,6 @@ from entrypoints.processes.log import request_context
 from entrypoints.response import HTTPException, Response, error_response, json_response
 from entrypoints.server.open_inference.offered_models import OfferedModels, is_known
 from entrypoints.server.open_inference.request import Request, read_header
-from entrypoints.server.open_inference.residency import Residency
 from entrypoints.server.receiving import receive_body, wait_until_done
 from entrypoints.server.served_model import ServedModel
 from entrypoints.settings import Settings
@@ -28,7 +27,6 @@ class ModelRepository:
         self._models = models
         self._admin_token = settings.admin_token
         self._memory = RequestMemory(MEMORY)
-        self._residency = Residency(settings)
 
     async def list_models(self, request: Request) -> Response:
         """Raises BadRequest (400, 413)."""
@@ -42,12 +40,14 @@ class ModelRepository:
 
     async def load(self, request: Request) -> Response:
         """Raises NotAllowed, BadRequest, UnknownModel, ModelStarting, and HTTPException if the model cannot be loaded."""
-        await self._residency.load(await self._find(request))
+        served = await self._find(request)
+        await served.find_residency().load(served)
         return json_response(200, {})
 
     async def unload(self, request: Request) -> Response:
         """Raises NotAllowed, BadRequest, UnknownModel, ModelStarting, and HTTPException if the model has not started."""
-        await self._residency.unload(await self._find(request))
+        served = await self._find(request)
+        await served.find_residency().unload(served)
         return json_response(200, {})
 
     async def clear(self, request: Request) -> Response:

@@ -16,6 +16,7 @@ from prebake.spec.checks.component_rules import (
     check_weights,
 )
 from prebake.spec.checks.raw_document import as_mapping, as_texts, checkpoint_paths, list_sources
+from prebake.spec.checks.residency_rules import check_residency_names
 from prebake.spec.checks.torch_rules import check_torch_components, check_torch_targets
 from prebake.spec.image.image import ONE_MODEL_KEYS
 from prebake.spec.suggestions import nearest, nearest_or_all
@@ -45,6 +46,7 @@ def find_conflicts(document: Document) -> list[Problem]:
         check_bucket_targets,
         check_torch_targets,
         check_torch_components,
+        check_residency_names,
         _check_license_text,
     )
     return [problem for check in checks for problem in check(document, data)]

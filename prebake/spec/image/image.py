@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from prebake.spec.image.component import ComponentSpec
 from prebake.spec.image.gate import GateSpec
 from prebake.spec.image.licenses import LicenseInvalid, canonical_license
+from prebake.spec.image.residency import Preload, Residency
 from prebake.spec.image.sources import Source
 from prebake.spec.image.strict_model import Name, RelativePath, StrictModel
 from prebake.spec.image.system_packages import SystemPackage
@@ -168,6 +169,13 @@ class ImageSpec(StrictModel):
         "the image. warn: use the next one and log it. error: exit with 79",
     )
     limits: Limits = Field(default=Limits(), description="Limits of the server")
+    preload: Preload = Field(
+        default="all",
+        description="The models that a start loads: all, lazy for none, or a list of names. Requests load the others",
+    )
+    residency: Residency = Field(
+        default=Residency(), description="What stays in memory, and what makes room for something else"
+    )
     serving: Serving = Field(default=Serving(), description="Further protocols of the container, besides REST")
     gate: GateSpec = Field(default=GateSpec(), description="Limits of a start, for `prebake bench --baseline`")
     resources: Resources = Field(default=Resources(), description="Kubernetes resource requests")

@@ -118,9 +118,13 @@ class Server:
         return next((float(value) for key, _, value in lines if key == name), None)
 
     def find_model_process(self) -> int:
-        pid = self.process.pid
-        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return int(child)
+        (child,) = self.find_model_processes()
+        return child
+
+    def find_model_processes(self) -> list[int]:
+        """In the order in which they were started."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()  # a thread may have started one
+        return sorted(int(word) for task in tasks for word in (task / "children").read_text().split())
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)

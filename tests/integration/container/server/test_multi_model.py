@@ -117,7 +117,7 @@ def test_a_queue_that_is_full_is_one_models_own(start: Start) -> None:
 def test_a_model_that_does_not_read_holds_up_no_other(start: Start) -> None:
     """Its requests are larger than the buffers of its socket."""
     server = start(**SEVERAL).wait_for("ready")
-    _, right = model_processes(server)
+    _, right = server.find_model_processes()
     os.kill(right, signal.SIGSTOP)
     large = {**FORM, "clip": "A" * 4_000_000}
     with ThreadPoolExecutor(2) as clients:
@@ -152,20 +152,36 @@ def test_a_model_that_the_image_has_not_is_named(start: Start) -> None:
     assert server.wait() == 70
 
 
-def test_a_crash_of_one_leaves_the_others_at_work_until_the_end(start: Start) -> None:
-    server = start(PREBAKE_FAILURE_EXIT_DELAY="5", **SEVERAL).wait_for("ready")
-    with ThreadPoolExecutor(1) as client:
+def test_a_crash_of_one_leaves_the_others_at_work_and_it_is_restarted(start: Start) -> None:
+    server = start(TINY_START="1", **SEVERAL)
+    server.leave_note("go")
+    server.wait_for("ready")
+    (server.notes / "go").unlink()  # the restart lasts until the test lets it go on
+    with ThreadPoolExecutor(2) as client:
         held = client.submit(server.client.post, LEFT, data={**FORM, "manner": "hold"})
         server.wait_for_note("holding")
-        _, right = model_processes(server)
+        _, right = server.find_model_processes()
         os.kill(right, signal.SIGSEGV)
-        server.wait_for("failed")
-        assert "right: the model process was ended by SIGSEGV" in server.get("/health").json()["reason"]
-        assert server.client.post(RIGHT, data=FORM).status_code == 503
+        wait_until(lambda: server.metric('prebake_ready{model="right"}') == 0, "the end of the model")
+        waiting = client.submit(server.client.post, RIGHT, data=FORM)
+        assert server.get("/health").json()["status"] == "ready"
+        wait_until(lambda: server.metric('prebake_requests_in_flight{model="right"}') == 1, "the request")
+        server.leave_note("go")
+        assert waiting.result().json()["result"] == pytest.approx(answer(1))
         server.leave_note("release")
         assert held.result().json()["result"] == pytest.approx(answer(1))
-        assert server.client.post(LEFT, data=FORM).status_code == 200
+    (ended,) = server.find_events("model ended")
+    assert ended["reason"] == "model code failed: right: the model process was ended by SIGSEGV"
+
+
+def test_a_model_that_cannot_be_restarted_ends_the_container(start: Start, models: Path) -> None:
+    server = start(PREBAKE_FAILURE_EXIT_DELAY="0", **SEVERAL).wait_for("ready")
+    for bias in models.rglob("bias.txt"):
+        bias.unlink()
+    os.kill(server.find_model_processes()[0], signal.SIGKILL)
     assert server.wait() == 76
+    (failed,) = server.find_events("not restarted")
+    assert "bias.txt" in failed["reason"]
 
 
 def test_a_stop_answers_what_both_have_taken_in(start: Start) -> None:
@@ -183,17 +199,11 @@ def test_a_stop_answers_what_both_have_taken_in(start: Start) -> None:
 
 def test_no_process_is_left_when_the_server_is_killed(start: Start) -> None:
     server = start(**SEVERAL).wait_for("ready")
-    children = model_processes(server)
+    children = server.find_model_processes()
     assert len(children) == 2
     server.process.kill()
     server.wait()
     wait_until(lambda: not any(map(lives, children)), "the end of both models")
-
-
-def model_processes(server: Server) -> list[int]:
-    """In the order of the models."""
-    pid = server.process.pid
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def lives(process: int) -> bool:

@@ -160,7 +160,7 @@ def test_a_request_whose_body_comes_too_late_for_its_model_is_refused(start: Sta
         assert server.client.post(f"{path}/unload", headers=headers).status_code == 200
         response = client.send(request[-1:]).read()
         assert response.status == 503
-        assert b"was unloaded before the request was complete" in response.body
+        assert b"is unloaded. Load it by POST" in response.body
     assert server.client.post(f"{path}/load", headers=headers).status_code == 200
     assert server.client.post("/generate", data={"values": "1,2,3,4"}).status_code == 200
 

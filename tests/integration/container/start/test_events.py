@@ -26,6 +26,8 @@ SAMPLES: dict[type, Any] = {
     events.Notice: events.Notice("not as it was baked"),
     events.ManifestRead: events.ManifestRead(None, ["extra"], 2),  # type: ignore[arg-type]
     events.ComponentOpened: events.ComponentOpened("net", "cpu"),
+    events.ComponentEvicted: events.ComponentEvicted("net"),
+    events.ComponentReloaded: events.ComponentReloaded("net", 0.5),
     events.FallbackTaken: events.FallbackTaken("net", "cuda", "cpu", "provider", "there is none"),
     events.FieldsAccepted: events.FieldsAccepted((Field("text", "text", "Words."),)),
     events.BucketRun: events.BucketRun("net", "batch 1"),

@@ -1,0 +1,1 @@
+"""Which models are loaded: by an operator, by requests, and by policy. Imported only if needed."""
