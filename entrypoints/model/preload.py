@@ -17,9 +17,7 @@ from pathlib import Path
 from entrypoints.components.opener import Opener
 from entrypoints.contract import Components, Model
 from entrypoints.errors import (
-    DamagedFile,
     Fault,
-    MissingFile,
     ModelFault,
     SessionFault,
     WrongAnswer,
@@ -28,7 +26,6 @@ from entrypoints.files.readahead import advise, read_ahead
 from entrypoints.files.verification import Verification, check_sizes, find_root_cause, list_extra_files
 from entrypoints.forms.limits import RequestMemory, find_body_size
 from entrypoints.hardware.cpu_quota import count_cpus
-from entrypoints.hardware.memory import is_out_of_memory
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.manifest.values import Manifest, OnnxComponent
 from entrypoints.model.warmup import answer_request, check_answer, check_no_new_files, read_request, warm_buckets
@@ -231,7 +228,9 @@ class Preload:
         an end."""
         fault = error if isinstance(error, Fault) else ModelFault(type(error).__name__)
         try:
-            fault = self._make_fault(self._find_first_error(error))
+            from entrypoints.model.start_faults import make_fault  # only faults need it
+
+            fault = make_fault(self._find_first_error(error), on_device=self._runs_on_device())
             fault = self._find_damage(fault)
             fault = fault.for_model(self._model_name)
         except BaseException as other:
@@ -246,25 +245,6 @@ class Preload:
         """A session that cannot open is reported before the model's code that waited for it."""
         found = self._opener.components.find_error() if self._opener is not None else None
         return error if found is None else found
-
-    def _make_fault(self, error: BaseException) -> Fault:
-        from entrypoints.processes.process_limit import find_process_limit  # only faults need it
-
-        if isinstance(error, (MissingFile, DamagedFile)):
-            return error
-        is_fault, is_memory = isinstance(error, Fault), is_out_of_memory(error)
-        if not is_fault:
-            log_exception(error, "start")
-        if fault := find_process_limit(error):
-            return fault
-        if isinstance(error, Fault) and not (is_memory and isinstance(error, SessionFault)):
-            return error
-        reason = str(error) if is_fault else f"{type(error).__name__}: {error}"
-        if not is_memory:
-            return ModelFault(reason)
-        from entrypoints.hardware.memory_faults import make_memory_fault
-
-        return make_memory_fault(error, reason, on_device=self._runs_on_device())
 
     def _find_damage(self, fault: Fault) -> Fault:
         """The damaged file behind a session that cannot open, a wrong answer, or an error of the model's code."""

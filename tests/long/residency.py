@@ -39,8 +39,8 @@ FIRST_TURNS = 10
 """After so many, memory is compared: the first ones fill caches."""
 GROWTH = 8 << 20
 """Bytes of anonymous memory."""
-BUDGET = "64Mi"
-"""Two processes of graphs take more, whatever their weights."""
+BUDGET = "120Mi"
+"""minilm's weights take 86 MiB of it, and each process some 30."""
 
 
 def turn(port: int, name: str) -> None:
