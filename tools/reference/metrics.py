@@ -14,7 +14,7 @@ from entrypoints.processes.events import PhaseEnded
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.runtime.bucket_session import BETWEEN, OVERFLOW, REFUSED
-from entrypoints.server.metrics import build_info, gpu, process, requests, start
+from entrypoints.server.metrics import build_info, gpu, process, requests, residency, start
 from entrypoints.server.metrics.text_format import MEDIA_TYPE, Family
 from entrypoints.server.usage import BUCKET_SECONDS, ServerUsage, Usage
 from tools.reference.markdown import code, codes, page, table
@@ -76,8 +76,13 @@ def _list_families() -> list[Family]:
     PhaseEnded("launch", 0.0, 0.1).record(timeline)
     timeline.fallbacks.append({"component": "net", "from": "tensorrt", "to": "cuda", "reason": "absent"})
     timeline.bucket_runs["net", "batch=1"] = 1
+    timeline.evictions["net"], timeline.reloads["net"] = 1, (1, 0.1)
     link = SimpleNamespace(queue_depth=0, process="self")
-    model: Any = SimpleNamespace(name="tiny", label="tiny", state="ready", timeline=timeline, usage=Usage(), link=link)
+    model: Any = SimpleNamespace(
+        name="tiny", label="tiny", state="ready", is_loaded=True, timeline=timeline, usage=Usage(), link=link
+    )
+    model.usage.loads.observe(0.1)
+    model.usage.evictions["idle"] += 1
     usage = ServerUsage(RequestMemory())
     usage.count_request({"route": "/generate", "served": model}, 200, 1.0)
     usage.spans["exported"] += 1
@@ -85,6 +90,7 @@ def _list_families() -> list[Family]:
         build_info.describe_build([model], "sha256:0"),
         *start.list_families([model], Status(), timeline),
         *requests.list_families([model], usage),
+        *residency.list_families([model]),
         *process.list_families(timeline.process_started, process.ProcessTime(), ()),
         *gpu.list_families([Gpu(0, "GPU-0", 0, 1, 0.5, 40, 100.0)]),
     ]
