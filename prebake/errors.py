@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import prebake
 
@@ -19,7 +19,7 @@ class PrebakeError(Exception):
     ``next_action`` is a sentence without its capital and its full stop.
     """
 
-    exit_code: ClassVar[int] = 10
+    exit_code: int = 10
 
     def __init__(self, message: str, *, next_action: str) -> None:
         super().__init__(message)
@@ -244,6 +244,21 @@ class AnswerDiffers(ContainerError):
     """The built image's answer differs from the framework's reference answer."""
 
     exit_code = 41
+
+
+class ContainerEnded(ContainerError):
+    """``prebake run``: the container ended by itself. The exit code is the container's, and the message has the reason that
+    its server logged."""
+
+    def __init__(self, message: str, *, exit_code: int, next_action: str) -> None:
+        super().__init__(message, next_action=next_action)
+        self.exit_code = exit_code
+
+
+class NotBuilt(PrebakeError):
+    """``prebake run``: the Engine does not have the image. The message has its name."""
+
+    exit_code = 57
 
 
 class Busy(PrebakeError):

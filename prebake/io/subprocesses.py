@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import IO, ClassVar
+from typing import IO
 
 from prebake.errors import Interrupted, PrebakeError
 from prebake.io.log import Log, silent
@@ -48,7 +48,7 @@ class EndedCommand:
 class CommandFailed(PrebakeError):
     """A program such as ``docker`` or ``apt-get`` could not be started, ended with an error, or ran past its time."""
 
-    exit_code: ClassVar[int] = 10
+    exit_code = 10
 
     def __init__(self, finished: EndedCommand, reason: str, *, secrets: Sequence[str] = ()) -> None:
         tail = redact((finished.stderr or finished.stdout).strip(), secrets).splitlines()[-20:]

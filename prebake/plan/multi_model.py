@@ -41,7 +41,7 @@ def join_plans(project: Project, options: Options, plans: Sequence[Plan]) -> Pla
         spec=spec,
         target=options.target,
         checkpoint=",".join(f"{plan.name}/{plan.checkpoint}" for plan in plans),
-        tag=options.tag or f"prebake/{spec.name}:{options.target}",
+        tag=options.image_tag(spec),
         base=plans[0].base,
         files=tuple(_files(members)),
         layers=(

@@ -68,7 +68,7 @@ def _plan_one(project: Project, options: Options) -> Plan:
         spec=spec,
         target=options.target,
         checkpoint=checkpoint,
-        tag=options.tag or f"prebake/{spec.name}:{options.target}-{checkpoint}",
+        tag=options.image_tag(spec),
         base=lock.base,
         files=files,
         layers=layers,

@@ -98,6 +98,11 @@ class Options:
     tag: str | None = None
     metadata: Metadata = field(default_factory=Metadata)
 
+    def image_tag(self, spec: ImageSpec) -> str:
+        """The given name, or ``prebake/NAME:TARGET-CHECKPOINT``; for an image of several models without the checkpoint."""
+        checkpoint = "" if spec.models else f"-{self.checkpoint or spec.checkpoint}"
+        return self.tag or f"prebake/{spec.name}:{self.target}{checkpoint}"
+
 
 @dataclass(frozen=True)
 class Member:

@@ -19,11 +19,12 @@ def resources_of(spec: ImageSpec, members: Sequence[ImageSpec]) -> Resources:
     """The image's own resources. If an image of several models sets none, the sum of its models'."""
     if not members or "resources" in spec.model_fields_set:
         return spec.resources
-    mebibytes = sum(_number(member.resources.memory) for member in members) / _UNITS["Mi"]
-    processors = max((member.resources.cpu for member in members), key=_number)
+    mebibytes = sum(parse_quantity(member.resources.memory) for member in members) / _UNITS["Mi"]
+    processors = max((member.resources.cpu for member in members), key=parse_quantity)
     return Resources(cpu=processors, memory=f"{math.ceil(mebibytes)}Mi")
 
 
-def _number(quantity: str) -> Fraction:
+def parse_quantity(quantity: str) -> Fraction:
+    """The number of CPUs or bytes that a quantity stands for."""
     number = quantity.rstrip("mkKMGTi")
     return Fraction(number) * _UNITS[quantity.removeprefix(number)]

@@ -145,6 +145,27 @@ class DeployRequest:
 
 
 @dataclass(frozen=True)
+class RunRequest:
+    """A container on this machine's Engine.
+
+    port: of 127.0.0.1; None for the first free one from 8000 on. environment: variables of the container. watch: follow changes
+    of the code. build: build the image first. open: open the page in a browser. json: print the container's log as it is.
+    """
+
+    root: Path
+    model: str
+    options: Options = field(default_factory=Options)
+    port: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    watch: bool = False
+    build: bool = False
+    open: bool = False
+    json: bool = False
+    base: str = "auto"
+    accepted_licenses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class InitRequest:
     """A new image ``name`` from the checkpoint at ``origin``.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 HELP = {
     "build": "build an image, verify it and measure its start (the default command)",
+    "run": "start a built image on this machine; with --watch, follow changes of its code without a build",
     "compile": "compile artifacts for this machine's hardware, for builds on any machine",
     "explain": "show the layers, where they are cached, and what a change rebuilds and pushes",
     "init": "write images/NAME/ for a checkpoint, ready to build",

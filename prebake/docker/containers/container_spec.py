@@ -43,11 +43,12 @@ class ImageMount:
 class ContainerSpec:
     """A container, hardened by default: read-only root, no capabilities, a numeric user, no new privileges.
 
-    ``ports`` are container ports; the Engine publishes them on 127.0.0.1 at free ports. ``tmpfs`` are mount options by path,
+    ``ports`` are container ports; the Engine publishes them on 127.0.0.1 at free ports. ``published`` are container ports with
+    the port of 127.0.0.1 that each gets. ``tmpfs`` are mount options by path, ``shared_memory`` is the size of /dev/shm in bytes,
     ``security_options`` are further options of ``docker run --security-opt``, ``memory`` is in bytes, ``processors`` a number of
     CPUs, ``processes`` the limit of processes and threads, ``gpus`` a number (-1 for all). With ``host_users``, numbers of users
-    are those of the Engine's machine even if the Engine remaps users. ``owner`` is the label by which strays are found
-    (``owner_label``).
+    are those of the Engine's machine even if the Engine remaps users. With ``auto_remove``, the Engine removes the container when
+    it ends. ``owner`` is the label by which strays are found (``owner_label``).
     """
 
     image: str
@@ -55,9 +56,11 @@ class ContainerSpec:
     entrypoint: Sequence[str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     ports: Sequence[int] = ()
+    published: Mapping[int, int] = field(default_factory=dict)
     binds: Sequence[Bind] = ()
     images: Sequence[ImageMount] = ()
     tmpfs: Mapping[str, str] = field(default_factory=lambda: {"/tmp": "size=256m,mode=1777"})  # noqa: S108
+    shared_memory: int | None = None
     user: str = USER
     read_only: bool = True
     capabilities: Sequence[str] = ()
@@ -68,6 +71,7 @@ class ContainerSpec:
     processors: float | None = None
     processes: int | None = None
     gpus: int = 0
+    auto_remove: bool = False
     owner: str = field(default_factory=lambda: owner_label(os.getpid()))
 
 
@@ -75,12 +79,16 @@ def docker_options(spec: ContainerSpec) -> dict[str, Any]:
     """The keyword arguments of the Docker SDK's ``containers.create``, except the image and the command."""
     options: dict[str, Any] = {
         "environment": dict(spec.environment),
-        "ports": {f"{port}/tcp": ("127.0.0.1", None) for port in spec.ports},
+        "ports": {
+            **{f"{port}/tcp": ("127.0.0.1", None) for port in spec.ports},
+            **{f"{port}/tcp": ("127.0.0.1", host_port) for port, host_port in spec.published.items()},
+        },
         "mounts": [
             *(Mount(bind.target, str(bind.source), type="bind", read_only=bind.read_only) for bind in spec.binds),
             *(mount.document() for mount in spec.images),
         ],
         "tmpfs": dict(spec.tmpfs),
+        "shm_size": spec.shared_memory,
         "user": spec.user,
         "read_only": spec.read_only,
         "cap_drop": ["ALL"],
@@ -91,6 +99,7 @@ def docker_options(spec: ContainerSpec) -> dict[str, Any]:
         "nano_cpus": None if spec.processors is None else int(spec.processors * 1e9),
         "pids_limit": spec.processes,
         "network": spec.network,
+        "auto_remove": spec.auto_remove,
         "userns_mode": "host" if spec.host_users else None,
         "device_requests": [DeviceRequest(count=spec.gpus, capabilities=[["gpu"]])] if spec.gpus else [],
     }

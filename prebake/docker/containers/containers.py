@@ -140,12 +140,12 @@ def running(connection: Connection, spec: ContainerSpec) -> Iterator[RunningCont
     """Start a container, and remove it with its volumes at the end of the block. Raises EngineError if the Engine refuses."""
     with closing(connection.client()) as client:
         requested = time.perf_counter()
-        container = _create(client, spec)
+        container = create_container(client, spec)
         try:
-            _start(container, spec)
+            start_container(container, spec)
             yield RunningContainer(container, requested)
         finally:
-            _remove(container)
+            remove_container(container)
 
 
 def run_to_end(connection: Connection, spec: ContainerSpec, *, seconds: float) -> tuple[ContainerExit, str]:
@@ -159,11 +159,11 @@ def open_image(connection: Connection, image: str) -> Iterator[Callable[[str], b
     """While the block lasts, a function that returns the content of a file of an image, by its path. The image does not run.
     The function raises EngineError if the image has no such file."""
     with closing(connection.client()) as client:
-        container = _create(client, ContainerSpec(image, command=["none"], entrypoint=[]))
+        container = create_container(client, ContainerSpec(image, command=["none"], entrypoint=[]))
         try:
             yield partial(_read, container, image)
         finally:
-            _remove(container)
+            remove_container(container)
 
 
 def copy_out(connection: Connection, image: str, path: str, target: Path) -> Path:
@@ -181,12 +181,13 @@ def remove_strays(connection: Connection, *, owner: str | None = None, log: Log 
             label = str(container.labels.get(LABEL, ""))
             if label == owner or (owner is None and has_ended(label)):
                 log(f"removing stray container {container.name} of process {label.rpartition(' ')[2]}")
-                _remove(container)
+                remove_container(container)
                 removed += 1
     return removed
 
 
-def _create(client: DockerClient, spec: ContainerSpec) -> Container:
+def create_container(client: DockerClient, spec: ContainerSpec) -> Container:
+    """A container that has not started; the caller removes it. Raises EngineError if the Engine refuses."""
     try:
         return client.containers.create(
             spec.image, list(spec.command) if spec.command else None, **docker_options(spec)
@@ -197,7 +198,8 @@ def _create(client: DockerClient, spec: ContainerSpec) -> Container:
         raise _refused(spec, refused) from refused
 
 
-def _start(container: Container, spec: ContainerSpec) -> None:
+def start_container(container: Container, spec: ContainerSpec) -> None:
+    """Raises EngineError if the Engine refuses."""
     try:
         container.start()
     except APIError as refused:
@@ -213,7 +215,8 @@ def _refused(spec: ContainerSpec, error: DockerException) -> EngineError:
     )
 
 
-def _remove(container: Container) -> None:
+def remove_container(container: Container) -> None:
+    """End and remove a container with its volumes."""
     with suppress(NotFound):
         container.remove(force=True, v=True)
 
