@@ -46,13 +46,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     flags.add_json(parser, "print the container's log as it is: lines of JSON")
     parser.add_argument("--build", action="store_true", help="build the image first; finished steps are reused")
-    flags.add_base(parser)
-    flags.add_license(parser)
 
 
 def read(arguments: Arguments) -> RunRequest:
-    if "build" not in arguments:
-        arguments.refuse_idle(("base", "accept_license"), "they are for a build; add --build")
     environment = dict(arguments.get("environment", ()))
     for name in OURS.keys() & environment.keys():
         arguments.error(f"-e {name} does not go with a published port; give {OURS[name]} N")
@@ -62,7 +58,7 @@ def read(arguments: Arguments) -> RunRequest:
         options=flags.plan_options(arguments),
         environment=environment,
         accepted_licenses=arguments.accepted_licenses(),
-        **arguments.pick("port", "watch", "open", "json", "build", "base"),
+        **arguments.pick("port", "watch", "open", "json", "build"),
     )
 
 

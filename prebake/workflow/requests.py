@@ -161,7 +161,6 @@ class RunRequest:
     build: bool = False
     open: bool = False
     json: bool = False
-    base: str = "auto"
     accepted_licenses: tuple[str, ...] = ()
 
 

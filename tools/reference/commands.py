@@ -24,6 +24,11 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("prebake build foley --push registry.example/foley --by-digest", "push, and write no tag"),
         ("prebake build foley --plan --json", "print what the build would do"),
     ),
+    "run": (
+        ("prebake run foley --open", "and show its page in a browser"),
+        ("prebake run minilm --watch", "try changes of model.py without a build"),
+        ("prebake run minilm --port 9000 -e PREBAKE_WORKERS=2", ""),
+    ),
     "compile": (
         (
             "prebake compile --model zimage --target cuda --push registry.example/zimage:v1",

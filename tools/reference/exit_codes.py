@@ -22,6 +22,9 @@ Kind = TypeVar("Kind", bound=Exception)
 BASE_CLASSES = ("PrebakeError", "InputProblems", "ContainerError")
 """Classes that nothing raises."""
 
+PASSED_ON = ("ContainerEnded",)
+"""The error whose exit code is that of a container."""
+
 STAGE_ERRORS = ("BakeError", "SettingsInvalid", "UnsafePickle", "WeightsError", "ParityFailed")
 """Errors that only a stage finds."""
 
@@ -98,6 +101,8 @@ ACTIONS: Mapping[str, str] = {
     "SchemaOutdated": "run `prebake upgrade`, and review the difference",
     "UpgradeRefused": "correct the listed problems, then run it again",
     "Interrupted": "run it again: finished steps are kept",
+    "NotBuilt": "build the image, or add `--build`",
+    "PortTaken": "give another port, or leave `--port` out for the next free one",
     "PackageMissing": "run `make setup`, or install Prebake for that Python",
     "BakeError": "correct what the message names",
     "SettingsInvalid": "plan the build again, with one version of Prebake",
@@ -131,7 +136,16 @@ TOOL_FIRST = (
         "Read the message; `prebake COMMAND --help` and [commands](commands.md) list the flags.",
     ),
 )
-TOOL_LAST = (("141", "", "The reader of stdout went away, as `head` does.", ""),)
+TOOL_LAST = (
+    (
+        "another",
+        "`ContainerEnded`",
+        "`prebake run`: the container ended by itself. The exit code is the container's, and the message has the reason that its "
+        "server logged.",
+        "Look the code up in the table of [the container](#the-container).",
+    ),
+    ("141", "", "The reader of stdout went away, as `head` does.", ""),
+)
 CONTAINER_FIRST = (
     (
         "0",
@@ -188,7 +202,9 @@ A class is a Python exception of Prebake. It has an exit code of its own, or the
 
 
 def _tool_parts() -> Iterator[str]:
-    errors = [each for each in find_errors() if each.__name__ not in STAGE_ERRORS and each is not Interrupted]
+    errors = [
+        each for each in find_errors() if each.__name__ not in (*STAGE_ERRORS, *PASSED_ON) and each is not Interrupted
+    ]
     yield "## The tool"
     yield "`python build.py …` and `prebake …`. Codes without a class are not errors of Prebake's own."
     yield table(HEAD, [*TOOL_FIRST, *_error_rows(errors), *_error_rows([Interrupted]), *TOOL_LAST])

@@ -26,7 +26,9 @@ def _write_line(address: str, warmup: WarmupRequest, folder: Path, here: Path) -
         words += _write_field(name, value, folder, here)
     words.append(f"{address}{warmup.request.path}")
     if not warmup.media_type.startswith("text/") and warmup.media_type != "application/json":
-        words += ["-o", f"answer{mimetypes.guess_extension(warmup.media_type) or ''}"]
+        # Python 3.11 knows audio/x-wav alone.
+        extension = mimetypes.guess_extension(warmup.media_type) or f".{warmup.media_type.rpartition('/')[2]}"
+        words += ["-o", f"answer{extension}"]
     return shlex.join(words)
 
 

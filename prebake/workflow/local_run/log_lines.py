@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-_ELSEWHERE = frozenset({"time", "level", "event", "traceback"})
-"""Keys that have a place of their own in a line."""
+_ELSEWHERE = frozenset({"time", "level", "event", "traceback", "request_id"})
+"""Keys that have a place of their own in a line, and an identifier that is of use to programs."""
 
 
 def parse_event(line: str) -> dict[str, Any] | None:
@@ -53,7 +53,7 @@ def _describe(event: Mapping[str, Any]) -> Iterator[str]:
         yield f"{rest.pop('method', None) or '?'} {rest.pop('path', None) or '?'} {rest.pop('status', '?')}"
         if isinstance(seconds := rest.pop("seconds", None), (int, float)):
             yield f"in {seconds:.3f} s"
-        rest = {name: value for name, value in rest.items() if name in ("model", "problem", "outcome", "request_id")}
+        rest = {name: value for name, value in rest.items() if name in ("model", "problem", "outcome")}
     elif event["event"] == "fault":
         yield f"fault {rest.pop('exit_code', '?')}: {rest.pop('reason', '?')} {rest.pop('action', '')}".rstrip()
     elif event["event"] == "output":

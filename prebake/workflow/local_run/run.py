@@ -126,7 +126,6 @@ def _build_request(request: RunRequest) -> BuildRequest:
         root=request.root,
         model=request.model,
         options=request.options,
-        base=request.base,
         accepted_licenses=request.accepted_licenses,
     )
 

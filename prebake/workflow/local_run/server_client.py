@@ -11,6 +11,8 @@ from typing import Any
 
 from prebake.measure.start import collect_phases
 
+REQUEST_ID = "prebake-run"
+"""The ``X-Request-Id`` of these requests, by which they can be left out of the log that is shown."""
 START_SECONDS = 5.0
 """How long the answer to ``/startup`` may take, on a machine that is busy with the start."""
 
@@ -54,7 +56,8 @@ class ServerClient:
     def _exchange(self, method: str, path: str, timeout: float | None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {self.token}"})
+            headers = {"Authorization": f"Bearer {self.token}", "X-Request-Id": REQUEST_ID}
+            connection.request(method, path, headers=headers)
             response = connection.getresponse()
             return response.status, response.read()
         finally:

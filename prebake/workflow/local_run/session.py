@@ -19,7 +19,7 @@ from prebake.plan.image_config import GRPC_PORT, HTTP_PORT
 from prebake.workflow.local_run.container import ADMIN_TOKEN, PORTS, find_ports
 from prebake.workflow.local_run.curl import write_curl_lines
 from prebake.workflow.local_run.log_lines import format_line, parse_event
-from prebake.workflow.local_run.server_client import ServerClient, finished_phases
+from prebake.workflow.local_run.server_client import REQUEST_ID, ServerClient, finished_phases
 
 POLL_SECONDS = 0.2
 """Between two looks at a start: each takes the server a moment of it."""
@@ -104,7 +104,10 @@ class Session:
         event = parse_event(line) or {}
         if event.get("event") == "fault":
             self.fault = event
-        self.show(line if self.json else format_line(line))
+        if self.json:
+            self.show(line)
+        elif not (event.get("event") == "request" and event.get("request_id") == REQUEST_ID):
+            self.show(format_line(line))
 
     def follow_start(self, container: AttachedContainer) -> None:
         """Print each phase of the start once it has ended, until the container is ready, and then how it is reached."""
@@ -147,5 +150,10 @@ class Session:
         return ContainerEnded(
             f"The container of {self.container.image} ended with code {code}{reason}",
             exit_code=code,
-            next_action=str(self.fault.get("action") or advice),
+            next_action=_as_clause(str(self.fault.get("action") or advice)),
         )
+
+
+def _as_clause(sentence: str) -> str:
+    """Without its capital and its full stop, as the next action of an error."""
+    return (sentence[:1].lower() + sentence[1:]).removesuffix(".")

@@ -11,6 +11,7 @@ from prebake.docker.containers.container_spec import Bind
 from prebake.io.log import Log
 from prebake.spec.stage_code import PACKAGE
 from prebake.workflow.local_run.server_client import Refused, ServerClient
+from prebake.workflow.local_run.unlisted_imports import find_unlisted_imports
 from prebake.workflow.local_run.watched_files import POLL_SECONDS, Changes, WatchedFiles, Watcher
 
 APP = "/app"
@@ -44,8 +45,10 @@ class CodeWatch:
     """Acts on changes while a container runs, and waits for them while none does."""
 
     def __init__(self, files: WatchedFiles, log: Log) -> None:
+        self._files = files
         self._watcher = Watcher(files)
         self._log = log
+        self._warn_of_imports()
 
     def follow(self, ended: Event, client: ServerClient) -> bool:
         """Until the container has ended, or its server's code has changed: True then, since that takes a new container."""
@@ -79,7 +82,14 @@ class CodeWatch:
         else:
             self._log(f"{name} is ready again after {seconds:.2f} s")
 
+    def _warn_of_imports(self) -> None:
+        for path in find_unlisted_imports(self._files.root, self._files.served()):
+            name = path.relative_to(self._files.root)
+            self._log(f"warning: the code imports {name}, and no field of `code` in image.yaml lists it: add it there")
+
     def _explain(self, changes: Changes) -> None:
+        if changes.models:
+            self._warn_of_imports()
         if changes.build:
             self._log(f"{_list(changes.build)} changed: this takes effect with the next build only")
         if changes.unlisted:

@@ -17,6 +17,7 @@ from tools.reference.commands import find_commands
 # The shortest valid command line of each command, and what a flag without choices may be given.
 SHORTEST = {
     "build": ["build", "toy"],
+    "run": ["run", "toy"],
     "compile": ["compile", "toy"],
     "explain": ["explain", "toy"],
     "init": ["init", "toy", "--from", "toy.onnx"],
@@ -47,6 +48,9 @@ VALUES = {
     "--input": "x=float32[1]",
     "--license": "MIT",
     "--accept-license": "MIT",
+    "--port": "9000",
+    "--env": "A=b",
+    "-e": "A=b",
 }
 BESIDE = {flag: ["--baseline", "toy:before"] for flag in ("--max-regression", "--max-pairs", "--allow-other-answers")}
 BESIDE |= {"--network": ["--baseline", "toy:before", "--state", "absent"], "--state": ["--baseline", "toy:before"]}
