@@ -8,8 +8,8 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -17,39 +17,10 @@ import pytest
 
 from prebake.docker.connection import Connection
 from prebake.docker.containers.attached import PortTaken
-from prebake.docker.containers.container_spec import LABEL
 from prebake.errors import NotBuilt
 from tests.support.commands.leftovers import started_containers
-from tests.support.commands.projects import Built, Child, Ended, Project, wait_until
-
-READY = "administration: Authorization: Bearer "
-
-
-@contextmanager
-def running(toy: Built, *words: str, **variables: str) -> Iterator[Child]:
-    """The command, once the container is ready."""
-    with toy.project.started("run", "toy", "--tag", toy.tag, *words, **variables) as child:
-        yield child.wait_for(READY)
-
-
-def address_of(child: Child) -> str:
-    return str(re.findall(r"ready after [\d.]+ s: (\S+)", child.stderr)[-1])
-
-
-def ask(child: Child, values: str = "1 2 3 4 5 6 7 8") -> httpx.Response:
-    return httpx.post(f"{address_of(child)}/generate", data={"values": values}, timeout=60, trust_env=False)
-
-
-def interrupt(child: Child, number: int = signal.SIGINT) -> Ended:
-    child.process.send_signal(number)
-    return child.end()
-
-
-def all_containers(engine: Connection, tag: str) -> list[str]:
-    """Those that have ended, too."""
-    with closing(engine.client()) as client:
-        found = client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
-        return [str(each.id) for each in found if each.attrs["Config"]["Image"] == tag]
+from tests.support.commands.projects import Built, Project, wait_until
+from tests.support.commands.run_command import READY, address_of, all_containers, ask, interrupt, running
 
 
 def test_it_answers_and_ctrl_c_ends_and_removes_the_container(engine: Connection, toy: Built) -> None:
@@ -142,6 +113,18 @@ def test_an_image_that_is_not_built_is_named_with_the_command_that_builds_it(pro
     assert "The Engine has no image prebake-test:never-built." in ended.stderr
     assert "python build.py --model toy --tag prebake-test:never-built" in ended.stderr
     assert "--build" in ended.stderr
+
+
+def test_weights_in_an_image_of_their_own_are_mounted(
+    engine: Connection, project: Project, new_tag: Callable[[], str]
+) -> None:
+    tag = new_tag()
+    project.run("--model", "toy", "--tag", tag, "--weights", "volume").expect(0)
+    with project.started("run", "toy", "--tag", tag) as child:
+        child.wait_for(READY)
+        assert len(ask(child).json()["values"]) == 8
+        interrupt(child).expect(0)
+    assert all_containers(engine, tag) == []
 
 
 def test_the_container_of_a_command_that_was_killed_is_removed_by_the_next_one(engine: Connection, toy: Built) -> None:

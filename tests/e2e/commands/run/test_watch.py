@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from prebake.docker.connection import Connection
-from tests.e2e.commands.run.test_run import all_containers, ask, interrupt, running
-from tests.support.commands.projects import Built, Child
+from prebake.errors import Interrupted
+from tests.support.commands.built_images import build_clone
+from tests.support.commands.projects import Built, Child, Project, add_pair
+from tests.support.commands.run_command import READY, address_of, all_containers, ask, interrupt, running
 
 ANSWER = 'json.dumps({"values": values[0].tolist()})'
 ZEROS = "0 0 0 0 0 0 0 0"
@@ -117,3 +122,37 @@ def test_a_change_of_the_servers_code_starts_the_container_again(engine: Connect
         assert len(now) == 1
         assert now != before
         interrupt(child).expect(0)
+
+
+def test_a_second_ctrl_c_waits_for_no_request(engine: Connection, toy: Built, code: Path) -> None:
+    before = "        values = np.array([[float(word)"
+    slow = f"        if form['values'] == '{ZEROS}':\n            __import__('time').sleep(60)\n{before}"
+    code.write_text(code.read_text().replace(before, slow))
+    with running(toy, "--watch", "-e", "PREBAKE_ACCESS_LOG=all") as child, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, child, ZEROS)
+        requests = f"{address_of(child)}/metrics"
+        child.wait_until(
+            lambda: "prebake_requests_in_flight 1" in httpx.get(requests, trust_env=False, timeout=30).text,
+            "the request",
+        )
+        child.process.send_signal(signal.SIGINT)
+        child.wait_for("stopping: requests in flight have 25 s")
+        interrupt(child).expect(Interrupted.exit_code)
+        assert isinstance(answer.exception(), httpx.TransportError), "its connection was cut"
+    assert all_containers(engine, toy.tag) == []
+
+
+def test_of_several_models_the_changed_one_starts_again(engine: Connection, project: Project) -> None:
+    add_pair(project)
+    with build_clone(engine, project, "pair") as pair:
+        with project.started("run", "pair", "--tag", pair.tag, "--watch") as child:
+            child.wait_for(READY)
+            assert child.stderr.count("  curl ") == 2
+            code = project.root / "images/twin/model.py"
+            code.write_text(changed(code, "changed"))
+            child.wait_for("images/twin/model.py changed: twin starts again").wait_for("twin is ready again after ")
+            assert "toy starts again" not in child.stderr
+            assert ask(child, ZEROS, "/v2/models/twin/generate").text == "changed"
+            assert ask(child, ZEROS, "/v2/models/toy/generate").json().keys() == {"values"}
+            interrupt(child).expect(0)
+        assert all_containers(engine, pair.tag) == []
