@@ -10,10 +10,7 @@ from prebake.commands.shared.command import Arguments, Command
 from prebake.commands.shared.help import HELP
 from prebake.commands.shared.image_labels import with_metadata
 from prebake.commands.shared.output import log
-from prebake.workflow.requests import RunRequest
-
-OURS = {"PREBAKE_PORT": "--port", "PREBAKE_HOST": "--port"}
-"""Variables that would make the server unreachable, and the flags for what they are meant for."""
+from prebake.workflow.requests import ADDRESS_VARIABLES, RunRequest
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +47,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def read(arguments: Arguments) -> RunRequest:
     environment = dict(arguments.get("environment", ()))
-    for name in OURS.keys() & environment.keys():
-        arguments.error(f"-e {name} does not go with a published port; give {OURS[name]} N")
+    if moved := sorted(ADDRESS_VARIABLES & environment.keys()):
+        arguments.error(f"-e {moved[0]} would move the server away from the published port; give --port N")
     return RunRequest(
         root=arguments.root(),
         model=arguments.model(),

@@ -144,6 +144,10 @@ class DeployRequest:
     replicas: int = 1
 
 
+ADDRESS_VARIABLES = frozenset({"PREBAKE_HOST", "PREBAKE_PORT"})
+"""Variables of the container that would make a published port reach nothing."""
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """A container on this machine's Engine.
