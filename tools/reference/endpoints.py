@@ -19,7 +19,8 @@ from tools.reference.application import call, make_app
 from tools.reference.markdown import code, codes, page, table
 
 MEANINGS: Mapping[str, str] = {
-    "/": "To a browser, [the page](../page.md). To programs: the model's name, checkpoint, target and status, the endpoints, and the fields of a request. With several "
+    "/": "To a browser, [the page](../page.md). To programs: the model's name, checkpoint, target and status, the endpoints, "
+    "and the fields of a request. With several "
     "models: the image's name, and these under `models`.",
     "/health": "`status`, `device`, `timestamp`, `reason` (while the server is not ready) and `fallbacks`. With "
     "several models: ready if every model is ready, failed if one has failed.",

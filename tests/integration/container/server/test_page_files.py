@@ -90,10 +90,8 @@ def test_the_status_tells_of_requests_and_not_of_clients(start: Start) -> None:
     document = response.json()
     found = [(each["method"], each["path"], each["status"]) for each in document["requests"]]
     unload = "/v2/repository/models/{model}/unload"
-    assert found == [
-        ("POST", path, status)
-        for path, status in [("/generate", 503), (unload, 200), ("/generate", 500), ("/generate", 200)]
-    ]
+    answers = [("/generate", 503), (unload, 200), ("/generate", 500), ("/generate", 200)]
+    assert found == [("POST", path, status) for path, status in answers]
     assert all(each["seconds"] > 0 for each in document["requests"])
     (model,) = document["models"]
     assert (model["arrivals"], model["hits"]) == (3, 2)
