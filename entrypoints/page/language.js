@@ -21,14 +21,15 @@ export function translatePage() {
 }
 
 const format = (options) => new Intl.NumberFormat(locale, options);
-const [whole, one, three] = [0, 1, 3].map((digits) => format({ maximumFractionDigits: digits }));
+const [whole, one] = [0, 1].map((digits) => format({ maximumFractionDigits: digits }));
+const short = format({ maximumSignificantDigits: 2 });
 const percent = format({ style: "percent", maximumFractionDigits: 0 });
 const twoDigits = format({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
 export const formatCount = (count) => whole.format(count);
 export const formatShare = (share) => percent.format(share);
 export const formatSimilarity = (value) => twoDigits.format(value);
-export const formatSeconds = (seconds) => `${(seconds < 1 ? three : one).format(seconds)} s`;
+export const formatSeconds = (seconds) => `${(seconds < 1 ? short : one).format(seconds)} s`;
 
 /** Bytes with the units that Kubernetes writes. */
 export function formatBytes(bytes) {

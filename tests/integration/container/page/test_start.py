@@ -24,7 +24,7 @@ def test_the_start_is_shown_survives_a_reload_and_ends_with_ready(start: Start, 
             assert visit.page.locator("#announcement").inner_text() == "Model initializing."
             running = visit.page.locator("#phases li", has_text="create")
             assert "running" in running.inner_text()
-            assert (running.locator(".bar").bounding_box() or {})["width"] > 0
+            assert running.locator(".bar").evaluate("(bar) => bar.getBoundingClientRect().width") > 0
             assert visit.page.evaluate("performance.getEntriesByName('first-contentful-paint').length") == 1
         server.leave_note("go")
         visit.wait_for_state("ready").wait_for_form()

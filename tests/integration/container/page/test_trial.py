@@ -49,7 +49,7 @@ def make_webm() -> bytes:
 
 
 def choose_file(visit: Visit, content: bytes, name: str = "clip") -> None:
-    visit.field("clip").set_input_files([{"name": name, "mimeType": "application/octet-stream", "buffer": content}])
+    visit.field("clip").set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
 
 
 def test_a_form_has_each_field_and_sends_it(visit: Visit, server: Server) -> None:
