@@ -10,6 +10,7 @@ import pytest
 from tests.support.browser.chromium import running_chromium
 from tests.support.browser.visit import Visit, visiting
 from tests.support.foley.clips import Clip, make_clip
+from tests.support.models.heygem_recordings import portrait, record, speech
 from tests.support.serving import Service
 
 if TYPE_CHECKING:
@@ -77,3 +78,14 @@ def test_zimage_makes_a_picture(browser: Browser, zimage_service: Service) -> No
             64,
             64,
         ]
+
+
+def test_heygem_makes_a_clip_of_a_voice_and_a_face(browser: Browser, heygem_service: Service) -> None:
+    with visiting(browser, heygem_service.port) as visit:
+        visit.open().wait_for_form()
+        choose(visit, "audio", "voice.mp3", record(speech(0.6, 44_100), "mp3", "libmp3lame", 44_100))
+        choose(visit, "face", "face.png", portrait(1, 300, 400))
+        visit.field("steps").fill("1")
+        clip = generate(visit).locator("video")
+        assert wait_until_loaded(clip) > 0.4
+        assert clip.evaluate("(clip) => clip.videoWidth") > 0
