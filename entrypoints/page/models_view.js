@@ -33,7 +33,7 @@ export function listen() {
 
 function showModel(model, operable) {
   const name = model.name ?? "";
-  const facts = [model.device, model.checkpoint, say("models.memory", { bytes: formatBytes(model.memory) }),
+  const facts = [model.device, model.checkpoint, model.memory === null ? null : say("models.memory", { bytes: formatBytes(model.memory) }),
     say("models.flight", { count: formatCount(model.in_flight) })].filter(Boolean).join(" · ");
   const operations = operable && name ? OPERATIONS[model.state] ?? [] : [];
   return make("article", { class: "model" },

@@ -12,35 +12,40 @@ let running = null;
 export function listen() {
   find("form").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!running && chosen?.state === "ready") send();
+    if (!running && chosen?.accepts) send();
   });
   find("form").addEventListener("click", (event) => event.target.id === "cancel" && running?.abort());
   find("model").addEventListener("change", () => choose(find("model").value));
 }
 
-/** Fields are asked for until every model has said which it takes; they do not change after that. */
+/** Fields are asked for once more models have said which they take: one that is loaded on demand says so late. */
 export async function showTrial(status) {
-  if (!models.length && status.models.every((model) => model.has_fields)) models = await readFields(status);
+  const known = status.models.filter((model) => model.has_fields);
+  if (known.length > models.length) {
+    models = await readFields(known);
+    showChoice();
+  }
   if (!models.length) return;
-  const states = Object.fromEntries(status.models.map((model) => [model.path, model.state]));
-  for (const model of models) model.state = states[model.path];
-  if (!chosen) begin();
-  const ready = chosen.state === "ready";
+  const accepting = Object.fromEntries(status.models.map((model) => [model.path, model.accepts]));
+  for (const model of models) model.accepts = accepting[model.path];
+  const ready = chosen.accepts;
   if (!running) find("send").setAttribute("aria-disabled", ready ? "false" : "true");
   setText(find("sendable"), ready ? "" : say("try.sendable"));
 }
 
-async function readFields(status) {
+async function readFields(known) {
   const index = await readJson("./");
-  const documents = index.models ?? { [status.models[0].name]: index };
-  return status.models.map(({ name, path }) => ({ name, path, fields: documents[name].fields }));
+  const documents = index.models ?? { [known[0].name]: index };
+  return known.map(({ name, path }) => ({ name, path, fields: documents[name].fields }));
 }
 
-function begin() {
+function showChoice() {
   find("try-wait").hidden = true;
   find("model-choice").hidden = models.length < 2;
   find("model").replaceChildren(...models.map(({ name, path }) => make("option", { value: path }, name)));
-  choose(models[0].path);
+  if (!chosen) choose(models[0].path);
+  find("model").value = chosen.path;
+  chosen = models.find((model) => model.path === chosen.path);
 }
 
 function choose(path) {
@@ -100,7 +105,7 @@ function endWork() {
   find("work").hidden = true;
   if (find("cancel").matches(":focus")) find("send").focus();
   find("cancel").hidden = true;
-  find("send").setAttribute("aria-disabled", chosen.state === "ready" ? "false" : "true");
+  find("send").setAttribute("aria-disabled", chosen.accepts ? "false" : "true");
 }
 
 /** `language`: of the text; the server's words are English. */

@@ -30,7 +30,7 @@ MEANINGS: Mapping[str, str] = {
     "models: these keys for the server, and under `models` for each model. [Operate](../operate.md#look-at-a-start) "
     "explains the keys.",
     "/status": "What [the page](../page.md) shows: state and phases of the start, the machine, each model with its components, "
-    "memory in bytes and requests (`arrivals`, and the `hits` among them that found it loaded), fallbacks, and the last "
+    "memory in bytes and requests (`arrivals`, and the `hits` that found all of it in memory), fallbacks, and the last "
     f"{RECENT_REQUESTS} requests for models.",
     "/v2/health/live": "Liveness, at the path of the Open Inference Protocol: `live` is false once the server has "
     "failed.",

@@ -31,8 +31,27 @@ def test_each_model_is_shown_tried_and_unloaded_alone(browser: Browser, tmp_path
             visit.page.click("button[data-operation=unload][data-model=right]")
             visit.wait_for_text("#operation", "Unload right: done.")
             visit.page.wait_for_selector("#send[aria-disabled=true]")
-            assert visit.page.locator("#try #sendable").inner_text() == "The model is not ready yet."
+            assert visit.page.locator("#try #sendable").inner_text() == "The model takes no requests now."
             visit.page.select_option("#model", label="left")
             visit.wait_for_form().field("values").fill("1,2,3,4")
             visit.send().wait_for_answer()
             assert visit.find_serious_problems() == []
+
+
+def test_the_form_comes_with_the_first_load(browser: Browser, tmp_path: Path) -> None:
+    """A model that is loaded on demand says late which fields it takes."""
+    with running(bake_two(tmp_path), tmp_path, {**SEVERAL, "PREBAKE_PRELOAD": "lazy"}) as server:
+        server.wait_for("ready")
+        with visiting(browser, server.port) as visit:
+            visit.open().wait_for_state("ready")
+            assert visit.page.locator("#try-wait").is_visible()
+            assert visit.page.locator(".model .state").all_inner_texts() == ["Unloaded", "Unloaded"]
+            for name in ("right", "left"):
+                path = f"/v2/models/{name}/generate"
+                assert server.client.post(path, json={"values": "1,2,3,4"}).status_code == 200
+                visit.page.wait_for_selector(f"#model option:text-is('{name}')", state="attached")
+            assert visit.page.locator("#model option:checked").inner_text() == "right"
+            visit.wait_for_form().field("values").fill("1,2,3,4")
+            visit.send().wait_for_answer()
+            visit.wait_for_text("#hits", "Hit rate: 33%")
+            assert server.metric('prebake_residency_hits_total{model="right"}') == 1

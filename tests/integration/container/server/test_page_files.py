@@ -94,7 +94,8 @@ def test_the_status_tells_of_requests_and_not_of_clients(start: Start) -> None:
     assert found == [("POST", path, status) for path, status in answers]
     assert all(each["seconds"] > 0 for each in document["requests"])
     (model,) = document["models"]
-    assert (model["arrivals"], model["hits"]) == (3, 2)
+    assert (model["arrivals"], model["hits"]) == (2, 2)  # the third was refused before it reached the model
+    assert not model["accepts"]
     assert (model["state"], model["memory"]) == ("unloaded", 0)
     assert {each["state"] for each in model["components"]} == {"unloaded"}
     assert "client" not in response.text
