@@ -17,7 +17,7 @@ from entrypoints.settings import Settings
 from entrypoints.version import VERSION
 
 OPEN_PHASE = "open {}"
-"""The phase of a start in which a component is opened (``entrypoints.model.components``)."""
+"""The phase of a start in which a component is opened (``entrypoints.components.opener``)."""
 
 
 class StatusDocument:
