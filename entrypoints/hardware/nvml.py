@@ -12,12 +12,15 @@ TEMPERATURE_GPU = 0
 """NVML_TEMPERATURE_GPU, the sensor on the die."""
 UUID_BYTES = 96
 """NVML_DEVICE_UUID_V2_BUFFER_SIZE"""
+NAME_BYTES = 96
+"""NVML_DEVICE_NAME_V2_BUFFER_SIZE"""
 FUNCTIONS = {
     "nvmlInit_v2": (),
     "nvmlShutdown": (),
     "nvmlDeviceGetCount_v2": (ctypes.POINTER(ctypes.c_uint),),
     "nvmlDeviceGetHandleByIndex_v2": (ctypes.c_uint, ctypes.POINTER(ctypes.c_void_p)),
     "nvmlDeviceGetUUID": (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint),
+    "nvmlDeviceGetName": (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint),
     "nvmlDeviceGetMemoryInfo": (ctypes.c_void_p, ctypes.POINTER(NvmlMemory)),
     "nvmlDeviceGetUtilizationRates": (ctypes.c_void_p, ctypes.c_void_p),
     "nvmlDeviceGetTemperature": (ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_uint)),
@@ -36,6 +39,8 @@ class Gpu(NamedTuple):
 
     number: int
     uuid: str
+    name: str
+    """Such as ``NVIDIA H200``; empty if the driver does not know it."""
     used: int | None
     """Bytes."""
     size: int | None
@@ -73,6 +78,7 @@ class Nvml:
     def _read_gpu(self, index: int) -> Gpu | None:
         """None if this container may not use it."""
         device, uuid = ctypes.c_void_p(), ctypes.create_string_buffer(UUID_BYTES)
+        name = ctypes.create_string_buffer(NAME_BYTES)
         if not self._call("nvmlDeviceGetHandleByIndex_v2", index, ctypes.byref(device)):
             return None
         memory, rates = NvmlMemory(), _Utilization()
@@ -82,9 +88,11 @@ class Nvml:
         has_temperature = self._call("nvmlDeviceGetTemperature", device, TEMPERATURE_GPU, ctypes.byref(temperature))
         has_power = self._call("nvmlDeviceGetPowerUsage", device, ctypes.byref(power))
         has_uuid = self._call("nvmlDeviceGetUUID", device, uuid, UUID_BYTES)
+        has_name = self._call("nvmlDeviceGetName", device, name, NAME_BYTES)
         return Gpu(
             index,
             uuid.value.decode("ascii", "replace") if has_uuid else "",
+            name.value.decode("utf-8", "replace") if has_name else "",
             int(memory.used) if has_memory else None,
             int(memory.total) if has_memory else None,
             rates.gpu / 100 if has_rates else None,

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from entrypoints.forms.fields import describe_fields
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.response import HTTPException, Response, error_response, json_response
@@ -25,14 +24,18 @@ if TYPE_CHECKING:
     from entrypoints.server.generate import Call
     from entrypoints.server.metrics.page import MetricsPage
     from entrypoints.server.open_inference.endpoints import OpenInference
+    from entrypoints.server.page.status_document import StatusDocument
 
 GENERATE, INVOCATIONS, PING = "/generate", "/invocations", "/ping"
 """The second and third are SageMaker's names."""
 HEALTH, METRICS = "/health", "/metrics"
+INDEX, PAGE_FILES = "/", "/page/"
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 PROTOCOL = "/v2"
 MODELS = "/v2/models"
 METHODS = "GET, HEAD, POST"
+VARY = {"vary": "accept"}
+"""Of ``/``: browsers get a page, programs JSON."""
 
 
 class App:
@@ -52,17 +55,19 @@ class App:
         self._usage = usage
         self._metrics: MetricsPage | None = None
         self._open_inference: OpenInference | None = None
+        self._status_document: StatusDocument | None = None
         self._readiness = {READY: status, PING: status}
         self._readiness |= {f"{MODELS}/{model.name}/ready": model.status for model in models if model.name}
         if settings.health_route:
             self._readiness[settings.health_route] = status
         self._aliases = {name: GENERATE for name in (INVOCATIONS, settings.predict_route) if name}
         self._pages: dict[str, Callable[[], Response | Awaitable[Response]]] = {
-            "/": self.show_index,
+            INDEX: self.show_index,
             HEALTH: self.show_health,
-            METRICS: self.show_metrics,
+            METRICS: partial(answer_in_thread, self.show_metrics),
             "/openapi.json": self.show_api,
             "/startup": self.show_startup,
+            "/status": partial(answer_in_thread, self.show_status),
             LIVE: self.show_live,
             **{path: partial(show_ready, status) for path, status in self._readiness.items()},
             **{f"{MODELS}/{model.name}/ready": partial(show_model_ready, model) for model in models if model.name},
@@ -145,6 +150,12 @@ class App:
             # After the answer has been sent: the first count imports modules, and the first answer is measured.
             asyncio.get_running_loop().call_soon(self._count, model, call, response, whole)
             return response
+        if path == INDEX or path.startswith(PAGE_FILES):
+            from entrypoints.server.page.page_files import ROUTE, find_page  # no start waits for this import
+
+            if found := find_page(path, headers):
+                scope["state"]["route"] = path if path == INDEX else ROUTE
+                return found if method in ("GET", "HEAD") else reject_method(method, path, "GET, HEAD")
         page = self._pages.get(path)
         if page is None and is_of_protocol(path):
             return await self.protocol.respond(method, path, headers, receive, writer, scope["state"])
@@ -177,19 +188,23 @@ class App:
         return self._open_inference
 
     def show_index(self) -> Response:
+        from entrypoints.server.descriptions import describe_model
+
         asked = [*self._models, *self._aliases]
         endpoints = [*(f"GET {path}" for path in self._pages), *(f"POST {path}" for path in asked)]
         if self._single_model is not None:
             document = describe_model(self._single_model)
-            return json_response(200, {**document, "endpoints": endpoints, "fields": document.pop("fields")})
+            fields = document.pop("fields")
+            return json_response(200, {**document, "endpoints": endpoints, "fields": fields}, VARY)
         manifests = [model.timeline.manifest for model in self._models.values()]
         image = next((manifest.multi_model.image for manifest in manifests if manifest and manifest.multi_model), None)
         models = {model.name: describe_model(model) for model in self._models.values()}
-        return json_response(
-            200, {"name": image, "status": self._status.state, "endpoints": endpoints, "models": models}
-        )
+        document = {"name": image, "status": self._status.state, "endpoints": endpoints, "models": models}
+        return json_response(200, document, VARY)
 
     def show_health(self) -> Response:
+        from entrypoints.server.descriptions import describe_fallbacks
+
         document = {
             "status": self._status.state,
             "device": next(iter(self._models.values())).device,
@@ -204,6 +219,8 @@ class App:
         return json_response(200 if live else 503, {"live": live})
 
     def show_startup(self) -> Response:
+        from entrypoints.server.descriptions import describe_settings, describe_start
+
         timeline = self._timeline
         started = write_time(datetime.fromtimestamp(timeline.process_started, UTC))
         if self._single_model is not None:
@@ -220,14 +237,7 @@ class App:
     def show_api(self) -> Response:
         return self.protocol.describe_api()
 
-    async def show_metrics(self) -> Response:
-        """In a thread: it reads files, waits for the driver of a GPU, and imports modules at first."""
-        try:
-            return await asyncio.to_thread(self._render_metrics)
-        except RuntimeError:  # the limit of threads: an operator wants to see the metrics all the more
-            return self._render_metrics()
-
-    def _render_metrics(self) -> Response:
+    def show_metrics(self) -> Response:
         from entrypoints.server.metrics.page import MetricsPage
         from entrypoints.server.metrics.text_format import MEDIA_TYPE
 
@@ -237,42 +247,21 @@ class App:
             self._metrics = MetricsPage(models, self._status, self._timeline, self._usage, digest)
         return Response(200, self._metrics.render(), MEDIA_TYPE)
 
+    def show_status(self) -> Response:
+        from entrypoints.server.page.status_document import StatusDocument
 
-def describe_model(model: ServedModel) -> dict[str, object]:
-    manifest = model.timeline.manifest
-    return {
-        "name": manifest and manifest.name,
-        "checkpoint": manifest and manifest.checkpoint,
-        "target": manifest and manifest.target,
-        "status": model.state,
-        "fields": describe_fields(model.timeline.fields),
-    }
+        if self._status_document is None:
+            models = list(self._models.values())
+            self._status_document = StatusDocument(models, self._status, self._timeline, self._usage, self._settings)
+        return json_response(200, self._status_document.describe())
 
 
-def describe_start(status: Status, timeline: Timeline) -> dict[str, object]:
-    ready = timeline.ready_seconds
-    return {
-        "state": status.state,
-        "reason": status.reason,
-        "ready_seconds": None if ready is None else round(ready, 4),
-        "phases": timeline.describe_phases(),
-        "imports": dict(timeline.imports),  # another thread may add to it
-        "notices": timeline.notices,
-        "opened": dict(timeline.opened),
-        "closed": list(timeline.closed),
-        "fallbacks": timeline.fallbacks,
-    }
-
-
-def describe_fallbacks(model: ServedModel) -> list[dict[str, str]]:
-    """Of one model, with its name if the image has several."""
-    name = {"model": model.name} if model.name else {}
-    return [{**name, **fallback} for fallback in model.timeline.fallbacks]
-
-
-def describe_settings(settings: Settings, timeline: Timeline) -> dict[str, object]:
-    threads = timeline.threads or settings.threads
-    return {"threads": threads, "verify": settings.verify, "extra_files": timeline.extra_files}
+async def answer_in_thread(answer: Callable[[], Response]) -> Response:
+    """For documents that read files, wait for the driver of a GPU, and import modules at first."""
+    try:
+        return await asyncio.to_thread(answer)
+    except RuntimeError:  # the limit of threads: an operator wants to see them all the more
+        return answer()
 
 
 def is_of_protocol(path: str) -> bool:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from entrypoints.forms.limits import RequestMemory
 
 BUCKET_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+RECENT_REQUESTS = 20
+"""Requests that are kept for the page."""
+OPERATIONS = "/v2/repository/models/"
+"""Where the routes of an operator's requests begin: load, unload, clear."""
 
 
 class Histogram:
@@ -38,6 +43,20 @@ class Histogram:
     @property
     def mean(self) -> float:
         return self.sum / self.count if self.count else 0.0
+
+
+class RecentRequest(NamedTuple):
+    """Nothing in it comes from the client."""
+
+    time: float
+    """When its answer ended, in seconds since the epoch."""
+    method: str
+    route: str
+    """The endpoint, or its pattern."""
+    model: str
+    """Empty in an image of one model."""
+    status: int
+    seconds: float
 
 
 class Usage:
@@ -77,6 +96,8 @@ class ServerUsage:
         self.requests: Counter[tuple[str, str, int]] = Counter()
         """By route, model and status. The route ``invalid`` stands for requests whose head was refused, ``other`` for paths that
         the server does not have. The model is empty in an image of one model, and for requests that are about none."""
+        self.recent: deque[RecentRequest] = deque(maxlen=RECENT_REQUESTS)
+        """The last requests for models, and the last of an operator; the newest last."""
         self.connections = 0
         self.overload_connections = 0
         self.spans: Counter[str] = Counter()
@@ -85,8 +106,11 @@ class ServerUsage:
     def count_request(self, state: Mapping[str, Any], status: int, seconds: float) -> None:
         """``state``: the scope's. Its ``route`` is an endpoint or a pattern, never what a client wrote; its ``served`` is the
         model that the request is for."""
-        served = state.get("served")
-        self.requests[state.get("route", "other"), served.name if served else "", status] += 1
+        served, route = state.get("served"), state.get("route", "other")
+        name = served.name if served else ""
+        self.requests[route, name, status] += 1
+        if served is not None or route.startswith(OPERATIONS):  # all of these are POST
+            self.recent.append(RecentRequest(time.time(), "POST", route, name, status, seconds))
         if served is not None:
             histogram = served.usage.requests.get(status)
             if histogram is None:

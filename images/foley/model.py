@@ -34,7 +34,13 @@ WINDOWS_AT_ONCE = 1
 
 FIELDS = (
     Field("video", "file", "The clip to make sound for: mp4, mov, webm or mkv, 1 to 15 seconds.", required=True),
-    Field("prompt", "text", "What is heard, in English.", required=True, maximum=2000),
+    Field(
+        "prompt",
+        "text",
+        "What is heard, in English: best a verb and a material, as in scraping metal.",
+        required=True,
+        maximum=2000,
+    ),
     Field("negative_prompt", "text", "What should not be heard.", default="noisy, harsh", maximum=2000),
     Field("steps", "integer", "Denoising steps: more take longer.", default=50, minimum=1, maximum=100),
     Field("guidance", "number", "How closely to follow; 1: off, twice as fast.", default=4.5, minimum=1, maximum=20),

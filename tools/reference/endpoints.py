@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from entrypoints.open_inference.routes import TABLE, Operation
 from entrypoints.server.event_stream import MEDIA_TYPE as EVENT_STREAM
 from entrypoints.server.http.access_log import CLIENT_CLOSED_REQUEST
+from entrypoints.server.page.page_files import HEADERS as PAGE_HEADERS
 from entrypoints.server.readiness import MAX_WAIT_SECONDS
+from entrypoints.server.usage import RECENT_REQUESTS
 from tools.reference import grpc
 from tools.reference.application import call, make_app
 from tools.reference.markdown import code, codes, page, table
 
 MEANINGS: Mapping[str, str] = {
-    "/": "The model's name, checkpoint, target and status, the endpoints, and the fields of a request. With several "
+    "/": "To a browser, [the page](../page.md). To programs: the model's name, checkpoint, target and status, the endpoints, "
+    "and the fields of a request. With several "
     "models: the image's name, and these under `models`.",
     "/health": "`status`, `device`, `timestamp`, `reason` (while the server is not ready) and `fallbacks`. With "
     "several models: ready if every model is ready, failed if one has failed.",
@@ -26,6 +29,9 @@ MEANINGS: Mapping[str, str] = {
     "component, the candidate that was opened), `fallbacks`, `threads`, `verify` and `extra_files`. With several "
     "models: these keys for the server, and under `models` for each model. [Operate](../operate.md#look-at-a-start) "
     "explains the keys.",
+    "/status": "What [the page](../page.md) shows: state and phases of the start, the machine, each model with its components, "
+    "memory in bytes and requests (`arrivals`, and the `hits` that found all of it in memory), fallbacks, and the last "
+    f"{RECENT_REQUESTS} requests for models.",
     "/v2/health/live": "Liveness, at the path of the Open Inference Protocol: `live` is false once the server has "
     "failed.",
     "/v2/health/ready": "Readiness, at the path of the Open Inference Protocol. With several models: ready if "
@@ -84,9 +90,9 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
     ),
     "Content-Encoding": ("generate", "`gzip` or `deflate`: how the body is compressed."),
     "Accept": (
-        "generate",
+        "generate, `/`",
         f"`{EVENT_STREAM}`: answer as [server-sent events](../concepts/serving.md#progress-while-the-model-works), "
-        "with the request's place in the queue and the model's progress.",
+        "with the request's place in the queue and the model's progress. At `/`, HTML before JSON asks for the page.",
     ),
     "X-Request-Id": (
         "all",
@@ -114,6 +120,17 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
 }
 """By header: the endpoints that read it, and what it does."""
 
+PAGE_HEADER_NAMES = (
+    "Content-Security-Policy",
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "Referrer-Policy",
+    "Cross-Origin-Opener-Policy",
+    "Cross-Origin-Resource-Policy",
+    "Permissions-Policy",
+)
+"""In all files of the page."""
+
 RESPONSE_HEADERS: Mapping[str, tuple[str, str]] = {
     "Server-Timing": ("generate, 200", "milliseconds in the queue (`queue`) and of the model's work (`generate`)"),
     "Preference-Applied": ("generate", "`wait=N`, if the request waited for readiness"),
@@ -121,7 +138,9 @@ RESPONSE_HEADERS: Mapping[str, tuple[str, str]] = {
     "X-Request-Id": ("all", "the id of the request, as in the log"),
     "WWW-Authenticate": ("401", "`Bearer`"),
     "Allow": ("405", "the methods of the path"),
-    "Cache-Control": ("JSON, event streams", "`no-store`"),
+    "Cache-Control": ("JSON, event streams, the page", "`no-store`"),
+    "Vary": ("`/`", "`accept`"),
+    **{header: ("the page", code(PAGE_HEADERS[header.lower()])) for header in PAGE_HEADER_NAMES},
 }
 
 
@@ -185,6 +204,7 @@ curl -F prompt='rain on a tin roof' -F video=@clip.mp4 localhost:8000/generate -
                 for path, methods in endpoints.items()
             ],
         ),
+        "A browser that asks for `/` gets HTML, whose files are below `/page/`. "
         "The paths with `NAME` exist only in an image of [several "
         "models](../concepts/serving.md#several-models-behind-one-server), in which `/generate` does not. `HEAD` is "
         "answered as `GET`. Another method gets 405, and an unknown path 404.",

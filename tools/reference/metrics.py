@@ -92,7 +92,7 @@ def _list_families() -> list[Family]:
         *requests.list_families([model], usage),
         *residency.list_families([model]),
         *process.list_families(timeline.process_started, process.ProcessTime(), ()),
-        *gpu.list_families([Gpu(0, "GPU-0", 0, 1, 0.5, 40, 100.0)]),
+        *gpu.list_families([Gpu(0, "GPU-0", "GPU", 0, 1, 0.5, 40, 100.0)]),
     ]
 
 

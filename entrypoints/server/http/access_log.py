@@ -32,7 +32,8 @@ class RequestRecord(NamedTuple):
 
     @property
     def is_probe(self) -> bool:
-        return bool(self.state.get("probe"))
+        """Also of what an open page asks for every few seconds."""
+        return bool(self.state.get("probe")) or self.state.get("route") == "/status"
 
 
 class AccessLog:

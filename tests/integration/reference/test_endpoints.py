@@ -84,7 +84,8 @@ def test_every_header_that_the_code_reads_or_writes_is_listed() -> None:
     assert read - {"content-length"} == {name.lower() for name in REQUEST_HEADERS}
     written = set(
         re.findall(
-            r'"(retry-after|x-request-id|preference-applied|server-timing|allow|cache-control|[a-z]+-[a-z-]+)": ', text
+            r'"(retry-after|x-request-id|preference-applied|server-timing|allow|cache-control|vary|[a-z]+-[a-z-]+)": ',
+            text,
         )
     )
     assert written - {"content-type", "content-length", "x-accel-buffering"} == {

@@ -39,6 +39,10 @@ int nvmlDeviceGetUUID(void *handle, char *uuid, unsigned length) {
     strncpy(uuid, "GPU-5c7e0d8e-0000-1111-2222-333344445555", length);
     return handle == (void *)8 ? 0 : 2;
 }
+int nvmlDeviceGetName(void *handle, char *name, unsigned length) {
+    strncpy(name, "NVIDIA H200", length);
+    return handle == (void *)8 ? 0 : 2;
+}
 int nvmlDeviceGetUtilizationRates(void *handle, unsigned *rates) {
     rates[0] = 37;
     rates[1] = 12;

@@ -40,6 +40,8 @@ def test_memory_utilization_temperature_and_power(start: Start, tmp_path: Path) 
     assert gpu_metrics(server) == expected  # and none of the GPU that the container may not use
     assert NVML_LIBRARY in mapped_libraries(server)
     assert gpu_metrics(server) == expected
+    (gpu,) = server.get("/status").json()["machine"]["gpus"]
+    assert (gpu["name"], gpu["used"], gpu["size"], gpu["utilization"]) == ("NVIDIA H200", 50 * GIB, 150 * GIB, 0.37)
     assert check_metrics(server.get("/metrics").text) == ""
 
 
