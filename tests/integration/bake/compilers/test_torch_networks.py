@@ -31,6 +31,7 @@ from prebake.documents.settings import StageSettings
 from prebake.errors import SettingsInvalid
 from tests.gpu_check.compiled import artifact_of
 from tests.support.bake.host_bake import bake_folder
+from tests.support.collection.sampled import slow
 from tests.support.container.baking import replace_file
 from tests.support.container.running import Server, running
 from tests.support.images.blocks.checkpoint import bake, settings_for, write_checkpoint
@@ -106,6 +107,7 @@ def test_blocks_come_from_the_baked_cache(compiled: Path, tmp_path: Path) -> Non
     assert "load compile cache of net" in {phase["name"] for phase in start["phases"]}
 
 
+@slow
 def test_what_is_compiled_at_start_is_a_step_down(compiled: Path, tmp_path: Path) -> None:
     """A cache of nothing fits the machine, and gives no graph."""
     models = Path(shutil.copytree(compiled, tmp_path / "models"))
