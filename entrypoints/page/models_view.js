@@ -24,11 +24,20 @@ function focusButton(name) {
 
 /** The token stays in the input: in this page's memory, and nowhere else. */
 export function listen() {
+  takeTokenOfAddress();
   find("operator").addEventListener("submit", (event) => event.preventDefault());
   find("models").addEventListener("click", (event) => {
     const button = event.target.closest("button[data-operation]");
     if (button && button.getAttribute("aria-disabled") !== "true") run(button.dataset.model, button.dataset.operation);
   });
+}
+
+/** `prebake run --open` opens the page with the token in the fragment, which no request has; it leaves the address at once. */
+function takeTokenOfAddress() {
+  const [, token] = /^#token=(.+)$/.exec(location.hash) ?? [];
+  if (!token) return;
+  find("token").value = decodeURIComponent(token);
+  history.replaceState(null, "", location.pathname + location.search);
 }
 
 function showModel(model, operable) {

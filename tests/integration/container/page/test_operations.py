@@ -38,6 +38,18 @@ def test_a_model_is_cleared_unloaded_and_loaded_with_the_token(start: Start, bro
         assert stored == [""]
 
 
+def test_a_token_in_the_fragment_is_taken_and_leaves_the_address(start: Start, browser: Browser) -> None:
+    """As `prebake run --open` gives it."""
+    server = start(PREBAKE_ADMIN_TOKEN=TOKEN).wait_for("ready")
+    with visiting(browser, server.port) as visit:
+        visit.page.goto(f"{visit.address}#token={TOKEN}")
+        visit.wait_for_form()
+        assert visit.page.url == visit.address
+        press(visit, "clear")
+        visit.wait_for_text("#operation", "before")
+        assert not any(TOKEN in url.partition("#")[0] for url in visit.requested)
+
+
 def test_without_the_token_the_server_refuses_and_nothing_changes(start: Start, browser: Browser) -> None:
     server = start(PREBAKE_ADMIN_TOKEN=TOKEN).wait_for("ready")
     with visiting(browser, server.port) as visit:
