@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright. Playwright's own browser is not used."""
+"""Chromium, on Debian of its package, driven by Playwright. Playwright's own browser is not used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from prebake.io.log import log_to_stderr
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-PROGRAM = "chromium"
+PROGRAMS = ("chromium", "google-chrome")
+"""The first that is there. GitHub's runners have the second: Ubuntu's package chromium would need snap."""
 PACKAGES = ("chromium", "fonts-wqy-microhei")
 """With a font that has Chinese characters, for the screenshots."""
 
@@ -37,10 +38,14 @@ def running_chromium() -> Iterator[Browser]:
 def find_chromium() -> str:
     """The program. If it is missing it is installed, on Debian and as root: it needs too many libraries to run from a folder."""
     with hold_lock(cache_folder() / "tests" / "chromium.lock"):
-        found = shutil.which(PROGRAM)
+        found = find_program()
         if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
             debian_packages.install(PACKAGES, log_to_stderr)
-            found = shutil.which(PROGRAM)
+            found = find_program()
     if found is None:
         raise AssertionError(f"the tests of the page need Chromium: apt-get install {' '.join(PACKAGES)}")
     return found
+
+
+def find_program() -> str | None:
+    return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
