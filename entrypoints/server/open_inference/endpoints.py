@@ -109,6 +109,9 @@ class OpenInference:
             return error_response(
                 503, "The model is loading; its fields are not known yet.", headers={"retry-after": "1"}
             )
+        if unknown := [model.label for model in self._models.served if model.never_loaded]:
+            message = f"The fields of {', '.join(unknown)} are known once a request has loaded it for the first time."
+            return error_response(503, message)
         manifests = [model.timeline.manifest for model in self._models.served]
         described = [
             DescribedModel(

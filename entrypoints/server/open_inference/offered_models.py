@@ -13,12 +13,12 @@ class OfferedModels:
     def __init__(self, models: Sequence[ServedModel]) -> None:
         self.served = models
         self._directory = ModelDirectory(())
-        self._known: list[tuple[str, bool]] = []
+        self._known: list[tuple[str, bool, int]] = []
 
     @property
     def directory(self) -> ModelDirectory:
         """Made again whenever more is known of a model."""
-        known = [(model.label, is_known(model)) for model in self.served]
+        known = [(model.label, is_known(model), len(model.timeline.fields)) for model in self.served]
         if known != self._known:
             images = [
                 ImageModel(model.label, model.timeline.manifest if is_known(model) else None, model.timeline.fields)

@@ -47,6 +47,43 @@ def test_a_lazy_container_is_ready_without_a_model_process(start: Start) -> None
     assert server.wait() == 0
 
 
+def test_the_open_inference_protocol_loads_a_model_too(start: Start) -> None:
+    server = start(PREBAKE_PRELOAD="lazy").wait_for("ready")
+    assert server.get("/openapi.json").status_code == 503
+    assert server.get("/v2/models/tiny").json()["inputs"] == []
+    inputs = [{"name": "values", "datatype": "BYTES", "shape": [1], "data": ["1,2,3,4"]}]
+    answered = server.client.post("/v2/models/tiny/infer", json={"inputs": inputs})
+    assert answered.status_code == 200, answered.text
+    assert "values" in {each["name"] for each in server.get("/v2/models/tiny").json()["inputs"]}
+    assert server.get("/openapi.json").status_code == 200
+
+
+def test_a_graph_of_a_model_that_is_not_loaded(start: Start) -> None:
+    server = start(PREBAKE_PRELOAD="lazy").wait_for("ready")
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]
+    answered = server.client.post("/v2/models/total/infer", json={"inputs": inputs})
+    assert answered.status_code == 200, answered.text
+    assert answered.json()["outputs"][0]["data"] == [10]
+
+
+def test_a_stream_of_events_begins_with_the_load(start: Start) -> None:
+    server = start(PREBAKE_PRELOAD="lazy").wait_for("ready")
+    streamed = server.post(data=FORM, headers={"accept": "text/event-stream"})
+    assert streamed.text.count("event: answer") == 1
+
+
+def test_a_server_that_stops_answers_what_waits_for_a_load(start: Start) -> None:
+    server = start(PREBAKE_PRELOAD="lazy", TINY_START="1").wait_for("ready")
+    with ThreadPoolExecutor(1) as client:
+        waiting = client.submit(ask, server)
+        server.wait_for_note("creating")
+        server.terminate()
+        server.wait_for("draining")
+        server.leave_note("go")
+        assert waiting.result() == pytest.approx(answer(1))
+    assert server.wait() == 0
+
+
 def test_requests_share_one_load(start: Start) -> None:
     server = start(PREBAKE_PRELOAD="lazy", PREBAKE_WORKERS="2").wait_for("ready")
     with ThreadPoolExecutor(4) as clients:
