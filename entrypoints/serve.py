@@ -165,6 +165,8 @@ def load_model(preload: Preload) -> None:
         model = preload.create_model(create, components)
         preload.warm_up(manifest, model)  # one inference; its answer must be the framework's
         preload.wait_for_components()
+        if preload.performs:
+            preload.warm_buckets(manifest)  # so that no request meets a bucket that never ran
         preload.wait_for_verification()
         preload.become_ready(manifest)
         preload.measure_free_memory()  # what is left for requests

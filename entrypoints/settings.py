@@ -68,6 +68,8 @@ class Settings(NamedTuple):
     """The digest of the image that runs, for its metrics and traces: an image cannot contain its own."""
     model_names: tuple[str, ...] = ()
     """Empty if the image has one model. The image sets the variable."""
+    mode: str = "standard"
+    """``performance``: everything stays in memory, in the form that later answers take the least time with."""
     preload: tuple[str, ...] = ("all",)
     """The models that a start loads: ``all``, ``lazy`` for none, or names. Requests load the others."""
     pin: tuple[str, ...] = ()
@@ -137,6 +139,7 @@ VARIABLES: Mapping[str, tuple[str, Values]] = {
     "AIP_PREDICT_ROUTE": ("predict_route", A_PATH),
     "PREBAKE_IMAGE_DIGEST": ("image_digest", "a digest"),
     "PREBAKE_MODEL_NAMES": ("model_names", "names, separated by commas"),
+    "PREBAKE_MODE": ("mode", ("standard", "performance")),
     "PREBAKE_PRELOAD": ("preload", "all, lazy, or names of models, separated by commas"),
     "PREBAKE_PIN": ("pin", "names of models or components, separated by commas"),
     "PREBAKE_IDLE_SECONDS": ("idle_seconds", (0, 31_536_000)),
@@ -163,6 +166,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsFault(problems)
     settings = Settings(**values, telemetry=read_telemetry(environ))
+    if settings.mode == "performance":
+        settings = settings._replace(preload=("all",), idle_seconds=0.0, host_memory=0, device_memory=0)
     return settings._replace(workers=max(1, settings.workers), admin_token=settings.admin_token.strip())
 
 

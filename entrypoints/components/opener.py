@@ -16,7 +16,7 @@ from entrypoints.files.readahead import advise, advise_reads
 from entrypoints.files.verification import Verification, find_conditional_files
 from entrypoints.hardware.container_memory import ContainerMemory
 from entrypoints.hardware.memory import check_memory
-from entrypoints.hardware.providers import list_available_providers
+from entrypoints.hardware.providers import CPU, list_available_providers
 from entrypoints.manifest.shape_buckets import ACCEPTS_ANY
 from entrypoints.manifest.values import Artifact, Manifest, OnnxComponent, TorchComponent
 from entrypoints.processes.events import BucketRun, ComponentOpened
@@ -90,11 +90,13 @@ class Opener:
         *,
         strict: bool = False,
         memory_check: str = "error",
+        prepacks: bool = False,
         budgets: Mapping[str, int] = {},
         pinned: Collection[str] = (),
     ) -> None:
         """``strict``: a fallback ends the start (``entrypoints.runtime.fallback``). ``memory_check``: ``warn`` if the start
-        goes on with a memory limit that cannot hold the weights. ``budgets``: bytes by kind of memory, and ``pinned`` the
+        goes on with a memory limit that cannot hold the weights. ``prepacks``: graphs on a CPU get copies of their weights in the
+        layout of its kernels, whatever the manifest says. ``budgets``: bytes by kind of memory, and ``pinned`` the
         components that stay open, as of ``entrypoints.components.budgets``."""
         self._models = models
         self._manifest = manifest
@@ -103,6 +105,7 @@ class Opener:
         self._timeline = timeline
         self._verification = verification
         self._conditional = find_conditional_files(manifest)
+        self._prepacks = prepacks
         self._budgets = budgets
         self._pinned = pinned
         self._open_components = OpenComponents(models, manifest, self._verify)
@@ -263,6 +266,8 @@ class Opener:
 
     def _open_artifact(self, artifact: Artifact, component: OnnxComponent, threads: int, *, serving: bool) -> Session:
         """Before ready, weights may be verified after the session is open: ready waits for them."""
+        if self._prepacks and artifact.providers[0] == CPU:
+            artifact = artifact._replace(session=artifact.session._replace(prepack=True))
         self._read_ahead(artifact)
         self._wait_for(*(artifact.files if serving else list_files_to_verify_first(artifact)))
         return open_artifact(self._models, component, artifact, threads)

@@ -54,6 +54,7 @@ class Preload:
         self._verify = settings.verify
         self._fallback = settings.fallback
         self._memory_check = settings.memory_check
+        self.performs = settings.mode == "performance"
         self._budgets = {"host": settings.host_memory, "device": settings.device_memory}
         self._pinned = settings.find_pinned(model_name)
         self._threads = settings.threads or count_cpus()
@@ -136,6 +137,7 @@ class Preload:
             self._verification,
             strict=strict,
             memory_check=self._memory_check,
+            prepacks=self.performs,
             budgets={place: size for place, size in self._budgets.items() if size},
             pinned=self._pinned,
         )

@@ -125,6 +125,7 @@ def _residency_env(spec: ImageSpec) -> dict[str, str]:
     preload = spec.preload if isinstance(spec.preload, str) else ",".join(spec.preload)
     settings = spec.residency
     values = {
+        "PREBAKE_MODE": (spec.mode, "standard"),
         "PREBAKE_PRELOAD": (preload, "all"),
         "PREBAKE_PIN": (",".join(settings.pin), ""),
         "PREBAKE_IDLE_SECONDS": (f"{settings.idle_seconds:g}", "0"),

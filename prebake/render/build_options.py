@@ -6,10 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from prebake.io.byte_sizes import format_bytes
 from prebake.plan.planner import unaccepted_licenses
 from prebake.plan.values import DEFAULT_STARTS, Plan
 
 UNKNOWN_PLATFORM = "the platform of the Engine; no Engine answers here"
+
+
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".onnx", ".data")
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,21 @@ def options_lines(plan: Plan, options: BuildOptions) -> list[str]:
     return [
         f"  platform    {options.platform or UNKNOWN_PLATFORM}",
         f"  weights     {weights}; compression of layers: {options.compression}",
+        *_memory_lines(plan),
         *(f"  output      {_place(place, plan, options)}" for place in options.outputs),
         *(f"  cache       {reference}, read only" for reference in options.cache_from),
         *(f"  license     you have to accept it: --accept-license {id}" for id in accept),
     ]
+
+
+def _memory_lines(plan: Plan) -> list[str]:
+    """What performance mode costs a container beside the weights that it maps."""
+    if plan.spec.mode != "performance":
+        return []
+    if plan.target != "cpu":
+        return ["  memory      performance mode: everything stays loaded"]
+    size = format_bytes(sum(file.size for file in plan.files if file.path.endswith(WEIGHT_SUFFIXES)))
+    return [f"  memory      performance mode: everything stays loaded; prepacked weights allocate at most {size}"]
 
 
 def base_line(plan: Plan, choice: str) -> str:

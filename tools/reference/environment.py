@@ -206,6 +206,9 @@ MEANINGS: Mapping[str, str] = {
     "variable nobody may. The token is never shown; blanks and line ends around it do not count.",
     "PREBAKE_IMAGE_DIGEST": "The digest of the image that runs, such as `sha256:…`, for the label `digest` of "
     "[`prebake_build_info`](metrics.md) and for traces: an image cannot contain its own. `prebake deploy` sets it.",
+    "PREBAKE_MODE": "`performance`: everything is loaded at the start and stays in memory, whatever the next variables say; each "
+    "bucket runs before the container is ready; and graphs on a CPU get prepacked copies of their weights "
+    "([performance mode](../concepts/residency.md#performance-mode)). The default is `mode` of [image.yaml](image-yaml.md).",
     "PREBAKE_PRELOAD": "The models that a start loads: `all`, `lazy` for none, or names; requests load the others "
     "([what stays in memory](../concepts/residency.md)). The default is `preload` of [image.yaml](image-yaml.md), if it is set.",
     "PREBAKE_PIN": "Models that are never unloaded by themselves, or components that are never closed (`MODEL/COMPONENT` in an "

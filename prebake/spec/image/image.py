@@ -169,6 +169,11 @@ class ImageSpec(StrictModel):
         "the image. warn: use the next one and log it. error: exit with 79",
     )
     limits: Limits = Field(default=Limits(), description="Limits of the server")
+    mode: Literal["standard", "performance"] = Field(
+        default="standard",
+        description="performance: everything stays in memory, each bucket runs before the container is ready, and graphs on a "
+        "CPU get prepacked copies of their weights",
+    )
     preload: Preload = Field(
         default="all",
         description="The models that a start loads: all, lazy for none, or a list of names. Requests load the others",

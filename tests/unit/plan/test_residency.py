@@ -11,6 +11,7 @@ from prebake.errors import SpecInvalid
 from prebake.plan.image_config import container_config
 from prebake.plan.planner import make_plan
 from prebake.plan.values import Options
+from prebake.render.build_options import BuildOptions, options_lines
 from tests.unit.plan.test_serving import copy_image
 
 SETTINGS = """
@@ -38,6 +39,18 @@ def test_each_becomes_a_setting_of_the_container(tmp_path: Path) -> None:
     assert (found.idle_seconds, found.host_memory, found.device_memory) == (300, 4 << 30, 20 << 30)
     without = make_plan(copy_image(tmp_path / "without", "", "minilm"), Options())
     assert not {name for name in container_config(without).env if name.startswith("PREBAKE_P")}
+
+
+def test_performance_mode_is_a_variable_and_its_memory_is_in_the_plan(tmp_path: Path) -> None:
+    plan = make_plan(copy_image(tmp_path, "mode: performance"), Options())
+    settings = read_settings({**container_config(plan).env, "PREBAKE_IDLE_SECONDS": "5", "PREBAKE_HOST_MEMORY": "1Gi"})
+    assert settings.mode == "performance"
+    assert (settings.preload, settings.idle_seconds, settings.host_memory) == (("all",), 0, 0)
+    (line,) = [line for line in options_lines(plan, BuildOptions()) if "performance mode" in line]
+    assert line.endswith("prepacked weights allocate at most 86.7 MiB")
+    standard = make_plan(copy_image(tmp_path / "standard", ""), Options())
+    assert "PREBAKE_MODE" not in container_config(standard).env
+    assert not any("performance mode" in line for line in options_lines(standard, BuildOptions()))
 
 
 def test_names_that_the_image_lacks(tmp_path: Path) -> None:
