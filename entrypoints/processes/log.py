@@ -197,7 +197,7 @@ before_end: list[Callable[[], None]] = []
 
 
 def end_log() -> None:
-    for write_last_lines in before_end:
+    for write_last_lines in list(before_end):  # each may leave the list
         write_last_lines()
     repeats.tell(float("inf"))
 

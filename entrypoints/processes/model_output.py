@@ -37,9 +37,12 @@ class ModelOutput:
 
     def follow(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read what the pipe holds, and then what comes."""
+        pipe = self._pipe
         self._read_all()
         if self._pipe is not None:
             loop.add_reader(self._pipe, self._read_once, loop)
+        elif pipe is not None:
+            os.close(pipe)
 
     def read_rest(self) -> None:
         """At the end of the server process."""
@@ -70,6 +73,7 @@ class ModelOutput:
         if not chunk:
             self._end()
             self._pipe = None
+            before_end.remove(self.read_rest)  # models may be loaded and unloaded a thousand times
             return False
         *lines, rest = (self._rest + chunk).split(b"\n")
         self._write(lines)

@@ -140,6 +140,11 @@ class GenerateEndpoint:
             await asyncio.sleep(0.02)
         return cut_off
 
+    async def wait_until_answered(self) -> None:
+        """For the requests that the model process has got."""
+        while self._writers:
+            await asyncio.sleep(0.02)
+
     async def _receive(
         self, limit: int, headers: Mapping[bytes, bytes], receive: Receive, share: MemoryShare, deadline: float
     ) -> bytes:

@@ -73,6 +73,8 @@ class Usage:
         """Complete requests for an inference, from ready on."""
         self.hits = 0
         """Those of them that met the model with all of its components in memory."""
+        self.waiting = 0
+        """Those of ``in_flight`` that wait for the model to be loaded."""
         self.last_used = 0.0
         """When a request for an inference was last at work, by the loop's clock."""
         self.loads = Histogram()

@@ -77,6 +77,13 @@ class Residency:
         Raises Disconnected, and HTTPException: 503 if no request may load it, 504 after the deadline (by the loop's clock), 500
         if it cannot be loaded.
         """
+        model.usage.waiting += 1
+        try:
+            await self._wait_until_loaded(model, deadline, disconnected)
+        finally:
+            model.usage.waiting -= 1
+
+    async def _wait_until_loaded(self, model: ServedModel, deadline: float, disconnected: asyncio.Future[None]) -> None:
         loop = asyncio.get_running_loop()
         while model.availability != "loaded":
             load = self._find_load(model)
@@ -180,14 +187,17 @@ class Residency:
         log_event("unloaded", model=model.label, reason=reason, cut_off=cut_off)
 
     async def _make_room(self, model: ServedModel) -> None:
-        """Unload what was not asked for the longest time, until the model fits into the budgets; wait for models at work."""
+        """Unload what was not asked for the longest time, until the model fits into the budgets. A model at work answers first
+        what its process has got; later requests for it wait, or a model that is always asked would keep the others out."""
         if self._room is None:
             return
         async with self._room_lock:
             while (victims := self._room.find_victims(model)) != []:
                 for victim in victims or ():
                     await self._unload_unused(victim, ROOM)
-                if victims is None:
+                if victims is None and (busy := self._room.find_busy_victim(model)) is not None:
+                    await self._unload_busy(busy)
+                elif victims is None:
                     await asyncio.sleep(POLL_SECONDS)
             self._room.take(model)
 
@@ -195,6 +205,13 @@ class Residency:
         async with self._locks[model.name]:
             if model.is_unused:
                 await self._end(model, reason)
+
+    async def _unload_busy(self, model: ServedModel) -> None:
+        async with self._locks[model.name]:
+            if model.is_loaded:
+                model.availability = "unloading"
+                await model.generate.wait_until_answered()
+                await self._end(model, ROOM)
 
     async def _unload_idle(self, seconds: float) -> None:
         while True:

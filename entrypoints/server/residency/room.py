@@ -84,6 +84,18 @@ class Room:
             victims.append(victim)
         return victims if self._budgets.holds({*staying, model.name}) else None
 
+    def find_busy_victim(self, model: ServedModel) -> ServedModel | None:
+        """The least recently used of all models that could leave; None if their room is not enough. A model whose load requests
+        still wait for has not begun them: it stays."""
+        candidates = {
+            other.name: other
+            for other in self._models
+            if other.is_loaded and other.name in self._taken - {*self._pinned} and not other.usage.waiting
+        }
+        if not self._budgets.holds({*self._taken - candidates.keys(), model.name}):
+            return None
+        return min(candidates.values(), key=lambda other: other.usage.last_used, default=None)
+
 
 def list_sizes(settings: Settings) -> dict[str, int]:
     """Bytes by kind of memory, of the budgets that are set."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.container.baking import answer
-from tests.support.container.running import Server, Start
+from tests.support.container.running import Server, Start, wait_until
 from tests.support.container.two_models import SEVERAL, bake_two
 
 FORM = {"values": "1,2,3,4"}
@@ -50,6 +50,41 @@ def test_requests_for_both_at_once_are_answered(start: Start) -> None:
     with ThreadPoolExecutor(3) as clients:  # as many as a model and its queue take
         assert all(clients.map(lambda each: ask(server, *each), asked, timeout=120))
     assert len(server.find_model_processes()) == 1
+
+
+def test_a_model_that_is_always_asked_does_not_keep_the_other_out(start: Start) -> None:
+    """Its next request comes before the one at work is answered, so that it never has nothing to do."""
+    server = start(**ONE, PREBAKE_PRELOAD="left").wait_for("ready")
+    with ThreadPoolExecutor(3) as clients:
+        held = clients.submit(hold, server)
+        server.wait_for_note("holding")
+        other = clients.submit(ask, server, "right", 2)
+        wait_until(
+            lambda: server.get("/").json()["models"]["left"]["status"] == "unloading", "the wait for the one at work"
+        )
+        later = clients.submit(ask, server, "left", 3)
+        wait_until(lambda: server.metric('prebake_requests_in_flight{model="left"}') == 2, "the later request")
+        assert not other.done()
+        server.leave_note("release")
+        assert held.result() == 200
+        assert other.result()
+        assert later.result()
+    assert server.metric('prebake_model_load_seconds_count{model="left"}') == 1
+
+
+def test_requests_that_waited_for_a_load_are_begun_before_the_next_one_wants_the_room(start: Start) -> None:
+    """Each client asks both models in turn, so that a load of one is always wanted while the other is loaded."""
+    server = start(**ONE).wait_for("ready")
+
+    def take_turns(first: int) -> list[bool]:
+        return [ask(server, list(PATHS)[(first + number) % 2], 2) for number in range(4)]
+
+    with ThreadPoolExecutor(2) as clients:
+        assert list(clients.map(take_turns, (0, 1), timeout=120)) == [[True] * 4] * 2
+
+
+def hold(server: Server) -> int:
+    return server.client.post(PATHS["left"], data={**FORM, "manner": "hold"}).status_code
 
 
 def test_a_budget_for_both_unloads_nothing(start: Start) -> None:

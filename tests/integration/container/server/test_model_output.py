@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from entrypoints.processes.log import before_end
 from entrypoints.processes.model_output import LAST_LINES, MAX_LINES, MAX_TEXT_BYTES, ModelOutput
 from tests.support.container.running import Server, Start, wait_until
 
@@ -130,3 +132,23 @@ def test_a_model_that_crashes_in_native_code_leaves_its_stacks(start: Start) -> 
     texts = list_output(server)
     assert texts[0] == "Fatal Python error: Segmentation fault"
     assert any("in load_model" in text for text in texts)
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_the_end_of_a_process_leaves_neither_its_pipe_nor_its_reader(*, is_early: bool) -> None:
+    """A server may load and unload a model a thousand times. ``is_early``: the process ends before its pipe is read."""
+
+    async def follow() -> None:
+        pipe, writer = os.pipe()
+        output = ModelOutput(pipe, "", lambda _: None)
+        if is_early:
+            os.close(writer)
+        output.follow(asyncio.get_running_loop())
+        if not is_early:
+            os.close(writer)
+        while Path(f"/proc/self/fd/{pipe}").exists():
+            await asyncio.sleep(0.005)
+
+    before = list(before_end)
+    asyncio.run(asyncio.wait_for(follow(), 20))
+    assert before_end == before
