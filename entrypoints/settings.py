@@ -97,6 +97,12 @@ class Settings(NamedTuple):
             return self.pin
         return tuple(name.removeprefix(f"{model}/") for name in self.pin if name.startswith(f"{model}/"))
 
+    def list_together(self, model: str) -> tuple[str, ...] | None:
+        """The models that are certainly in memory at the same time as this one, itself included; None: all of the image."""
+        if self.preload == ("all",) and not self.host_memory:
+            return None
+        return tuple(name for name in self.model_names if name == model or name in self.pin)
+
     @property
     def manages_memory(self) -> bool:
         """Whether a start may have to leave some models out."""

@@ -93,11 +93,13 @@ class Opener:
         prepacks: bool = False,
         budgets: Mapping[str, int] = {},
         pinned: Collection[str] = (),
+        together: Collection[str] | None = None,
     ) -> None:
         """``strict``: a fallback ends the start (``entrypoints.runtime.fallback``). ``memory_check``: ``warn`` if the start
         goes on with a memory limit that cannot hold the weights. ``prepacks``: graphs on a CPU get copies of their weights in the
         layout of its kernels, whatever the manifest says. ``budgets``: bytes by kind of memory, and ``pinned`` the
-        components that stay open, as of ``entrypoints.components.budgets``."""
+        components that stay open, as of ``entrypoints.components.budgets``. ``together``: the models of the image that the
+        memory limit has to hold at once; None: all."""
         self._models = models
         self._manifest = manifest
         self._strict = strict
@@ -108,6 +110,7 @@ class Opener:
         self._prepacks = prepacks
         self._budgets = budgets
         self._pinned = pinned
+        self._together = together
         self._open_components = OpenComponents(models, manifest, self._verify)
         self.components: OpenComponents | ResidentComponents = self._open_components
         self.used_files: set[str] = set()
@@ -186,7 +189,7 @@ class Opener:
         from entrypoints.hardware.memory_limit import check_limit  # here, beside the imports of the start
 
         try:
-            check_limit(self._models, self._manifest, memory)
+            check_limit(self._models, self._manifest, memory, self._together)
         except MemoryLimitTooLow as fault:
             if self._memory_check != "warn":
                 raise

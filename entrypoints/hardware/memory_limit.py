@@ -37,13 +37,18 @@ class Needs(NamedTuple):
         return sum(self.weights.values()) + self.runtimes
 
 
-def check_limit(models: Path, manifest: Manifest, memory: ContainerMemory) -> None:
+def check_limit(
+    models: Path, manifest: Manifest, memory: ContainerMemory, together: Collection[str] | None = None
+) -> None:
     """Raises MemoryLimitTooLow if the limit is below the sum of the weights that an inference reads and of the runtimes.
-    Activations need more on top. Reads nothing but the limit, unless that is about the size of the image's files."""
+    Activations need more on top. Reads nothing but the limit, unless that is about the size of the image's files.
+
+    ``together``: the models that are in memory at once, by name; None: all that the image has.
+    """
     limit = memory.read_limit()
     if limit is None or find_upper_bound(manifest) <= limit:
         return
-    manifests = list_manifests(models, manifest)
+    manifests = list_manifests(models, manifest, together)
     needs = Needs(count_weights(models, manifests), count_runtime_bytes(manifests))
     swap = memory.read_swap()
     if needs.total > limit + swap:
@@ -73,14 +78,16 @@ def count_runtime_bytes(manifests: Collection[Manifest]) -> int:
     return SERVER_BYTES + sum(GRAPHS_BYTES + (TORCH_BYTES if manifest.torch else 0) for manifest in manifests)
 
 
-def list_manifests(models: Path, manifest: Manifest) -> list[Manifest]:
-    """Of all models of the image, as they share the limit. A manifest that cannot be read is the fault of its model's start."""
+def list_manifests(models: Path, manifest: Manifest, together: Collection[str] | None) -> list[Manifest]:
+    """Of the models of the image that share the limit. A manifest that cannot be read is the fault of its model's start."""
     if manifest.multi_model is None:
         return [manifest]
     from entrypoints.manifest.reader import read_manifest
 
     found = []
     for name in json.loads((models / MANIFEST_FILE).read_bytes())["models"]:
+        if together is not None and name not in together:
+            continue
         try:
             found.append(read_manifest(models, name))
         except Fault:

@@ -57,6 +57,7 @@ class Preload:
         self.performs = settings.mode == "performance"
         self._budgets = {"host": settings.host_memory, "device": settings.device_memory}
         self._pinned = settings.find_pinned(model_name)
+        self._together = settings.list_together(model_name)
         self._threads = settings.threads or count_cpus()
         self._address = settings.address
         self._timeline = timeline
@@ -140,6 +141,7 @@ class Preload:
             prepacks=self.performs,
             budgets={place: size for place, size in self._budgets.items() if size},
             pinned=self._pinned,
+            together=self._together,
         )
         self._opener.start(self._threads)
         self.components = self._opener.components

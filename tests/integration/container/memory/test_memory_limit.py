@@ -19,6 +19,7 @@ from entrypoints.hardware.weight_use import list_dense_graph_ranges, list_dense_
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.manifest.values import OnnxComponent, TorchComponent, TorchRuntime
 from entrypoints.runtime.fallback import list_uncompiled
+from entrypoints.settings import read_settings
 from prebake.bake.stages.join import join_image
 from prebake.documents.join_settings import JoinSettings
 from tests.support.container.baking import WEIGHTS, bake, write_manifest
@@ -109,6 +110,26 @@ def test_models_that_share_weights_count_them_once(tmp_path: Path) -> None:
     assert left.multi_model.file_bytes == sum(file["size"] for file in listed.values()) > WEIGHTS.nbytes
     with pytest.raises(MemoryLimitTooLow, match=f"{SERVER_BYTES + 2 * GRAPHS_BYTES:,} for the interpreter"):
         check_limit(models, left, make_memory(tmp_path, RUNTIMES))
+    one = make_memory(tmp_path, RUNTIMES + WEIGHTS.nbytes)
+    check_limit(models, left, one, ["left"])
+    with pytest.raises(MemoryLimitTooLow):
+        check_limit(models, left, one, ["left", "right"])
+
+
+@pytest.mark.parametrize(
+    ("variables", "together"),
+    [
+        ({}, None),
+        ({"PREBAKE_PIN": "a", "PREBAKE_IDLE_SECONDS": "9"}, None),
+        ({"PREBAKE_HOST_MEMORY": "1Gi"}, ("b",)),
+        ({"PREBAKE_PRELOAD": "lazy"}, ("b",)),
+        ({"PREBAKE_PRELOAD": "c", "PREBAKE_PIN": "c,a/encoder"}, ("b", "c")),
+    ],
+)
+def test_models_that_make_room_for_one_another_need_not_fit_together(
+    variables: dict[str, str], together: tuple[str, ...] | None
+) -> None:
+    assert read_settings({"PREBAKE_MODEL_NAMES": "a,b,c", **variables}).list_together("b") == together
 
 
 def test_ranges_are_counted_once() -> None:
