@@ -117,7 +117,7 @@ class Settings(NamedTuple):
 Values = str | tuple[str, ...] | tuple[float, float]
 """What a variable may be: any text (a description of it), one of several words, or a number from a smallest to a largest one."""
 
-BYTES = "bytes, or a number with Ki, Mi or Gi"
+BYTES = "bytes, or a number with Ki, Mi, Gi, Ti, k, M, G or T"
 A_PATH = "a path that begins with /"
 
 VARIABLES: Mapping[str, tuple[str, Values]] = {

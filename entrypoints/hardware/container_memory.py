@@ -22,7 +22,7 @@ the page cache can be given up at no cost."""
 REQUEST_SHARE = 0.5
 """The share of the free memory that requests may take; the other half is for the model's computation."""
 MIN_REQUEST_MEMORY = 64 << 20
-SUFFIXES = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+SUFFIXES = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 class ContainerMemory:
@@ -91,9 +91,9 @@ def find_request_memory(setting: int = 0, memory: ContainerMemory | None = None)
 
 
 def parse_bytes(text: str) -> int:
-    """A number of bytes, with a suffix as Kubernetes has it: ``512Mi``. Raises ValueError."""
-    suffix = text[-2:]
-    digits, unit = (text[:-2], SUFFIXES[suffix]) if suffix in SUFFIXES else (text, 1)
+    """A number of bytes, with a suffix as Kubernetes has it: ``512Mi``, ``2G``. Raises ValueError."""
+    suffix = next((suffix for suffix in SUFFIXES if text.endswith(suffix)), "")
+    digits, unit = text.removesuffix(suffix), SUFFIXES.get(suffix, 1)
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError(text)
     return int(digits) * unit

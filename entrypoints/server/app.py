@@ -232,7 +232,8 @@ class App:
                 | describe_settings(self._settings, model.timeline)
                 for model in self._models.values()
             }
-        return json_response(200, {"process_started": started, **account})
+        later = [model.label for model in self._models.values() if not model.loaded_at_start]
+        return json_response(200, {"process_started": started, **account, "not_loaded_at_start": later})
 
     def show_api(self) -> Response:
         return self.protocol.describe_api()

@@ -68,6 +68,7 @@ class ServedModel:
         """Whether a request loads the model if it is unloaded; False after an operator unloaded it."""
         self.never_loaded = False
         """Whether no process of this container has had the model in memory by now."""
+        self.loaded_at_start = True
         self.ended_by = ""
         """While it is restarted: why its process has ended."""
         self.find_residency: Callable[[], Residency] = find_no_residency

@@ -78,6 +78,6 @@ def prepare_unloaded(model: ServedModel, settings: Settings) -> None:
     model.timeline.apply(ManifestRead(manifest, [], settings.threads))
     seconds = model.timeline.now()
     model.timeline.apply(Ready(seconds))
-    model.availability, model.never_loaded = "unloaded", True
+    model.availability, model.never_loaded, model.loaded_at_start = "unloaded", True, False
     model.status.become_ready()
     log_event("ready", name=manifest.name, seconds=round(seconds, 3), loaded=False, address=settings.address)

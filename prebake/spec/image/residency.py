@@ -9,7 +9,7 @@ from pydantic import Field
 from prebake.spec.image.strict_model import Name, StrictModel
 
 Preload = Literal["all", "lazy"] | tuple[Name, ...]
-MemorySize = Annotated[str, Field(pattern=r"^[0-9]+([KMG]i)?$")]
+MemorySize = Annotated[str, Field(pattern=r"^[0-9]+([kMGT]|[KMGT]i)?$")]
 
 
 class Residency(StrictModel):
@@ -25,7 +25,7 @@ class Residency(StrictModel):
     )
     host_memory: MemorySize = Field(
         default="0",
-        description="Bytes, or a number with Ki, Mi or Gi, for weights and model processes. Beyond it, the least recently used "
-        "model makes room for another; in one model, the least recently used component. 0: no budget",
+        description="Bytes, as Kubernetes writes them (4Gi, 4G), for weights and model processes. Beyond it, the least recently "
+        "used model makes room for another; in one model, the least recently used component. 0: no budget",
     )
     device_memory: MemorySize = Field(default="0", description="The same for weights in the GPU's memory")

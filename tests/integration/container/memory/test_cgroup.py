@@ -189,7 +189,18 @@ def test_requests_never_get_more_than_the_machine_has(tmp_path: Path) -> None:
     assert find_request_memory(memory=memory) == 100 * MIB
 
 
-@pytest.mark.parametrize(("text", "size"), [("512Mi", 512 * MIB), ("2Gi", 2 << 30), ("4Ki", 4096), ("77", 77)])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("512Mi", 512 * MIB),
+        ("2Gi", 2 << 30),
+        ("4Ki", 4096),
+        ("1Ti", 1 << 40),
+        ("3M", 3_000_000),
+        ("2k", 2000),
+        ("77", 77),
+    ],
+)
 def test_a_size_has_the_suffixes_of_kubernetes(text: str, size: int) -> None:
     assert parse_bytes(text) == size
 

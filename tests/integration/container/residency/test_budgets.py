@@ -104,6 +104,7 @@ def test_what_is_pinned_must_leave_room_for_the_others(start: Start) -> None:
 
 def test_names_choose_what_a_start_loads(start: Start) -> None:
     server = start(**SEVERAL, PREBAKE_PRELOAD="right").wait_for("ready")
+    assert server.get("/startup").json()["not_loaded_at_start"] == ["left"]
     assert len(server.find_model_processes()) == 1
     assert server.metric('prebake_ready{model="right"}') == 1
     assert server.metric('prebake_ready{model="left"}') == 0

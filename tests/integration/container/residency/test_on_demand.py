@@ -33,6 +33,7 @@ def test_a_lazy_container_is_ready_without_a_model_process(start: Start) -> None
     assert server.get("/v2/models/tiny/ready").status_code == 200  # it accepts requests
     assert server.get("/").json()["status"] == "unloaded"
     assert server.metric("prebake_ready") == 0
+    assert server.get("/startup").json()["not_loaded_at_start"] == ["tiny"]
     assert ask(server, factor="3") == pytest.approx(answer(3))
     assert len(server.find_model_processes()) == 1
     index = server.get("/").json()
