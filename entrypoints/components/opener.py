@@ -102,15 +102,13 @@ class Opener:
         memory limit has to hold at once; None: all."""
         self._models = models
         self._manifest = manifest
-        self._strict = strict
-        self._memory_check = memory_check
+        self._strict, self._memory_check = strict, memory_check
         self._timeline = timeline
         self._verification = verification
         self._conditional = find_conditional_files(manifest)
         self._prepacks = prepacks
         self._budgets = budgets
-        self._pinned = pinned
-        self._together = together
+        self._pinned, self._together = pinned, together
         self._open_components = OpenComponents(models, manifest, self._verify)
         self.components: OpenComponents | ResidentComponents = self._open_components
         self.used_files: set[str] = set()

@@ -16,12 +16,7 @@ from pathlib import Path
 
 from entrypoints.components.opener import Opener
 from entrypoints.contract import Components, Model
-from entrypoints.errors import (
-    Fault,
-    ModelFault,
-    SessionFault,
-    WrongAnswer,
-)
+from entrypoints.errors import Fault, ModelFault, SessionFault, WrongAnswer
 from entrypoints.files.readahead import advise, read_ahead
 from entrypoints.files.verification import Verification, check_sizes, find_root_cause, list_extra_files
 from entrypoints.forms.limits import RequestMemory, find_body_size
@@ -56,8 +51,7 @@ class Preload:
         self._memory_check = settings.memory_check
         self.performs = settings.mode == "performance"
         self._budgets = {"host": settings.host_memory, "device": settings.device_memory}
-        self._pinned = settings.find_pinned(model_name)
-        self._together = settings.list_together(model_name)
+        self._pinned, self._together = settings.find_pinned(model_name), settings.list_together(model_name)
         self._threads = settings.threads or count_cpus()
         self._address = settings.address
         self._timeline = timeline
