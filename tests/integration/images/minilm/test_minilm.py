@@ -147,7 +147,7 @@ def test_padding_to_buckets_changes_no_embedding(baked: Path, published: naive.N
 
 
 def test_more_sentences_than_a_batch_keep_their_order(served: model.MiniLm) -> None:
-    many = [f"sentence number {n}" for n in range(model.BATCH + 3)]
+    many = [f"sentence number {n}" for n in range(model.RUN + 3)]
     assert np.abs(embed(served, many)[[0, -1]] - embed(served, [many[0], many[-1]])).max() < 1e-5
 
 

@@ -1,0 +1,96 @@
+"""A batch: requests that the model answers by one call of its ``generate_batch``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from entrypoints.contract import Answer, Cancelled
+from entrypoints.hardware.memory import is_out_of_memory
+from entrypoints.model.worker import FormCall, Inference, require_answer
+from entrypoints.processes.log import log_event, request_context
+from entrypoints.runtime.arena import find_arenas
+
+if TYPE_CHECKING:
+    from entrypoints.contract import BatchModel
+
+    Outcome = Answer | BaseException
+
+
+class Member(NamedTuple):
+    """A request of a batch. ``start``: when it began, by ``time.perf_counter``."""
+
+    inference: Inference
+    call: FormCall
+    start: float
+
+
+def answer_batch(inferences: Sequence[Inference]) -> None:
+    """In the worker's thread. A request that was cancelled meanwhile is left out."""
+    members: list[Member] = []
+    calls = [inference.call for inference in inferences]
+    batch_size = sum(call is not None for call in calls)
+    for inference, call in zip(inferences, calls, strict=True):
+        if call is None:
+            inference.work()
+            continue
+        inference.batch_size = 0 if members else batch_size
+        start, _ = inference.begin()
+        members.append(Member(inference, call, start))
+    for member, outcome in zip(members, compute(members), strict=True):
+        request_context.set(member.call.context)
+        member.inference.end(member.start, outcome)
+
+
+def compute(members: Sequence[Member]) -> list[Outcome]:
+    """The outcome of each request, which is an exception if it failed. Never raises."""
+    if len(members) <= 1:
+        return [compute_alone(member) for member in members]
+    outcomes, is_memory = compute_together(members)
+    if outcomes is not None:
+        return [finish(member, outcome) for member, outcome in zip(members, outcomes, strict=True)]
+    if not is_memory:
+        return [compute_alone(member) for member in members]
+    find_arenas().shrink_soon()
+    half = len(members) // 2
+    return [*compute(members[:half]), *compute(members[half:])]
+
+
+def compute_together(members: Sequence[Member]) -> tuple[Sequence[Outcome] | None, bool]:
+    """No outcomes if the model raised; then, whether it was for lack of memory. The exception is gone when this returns, and with
+    it what the model's frames held."""
+    model = cast("BatchModel", members[0].call.model)
+    request_context.set({"request_ids": ", ".join(call.context.get("request_id", "") for _, call, _ in members)})
+    try:
+        outcomes = model.generate_batch(
+            [call.values for _, call, _ in members], [inference for inference, _, _ in members]
+        )
+        if len(outcomes) != len(members):
+            raise TypeError(f"generate_batch() should return {len(members)} answers, not {len(outcomes)}")
+    except BaseException as error:  # the thread must outlive every exception of a model, SystemExit too
+        is_memory = is_out_of_memory(error)
+        action = "two smaller batches are tried" if is_memory else "each request is tried alone"
+        text = f"{type(error).__name__}: {error}"
+        log_event("batch failed", level="warning", size=len(members), error=text, action=action)
+        return None, is_memory
+    return outcomes, False
+
+
+def compute_alone(member: Member) -> Outcome:
+    try:
+        if member.inference.cancelled():
+            raise Cancelled
+        return require_answer(member.call(member.inference))
+    except BaseException as error:  # as above
+        return error
+
+
+def finish(member: Member, outcome: Outcome) -> Outcome:
+    """The answer to send: one of the Open Inference Protocol has a form of its own."""
+    if isinstance(outcome, BaseException):
+        return outcome
+    try:
+        answer = require_answer(outcome)
+        return require_answer(member.call.finish(member.inference, lambda: answer))
+    except Exception as error:
+        return error
