@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from entrypoints.contract import Answer, Cancelled
+from entrypoints.contract import Cancelled
 from entrypoints.hardware.memory import is_out_of_memory
-from entrypoints.model.worker import FormCall, Inference, require_answer
 from entrypoints.processes.log import log_event, request_context
 from entrypoints.runtime.arena import find_arenas
 
 if TYPE_CHECKING:
-    from entrypoints.contract import BatchModel
+    from entrypoints.contract import Answer, BatchModel
+    from entrypoints.model.inference import FormCall, Inference
 
     Outcome = Answer | BaseException
 
@@ -80,17 +81,21 @@ def compute_alone(member: Member) -> Outcome:
     try:
         if member.inference.cancelled():
             raise Cancelled
-        return require_answer(member.call(member.inference))
+        return member.call(member.inference)
     except BaseException as error:  # as above
         return error
 
 
 def finish(member: Member, outcome: Outcome) -> Outcome:
     """The answer to send: one of the Open Inference Protocol has a form of its own."""
+    inference, call, start = member
     if isinstance(outcome, BaseException):
         return outcome
+    computed = time.perf_counter()
     try:
-        answer = require_answer(outcome)
-        return require_answer(member.call.finish(member.inference, lambda: answer))
+        answer = call.finish(inference, lambda: outcome)
     except Exception as error:
         return error
+    if inference.times is not None:  # the batch has computed it
+        inference.times = inference.times._replace(compute_infer=int((computed - start) * 1e9))
+    return answer

@@ -11,8 +11,9 @@ from entrypoints.forms.fields import convert_form, measure_form
 from entrypoints.forms.form import Form, read_content
 from entrypoints.forms.json_body import estimate_json_bytes, read_json
 from entrypoints.forms.limits import MemoryShare
+from entrypoints.model.inference import Inference
 from entrypoints.model.preload import Preload
-from entrypoints.model.worker import Inference, Worker
+from entrypoints.model.worker import Worker
 from entrypoints.open_inference.infer.answer import PreparedInfer, answer_infer, read_infer
 from entrypoints.open_inference.infer.form import make_outputs, read_parts
 from entrypoints.open_inference.infer.graph import run_graph
@@ -21,7 +22,7 @@ from entrypoints.open_inference.raw_infer import RawInfer
 from entrypoints.processes.log import request_context
 
 if TYPE_CHECKING:
-    from entrypoints.model.worker import Compute
+    from entrypoints.model.inference import Compute
 
 
 def prepare_infer(worker: Worker, preload: Preload, raw: RawInfer, share: MemoryShare) -> tuple[Compute, float | None]:

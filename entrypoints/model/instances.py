@@ -24,8 +24,9 @@ from entrypoints.response import HTTPException, error_response
 
 if TYPE_CHECKING:
     from entrypoints.contract import Field
+    from entrypoints.model.inference import Compute, Inference
     from entrypoints.model.preload import Preload
-    from entrypoints.model.worker import Compute, Inference, Worker
+    from entrypoints.model.worker import Worker
 
 INSTANCES = "instances"
 KEYS = (INSTANCES, "parameters")

@@ -19,8 +19,9 @@ from entrypoints.forms.form import read_form
 from entrypoints.forms.limits import MemoryShare
 from entrypoints.forms.raw_clear import RawClear
 from entrypoints.forms.raw_request import RawRequest
+from entrypoints.model.inference import Inference
 from entrypoints.model.preload import Preload
-from entrypoints.model.worker import Inference, Worker
+from entrypoints.model.worker import Worker
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.exit import finish
 from entrypoints.processes.log import log_event, request_context
@@ -37,7 +38,7 @@ from entrypoints.server.inference import (
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
-    from entrypoints.model.worker import Compute
+    from entrypoints.model.inference import Compute
     from entrypoints.open_inference.raw_infer import RawInfer
 
 
