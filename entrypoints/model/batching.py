@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 
 class Member(NamedTuple):
-    """A request of a batch. ``start``: when it began, by ``time.perf_counter``."""
+    """A request of a batch."""
 
     inference: Inference
     call: FormCall
-    start: float
 
 
-def answer_batch(inferences: Sequence[Inference]) -> None:
-    """In the worker's thread. A request that was cancelled meanwhile is left out."""
-    members: list[Member] = []
+def answer_batch(inferences: Sequence[Inference]) -> list[Outcome]:
+    """The outcome of each, in the worker's thread. One that was cancelled meanwhile is left out of the batch."""
     calls = [inference.call for inference in inferences]
     batch_size = sum(call is not None for call in calls)
+    members: list[Member] = []
+    cancelled: list[Outcome] = []
     for inference, call in zip(inferences, calls, strict=True):
         if call is None:
-            inference.work()
+            cancelled.append(inference.work())
             continue
         inference.batch_size = 0 if members else batch_size
-        start, _ = inference.begin()
-        members.append(Member(inference, call, start))
-    for member, outcome in zip(members, compute(members), strict=True):
-        request_context.set(member.call.context)
-        member.inference.end(member.start, outcome)
+        inference.begin()
+        members.append(Member(inference, call))
+    computed = iter(compute(members))
+    others = iter(cancelled)
+    return [next(others if call is None else computed) for call in calls]
 
 
 def compute(members: Sequence[Member]) -> list[Outcome]:
@@ -61,11 +61,9 @@ def compute_together(members: Sequence[Member]) -> tuple[Sequence[Outcome] | Non
     """No outcomes if the model raised; then, whether it was for lack of memory. The exception is gone when this returns, and with
     it what the model's frames held."""
     model = cast("BatchModel", members[0].call.model)
-    request_context.set({"request_ids": ", ".join(call.context.get("request_id", "") for _, call, _ in members)})
+    request_context.set({"request_ids": ", ".join(call.context.get("request_id", "") for _, call in members)})
     try:
-        outcomes = model.generate_batch(
-            [call.values for _, call, _ in members], [inference for inference, _, _ in members]
-        )
+        outcomes = model.generate_batch([call.values for _, call in members], [inference for inference, _ in members])
         if len(outcomes) != len(members):
             raise TypeError(f"generate_batch() should return {len(members)} answers, not {len(outcomes)}")
     except BaseException as error:  # the thread must outlive every exception of a model, SystemExit too
@@ -88,7 +86,7 @@ def compute_alone(member: Member) -> Outcome:
 
 def finish(member: Member, outcome: Outcome) -> Outcome:
     """The answer to send: one of the Open Inference Protocol has a form of its own."""
-    inference, call, start = member
+    inference, call = member
     if isinstance(outcome, BaseException):
         return outcome
     computed = time.perf_counter()
@@ -97,5 +95,5 @@ def finish(member: Member, outcome: Outcome) -> Outcome:
     except Exception as error:
         return error
     if inference.times is not None:  # the batch has computed it
-        inference.times = inference.times._replace(compute_infer=int((computed - start) * 1e9))
+        inference.times = inference.times._replace(compute_infer=int((computed - inference.began) * 1e9))
     return answer

@@ -61,6 +61,8 @@ class Inference:
         share: MemoryShare | None = None,
     ) -> None:
         self.created = time.perf_counter()
+        self.began = 0.0
+        """As ``created``, by ``time.perf_counter``; 0: no worker has taken it."""
         self.started: Future[float] = Future()
         """Seconds that it waited in the queue."""
         self.answer: Future[Answer] = Future()
@@ -97,26 +99,28 @@ class Inference:
         compute = self._compute
         return compute if isinstance(compute, FormCall) and compute.size else None
 
-    def work(self) -> None:
+    def work(self) -> Answer | BaseException:
+        """The answer, or what the model raised. Never raises."""
         self.batch_size = 1 if self.call is not None else 0
-        start, compute = self.begin()
+        compute = self.begin()
         try:
             if compute is None or self.cancelled():
                 raise Cancelled
-            answer: Answer | BaseException = require_answer(compute(self))
+            return require_answer(compute(self))
         except BaseException as error:  # the thread must outlive every exception of a model, SystemExit too
-            answer = error
-        self.end(start, answer)
+            return error
 
-    def begin(self) -> tuple[float, Compute | None]:
-        """The time, and what computes the answer: None if the inference was cancelled in the queue."""
-        start, compute = time.perf_counter(), self._compute
-        self.started.set_result(start - self.created)
-        return start, compute
+    def begin(self) -> Compute | None:
+        """What computes the answer; None if the inference was cancelled in the queue."""
+        self.began, compute = time.perf_counter(), self._compute
+        self.started.set_result(self.began - self.created)
+        return compute
 
-    def end(self, start: float, answer: Answer | BaseException) -> None:
-        """``start``: when it began. Calls what waits for the answer, in this thread."""
-        self.seconds = time.perf_counter() - start
+    def end(self, answer: Answer | BaseException) -> None:
+        """Calls what waits for the answer, in this thread."""
+        self.seconds = time.perf_counter() - self.began
+        if isinstance(self._compute, FormCall):
+            request_context.set(self._compute.context)
         self._drop_values()
         if isinstance(answer, BaseException):
             self.answer.set_exception(answer)

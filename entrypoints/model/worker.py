@@ -63,24 +63,26 @@ class Worker:
         return inference
 
     def _loop(self) -> None:
-        answered = 0
+        in_flight = 0
         while True:
-            inferences = [self._inferences.get()] if self.batch is None else self._take(self.batch, answered)
-            answered = len(inferences)
-            if answered == 1:
-                inferences[0].work()
+            inferences = [self._inferences.get()] if self.batch is None else self._take(self.batch, in_flight)
+            if len(inferences) == 1:
+                outcomes = [inferences[0].work()]
             else:
                 from entrypoints.model.batching import answer_batch  # late: a start does not need it
 
-                answer_batch(inferences)
-            del inferences  # their answers may be large, and the next one may come much later
+                outcomes = answer_batch(inferences)
+            # Before the first answer is sent, after which its client may ask again.
+            in_flight = len(inferences) + self._inferences.qsize() + (self._next is not None)
+            for inference, outcome in zip(inferences, outcomes, strict=True):
+                inference.end(outcome)
+            del inferences, inference, outcomes, outcome  # they may be large, and the next one may come much later
             find_arenas().end_request(self.threads)
 
-    def _take(self, batch: Batch, answered: int) -> list[Inference]:
-        """The next inferences. ``answered``: how many this thread has just answered. Other threads that wait for inferences wait
-        for this one."""
+    def _take(self, batch: Batch, in_flight: int) -> list[Inference]:
+        """The next inferences. ``in_flight``: how many there were when this thread had computed its last ones. Other threads that
+        wait for inferences wait for this one."""
         with self._taking:
-            in_flight = answered + self._inferences.qsize() + (self._next is not None)
             deadline = time.perf_counter() + batch.wait
             first, self._next = self._next or self._inferences.get(), None
             taken, call = [first], first.call
