@@ -85,7 +85,7 @@ ifeq ($(BENCH_SIZE),)
 	$(BIN)/python -m tests.benchmarks.server
 endif
 
-bench-server: engine  ## of make bench: throughput of minilm against a bare Starlette application, latency at saturation
+bench-server: engine  ## of make bench: throughput of minilm against a bare Starlette application, with batches and without, latency at saturation
 	$(BIN)/python -m tests.benchmarks.server
 
 gpu-check:  ## PYTHON=python3, one with torch for CUDA, safetensors and numpy: what only a GPU can tell, into docs/measurements/gpu.md; no Docker

@@ -113,6 +113,35 @@ class Model(Protocol):
         """
 
 
+class Batch(NamedTuple):
+    """Says that a model answers requests that wait in the queue together: its attribute ``batch``, beside ``generate_batch``."""
+
+    size: int = 32
+    """The most requests of one batch; with ``measure``, the most of their sizes together."""
+    wait: float = 0.0
+    """Seconds after a batch in which the clients that it answered may ask again, before the next batch begins with fewer requests
+    than were in flight. A client that is alone never waits."""
+    measure: Callable[[Mapping[str, object]], int] | None = None
+    """The size of a request, from its form: for example its number of sentences. A request that is larger than ``size`` is
+    answered alone. Called before the request waits in the queue; it may raise BadRequest. Without it, every size is 1."""
+
+
+class BatchModel(Model, Protocol):
+    """A model that can answer several requests at once. It is asked by ``generate`` for a request that is alone."""
+
+    @property
+    def batch(self) -> Batch: ...
+
+    def generate_batch(
+        self, forms: Sequence[Mapping[str, object]], cancelled: Sequence[Cancellation]
+    ) -> Sequence[Answer | Exception]:
+        """One answer for each form, in order, as ``generate`` would give it. ``cancelled`` has one function for each form.
+
+        An exception in place of an answer ends that request alone: BadRequest, or Cancelled if its ``cancelled()`` became true.
+        If the method raises, every request is answered alone by ``generate``; for lack of memory, by two smaller batches.
+        """
+
+
 class Cancellation(Protocol):
     """True once nobody needs the answer any more."""
 

@@ -33,6 +33,10 @@ class Settings(NamedTuple):
     """The threads of each ONNX Runtime session, or of torch; 0: as many as the processors that the container may use."""
     workers: int = 1
     """Requests that the model works on at once."""
+    batch_size: int = 0
+    """The most that a batch may have, if the model allows so much; 0: the model's limit, 1: no batches."""
+    batch_wait: float = -1.0
+    """As ``entrypoints.contract.Batch.wait``; -1: the model's."""
     verify: str = "full"
     fallback: str = ""
     """``warn`` or ``error``; empty: the image's setting."""
@@ -127,6 +131,8 @@ VARIABLES: Mapping[str, tuple[str, Values]] = {
     "PREBAKE_GRPC_PORT": ("grpc_port", (0, 65535)),
     "PREBAKE_THREADS": ("threads", (0, 1024)),
     "PREBAKE_WORKERS": ("workers", (0, 64)),
+    "PREBAKE_BATCH_SIZE": ("batch_size", (0, 65536)),
+    "PREBAKE_BATCH_WAIT": ("batch_wait", (-1, 10)),
     "PREBAKE_VERIFY": ("verify", ("full", "sha256", "sizes")),
     "PREBAKE_FALLBACK": ("fallback", ("warn", "error")),
     "PREBAKE_MEMORY_CHECK": ("memory_check", ("warn", "error")),

@@ -14,7 +14,7 @@ from entrypoints.runtime.arena import find_arenas, read_resident_bytes
 
 if TYPE_CHECKING:
     from entrypoints.forms.raw_clear import RawClear
-    from entrypoints.model.worker import Compute, Inference
+    from entrypoints.model.inference import Compute, Inference
 
 
 def prepare_clear(request: RawClear) -> Compute:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from entrypoints.contract import Answer, BadRequest, Components, Model
+from entrypoints.contract import Answer, BadRequest, Components
 from entrypoints.forms.fields import convert_form, measure_form
 from entrypoints.forms.form import Form, read_content
 from entrypoints.forms.json_body import estimate_json_bytes, read_json
 from entrypoints.forms.limits import MemoryShare
+from entrypoints.model.inference import Inference
 from entrypoints.model.preload import Preload
-from entrypoints.model.worker import Inference, Worker
+from entrypoints.model.worker import Worker
 from entrypoints.open_inference.infer.answer import PreparedInfer, answer_infer, read_infer
 from entrypoints.open_inference.infer.form import make_outputs, read_parts
 from entrypoints.open_inference.infer.graph import run_graph
@@ -21,9 +22,7 @@ from entrypoints.open_inference.raw_infer import RawInfer
 from entrypoints.processes.log import request_context
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from entrypoints.model.worker import Compute
+    from entrypoints.model.inference import Compute
 
 
 def prepare_infer(worker: Worker, preload: Preload, raw: RawInfer, share: MemoryShare) -> tuple[Compute, float | None]:
@@ -59,7 +58,7 @@ def prepare_infer(worker: Worker, preload: Preload, raw: RawInfer, share: Memory
         values = convert_form(worker.fields, form)
         share.shrink_to(measure_form(values))
         prepared = prepared._replace(request=prepared.request._replace(inputs={}))
-        return partial(answer_form, worker.model, prepared, values, raw.context), timeout
+        return worker.make_call(raw.context, values, partial(finish_form, prepared)), timeout
     return partial(answer_graph, preload.components, prepared, raw.context), timeout
 
 
@@ -80,17 +79,7 @@ def answer_graph(
     return answer
 
 
-def answer_form(
-    model: Model,
-    prepared: PreparedInfer,
-    values: Mapping[str, object],
-    context: Mapping[str, str],
-    inference: Inference,
-) -> Answer:
-    request_context.set(context)
-
-    def run(_request: object) -> Mapping[str, np.ndarray]:
-        return make_outputs(model.generate(values, inference))
-
-    answer, inference.times = answer_infer(prepared, run)
+def finish_form(prepared: PreparedInfer, inference: Inference, generate: Callable[[], Answer]) -> Answer:
+    """``generate`` computes the model's own answer, or has it from a batch."""
+    answer, inference.times = answer_infer(prepared, lambda _: make_outputs(generate()))
     return answer

@@ -24,8 +24,9 @@ from entrypoints.response import HTTPException, error_response
 
 if TYPE_CHECKING:
     from entrypoints.contract import Field
+    from entrypoints.model.inference import Compute, Inference
     from entrypoints.model.preload import Preload
-    from entrypoints.model.worker import Compute, Inference, Worker
+    from entrypoints.model.worker import Worker
 
 INSTANCES = "instances"
 KEYS = (INSTANCES, "parameters")
@@ -60,7 +61,7 @@ def prepare_request(worker: Worker, preload: Preload, request: RawRequest, share
     if not is_list:
         form = convert_form(worker.fields, Form(read_parts(document), is_json=True))
         share.shrink_to(measure_form(form))
-        return partial(answer_form, worker.model, request.context, form)
+        return worker.make_call(request.context, form)
     values, taken = convert_instances(worker.fields, forms, share, json_bytes)
     share.shrink_to(taken)
     return partial(answer_instances, worker.model, request.context, values, share, taken)
@@ -118,12 +119,6 @@ def convert_instances(
         more = "; more may be wrong" if len(wrong) >= MOST_PROBLEMS else ""
         raise HTTPException(error_response(422, f"{named}{more}.", wrong))
     return values, taken
-
-
-def answer_form(model: Model, context: Mapping[str, str], form: Mapping[str, object], inference: Inference) -> Answer:
-    """In the worker's thread."""
-    request_context.set(context)
-    return model.generate(form, inference)
 
 
 def answer_instances(

@@ -13,14 +13,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from entrypoints.contract import Answer, BadRequest, Cancellation, Cancelled, Model
+from entrypoints.contract import Answer, BadRequest, Cancelled
 from entrypoints.forms.fields import convert_form, measure_form
 from entrypoints.forms.form import read_form
 from entrypoints.forms.limits import MemoryShare
 from entrypoints.forms.raw_clear import RawClear
 from entrypoints.forms.raw_request import RawRequest
+from entrypoints.model.inference import Inference
 from entrypoints.model.preload import Preload
-from entrypoints.model.worker import Inference, Worker
+from entrypoints.model.worker import Worker
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.exit import finish
 from entrypoints.processes.log import log_event, request_context
@@ -37,7 +38,7 @@ from entrypoints.server.inference import (
 from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
-    from entrypoints.model.worker import Compute
+    from entrypoints.model.inference import Compute
     from entrypoints.open_inference.raw_infer import RawInfer
 
 
@@ -45,7 +46,7 @@ class ModelProcess:
     def __init__(self, settings: Settings, timeline: Timeline, channel: Channel, model_name: str) -> None:
         """``timeline`` is that of the program before the fork; ``model_name`` is empty if the image has one model."""
         self._channel = channel
-        self._worker = Worker(settings.workers)
+        self._worker = Worker(settings.workers, settings.batch_size, settings.batch_wait)
         self._inferences: dict[int, Inference] = {}
         events = timeline.branch(send=partial(channel.send, None))
         self._preload = Preload(settings, events, self._worker, model_name)
@@ -88,10 +89,8 @@ class ModelProcess:
             self._channel.send(number, InferenceQueued(timeout))
         inference = self._worker.submit(compute, send_progress if message.wants_progress else None, share)
         self._inferences[number] = inference
-        inference.started.add_done_callback(
-            lambda waited: self._channel.send(number, InferenceStarted(waited.result()))
-        )
         # By its number: a callback that held the inference would keep a large answer until the next garbage collection.
+        inference.started.add_done_callback(lambda waited: self._start(number, waited.result()))
         inference.answer.add_done_callback(lambda _: self._end(number))
 
     def _read(self, request: RawRequest | RawInfer | RawClear, share: MemoryShare) -> tuple[Compute, float | None]:
@@ -110,25 +109,19 @@ class ModelProcess:
 
         return prepare_infer(self._worker, self._preload, request, share)
 
+    def _start(self, number: int, waited: float) -> None:
+        self._channel.send(number, InferenceStarted(waited, self._inferences[number].batch_size))
+
     def _end(self, number: int) -> None:
         inference = self._inferences.pop(number)
         self._channel.send(number, InferenceEnded(inference.seconds, make_response(inference), inference.times))
 
 
 def read_request(worker: Worker, limit: int, request: RawRequest, share: MemoryShare) -> Compute:
-    """Raises HTTPException for a body or fields that the model does not take."""
-    assert worker.model is not None  # requests come after ready  # noqa: S101
+    """Raises HTTPException for a body or fields that the model does not take, and BadRequest if the model measures requests."""
     values = convert_form(worker.fields, read_form(request, limit, share))
     share.shrink_to(measure_form(values))
-    return partial(generate_in_context, worker.model, request.context, values)
-
-
-def generate_in_context(
-    model: Model, context: Mapping[str, str], values: Mapping[str, object], cancelled: Cancellation
-) -> Answer:
-    """In the worker's thread, whose lines of the log are about this request until it takes the next one."""
-    request_context.set(context)
-    return model.generate(values, cancelled)
+    return worker.make_call(request.context, values)
 
 
 def make_response(inference: Inference) -> Response:

@@ -228,6 +228,8 @@ class GenerateEndpoint:
             inference.cancel("the client no longer waits for the answer")
             if inference.began:
                 self._usage.queue.observe(inference.started.result())
+            if inference.batch_size:
+                self._usage.batches.observe(inference.batch_size)
             del self._writers[inference]
             self._show_places()
 

@@ -49,8 +49,11 @@ class InferenceQueued(NamedTuple):
 class InferenceStarted(NamedTuple):
     waited: float
     """Seconds in the queue."""
+    batch_size: int = 0
+    """The requests of the batch that it is the first of, 1 if it is alone; 0 for the others, and for a model without batches."""
 
     def apply(self, inference: RemoteInference) -> None:
+        inference.batch_size = self.batch_size
         inference.began = time.perf_counter()
         inference.started.set_result(self.waited)
 
@@ -98,6 +101,8 @@ class RemoteInference:
         """When a worker took it, by ``time.perf_counter``; 0: none did, although ``started`` may be done."""
         self.response: Future[Response] = Future()
         self.seconds = 0.0
+        self.batch_size = 0
+        """As in ``InferenceStarted``."""
         self.times: InferTimes | None = None
         self.body_bytes = 0
         """The size of the body that the model process got. The report of its end has it."""

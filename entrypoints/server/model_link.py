@@ -75,11 +75,12 @@ class ModelLink:
     def find_places(self) -> Mapping[RemoteInference, int]:
         """The position of each inference without a response: 0 if it runs or is about to run, 1 if it is the next. Cancelled
         inferences do not count, as they take no worker's time."""
-        places, before = {}, -self.workers
-        for inference in list(self._inferences.values()):  # in the order of their numbers
-            if not inference.response.done():
-                before += inference.started.done() or not inference.cancelled
-                places[inference] = max(0, before)
+        under_way = [each for each in list(self._inferences.values()) if not each.response.done()]  # by their numbers
+        at_work = {each for each in under_way if each.started.done()}
+        places, before = {}, -max(0, self.workers - len(at_work))  # a batch has more requests than there are workers
+        for inference in under_way:
+            before += inference not in at_work and not inference.cancelled
+            places[inference] = 0 if inference in at_work else max(0, before)
         return places
 
     def follow(self, status: Status, timeline: Timeline, recover: Recover | None) -> None:

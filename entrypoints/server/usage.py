@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -16,23 +16,25 @@ RECENT_REQUESTS = 20
 """Requests that are kept for the page."""
 OPERATIONS = "/v2/repository/models/"
 """Where the routes of an operator's requests begin: load, unload, clear."""
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Histogram:
-    """A Prometheus histogram of durations in seconds."""
+    """A Prometheus histogram, of durations in seconds or with other ``bounds``."""
 
-    def __init__(self) -> None:
-        self.counts = [0] * len(BUCKET_SECONDS)
+    def __init__(self, bounds: Sequence[float] = BUCKET_SECONDS) -> None:
+        self.bounds = bounds
+        self.counts = [0] * len(bounds)
         self.sum = 0.0
         self.count = 0
         self._lock = threading.Lock()
 
-    def observe(self, seconds: float) -> None:
+    def observe(self, value: float) -> None:
         with self._lock:
-            self.sum += seconds
+            self.sum += value
             self.count += 1
-            for index, bound in enumerate(BUCKET_SECONDS):
-                if seconds <= bound:
+            for index, bound in enumerate(self.bounds):
+                if value <= bound:
                     self.counts[index] += 1
 
     def read(self) -> tuple[list[int], float, int]:
@@ -69,6 +71,8 @@ class Usage:
         """Requests that have a place in the queue, or are at work."""
         self.generate = Histogram()
         self.queue = Histogram()
+        self.batches = Histogram(BATCH_SIZES)
+        """Requests of each batch; none for a model without batches."""
         self.arrivals = 0
         """Complete requests for an inference, from ready on."""
         self.hits = 0

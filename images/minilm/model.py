@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from entrypoints.contract import Answer, Cancellation, Cancelled, Components, Field
-from images.minilm.texts import FIELDS, read_sentences, write_answer
+from entrypoints.contract import Answer, Batch, Cancellation, Cancelled, Components, Field
+from images.minilm.texts import FIELDS, count_sentences, read_sentences, write_answer
 
-BATCH = 32  # sentences of one run; between runs a request can be cancelled
+RUN = 32  # sentences of one run; between runs a request can be cancelled
+PADDING = 32  # tokens of padding that cost about as much as a further run
 
 
 class MiniLm:
     """Tokens, mask and one graph: the mean over tokens and the normalization are part of it."""
+
+    batch = Batch(size=RUN, wait=0.005, measure=count_sentences)
 
     def __init__(self, components: Components) -> None:
         self._components = components
@@ -30,24 +33,59 @@ class MiniLm:
         return FIELDS
 
     def generate(self, form: Mapping[str, object], cancelled: Cancellation) -> Answer:
-        """The embeddings of the form's sentences. Raises BadRequest, and Cancelled between two batches."""
-        sentences = read_sentences(form)
-        embeddings = []
-        for start in range(0, len(sentences), BATCH):
-            if cancelled():
-                raise Cancelled
-            embeddings.append(self._embed(sentences[start : start + BATCH]))
-        return write_answer(np.concatenate(embeddings))
+        """The embeddings of the form's sentences. Raises BadRequest, and Cancelled between two runs."""
+        (answer,) = self.generate_batch([form], [cancelled])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-    def _embed(self, sentences: list[str]) -> npt.NDArray[np.float32]:
-        """Embeddings [sentences, 384] of a batch, padded to its longest sentence."""
-        inputs = to_arrays(self._tokenizer.encode_batch(sentences))
-        return self._components.session("minilm").run(inputs)["embeddings"]
+    def generate_batch(
+        self, forms: Sequence[Mapping[str, object]], cancelled: Sequence[Cancellation]
+    ) -> list[Answer | Exception]:
+        """The embeddings of each form. Sentences of all forms share runs. Raises BadRequest for the first wrong form."""
+        texts = [read_sentences(form) for form in forms]
+        owners = [number for number, sentences in enumerate(texts) for _ in sentences]
+        inputs = to_arrays(self._tokenizer.encode_batch([sentence for sentences in texts for sentence in sentences]))
+        rows: list[list[npt.NDArray[np.float32]]] = [[] for _ in forms]
+        found = dict(self._embed(inputs, owners, cancelled))
+        for number, owner in enumerate(owners):
+            if number in found:
+                rows[owner].append(found[number])
+        return [
+            write_answer(np.stack(each)) if len(each) == len(sentences) else Cancelled()
+            for each, sentences in zip(rows, texts, strict=True)
+        ]
+
+    def _embed(
+        self, inputs: Mapping[str, npt.NDArray[np.int64]], owners: Sequence[int], cancelled: Sequence[Cancellation]
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Sentences by their number, each with its embedding [384]; not those of forms that were cancelled before their run."""
+        lengths = inputs["attention_mask"].sum(axis=1)
+        for run in split_runs(lengths.tolist()):
+            stopped = {owner for owner in {owners[number] for number in run} if cancelled[owner]()}
+            if wanted := [number for number in run if owners[number] not in stopped]:
+                longest = lengths[wanted].max()
+                padded = {name: array[wanted, :longest] for name, array in inputs.items()}
+                yield from zip(wanted, self._components.session("minilm").run(padded)["embeddings"], strict=True)
 
 
 def create(components: Components) -> MiniLm:
     """The server's entry."""
     return MiniLm(components)
+
+
+def split_runs(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The numbers of sentences that run together, longest first. ``lengths`` in tokens: a run is padded to its longest sentence,
+    and a further run costs less than much padding."""
+    run: list[int] = []
+    padding = 0
+    for number in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        padding += lengths[run[0]] - lengths[number] if run else 0
+        if len(run) == RUN or padding > PADDING:
+            yield run
+            run, padding = [], 0
+        run.append(number)
+    yield run
 
 
 def open_tokenizer(path: Path, config: Path) -> Tokenizer:

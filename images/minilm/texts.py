@@ -40,6 +40,11 @@ def read_sentences(form: Mapping[str, object]) -> list[str]:
     return sentences
 
 
+def count_sentences(form: Mapping[str, object]) -> int:
+    """Raises as ``read_sentences``."""
+    return len(read_sentences(form))
+
+
 def write_answer(embeddings: npt.NDArray[np.float32]) -> Answer:
     """``{"embeddings": [[...], ...]}`` from an array [sentences, 384], each number by its shortest float32 digits."""
     shortest = embeddings.astype(np.float32).astype(str).astype(np.float64)

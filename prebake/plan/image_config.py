@@ -97,7 +97,7 @@ def _env(plan: Plan) -> dict[str, str]:
     }
     if plan.spec.serving.grpc:
         env["PREBAKE_GRPC_PORT"] = str(GRPC_PORT)
-    env |= _residency_env(plan.spec)
+    env |= _batching_env(plan.spec) | _residency_env(plan.spec)
     if runtime_of(plan.spec, plan.target) == "torch":
         env |= TORCH_VARIABLES
     env |= {
@@ -118,6 +118,12 @@ def _env(plan: Plan) -> dict[str, str]:
         "CUDA_MODULE_LOADING": "LAZY",
         "LD_LIBRARY_PATH": ":".join([*libraries, "/opt/prebake/tensorrt_libs"]),
     }
+
+
+def _batching_env(spec: ImageSpec) -> dict[str, str]:
+    """None without the key, so that the image is what it was."""
+    values = {"PREBAKE_BATCH_SIZE": spec.batching.size, "PREBAKE_BATCH_WAIT": spec.batching.wait}
+    return {name: f"{value:g}" for name, value in values.items() if value is not None}
 
 
 def _residency_env(spec: ImageSpec) -> dict[str, str]:

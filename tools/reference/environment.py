@@ -174,6 +174,10 @@ MEANINGS: Mapping[str, str] = {
     "PREBAKE_THREADS": "Threads of each ONNX Runtime session, or of torch. 0: the number of CPUs that the container may use, by "
     "its affinity and by the quota of its control group (`cpu.max`, or `cpu.cfs_quota_us` of version 1).",
     "PREBAKE_WORKERS": "The number of requests that the model works on at the same time; 0 means 1.",
+    "PREBAKE_BATCH_SIZE": "The most that a [batch](../concepts/serving.md#batches) of requests may have, in the model's own "
+    "measure. 0, or more than the model allows: the model's limit. 1: requests are answered one by one.",
+    "PREBAKE_BATCH_WAIT": "Seconds after a batch in which the clients that it answered may ask again, before the next batch "
+    "begins with fewer requests than were in flight. -1: the model's. A client that is alone never waits.",
     "PREBAKE_VERIFY": "How the content of files is verified "
     "([what is verified](../concepts/startup.md#what-is-verified)).",
     "PREBAKE_FALLBACK": "`warn`: a start may open a component in a slower way than the best one of the image "

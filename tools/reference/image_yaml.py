@@ -56,6 +56,7 @@ TITLES: Mapping[str, str] = {
     "Limits": "Limits: `limits`",
     "Residency": "Residency: `residency`",
     "Serving": "Serving: `serving`",
+    "Batching": "Batching: `batching`",
     "GateSpec": "Gate: `gate`",
     "Resources": "Resources: `resources`",
 }

@@ -56,6 +56,11 @@ def list_durations(models: Sequence[ServedModel]) -> Iterator[Family]:
         "Seconds that the model worked on an answer, for answers with status 200.",
         (({"model": model.name}, model.usage.generate) for model in models),
     )
+    yield make_histogram(
+        "prebake_batch_size",
+        "Requests that the model answered together, by batch; only of models that have batches.",
+        (({"model": model.name}, model.usage.batches) for model in models if model.usage.batches.count),
+    )
 
 
 def list_resources(usage: ServerUsage) -> Iterator[Family]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from entrypoints.server.usage import BUCKET_SECONDS, Histogram
+from entrypoints.server.usage import Histogram
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Labels = Mapping[str, str]
@@ -33,7 +33,7 @@ def make_histogram(name: str, text: str, histograms: Iterable[tuple[Labels, Hist
     samples = []
     for labels, histogram in histograms:
         counts, total, count = histogram.read()
-        for bound, below in zip(BUCKET_SECONDS, counts, strict=True):
+        for bound, below in zip(histogram.bounds, counts, strict=True):
             samples.append(Sample(below, {**labels, "le": f"{bound:g}"}, "_bucket"))
         samples.append(Sample(count, {**labels, "le": "+Inf"}, "_bucket"))
         samples.append(Sample(total, labels, "_sum"))

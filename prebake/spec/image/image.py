@@ -93,6 +93,25 @@ class Serving(StrictModel):
     )
 
 
+class Batching(StrictModel):
+    """Limits of the batches of a model that has them. A container's variables replace them."""
+
+    size: int | None = Field(
+        default=None,
+        ge=1,
+        le=65536,
+        description="The most that a batch may have, if the model allows so much; 1: requests are answered one by one. "
+        "Without it, the model's limit",
+    )
+    wait: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="Seconds after a batch in which the clients that it answered may ask again, before a smaller batch begins. "
+        "Without it, the model's",
+    )
+
+
 class Resources(StrictModel):
     """Kubernetes resource requests. Without them, a multi-model image requests its models' memory together and the most CPUs that
     one of them requests."""
@@ -182,5 +201,8 @@ class ImageSpec(StrictModel):
         default=Residency(), description="What stays in memory, and what makes room for something else"
     )
     serving: Serving = Field(default=Serving(), description="Further protocols of the container, besides REST")
+    batching: Batching = Field(
+        default=Batching(), description="Limits of the batches in which a model answers requests that wait together"
+    )
     gate: GateSpec = Field(default=GateSpec(), description="Limits of a start, for `prebake bench --baseline`")
     resources: Resources = Field(default=Resources(), description="Kubernetes resource requests")

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from prebake.docker.connection import ensure_engine
+from tests.benchmarks.server.batching import measure_batching
 from tests.benchmarks.server.saturation import CLIENTS, PLACES, WORKERS, measure_saturation
 from tests.benchmarks.server.servers import copy_models
 from tests.benchmarks.server.throughput import CONNECTIONS, measure_throughput
@@ -35,12 +36,14 @@ def main() -> int:
             models = copy_models(engine, image, folder)
         throughput = measure_throughput(models, folder, options.rounds, options.seconds)
         print(f"minilm, {CONNECTIONS} connections, {options.seconds:g} s a round\n", *throughput.lines, sep="\n")
+        batching = measure_batching(models, folder, options.rounds, options.seconds)
+        print("\nwith batches and without, one sentence a request\n", *batching.lines, sep="\n")
         saturation = measure_saturation(models, folder, options.seconds)
         print(f"\n{CLIENTS} clients, {WORKERS} worker, {PLACES} places in the queue\n", *saturation.lines, sep="\n")
     print(
         f"\nload average: {load:.1f} before the run, {os.getloadavg()[0]:.1f} in its last minute; {os.cpu_count()} cores"
     )
-    missed = [*throughput.findings, *saturation.findings]
+    missed = [*throughput.findings, *batching.findings, *saturation.findings]
     print(*(f"missed: {each}" for each in missed), sep="\n")
     return 1 if missed else 0
 

@@ -75,6 +75,6 @@ def describe(name: str, ordered: Sequence[float], bound: float | None) -> str:
 
 
 def measure_saturation(models: Path, folder: Path, seconds: float) -> Saturation:
-    with prebake_server(models, folder, PREBAKE_WORKERS=str(WORKERS)) as server:
+    with prebake_server(models, folder, PREBAKE_WORKERS=str(WORKERS), PREBAKE_BATCH_SIZE="1") as server:
         measure(server.port, Load("/generate", BODY, WORKERS, min(2.0, seconds)))
         return Saturation(measure(server.port, Load("/generate", BODY, CLIENTS, seconds, PAUSE_SECONDS)))

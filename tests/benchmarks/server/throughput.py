@@ -1,4 +1,4 @@
-"""Throughput of minilm at 16 connections, against a bare Starlette application with the same session.
+"""Throughput of minilm at 16 connections, against a bare Starlette application with the same session, both without batches.
 
 Both servers run all the time, and the load goes to one of them at a time. In each of five rounds both get the same load for the
 same time, in alternating order. The bar is the median of the rounds' ratios.
@@ -62,7 +62,7 @@ class Throughput:
 def measure_throughput(models: Path, folder: Path, rounds: int, seconds: float) -> Throughput:
     load = Load("/generate", BODY, CONNECTIONS, seconds)
     rates, costs, latencies = ({name: list[float]() for name in (PREBAKE, BARE)} for _ in range(3))
-    with prebake_server(models, folder) as ours, bare_server(models, folder) as bare:
+    with prebake_server(models, folder, PREBAKE_BATCH_SIZE="1") as ours, bare_server(models, folder) as bare:
         servers = {PREBAKE: ours, BARE: bare}
         for server in servers.values():
             measure(server.port, Load("/generate", BODY, CONNECTIONS, min(2.0, seconds)))

@@ -79,6 +79,20 @@ def test_only_layers_of_packages_and_code_change(tmp_path: Path) -> None:
     assert {old.name for old, new in pairs if old.key != new.key} == {"dependencies", "code"}
 
 
+def test_batching_sets_variables_alone(tmp_path: Path) -> None:
+    """``batching`` changes the configuration, and no layer."""
+    keys = ("", "batching: {}", "batching: {size: 8}", "batching: {size: 1, wait: 0.0}")
+    plans = [make_plan(copy_image(tmp_path / str(number), key), Options()) for number, key in enumerate(keys)]
+    plain, empty, small, single = (container_config(plan) for plan in plans)
+    assert all(plan.layers == plans[0].layers for plan in plans)
+    assert empty == plain
+    assert {"PREBAKE_BATCH_SIZE", "PREBAKE_BATCH_WAIT"}.isdisjoint(plain.env)
+    settings = [
+        (each.batch_size, each.batch_wait) for each in (read_settings(config.env) for config in (plain, small, single))
+    ]
+    assert settings == [(0, -1.0), (8, -1.0), (1, 0.0)]
+
+
 def test_a_cluster_routes_to_the_port(tmp_path: Path) -> None:
     project = copy_image(tmp_path, "serving: {grpc: true}")
     objects = list(yaml.safe_load_all(render_deployment(project.spec, Deployment(IMAGE, "cpu"))))

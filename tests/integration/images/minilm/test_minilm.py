@@ -18,7 +18,7 @@ import onnx
 import pytest
 
 from entrypoints.components.opener import Opener
-from entrypoints.contract import BadRequest, Cancelled
+from entrypoints.contract import Answer, BadRequest, Cancelled
 from entrypoints.manifest.reader import read_manifest
 from entrypoints.processes.timeline import Timeline
 from images.minilm import model, naive, texts
@@ -146,8 +146,8 @@ def test_padding_to_buckets_changes_no_embedding(baked: Path, published: naive.N
         embed(served, ["one"] * 9)
 
 
-def test_more_sentences_than_a_batch_keep_their_order(served: model.MiniLm) -> None:
-    many = [f"sentence number {n}" for n in range(model.BATCH + 3)]
+def test_more_sentences_than_a_run_keep_their_order(served: model.MiniLm) -> None:
+    many = [f"sentence number {n}" for n in range(model.RUN + 3)]
     assert np.abs(embed(served, many)[[0, -1]] - embed(served, [many[0], many[-1]])).max() < 1e-5
 
 
@@ -201,6 +201,43 @@ def test_what_cannot_be_embedded_is_the_clients_to_correct(served: model.MiniLm,
 def test_an_abandoned_request_stops(served: model.MiniLm) -> None:
     with pytest.raises(Cancelled):
         served.generate({"texts": "a"}, lambda: True)
+
+
+def test_answers_of_a_batch_are_those_given_alone(served: model.MiniLm) -> None:
+    """Random requests: some of one sentence, some of many, long and short ones among them."""
+    random = np.random.default_rng(11)
+    words = np.array(["river", "evening", "container", "warm", "größe", "東京", "answers", "the", "of", "slowly"])
+    for _ in range(4):
+        requests = [
+            [" ".join(random.choice(words, random.integers(1, 90))) for _ in range(random.integers(1, 6))]
+            for _ in range(random.integers(2, 9))
+        ]
+        forms = [{"texts": "\n".join(sentences)} for sentences in requests]
+        answers = served.generate_batch(forms, [lambda: False] * len(forms))
+        for sentences, answer in zip(requests, answers, strict=True):
+            assert isinstance(answer, Answer)
+            alone = np.concatenate([embed(served, [sentence]) for sentence in sentences])
+            assert np.abs(np.array(json.loads(answer.body)["embeddings"]) - alone).max() < 1e-5
+
+
+def test_a_request_that_is_cancelled_leaves_its_batch(served: model.MiniLm) -> None:
+    kept, left = served.generate_batch([{"texts": "one"}, {"texts": "two"}], [lambda: False, lambda: True])
+    assert isinstance(kept, Answer)
+    assert isinstance(left, Cancelled)
+    assert np.abs(np.array(json.loads(kept.body)["embeddings"]) - embed(served, ["one"])).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([5], [[0]]),
+        ([5, 9, 7], [[1, 2, 0]]),
+        ([256, 5, 250, 6], [[0, 2], [3, 1]]),  # together, the short ones would be padded by 500 tokens
+        ([5] * (model.RUN + 1), [list(range(model.RUN)), [model.RUN]]),
+    ],
+)
+def test_sentences_of_similar_length_share_a_run(lengths: list[int], expected: list[list[int]]) -> None:
+    assert list(model.split_runs(lengths)) == expected
 
 
 def test_numbers_are_the_shortest_that_give_the_same_float32() -> None:
