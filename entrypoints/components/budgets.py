@@ -14,8 +14,8 @@ HOST, DEVICE = "host", "device"
 
 
 class Budget(NamedTuple):
-    """Of one kind of memory. ``size`` in bytes. ``ranges``: by component that lies in this memory, the bytes of weight files that
-    it uses; a byte that several components use counts once. What a run needs besides the weights comes on top."""
+    """The budget of one kind of memory. ``size`` in bytes. ``ranges``: by component that lies in this memory, the bytes of weight
+    files that it uses; a byte that several components use counts once. The memory of runs is not counted."""
 
     place: str
     size: int

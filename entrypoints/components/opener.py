@@ -66,7 +66,7 @@ class OpenComponents:
             session.result()
 
     def find_error(self) -> BaseException | None:
-        """What made the first component fail to open; None if none has failed by now."""
+        """The exception of the first component that failed to open; None if none has failed by now."""
         failed = (future.exception() for future in self.sessions.values() if future.done())
         return next((error for error in failed if error is not None), None)
 

@@ -15,7 +15,7 @@ from entrypoints.components.budgets import Budget
 from entrypoints.contract import Session
 from entrypoints.processes.events import ComponentEvicted, ComponentReloaded
 from entrypoints.processes.timeline import Timeline
-from entrypoints.runtime.arena import give_back_memory
+from entrypoints.runtime.arena import empty_torch_cache, give_back_memory
 from entrypoints.suggestion import suggest
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Open = Callable[[str, bool], Session]
 """Opens the component of that name. True: it was open before."""
 
 
-class Residency:
+class ComponentState:
     """The state of one component. Only `ResidentComponents` changes it, under its lock."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class ResidentComponents:
         self._open = open_component
         self._timeline = timeline
         self._pinned = pinned
-        self._states = {name: Residency() for name in names}
+        self._states = {name: ComponentState() for name in names}
         self._sessions = {name: ResidentSession(self, name) for name in names}
         self._changed = threading.Condition()
         self._uses = 0
@@ -91,15 +91,15 @@ class ResidentComponents:
                 return
 
     def wait_until_open(self) -> None:
-        """Those that the warm-up request did not use, so that a component that cannot be opened fails the start. Raises what
-        opening one raises."""
+        """Open each component that the warm-up request did not use, so that one that cannot be opened fails the start. Raises the
+        exception of opening one."""
         for name, state in self._states.items():
             if not state.was_open:
                 with self.hold(name):
                     pass
 
     def find_error(self) -> BaseException | None:
-        """What made the first component fail to open; None if none has failed by now."""
+        """The exception of the first component that failed to open; None if none has failed by now."""
         return self._error
 
     def _take(self, name: str) -> Session:
@@ -117,7 +117,8 @@ class ResidentComponents:
             closed = [self._close(victim) for victim in victims]
         if closed:
             del closed  # outside of the lock: it may take a while
-            give_back()
+            give_back_memory()
+            empty_torch_cache()
         return self._fill(name, runs=1)
 
     def _fill(self, name: str, runs: int) -> Session:
@@ -140,7 +141,7 @@ class ResidentComponents:
             self._timeline.apply(ComponentReloaded(name, time.perf_counter() - began))
         return session
 
-    def _note_use(self, state: Residency) -> None:
+    def _note_use(self, state: ComponentState) -> None:
         self._uses += 1
         state.runs += 1
         state.last_used = self._uses
@@ -184,13 +185,3 @@ class ResidentSession:
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with self._components.hold(self._name) as session:
             return dict(session.run(inputs))
-
-
-def give_back() -> None:
-    """To the system and to the device: what the closed sessions held."""
-    import sys
-
-    give_back_memory()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()

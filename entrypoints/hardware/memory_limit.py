@@ -79,7 +79,7 @@ def count_runtime_bytes(manifests: Collection[Manifest]) -> int:
 
 
 def list_manifests(models: Path, manifest: Manifest, together: Collection[str] | None) -> list[Manifest]:
-    """Of the models of the image that share the limit. A manifest that cannot be read is the fault of its model's start."""
+    """The manifests of the models that share the limit. One that cannot be read is the fault of its model's start."""
     if manifest.multi_model is None:
         return [manifest]
     from entrypoints.manifest.reader import read_manifest

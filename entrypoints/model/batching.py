@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from entrypoints.contract import Cancelled
 from entrypoints.hardware.memory import is_out_of_memory
+from entrypoints.model.inference import RunningBatch
 from entrypoints.processes.log import log_event, request_context
 from entrypoints.runtime.arena import find_arenas
 
@@ -38,6 +39,11 @@ def answer_batch(inferences: Sequence[Inference]) -> list[Outcome]:
         inference.batch_size = 0 if members else batch_size
         inference.begin()
         members.append(Member(inference, call))
+    running = RunningBatch([inference for inference, _ in members])
+    for inference, _ in members:
+        inference.batch = running
+        if inference.cancel_reason is not None:  # since it was taken from the queue
+            inference.cancel(inference.cancel_reason)
     computed = iter(compute(members))
     others = iter(cancelled)
     return [next(others if call is None else computed) for call in calls]

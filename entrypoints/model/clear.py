@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from entrypoints.contract import Answer
 from entrypoints.processes.log import log_event, request_context
-from entrypoints.runtime.arena import find_arenas, read_resident_bytes
+from entrypoints.runtime.arena import empty_torch_cache, find_arenas, read_resident_bytes
 
 if TYPE_CHECKING:
     from entrypoints.forms.raw_clear import RawClear
@@ -27,16 +26,7 @@ def clear_memory(context: Mapping[str, str], _inference: Inference) -> Answer:
     request_context.set(context)
     before = read_resident_bytes()
     find_arenas().clear()
-    if "torch" in sys.modules:
-        empty_torch_cache()
+    empty_torch_cache()
     resident = {"before": before, "after": read_resident_bytes()}
     log_event("cleared", resident_bytes=resident)
     return Answer(json.dumps({"resident_bytes": resident}).encode(), "application/json")
-
-
-def empty_torch_cache() -> None:
-    """The caching allocator's blocks that no tensor uses."""
-    import torch
-
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.empty_cache()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,30 @@ class FormCall:
         return self._finish(inference, check) if self._finish else check()
 
 
+class RunningBatch:
+    """The requests that one call of the model computes. A request that is cancelled leaves at once: its deadline is not that of
+    the others. The last one stays, so that a model that hangs is found."""
+
+    def __init__(self, inferences: Iterable[Inference]) -> None:
+        self._unanswered = set(inferences)
+        self._lock = threading.Lock()
+
+    def leave(self, inference: Inference) -> bool:
+        """Whether it may be answered now, before the others."""
+        with self._lock:
+            may_leave = inference in self._unanswered and len(self._unanswered) > 1
+            if may_leave:
+                self._unanswered.remove(inference)
+            return may_leave
+
+    def finish(self, inference: Inference) -> bool:
+        """Whether it is still to be answered."""
+        with self._lock:
+            is_unanswered = inference in self._unanswered
+            self._unanswered.discard(inference)
+            return is_unanswered
+
+
 class Inference:
     """One request that the model answers. The model sees it as a ``Progress``. Its futures are done in the worker's thread.
 
@@ -72,6 +97,8 @@ class Inference:
         self.times: InferTimes | None = None
         """Set by what computes an answer of the Open Inference Protocol."""
         self.cancel_reason: str | None = None
+        self.batch: RunningBatch | None = None
+        """The batch that computes it at the moment."""
         self._compute: Compute | None = compute
         self._listener = listener
         self._share = share
@@ -82,6 +109,8 @@ class Inference:
         self.cancel_reason = self.cancel_reason or reason
         if not self.started.done():
             self._drop_values()
+        elif (batch := self.batch) is not None and batch.leave(self):
+            self._set_answer(Cancelled())
 
     def cancelled(self) -> bool:
         return self.cancel_reason is not None
@@ -111,13 +140,20 @@ class Inference:
             return error
 
     def begin(self) -> Compute | None:
-        """What computes the answer; None if the inference was cancelled in the queue."""
+        """The function that computes the answer; None if the inference was cancelled in the queue."""
         self.began, compute = time.perf_counter(), self._compute
         self.started.set_result(self.began - self.created)
         return compute
 
     def end(self, answer: Answer | BaseException) -> None:
-        """Calls what waits for the answer, in this thread."""
+        """Calls what waits for the answer, in this thread. Without effect if it has left its batch."""
+        if (batch := self.batch) is not None:
+            self.batch = None  # a circle of references would keep a large answer until the next garbage collection
+            if not batch.finish(self):
+                return
+        self._set_answer(answer)
+
+    def _set_answer(self, answer: Answer | BaseException) -> None:
         self.seconds = time.perf_counter() - self.began
         if isinstance(self._compute, FormCall):
             request_context.set(self._compute.context)

@@ -137,6 +137,13 @@ def give_back_memory() -> None:
     trim_heap()
 
 
+def empty_torch_cache() -> None:
+    """Give back the blocks of torch's caching allocator that no tensor uses. Does nothing without torch on a device."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 class Shrinker:
     def __init__(self) -> None:
         import numpy as np

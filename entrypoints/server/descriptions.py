@@ -36,7 +36,7 @@ def describe_start(status: Status, timeline: Timeline) -> dict[str, object]:
 
 
 def describe_fallbacks(model: ServedModel) -> list[dict[str, str]]:
-    """Of one model, with its name if the image has several."""
+    """The fallbacks of one model, with its name if the image has several."""
     name = {"model": model.name} if model.name else {}
     return [{**name, **fallback} for fallback in model.timeline.fallbacks]
 

@@ -159,7 +159,10 @@ class GenerateEndpoint:
 
     def _check_queue(self) -> None:
         """Raises HTTPException (503) if no place in the queue is free."""
-        if self._usage.in_flight >= self._model.link.workers + self.limits.queue:
+        link, in_flight = self._model.link, self._usage.in_flight - self.limits.queue
+        if (
+            in_flight >= link.workers and in_flight >= link.count_at_work()
+        ):  # a batch has more requests than there are workers
             seconds = min(120, max(1, math.ceil(self._usage.generate.mean)))
             message = f"All {self.limits.queue} places in the queue are taken; retry in {seconds} s."
             raise HTTPException(exhausted_response(message, seconds))

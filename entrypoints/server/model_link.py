@@ -66,11 +66,17 @@ class ModelLink:
         self._hang_timer: asyncio.TimerHandle | None = None
         self.recover: Recover | None = None
         """Called once, from any thread, if the process ends after the model was ready: then it is no fault of the server."""
+        self._end_fault: Fault | None = None
+        """Why the process ended, as soon as it has."""
 
     @property
     def queue_depth(self) -> int:
         """Inferences that wait for a worker."""
         return sum(not inference.started.done() for inference in list(self._inferences.values()))
+
+    def count_at_work(self) -> int:
+        """Inferences that a worker has taken, alone or in a batch."""
+        return sum(each.started.done() and not each.response.done() for each in list(self._inferences.values()))
 
     def find_places(self) -> Mapping[RemoteInference, int]:
         """The position of each inference without a response: 0 if it runs or is about to run, 1 if it is the next. Cancelled
@@ -84,8 +90,13 @@ class ModelLink:
         return places
 
     def follow(self, status: Status, timeline: Timeline, recover: Recover | None) -> None:
-        """From now on, the events and the end of the process are the served model's: the start of the process is over."""
-        self._status, self._timeline, self.recover = status, timeline, recover
+        """The start of the process is over: from now on, its events and its end are the served model's. It may have ended in the
+        meantime."""
+        with self._failing:
+            self._status, self._timeline, self.recover = status, timeline, recover
+            ended = self._end_fault
+        if ended is not None:
+            self._fail(ended)
 
     def start(self) -> None:
         self._reader = threading.Thread(target=self._read_events, name="link", daemon=True)
@@ -226,6 +237,7 @@ class ModelLink:
         """The fault of the start or of the server; every inference under way is answered. From any thread, more than once."""
         fault = cause.for_model(self._name)
         with self._failing:
+            self._end_fault = cause
             recover, self.recover = self.recover, None
             if recover is not None and self._status.state == "ready":
                 self._retired = True  # so that the end of the process is no second fault

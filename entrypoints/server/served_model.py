@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from entrypoints.errors import Fault
 from entrypoints.forms.limits import RequestMemory
 from entrypoints.processes.channel import Channel
 from entrypoints.processes.events import Ready
@@ -69,10 +70,12 @@ class ServedModel:
         self.never_loaded = False
         """Whether no process of this container has had the model in memory by now."""
         self.loaded_at_start = True
+        self.recover: Callable[[Fault], None] | None = None
+        """As ``entrypoints.server.model_link.ModelLink.recover``, for each of its processes in turn."""
         self.ended_by = ""
         """While it is restarted: why its process has ended."""
         self.find_residency: Callable[[], Residency] = find_no_residency
-        """What loads and unloads it; made when it is needed first."""
+        """Gives the object that loads and unloads models; it is made when it is needed first."""
         self.generate = GenerateEndpoint(self, memory)
         self.statistics: dict[str, ModelStatistics] = {}
         """By the component that was asked, empty for the model's own code."""
@@ -106,11 +109,10 @@ class ServedModel:
     def adopt(self, link: ModelLink, timeline: Timeline) -> None:
         """A process that was started later takes the place of the one before. ``timeline`` has the record of its start; the
         model keeps that of the container's start if it has one."""
-        if not self.timeline.fields:
+        if self.never_loaded:
             self.timeline.take_over(timeline)
-        recover = self.link.recover
-        self.link = link
-        link.follow(self.status, self.timeline, recover)
+        self.link, self.never_loaded = link, False
+        link.follow(self.status, self.timeline, self.recover)
 
     @property
     def label(self) -> str:

@@ -83,11 +83,9 @@ class ServerProcess:
 
     def _find_residency(self) -> Residency:
         if self._residency is None:
-            from entrypoints.server.residency.residency import (
-                Residency,  # late: most containers load and unload nothing
-            )
+            from entrypoints.server.residency import residency  # late: most containers load and unload nothing
 
-            self._residency = Residency(self._models, self._settings)
+            self._residency = residency.Residency(self._models, self._settings)
         return self._residency
 
     async def serve(self, listening: socket.socket) -> None:
@@ -101,8 +99,9 @@ class ServerProcess:
         self._status.failed.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end_if_failed))
         loop.set_exception_handler(log_loop_error)
         for model in self._models:
+            if model.name:
+                model.recover = model.link.recover = partial(self._recover, loop, model)
             if model not in self._unloaded:
-                model.link.recover = partial(self._recover, loop, model) if model.name else None
                 model.link.start()
         await listener.serve([listening])
         await self._end_tracing(self._drain_deadline - loop.time())
@@ -131,13 +130,10 @@ class ServerProcess:
 
     def _prepare_unloaded(self) -> None:
         if self._unloaded:
-            from entrypoints.server.residency.preloading import (
-                prepare_unloaded,  # late: most containers load all models
-            )
+            from entrypoints.server.residency import preloading  # late: most containers load all models
 
             for model in self._unloaded:
-                model.link.recover = partial(self._recover, asyncio.get_running_loop(), model) if model.name else None
-                prepare_unloaded(model, self._settings)
+                preloading.prepare_unloaded(model, self._settings)
         if self._settings.idle_seconds:
             self._find_residency().watch_idle()
 
@@ -204,7 +200,7 @@ class ServerProcess:
 
 
 def make_closed_channel() -> Channel:
-    """Of a model without a process."""
+    """A channel at its end, for a model without a process."""
     ours, theirs = socket.socketpair()
     theirs.close()
     channel = Channel(ours)

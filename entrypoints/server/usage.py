@@ -76,13 +76,13 @@ class Usage:
         self.arrivals = 0
         """Complete requests for an inference, from ready on."""
         self.hits = 0
-        """Those of them that met the model with all of its components in memory."""
+        """Arrivals that met the model with all of its components in memory."""
         self.waiting = 0
-        """Those of ``in_flight`` that wait for the model to be loaded."""
+        """Requests in flight that wait for the model to be loaded."""
         self.last_used = 0.0
         """When a request for an inference was last at work, by the loop's clock."""
         self.loads = Histogram()
-        """Of loads after the start: seconds until the model could answer."""
+        """Seconds until the model could answer, for each load after the start."""
         self.evictions: Counter[str] = Counter()
         """How many times the model was unloaded, by reason."""
         self.requests: dict[int, Histogram] = {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from entrypoints.hardware.process_memory import read_process_memory
 from entrypoints.server.metrics.text_format import Family, Sample, make_histogram
 from entrypoints.server.served_model import ServedModel
 
@@ -18,7 +18,7 @@ def list_families(models: Sequence[ServedModel]) -> Iterator[Family]:
         [
             Sample(size, {"model": model.name})
             for model in loaded
-            if (size := read_proportional_size(model.link.process)) is not None
+            if (size := read_process_memory(model.link.process).get("Pss")) is not None
         ],
     )
     yield Family(
@@ -52,7 +52,7 @@ def list_families(models: Sequence[ServedModel]) -> Iterator[Family]:
 
 
 def list_component_families(models: Sequence[ServedModel]) -> Iterator[Family]:
-    """Of components that do not fit into the memory budget together; empty for the others."""
+    """Metrics of components that do not fit into the memory budget together. Other images have no sample of them."""
     reloads = [
         ({"model": model.name, "component": component}, times, seconds)
         for model in models
@@ -80,12 +80,3 @@ def list_component_families(models: Sequence[ServedModel]) -> Iterator[Family]:
         "Seconds that requests waited for these components to open.",
         [Sample(seconds, labels) for labels, _, seconds in reloads],
     )
-
-
-def read_proportional_size(process: int) -> int | None:
-    """Bytes (proc(5), smaps_rollup); None if the process has ended."""
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from entrypoints.hardware.process_memory import read_process_memory
 from entrypoints.manifest.values import OnnxComponent, TorchComponent
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.server.descriptions import describe_fallbacks
-from entrypoints.server.metrics.residency import read_proportional_size
 from entrypoints.server.page.machine import Machine
 from entrypoints.server.served_model import ServedModel
 from entrypoints.server.usage import RecentRequest, ServerUsage
@@ -70,7 +70,7 @@ def describe_model(model: ServedModel) -> dict[str, object]:
         "reason": model.status.reason,
         "device": model.device,
         "checkpoint": manifest and manifest.checkpoint,
-        "memory": read_proportional_size(model.link.process) if model.availability != "unloaded" else 0,
+        "memory": read_process_memory(model.link.process).get("Pss") if model.is_loaded else 0,
         "accepts": model.accepts,
         "phases": model.timeline.describe_phases() if model.name else [],
         "notices": model.timeline.notices if model.name else [],

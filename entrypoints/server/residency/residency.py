@@ -105,7 +105,7 @@ class Residency:
 
     def revive(self, model: ServedModel, fault: Fault) -> None:
         """Start a model again whose process has ended by itself, while the other models answer on. If it ends again and again,
-        the fault is the server's."""
+        or cannot be started again and again, the fault is the server's."""
         now = time.monotonic()
         ends = self._ends[model.name] = [end for end in self._ends[model.name] if now - end < ENDS_WINDOW] + [now]
         if model.status.state != "ready":
@@ -129,7 +129,7 @@ class Residency:
                 await self._begin(model, WHOLE)  # a damaged file may be the cause
             except HTTPException as error:
                 log_event("not restarted", level="error", model=model.label, reason=error.response.body.decode())
-                model.status.fail(fault, log_fault)
+                self.revive(model, fault)  # the cause may pass; a restart that fails counts as an end
 
     def _find_load(self, model: ServedModel) -> asyncio.Task[None]:
         load = self._loads.get(model.name)
@@ -169,9 +169,9 @@ class Residency:
         log_event("loaded", model=model.label, seconds=round(seconds, 3))
 
     def _install(self, model: ServedModel, started: Started) -> None:
-        model.adopt(started.link, started.timeline)
-        model.availability, model.ended_by, model.never_loaded = "loaded", "", False
+        model.availability, model.ended_by = "loaded", ""
         model.usage.last_used = asyncio.get_running_loop().time()
+        model.adopt(started.link, started.timeline)
         if self._room is not None:
             self._room.note_loaded(model)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from entrypoints.components.budgets import DEVICE, HOST, Budget, find_place
 from entrypoints.errors import MemoryLimitTooLow
 from entrypoints.hardware.memory_limit import GRAPHS_BYTES, TORCH_BYTES
+from entrypoints.hardware.process_memory import read_process_memory
 from entrypoints.hardware.providers import GPU_PROVIDERS
 from entrypoints.manifest.values import ByteRanges, Manifest
 from entrypoints.server.served_model import ServedModel
@@ -70,7 +70,7 @@ class Room:
         self._taken.discard(model.name)
 
     def note_loaded(self, model: ServedModel) -> None:
-        self._budgets.note_allocated(model.name, read_allocated(model.link.process))
+        self._budgets.note_allocated(model.name, read_process_memory(model.link.process).get("Pss_Anon", 0))
 
     def find_victims(self, model: ServedModel) -> list[ServedModel] | None:
         """The models to unload so that this one fits; None if those that could leave are at work."""
@@ -115,14 +115,5 @@ def find_ranges(manifest: Manifest, place: str) -> ByteRanges:
 
 
 def estimate_allocated(manifest: Manifest) -> int:
-    """Before a model was loaded for the first time."""
+    """Bytes, for a model that was not loaded yet."""
     return GRAPHS_BYTES + (TORCH_BYTES if manifest.torch else 0)
-
-
-def read_allocated(process: int) -> int:
-    """Bytes that a process has allocated: its part of memory that is in no file (proc(5), smaps_rollup). 0 if it has ended."""
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss_Anon:"))

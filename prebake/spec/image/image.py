@@ -198,7 +198,7 @@ class ImageSpec(StrictModel):
         description="The models that a start loads: all, lazy for none, or a list of names. Requests load the others",
     )
     residency: Residency = Field(
-        default=Residency(), description="What stays in memory, and what makes room for something else"
+        default=Residency(), description="Pins, idle time and memory budgets of models and components"
     )
     serving: Serving = Field(default=Serving(), description="Further protocols of the container, besides REST")
     batching: Batching = Field(

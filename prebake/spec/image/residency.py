@@ -13,7 +13,7 @@ MemorySize = Annotated[str, Field(pattern=r"^[0-9]+([kMGT]|[KMGT]i)?$")]
 
 
 class Residency(StrictModel):
-    """What stays in the memory of a container, and what makes room for something else."""
+    """Pins, idle time and memory budgets of models and components."""
 
     pin: tuple[str, ...] = Field(
         default=(),

@@ -23,7 +23,8 @@ from entrypoints.settings import (
     Settings,
     read_settings,
 )
-from tools.reference.environment import CONTAINER, MEANINGS, PRESET, TOOL, ContainerVariable
+from tools.reference.container_variables import CONTAINER, MEANINGS, PRESET, ContainerVariable
+from tools.reference.environment import TOOL
 from tools.reference.pages import ROOT
 
 TOOL_NAMES = {name for each in TOOL for name in each.names}

@@ -172,6 +172,29 @@ def test_a_request_that_is_cancelled_at_work_harms_no_other(begin: Start, pool: 
     assert batches(server) == ["plain steps"]
 
 
+def test_a_batch_at_work_takes_no_place_in_the_queue(
+    begin: Start, pool: ThreadPoolExecutor, models: Any, manifest: dict[str, Any]
+) -> None:
+    """``limits.queue`` counts what waits besides what is at work, and a batch is more than one request."""
+    manifest["limits"]["queue"] = SIZE
+    write_manifest(models, manifest)
+    server = begin()
+    held = pool.submit(server.post, json={**PLAIN, "manner": "hold"})
+    server.wait_for_note("holding")
+    posts = []
+    for number, manner in enumerate(["steps", *["plain"] * (SIZE - 1)], 1):
+        posts.append(pool.submit(server.post, json={**PLAIN, "manner": manner}))
+        wait_for_queue(server, number)
+    server.leave_note("release")
+    server.wait_for_note("together")
+    posts += [pool.submit(server.post, json=PLAIN) for _ in range(SIZE)]
+    wait_for_queue(server, SIZE)
+    refused = server.post(json=PLAIN)
+    assert (refused.status_code, "places in the queue" in refused.text) == (503, True)
+    server.leave_note("go-on")
+    assert {each.result().status_code for each in [held, *posts]} == {200}
+
+
 def test_an_event_stream_shows_place_and_answer(begin: Start, pool: ThreadPoolExecutor) -> None:
     server = begin()
     held = pool.submit(server.post, json={**PLAIN, "manner": "hold"})

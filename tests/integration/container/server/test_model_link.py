@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from entrypoints.errors import Fault
 from entrypoints.forms.raw_request import RawRequest
 from entrypoints.processes.channel import Channel
-from entrypoints.processes.events import Notice
+from entrypoints.processes.events import Notice, Ready
 from entrypoints.processes.status import Status
 from entrypoints.processes.timeline import Timeline
 from entrypoints.response import Response
@@ -148,3 +149,19 @@ def test_the_deadline_that_ends_a_model_is_the_earliest_of_those_that_are_at_wor
         assert asyncio.run(wait_for_fault()) == 200
     finally:
         process.kill()
+
+
+def test_a_process_that_ends_before_the_model_takes_it_over_is_noticed() -> None:
+    """Between ready and `follow` the link still has the status of the start."""
+    ended = subprocess.Popen(["true"])
+    link, status, other = make_link(ended.pid)
+    other.send(None, Ready(1.0))
+    other.close()
+    status.failed.result(timeout=30)
+    served = Status()
+    served.become_ready()
+    recovered: list[Fault] = []
+    link.follow(served, Timeline(), recovered.append)
+    assert (len(recovered), served.fault) == (1, None)
+    link.follow(served, Timeline(), None)
+    assert served.fault is not None

@@ -174,14 +174,26 @@ def test_a_crash_of_one_leaves_the_others_at_work_and_it_is_restarted(start: Sta
     assert ended["reason"] == "model code failed: right: the model process was ended by SIGSEGV"
 
 
+def test_a_model_that_ends_again_and_again_is_restarted_with_growing_pauses(start: Start) -> None:
+    server = start(**SEVERAL).wait_for("ready")
+    for _ in range(3):
+        os.kill(server.find_model_processes()[-1], signal.SIGKILL)
+        wait_until(lambda: server.metric('prebake_ready{model="right"}') == 0, "its end")
+        wait_until(lambda: server.metric('prebake_ready{model="right"}') == 1, "its restart")
+        assert server.client.post(LEFT, data=FORM).status_code == 200
+    assert [each["restart_in"] for each in server.find_events("model ended")] == [0, 1, 2]
+
+
 def test_a_model_that_cannot_be_restarted_ends_the_container(start: Start, models: Path) -> None:
+    """After five tries, between which the pauses grow."""
     server = start(PREBAKE_FAILURE_EXIT_DELAY="0", **SEVERAL).wait_for("ready")
     for bias in models.rglob("bias.txt"):
         bias.unlink()
     os.kill(server.find_model_processes()[0], signal.SIGKILL)
-    assert server.wait() == 76
-    (failed,) = server.find_events("not restarted")
-    assert "bias.txt" in failed["reason"]
+    assert server.process.wait(60) == 76
+    failed = server.find_events("not restarted")
+    assert len(failed) == 5
+    assert all("bias.txt" in each["reason"] for each in failed)
 
 
 def test_a_stop_answers_what_both_have_taken_in(start: Start) -> None:
