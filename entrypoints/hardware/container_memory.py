@@ -51,7 +51,7 @@ class ContainerMemory:
 
     def read_swap(self) -> int:
         """Bytes of swap that the container may use beside its memory."""
-        machine = self._read_machine("SwapTotal") or 0
+        machine = self.read_machine("SwapTotal") or 0
         if self._group.version == 2:
             allowed = self._group.find_smallest("memory.swap.max")
         else:
@@ -61,7 +61,7 @@ class ContainerMemory:
 
     def read_free(self) -> int | None:
         """The bytes that the container may still allocate: its limit less its use, and at most the machine's free memory."""
-        limit, machine = self.read_limit(), self._read_machine("MemAvailable")
+        limit, machine = self.read_limit(), self.read_machine("MemAvailable")
         found = [] if machine is None else [machine]
         if limit is not None:
             fields = WORKING_SET[self._group.version]
@@ -69,7 +69,7 @@ class ContainerMemory:
             found.append(max(0, limit - used))
         return min(found, default=None)
 
-    def _read_machine(self, name: str) -> int | None:
+    def read_machine(self, name: str) -> int | None:
         """A line of /proc/meminfo."""
         for line in read_text(self._meminfo).splitlines():
             key, _, value = line.partition(":")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints.hardware.container_memory import MEMINFO, ContainerMemory
+from entrypoints.hardware.container_memory import ContainerMemory
 from entrypoints.hardware.cpu_quota import count_cpus
 from entrypoints.server.metrics.gpu import GpuMonitor
 from entrypoints.server.metrics.process import ProcessTime, list_processes, measure_resident_bytes
@@ -46,7 +46,7 @@ class Machine:
             },
             "memory": {
                 "used": sum(map(measure_resident_bytes, processes)),
-                "size": self._memory.read_limit() or read_machine_memory(),
+                "size": self._memory.read_limit() or self._memory.read_machine("MemTotal"),
             },
             "gpus": [describe_gpu(gpu) for gpu in self._gpus.read()],
         }
@@ -84,11 +84,3 @@ def read_processor_name(cpuinfo: Path = CPUINFO) -> str | None:
         return None
     names = (line.partition(":")[2].strip() for line in head.splitlines() if line.startswith("model name"))
     return next(names, None)
-
-
-def read_machine_memory(meminfo: Path = MEMINFO) -> int | None:
-    try:
-        line = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemTotal:"))
-    except (OSError, StopIteration):
-        return None
-    return int(line.split()[1]) * 1024

@@ -69,9 +69,8 @@ def find_ports(asked: int | None, *, local: bool) -> Iterator[int]:
 def is_free(port: int) -> bool:
     """Whether nothing listens at this port of 127.0.0.1, or of all addresses."""
     with socket.socket() as listening:
-        listening.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as Docker's proxy: connections that ended do not count
+        # As Docker's proxy: connections that have ended do not count.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", port))
         except OSError:
