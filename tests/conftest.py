@@ -16,6 +16,9 @@ from tests.support.disks import disk_of
 
 # The processes of tests outnumber the cores, and a thread of OpenMP that waits for others keeps its core busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# ONNX Runtime's telemetry is a thread that begins with the import. A fork after it (`forking_python.py`) has no such thread, and
+# ends by SIGABRT or hangs. Besides, a test sends nothing to anybody.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # A shell that starts this in the background has it ignore SIGINT, and every process of a test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
